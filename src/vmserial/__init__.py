@@ -1,0 +1,1 @@
+"""vmserial: serial ports of virtual machines, planned, run and proven."""

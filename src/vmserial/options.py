@@ -1,0 +1,168 @@
+"""QEMU's option grammar, written and read: the only place where options are quoted.
+
+An option of QEMU is ``-flag`` and mostly one value of the form
+``head,key=value,key=value`` (QemuOpts, util/keyval.c and util/qemu-option.c).
+A comma inside a value is doubled; nothing else is special.  A key ends at the
+first ``=``, so a key must not hold ``=`` or ``,``.  All options of a plan are
+built from :class:`Option`, so no value of a configuration can become another
+option or another key.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vmserial.errors import UsageError
+
+Scalar = str | int | bool
+"""A property's value; a bool is ``on``/``off`` on the command line and a bool in QMP."""
+
+_KEY = re.compile(r"[A-Za-z0-9_.\-\[\]]+\Z")
+# qapi id_wellformed(): a letter, then letters, digits, "-", "." and "_".
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9\-._]*\Z")
+
+
+def scalar_text(value: Scalar) -> str:
+    """Return ``value`` as the command line writes it, before comma doubling."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def check_id(value: str) -> str:
+    """Return ``value`` if QEMU takes it as an id.
+
+    Raises:
+        UsageError: it is not a letter followed by letters, digits, ``-._``
+            (QEMU's ``id_wellformed()``).
+    """
+    if not _ID.match(value):
+        raise UsageError(
+            f"{value!r} is not an id that QEMU accepts",
+            hint="an id starts with a letter and goes on with letters, digits, '-', '.' or '_'",
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a command line.
+
+    Attributes:
+        flag: with its dash, such as ``-device``.
+        head: the value's part without a key (a driver, a backend); may be empty.
+        params: keys and values in order.
+        raw: the value exactly as given; then ``head`` and ``params`` are empty.
+            Only for flags whose value is not in the key=value grammar
+            (``-kernel``, ``-append``, ``-serial``) and for a user's own ``args``.
+        role: why it is here: ``machine``, ``firmware``, ``boot``, ``display``,
+            ``input``, ``agent``, ``disk``, ``net``, ``controller``, ``chardev``,
+            ``serial``, ``control``, ``monitor``, ``args`` or ``other``.
+    """
+
+    flag: str
+    head: str = ""
+    params: tuple[tuple[str, Scalar], ...] = ()
+    raw: str | None = None
+    role: str = "other"
+
+    def value(self) -> str | None:
+        """Return the value as one argument, or None for a flag that stands alone.
+
+        Raises:
+            UsageError: a NUL byte, or a key that the grammar cannot carry.
+        """
+        if self.raw is not None:
+            text = self.raw
+        elif not self.head and not self.params:
+            return None
+        else:
+            parts = [self.head.replace(",", ",,")] if self.head else []
+            for key, value in self.params:
+                if not _KEY.match(key):
+                    raise UsageError(
+                        f"{key!r} cannot be the name of a property", hint="check its spelling"
+                    )
+                parts.append(f"{key}={scalar_text(value).replace(',', ',,')}")
+            text = ",".join(parts)
+        if "\0" in text:
+            raise UsageError(
+                f"the value of {self.flag} holds a NUL byte",
+                hint="no argument of a program can hold one; remove it",
+            )
+        return text
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the one or two words of this option."""
+        value = self.value()
+        return (self.flag,) if value is None else (self.flag, value)
+
+
+def render(options: Iterable[Option]) -> list[str]:
+    """Return the argument list of ``options``, without the binary's name."""
+    return [word for option in options for word in option.argv()]
+
+
+def split_params(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Read one value in QEMU's key=value grammar: ``(head, pairs)``.
+
+    Only the first part may stand without ``=`` and is then the head; a later
+    part without ``=`` is QEMU's old short form of a bool (``server`` is
+    ``server=on``, ``nowait`` is ``wait=off``) and is returned so.
+    """
+    parts: list[str] = []
+    rest = text
+    while True:
+        # A lone comma ends a part; a doubled one is a comma of the value.
+        match = re.match(r"(?:[^,]|,,)*", rest, re.DOTALL)
+        assert match is not None
+        parts.append(match.group().replace(",,", ","))
+        rest = rest[match.end() :]
+        if not rest:
+            break
+        rest = rest[1:]
+    head = ""
+    pairs: list[tuple[str, str]] = []
+    for index, part in enumerate(parts):
+        key, equals, value = part.partition("=")
+        if equals:
+            pairs.append((key, value))
+        elif index == 0:
+            head = part
+        elif part.startswith("no") and len(part) > 2:
+            pairs.append((part[2:], "off"))
+        elif part:
+            pairs.append((part, "on"))
+    return head, tuple(pairs)
+
+
+def pretty(words: Sequence[str]) -> str:
+    r"""Return ``words`` as shell text, one option a line, safe to paste.
+
+    The form follows ``qm showcmd --pretty``: the binary on the first line, each
+    option on its own, joined by `` \`` and a newline.  Unlike there, a dash
+    inside a quoted value never breaks the line.
+    """
+    lines: list[str] = []
+    for index, word in enumerate(words):
+        # shlex leaves "a=b" bare as the shell does; nothing more is needed.
+        quoted = shlex.quote(word)
+        starts = index > 0 and word.startswith("-") and not _is_value(words, index)
+        if index == 0 or starts:
+            lines.append(quoted)
+        else:
+            lines[-1] += f" {quoted}"
+    return " \\\n  ".join(lines)
+
+
+def _is_value(words: Sequence[str], index: int) -> bool:
+    """Tell whether ``words[index]`` is the value of the flag before it."""
+    before = words[index - 1]
+    return index > 1 and before in VALUE_MAY_START_WITH_DASH
+
+
+VALUE_MAY_START_WITH_DASH = frozenset({"-append", "-name", "-kernel", "-initrd", "-bios"})
+"""Flags whose value may itself begin with a dash and must stay on the flag's line."""
