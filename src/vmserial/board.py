@@ -1,0 +1,229 @@
+"""Places on a VM's buses, and who took them.
+
+A :class:`Board` is the planner's scratch pad: it starts with what the machine
+type and the rest of the configuration already take, and each device kind takes
+its places from it.  All PCI devices that we add cold are packed as functions of
+as few root-bus slots as possible: PVE leaves one slot free, and eight functions
+of it carry 120 USB ports or 240 virtio ports.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from vmserial.machines import Architecture, Platform
+from vmserial.model import Capabilities, Device, GuestProfile, Machine
+from vmserial.options import split_params
+
+ISA_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
+"""I/O base and IRQ of ISA's four serial ports, by index (hw/char/serial-isa.c)."""
+
+XHCI_PORTS = 15
+"""USB ports of one qemu-xhci; a larger ``p2`` is silently clamped (hw/usb/hcd-xhci.h)."""
+
+VIRTIO_PORTS = 30
+"""Ports of one virtio-serial: ``max_ports`` 31 with number 0 kept for the first console."""
+
+HVC_NODES = 8
+"""``/dev/hvc0`` … ``hvc7``: Linux's MAX_NR_HVC_CONSOLES."""
+
+TTYUSB_NODES = 512
+"""Linux's USB_SERIAL_TTY_MINORS."""
+
+
+@dataclass(frozen=True, slots=True)
+class PciPlace:
+    """A slot and function on a PCI bus."""
+
+    bus: str
+    slot: int
+    function: int
+
+    @property
+    def address(self) -> str:
+        """``1d.2``, as QEMU's ``addr=`` and sysfs write it."""
+        return f"{self.slot:02x}.{self.function}"
+
+
+@dataclass
+class Controller:
+    """A USB or virtio-serial controller of ours, and its free ports."""
+
+    device: Device
+    place: PciPlace
+    free: list[int]
+
+
+@dataclass
+class Board:
+    """What is taken and what is left; changed in place while one plan is made."""
+
+    machine: Machine
+    architecture: Architecture
+    platform: Platform
+    capabilities: Capabilities
+    guest: GuestProfile
+    taken: dict[tuple[int, int], str] = field(default_factory=dict)
+    devices: list[Device] = field(default_factory=list)
+    uarts_left: int = 0
+    uarts_used: int = 0
+    isa_free: list[int] = field(default_factory=list)
+    uarts_8250: int = 0
+    """8250 ports that the guest has to register, whatever bus they are on."""
+    usb: list[Controller] = field(default_factory=list)
+    virtio: list[Controller] = field(default_factory=list)
+    hvc: int = 0
+    ttyusb: int = 0
+    root_ports: int = 0
+    ids: set[str] = field(default_factory=set)
+    _packing: tuple[int, int] | None = None
+
+    # -------------------------------------------------------------- PCI
+
+    def take(self, slot: int, function: int, owner: str) -> None:
+        """Mark one function of the root bus as used."""
+        self.taken[slot, function] = owner
+
+    def slot_owner(self, slot: int) -> str:
+        """Return who uses any function of ``slot``; empty if it is free."""
+        for function in range(8):
+            if (slot, function) in self.taken:
+                return self.taken[slot, function]
+        return ""
+
+    def _slots(self) -> list[int]:
+        return list(self.machine.free_slots) or list(range(0x1F, -1, -1))
+
+    def free_slot(self) -> int | None:
+        """Return a root-bus slot that nothing uses, from the top down; None if none is left.
+
+        From the top: QEMU and people give low slots to what they add by hand.
+        """
+        for slot in self._slots():
+            if slot not in self.platform.board_slots and not self.slot_owner(slot):
+                return slot
+        return None
+
+    def pci_functions_left(self) -> int:
+        """Return how many more functions :meth:`pack` can give."""
+        left = 8 - self._packing[1] if self._packing else 0
+        slots = [
+            slot
+            for slot in self._slots()
+            if slot not in self.platform.board_slots and not self.slot_owner(slot)
+        ]
+        return left + 8 * len(slots)
+
+    def pack(self, owner: str) -> tuple[PciPlace, bool] | None:
+        """Take the next function of our own slots: the place, and if it is function 0."""
+        if self._packing is None or self._packing[1] == 8:
+            slot = self.free_slot()
+            if slot is None:
+                return None
+            self._packing = (slot, 0)
+        slot, function = self._packing
+        self._packing = (slot, function + 1)
+        self.take(slot, function, owner)
+        return PciPlace(self.platform.root_bus, slot, function), function == 0
+
+    def pack_device(self, driver: str, id: str, *properties: tuple[str, int | str | bool]
+                    ) -> tuple[Device, PciPlace] | None:  # fmt: skip
+        """Make a device on the next function; None if the bus is full."""
+        packed = self.pack(id)
+        if packed is None:
+            return None
+        place, first = packed
+        address: list[tuple[str, int | str | bool]] = [("bus", place.bus), ("addr", place.address)]
+        if first:
+            address.append(("multifunction", True))
+        return Device(driver, id, (*address, *properties)), place
+
+    def own_slot(self, owner: str) -> PciPlace | None:
+        """Take a whole root-bus slot (hot-plug on ``pc`` works by slot)."""
+        slot = self.free_slot()
+        if slot is None:
+            return None
+        self.take(slot, 0, owner)
+        return PciPlace(self.platform.root_bus, slot, 0)
+
+    def root_port(self) -> tuple[Device, PciPlace] | None:
+        """Add a pcie-root-port: one hot-plug slot; None if there is no place for it."""
+        number = self.root_ports
+        # Chassis numbers must differ from those of a user's own root ports.
+        made = self.pack_device("pcie-root-port", f"vmserial-rp{number}", ("chassis", 100 + number))
+        if made is not None:
+            self.root_ports += 1
+            self.devices.append(made[0])
+        return made
+
+    # -------------------------------------------------------------- controllers
+
+    def usb_port(self) -> tuple[Controller, int] | None:
+        """Take a port of an xhci of ours, adding one where all are full."""
+        for controller in self.usb:
+            if controller.free:
+                return controller, controller.free.pop(0)
+        number = len(self.usb)
+        # No usb-serial is SuperSpeed: four USB 3 ports, as few as xhci lets us have.
+        made = self.pack_device(
+            "qemu-xhci", f"vmserial-xhci{number}", ("p2", XHCI_PORTS), ("p3", 1)
+        )
+        if made is None:
+            return None
+        controller = Controller(*made, list(range(1, XHCI_PORTS + 1)))
+        self.usb.append(controller)
+        self.devices.append(made[0])
+        return controller, controller.free.pop(0)
+
+    def virtio_port(self, number_hint: int | None = None) -> tuple[Controller, int] | None:
+        """Take a port number of a virtio-serial of ours, adding one where all are full."""
+        del number_hint
+        for controller in self.virtio:
+            if controller.free:
+                return controller, controller.free.pop(0)
+        controller = self.new_virtio(f"vmserial-virtio{len(self.virtio)}")
+        if controller is None:
+            return None
+        self.virtio.append(controller)
+        return controller, controller.free.pop(0)
+
+    def new_virtio(self, id: str) -> Controller | None:
+        """Add a virtio-serial controller; None if the bus is full."""
+        made = self.pack_device("virtio-serial-pci", id, ("max_ports", VIRTIO_PORTS + 1))
+        if made is None:
+            return None
+        self.devices.append(made[0])
+        return Controller(*made, list(range(1, VIRTIO_PORTS + 1)))
+
+    # -------------------------------------------------------------- what the user's args take
+
+    def read_args(self) -> None:
+        """Mark the places and ids that the user's own ``args`` take."""
+        words = self.machine.args
+        for flag, value in zip(words, words[1:], strict=False):
+            if flag == "-serial" and value != "none" and self.uarts_left:
+                self.uarts_left -= 1
+                self.uarts_used += 1
+            if flag not in {"-device", "-chardev", "-object", "-netdev", "-blockdev", "-drive"}:
+                continue
+            head, pairs = split_params(value)
+            params = dict(pairs)
+            if params.get("id"):
+                self.ids.add(f"{flag} {params['id']}")
+            if flag != "-device":
+                continue
+            driver = head or params.get("driver", "")
+            if driver == "isa-serial":
+                index = params.get("index", "")
+                if index.isdigit() and int(index) in self.isa_free:
+                    self.isa_free.remove(int(index))
+                elif self.isa_free:
+                    self.isa_free.pop(0)
+                self.uarts_8250 += 1
+            self.uarts_8250 += {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}.get(
+                driver, 0
+            )
+            place = re.fullmatch(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.([0-7]))?", params.get("addr", ""))
+            if place and params.get("bus", self.platform.root_bus) == self.platform.root_bus:
+                self.take(int(place.group(1), 16), int(place.group(2) or 0), f"args: {driver}")

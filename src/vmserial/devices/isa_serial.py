@@ -1,0 +1,61 @@
+"""isa-serial: the PC's four classic ports."""
+
+from __future__ import annotations
+
+from vmserial.board import ISA_PORTS, Board
+from vmserial.devices.base import DeviceKind, guest_8250_full
+from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+
+
+class IsaSerialKind(DeviceKind):
+    """``isa``: 16550A at 3f8, 2f8, 3e8, 2e8; x86 only; its limit is the index, four."""
+
+    name = "isa"
+    driver = "isa-serial"
+    title = "a 16550A on the ISA bus; x86 only, four at most"
+    hot_pluggable = False
+
+    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        if not board.platform.isa:
+            return self.refuse(
+                port,
+                "kind-not-on-arch",
+                f"'isa-serial' is not a valid device model name: {board.architecture.name} "
+                f"{board.platform.name} has no ISA bus",
+                "use --type auto, usb, pci or virtio",
+            )
+        if not board.isa_free:
+            return self.refuse(
+                port,
+                "isa-limit",
+                "Max. supported number of ISA serial ports is 4, and all four are taken",
+                "use --type auto, usb, pci or virtio for it",
+            )
+        return self.missing_driver(board, port, self.driver) or guest_8250_full(self, board, port)
+
+    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        # serialN is COM N+1 where that is free, as PVE and every PC user expect.
+        index = port.index if port.index in board.isa_free else board.isa_free[0]
+        board.isa_free.remove(index)
+        board.uarts_8250 += 1
+        base, irq = ISA_PORTS[index]
+        return Assignment(
+            port=port,
+            kind=self.name,
+            chardev_id=port.name,
+            device=Device(
+                self.driver,
+                f"isaserial{port.index}",
+                (("index", index), ("chardev", port.name)),
+            ),
+            bus="isa.0",
+            address=f"{base:#x} irq {irq}",
+            identity=NodeIdentity("io", f"{base:#x}"),
+            node=f"/dev/ttyS{index}",
+            hot_pluggable=False,
+            reason=reason,
+            cautions=self.cautions,
+        )
+
+
+KINDS = (IsaSerialKind(),)

@@ -1,0 +1,197 @@
+"""pci-serial and its two- and four-port cards: 16550A behind PCI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmserial.board import Board, PciPlace
+from vmserial.devices.base import DeviceKind, guest_8250_full
+from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+
+
+class PciSerialKind(DeviceKind):
+    """``pci``: one 16550A a function, packed eight to a slot; or alone where hot-plug is asked."""
+
+    name = "pci"
+    driver = "pci-serial"
+    title = "a 16550A on PCI; bounded by the guest's 8250 ports"
+    hot_pluggable = True
+
+    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        problem = pci_uart_obstacle(self, board, port, 1)
+        if problem:
+            return problem
+        if not port.hotplug:
+            return None if board.pci_functions_left() else _full(self, port)
+        if not board.guest.pci_hotplug:
+            return self.refuse(
+                port,
+                "guest-driver-missing",
+                f"the guest {board.guest.name} does not handle PCI hot-plug "
+                f"({board.guest.source})",
+                "use --type usb or virtio for a port that is to be hot-plugged",
+            )
+        if not board.platform.pcie:
+            return None if board.free_slot() is not None else _full(self, port)
+        if board.root_ports >= board.platform.root_ports:
+            return self.refuse(
+                port,
+                "pci-io-windows",
+                f"{board.platform.name} boots with {board.platform.root_ports} root ports that "
+                "have an I/O window (64 KiB in all, 4 KiB each), and all are taken",
+                "use --type usb or virtio for further hot-pluggable ports",
+            )
+        missing = self.missing_driver(board, port, "pcie-root-port")
+        if missing:
+            return missing
+        return None if board.pci_functions_left() else _full(self, port)
+
+    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        device_id = f"pciserial{port.index}"
+        chardev = ("chardev", port.name)
+        if port.hotplug and board.platform.pcie:
+            made = board.root_port()
+            assert made is not None
+            root_port, root = made
+            device = Device(
+                self.driver, device_id, (("bus", root_port.id), ("addr", "00.0"), chardev)
+            )
+            path, bus, address = f"{root.address}/00.0", root_port.id, "00.0"
+        elif port.hotplug:
+            own = board.own_slot(device_id)
+            assert own is not None
+            device = Device(
+                self.driver, device_id, (("bus", own.bus), ("addr", own.address), chardev)
+            )
+            path, bus, address = own.address, own.bus, own.address
+        else:
+            packed = board.pack_device(self.driver, device_id, chardev)
+            assert packed is not None
+            device, place = packed
+            path, bus, address = place.address, place.bus, place.address
+        board.uarts_8250 += 1
+        return pci_assignment(self, port, device, bus, address, f"{path}#0", port.hotplug, reason)
+
+
+def pci_uart_obstacle(
+    kind: DeviceKind, board: Board, port: SerialPort, more: int
+) -> Refusal | None:
+    """Refuse what the binary or the guest's 8250 driver cannot carry."""
+    missing = kind.missing_driver(board, port, kind.driver)
+    if missing:
+        return missing
+    if not board.guest.pci_serial:
+        return kind.refuse(
+            port,
+            "guest-driver-missing",
+            f"the guest {board.guest.name} has no 8250_pci driver ({board.guest.source})",
+            "use --type usb or virtio",
+        )
+    return guest_8250_full(kind, board, port, more)
+
+
+def _full(kind: DeviceKind, port: SerialPort) -> Refusal:
+    return kind.refuse(
+        port,
+        "pci-full",
+        "the PCI root bus has no free place for another function",
+        "ask for fewer ports, or use --type usb or virtio (many ports to one function)",
+    )
+
+
+def pci_assignment(
+    kind: DeviceKind,
+    port: SerialPort,
+    device: Device,
+    bus: str,
+    address: str,
+    identity: str,
+    hot_pluggable: bool,
+    reason: str,
+) -> Assignment:
+    """Return the assignment of a UART behind PCI."""
+    return Assignment(
+        port=port,
+        kind=kind.name,
+        chardev_id=port.name,
+        device=device,
+        bus=bus,
+        address=address,
+        identity=NodeIdentity("pci", identity),
+        node="/dev/ttyS*",
+        hot_pluggable=hot_pluggable,
+        reason=reason,
+        cautions=kind.cautions,
+    )
+
+
+@dataclass
+class _Card:
+    """A multi-port card that still has UARTs free."""
+
+    id: str
+    place: PciPlace
+    first: bool
+    used: list[str]
+
+
+class PciCardKind(DeviceKind):
+    """``pci-2x``, ``pci-4x``: two or four 16550A in one function; never hot-pluggable singly."""
+
+    hot_pluggable = False
+
+    def __init__(self, uarts: int) -> None:
+        self.uarts = uarts
+        # ClassVars of the base, but two sizes share this class.
+        self.name = f"pci-{uarts}x"  # type: ignore[misc]
+        self.driver = f"pci-serial-{uarts}x"  # type: ignore[misc]
+        self.title = f"{uarts} 16550A on one PCI function"  # type: ignore[misc]
+
+    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        if self._open_card(board) is not None:
+            return None
+        # A new card brings all its UARTs into the guest, used or not.
+        problem = pci_uart_obstacle(self, board, port, self.uarts)
+        if problem:
+            return problem
+        return None if board.pci_functions_left() else _full(self, port)
+
+    def _open_card(self, board: Board) -> Device | None:
+        for device in board.devices:
+            if device.driver == self.driver and len(_chardevs(device)) < self.uarts:
+                return device
+        return None
+
+    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        card = self._open_card(board)
+        if card is None:
+            made = board.pack_device(self.driver, f"pciserial{self.uarts}x-{port.index}")
+            assert made is not None
+            card = made[0]
+            board.uarts_8250 += self.uarts
+        else:
+            board.devices.remove(card)
+        number = len(_chardevs(card)) + 1
+        card = Device(
+            card.driver, card.id, (*card.properties, (f"chardev{number}", port.name))
+        )
+        board.devices.append(card)
+        properties = dict(card.properties)
+        address = str(properties["addr"])
+        return pci_assignment(
+            self,
+            port,
+            card,
+            str(properties["bus"]),
+            f"{address} uart {number}",
+            f"{address}#{number - 1}",
+            False,
+            reason,
+        )
+
+
+def _chardevs(device: Device) -> list[str]:
+    return [key for key, _ in device.properties if key.startswith("chardev")]
+
+
+KINDS = (PciSerialKind(), PciCardKind(2), PciCardKind(4))

@@ -1,0 +1,83 @@
+"""usb-serial: an FTDI FT232BM on an xhci of ours."""
+
+from __future__ import annotations
+
+from vmserial.board import TTYUSB_NODES, Board
+from vmserial.devices.base import DeviceKind
+from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+
+
+class UsbSerialKind(DeviceKind):
+    """``usb``: a real tty, hot-pluggable, 15 to a controller, no PCI slot of its own."""
+
+    name = "usb"
+    driver = "usb-serial"
+    title = "an FTDI converter on xhci; a real tty, hot-pluggable, 15 to a controller"
+    hot_pluggable = True
+    cautions = (
+        "usb-serial blocks migration and snapshots with RAM",
+        "a connected client that stops reading hangs the whole guest and QMP: whoever holds its "
+        "chardev must always drain it",
+    )
+
+    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        missing = self.missing_driver(board, port, self.driver, "qemu-xhci")
+        if missing:
+            return missing
+        if not board.guest.usb_serial:
+            return self.refuse(
+                port,
+                "guest-driver-missing",
+                f"the guest {board.guest.name} has no ftdi_sio or xhci driver "
+                f"({board.guest.source})",
+                "use --type pci or virtio",
+            )
+        if board.ttyusb >= TTYUSB_NODES:
+            return self.refuse(
+                port,
+                "ttyusb-limit",
+                f"Linux has {TTYUSB_NODES} ttyUSB nodes and all are taken",
+                "use --type virtio for the rest",
+            )
+        if not any(c.free for c in board.usb) and not board.pci_functions_left():
+            return self.refuse(
+                port,
+                "pci-full",
+                "all USB ports are taken and the PCI root bus has no place for another xhci",
+                "ask for fewer ports, or free a PCI slot",
+            )
+        return None
+
+    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        taken = board.usb_port()
+        assert taken is not None
+        controller, number = taken
+        board.ttyusb += 1
+        bus = f"{controller.device.id}.0"
+        return Assignment(
+            port=port,
+            kind=self.name,
+            chardev_id=port.name,
+            device=Device(
+                self.driver,
+                f"usbserial{port.index}",
+                (
+                    ("bus", bus),
+                    ("port", str(number)),
+                    ("chardev", port.name),
+                    # Without it the device is absent from the guest until a client connects.
+                    ("always-plugged", True),
+                    ("serial", port.name),
+                ),
+            ),
+            bus=bus,
+            address=f"port {number}",
+            identity=NodeIdentity("usb", port.name),
+            node="/dev/ttyUSB*",
+            hot_pluggable=True,
+            reason=reason,
+            cautions=self.cautions,
+        )
+
+
+KINDS = (UsbSerialKind(),)

@@ -1,0 +1,104 @@
+"""virtio-serial: virtserialport (a byte stream by name) and virtconsole (hvc)."""
+
+from __future__ import annotations
+
+from vmserial.board import HVC_NODES, Board
+from vmserial.devices.base import DeviceKind
+from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+
+
+class VirtioKind(DeviceKind):
+    """``virtio``: virtserialport; the fastest, 30 to a controller; not a tty."""
+
+    name = "virtio"
+    driver = "virtserialport"
+    title = "a virtio port known by its name; the fastest, 30 to a controller, not a tty"
+    hot_pluggable = True
+    cautions = (
+        "the guest's writer blocks while nobody is connected on the host",
+        "virtio's control queue holds 32 entries and overflows silently: at most 30 ports to a "
+        "controller, and hot-adds are paced",
+    )
+
+    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        missing = self.missing_driver(board, port, self.driver, "virtio-serial-pci")
+        if missing:
+            return missing
+        if not board.guest.virtio_console:
+            return self.refuse(
+                port,
+                "guest-driver-missing",
+                f"the guest {board.guest.name} has no virtio_console driver "
+                f"({board.guest.source})",
+                "use --type usb or pci",
+            )
+        if not any(c.free for c in board.virtio) and not board.pci_functions_left():
+            return self.refuse(
+                port,
+                "pci-full",
+                "all virtio ports are taken and the PCI root bus has no place for another "
+                "virtio-serial controller",
+                "ask for fewer ports, or free a PCI slot",
+            )
+        return None
+
+    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        taken = board.virtio_port()
+        assert taken is not None
+        controller, number = taken
+        bus = f"{controller.device.id}.0"
+        return Assignment(
+            port=port,
+            kind=self.name,
+            chardev_id=port.name,
+            device=Device(
+                self.driver,
+                f"{self.driver}.{port.index}",
+                (("bus", bus), ("nr", number), ("chardev", port.name), ("name", port.name)),
+            ),
+            bus=bus,
+            address=f"nr {number}",
+            identity=NodeIdentity("virtio", port.name),
+            node=self.node(port),
+            hot_pluggable=True,
+            reason=reason,
+            cautions=self.cautions,
+        )
+
+    def node(self, port: SerialPort) -> str:
+        """Return the node that the guest will show."""
+        return f"/dev/virtio-ports/{port.name}"
+
+
+class VirtconsoleKind(VirtioKind):
+    """``virtconsole``: an hvc tty; eight to a guest; loses silently under pressure."""
+
+    name = "virtconsole"
+    driver = "virtconsole"
+    title = "a virtio console (hvc); a tty, eight to a guest"
+    cautions = (
+        "virtconsole loses output silently when a connected client reads too slowly",
+        f"Linux has {HVC_NODES} hvc nodes",
+    )
+
+    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        if board.hvc >= HVC_NODES:
+            return self.refuse(
+                port,
+                "hvc-limit",
+                f"Linux has {HVC_NODES} hvc nodes (hvc0 to hvc{HVC_NODES - 1}) and all are taken; "
+                f"{port.name} would have no node",
+                "use --type virtio (virtserialport) for the rest",
+            )
+        return super().obstacle(board, port)
+
+    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        board.hvc += 1
+        return super().place(board, port, reason)
+
+    def node(self, port: SerialPort) -> str:
+        del port
+        return "/dev/hvc*"
+
+
+KINDS = (VirtioKind(), VirtconsoleKind())

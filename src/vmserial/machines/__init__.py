@@ -1,0 +1,44 @@
+"""One file per architecture; a new one is a new file with an ``ARCHITECTURE``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Mapping
+
+from vmserial.errors import UsageError
+from vmserial.machines.base import Architecture, OnBoardUart, Platform
+
+__all__ = ["ARCHITECTURES", "Architecture", "OnBoardUart", "Platform", "architecture"]
+
+
+def _found() -> dict[str, Architecture]:
+    found = {}
+    for module in pkgutil.iter_modules(__path__):
+        if module.name != "base":
+            entry = importlib.import_module(f"{__name__}.{module.name}").ARCHITECTURE
+            found[entry.name] = entry
+    return found
+
+
+ARCHITECTURES: Mapping[str, Architecture] = _found()
+"""By QEMU's target name."""
+
+
+def architecture(name: str) -> Architecture:
+    """Return the architecture of that name or alias.
+
+    Raises:
+        UsageError: nobody knows it; the nearest name is in the hint.
+    """
+    names: dict[str, Architecture] = {}
+    for entry in ARCHITECTURES.values():
+        names |= dict.fromkeys((entry.name, *entry.aliases), entry)
+    if name in names:
+        return names[name]
+    near = difflib.get_close_matches(name, names, 1)
+    raise UsageError(
+        f"there is no architecture {name!r}",
+        hint=f"did you mean {near[0]}?" if near else f"known: {', '.join(ARCHITECTURES)}",
+    )

@@ -1,0 +1,92 @@
+"""What every architecture's file says about itself, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vmserial.model import NodeIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class OnBoardUart:
+    """UARTs that are part of the board and reached only through ``-serial``.
+
+    Attributes:
+        model: the device model's name in QEMU, for people.
+        identities: by what each one is known in the guest, in ``-serial`` order.
+        node: the guest's node without its number.
+        assumed: how many a version wires up; used only when nothing was measured.
+        source: where the numbers come from.
+    """
+
+    model: str
+    identities: tuple[NodeIdentity, ...]
+    node: str
+    assumed: Callable[[tuple[int, int, int]], int]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One machine type of an architecture, as far as serial ports care.
+
+    Attributes:
+        name: the short machine type: ``virt``, ``q35``, ``pc``.
+        prefixes: what versioned names of it start with (``pc-i440fx-``).
+        root_bus: the id of the root PCI bus.
+        pcie: the root bus is PCI Express: nothing on it can be hot-plugged.
+        board_slots: root-bus slots that the board itself takes.
+        root_ports: how many root ports with an I/O window boot (a window is
+            4 KiB of a 64 KiB space; a pci-serial behind one needs it).
+        isa: it has an ISA bus with the four classic serial ports.
+        ide: ``two-channels`` (pc: two disks on each of two), ``six-ports`` (q35's
+            built-in AHCI) or empty.
+        uart: its on-board UARTs, or None.
+        source: where the numbers come from.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    root_bus: str
+    pcie: bool
+    board_slots: frozenset[int]
+    root_ports: int
+    isa: bool
+    ide: str
+    uart: OnBoardUart | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One guest architecture.
+
+    Attributes:
+        name: QEMU's target name, the suffix of ``qemu-system-…``.
+        aliases: what else people call it.
+        debian: Debian's name of it.
+        platforms: its machine types, the default first.
+        order: device kinds that ``auto`` tries, in order.
+        tcg_cpu: the ``-cpu`` for TCG where the user named none; empty: QEMU's own.
+        firmware: where Debian's package puts the UEFI image.
+        console: the kernel's ``console=`` for serial0.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    debian: str
+    platforms: tuple[Platform, ...]
+    order: tuple[str, ...]
+    tcg_cpu: str
+    firmware: str
+    console: str
+
+    def platform(self, machine_type: str) -> Platform | None:
+        """Return the platform of ``virt``, ``virt-9.1``, ``pc-q35-7.2``…; None if unknown."""
+        if not machine_type:
+            return self.platforms[0]
+        for platform in self.platforms:
+            if machine_type == platform.name or machine_type.startswith(platform.prefixes):
+                return platform
+        return None

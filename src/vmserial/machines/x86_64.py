@@ -1,0 +1,46 @@
+"""x86_64: ``q35`` and ``pc`` (i440fx)."""
+
+from __future__ import annotations
+
+from vmserial.machines.base import Architecture, Platform
+
+Q35 = Platform(
+    name="q35",
+    prefixes=("pc-q35-",),
+    root_bus="pcie.0",
+    pcie=True,
+    # 0: host bridge, 0x1f: LPC, AHCI and SMBus.
+    board_slots=frozenset({0, 0x1F}),
+    # 15 hang in SeaBIOS, 14 boot (measured on 7.2).
+    root_ports=14,
+    isa=True,
+    ide="six-ports",
+    uart=None,
+    source="hw/i386/pc_q35.c; root ports measured on 7.2",
+)
+
+PC = Platform(
+    name="pc",
+    prefixes=("pc-i440fx-",),
+    root_bus="pci.0",
+    pcie=False,
+    # 0: host bridge, 1: PIIX3 (ISA, IDE, USB, ACPI).
+    board_slots=frozenset({0, 1}),
+    root_ports=0,
+    isa=True,
+    ide="two-channels",
+    uart=None,
+    source="hw/i386/pc_piix.c",
+)
+
+ARCHITECTURE = Architecture(
+    name="x86_64",
+    aliases=("amd64", "x86-64"),
+    debian="amd64",
+    # PVE's and QEMU's own default is pc, as a conf without "machine:" expects.
+    platforms=(PC, Q35),
+    order=("isa", "usb", "pci", "virtio"),
+    tcg_cpu="",
+    firmware="/usr/share/OVMF/OVMF_CODE_4M.fd",
+    console="ttyS0",
+)
