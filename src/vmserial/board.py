@@ -176,9 +176,8 @@ class Board:
         self.devices.append(made[0])
         return controller, controller.free.pop(0)
 
-    def virtio_port(self, number_hint: int | None = None) -> tuple[Controller, int] | None:
+    def virtio_port(self) -> tuple[Controller, int] | None:
         """Take a port number of a virtio-serial of ours, adding one where all are full."""
-        del number_hint
         for controller in self.virtio:
             if controller.free:
                 return controller, controller.free.pop(0)

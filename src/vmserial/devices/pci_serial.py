@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from vmserial.board import Board, PciPlace
+from vmserial.board import Board
 from vmserial.devices.base import DeviceKind, guest_8250_full
 from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
 
@@ -123,16 +121,6 @@ def pci_assignment(
         reason=reason,
         cautions=kind.cautions,
     )
-
-
-@dataclass
-class _Card:
-    """A multi-port card that still has UARTs free."""
-
-    id: str
-    place: PciPlace
-    first: bool
-    used: list[str]
 
 
 class PciCardKind(DeviceKind):
