@@ -181,11 +181,11 @@ class Board:
         for controller in self.virtio:
             if controller.free:
                 return controller, controller.free.pop(0)
-        controller = self.new_virtio(f"vmserial-virtio{len(self.virtio)}")
-        if controller is None:
+        added = self.new_virtio(f"vmserial-virtio{len(self.virtio)}")
+        if added is None:
             return None
-        self.virtio.append(controller)
-        return controller, controller.free.pop(0)
+        self.virtio.append(added)
+        return added, added.free.pop(0)
 
     def new_virtio(self, id: str) -> Controller | None:
         """Add a virtio-serial controller; None if the bus is full."""

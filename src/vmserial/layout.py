@@ -468,7 +468,8 @@ class Layout:
             driver = NIC_DRIVERS.get(nic.model, nic.model)
             if not self.need(driver, name, nic.where, "use model virtio"):
                 continue
-            self.add("-netdev", nic.mode, *self.netdev(name, nic), role="net")
+            mode, backend = self.netdev(name, nic)
+            self.add("-netdev", mode, *backend, role="net")
             slot = 0x12 + nic.index if nic.index < 6 else 0x1F
             params: list[tuple[str, Scalar]] = [("id", name), *self.at(slot, name)]
             params.append(("netdev", name))
@@ -488,19 +489,20 @@ class Layout:
                     nic.where,
                 )
 
-    def netdev(self, name: str, nic: Nic) -> Params:
-        """Return the parameters of ``-netdev``."""
+    def netdev(self, name: str, nic: Nic) -> tuple[str, Params]:
+        """Return the type and the parameters of ``-netdev``."""
+        if nic.mode == "user":
+            return "user", (("id", name),)
+        if nic.bridge:
+            # QEMU's own helper makes the tap and joins the bridge; a script would be PVE's.
+            return "bridge", (("id", name), ("br", nic.bridge))
         params: list[tuple[str, Scalar]] = [("id", name)]
-        if nic.mode == "tap":
-            params.append(("ifname", nic.ifname or f"tap-{self.board.machine.name[:8]}i{nic.index}"))
-            if nic.bridge:
-                # QEMU's own bridge helper joins the bridge; a script would be PVE's.
-                params[1:] = [("br", nic.bridge), ("helper", "/usr/lib/qemu/qemu-bridge-helper")]
-            else:
-                params += [("script", "no"), ("downscript", "no")]
-            if nic.queues and not nic.bridge:
-                params.append(("queues", nic.queues))
-        return tuple(params)
+        if nic.ifname:
+            params.append(("ifname", nic.ifname))
+        params += [("script", "no"), ("downscript", "no")]
+        if nic.queues:
+            params.append(("queues", nic.queues))
+        return "tap", tuple(params)
 
     def extras(self) -> None:
         machine = self.board.machine
