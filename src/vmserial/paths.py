@@ -1,0 +1,244 @@
+"""Where vmserial keeps its files: a cache that lasts and run directories that do not.
+
+A run directory belongs to one process.  Its ``owner`` file names that process
+and is locked (flock(2)) as long as it lives; the kernel drops the lock however
+the process ends, ``kill -9`` included, so the next one knows what is stale and
+sweeps it.  The pid alone would not do: it is reused, and it means another
+process in another pid namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+import weakref
+from pathlib import Path
+from types import TracebackType
+
+from vmserial.errors import UsageError
+
+SUN_PATH_MAX = 107
+"""Bytes of a unix socket's path: ``sun_path`` holds 108 with the final NUL (unix(7))."""
+
+_BASE_MAX = 60
+"""Longest base of run directories, in bytes; the rest is for the names in them."""
+
+_STALE_UNFINISHED = 3600.0
+"""Seconds after which a directory that never got its owner is taken for left behind."""
+
+_OWNER = "owner"
+
+
+def _refused(path: Path, error: OSError, doing: str) -> UsageError:
+    """Return the error for an OSError of the file system, in its own words."""
+    return UsageError(
+        f"cannot {doing} {path}: {error.strerror or error}",
+        hint="check the directory's owner, mode and free space, "
+        "or set XDG_CACHE_HOME / XDG_RUNTIME_DIR to a directory of your own",
+    )
+
+
+def cache_dir(*parts: str) -> Path:
+    """Return (and make, mode 0700) a directory of the cache.
+
+    The base is ``$XDG_CACHE_HOME/vmserial``, or ``~/.cache/vmserial`` if the
+    variable is empty or not absolute (XDG Base Directory Specification).
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if base.startswith("/") else Path("~/.cache").expanduser()
+    path = root.joinpath("vmserial", *parts)
+    try:
+        _make_private(path, root)
+    except OSError as error:
+        raise _refused(path, error, "make") from None
+    return path
+
+
+def _make_private(path: Path, root: Path) -> None:
+    """Make ``path``; what is below ``root`` gets mode 0700, as XDG asks for."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    step = root
+    for part in path.relative_to(root).parts:
+        step /= part
+        step.mkdir(exist_ok=True, mode=0o700)
+
+
+def write_atomic(path: Path, data: bytes | str, mode: int = 0o600) -> None:
+    """Write a whole file so that a reader sees the old or the new one, never a part.
+
+    Written aside in the same directory, fsynced, renamed, and the directory
+    fsynced, so that it also survives a crash.
+
+    Raises:
+        UsageError: the directory is not there, not writable, or full.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    aside = path.with_name(f".{path.name[:64]}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(raw)
+                stream.flush()
+                os.fsync(stream.fileno())
+            aside.rename(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise _refused(path, error, "write") from None
+
+
+def start_time(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot (proc_pid_stat(5), field 22).
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    # The command's name is in parentheses and may itself hold blanks and parentheses.
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def runtime_base() -> Path:
+    """Return (and make) the directory that holds the run directories of this user.
+
+    ``$XDG_RUNTIME_DIR/vmserial``, or ``/tmp/vmserial-<uid>`` where that is unset
+    or too long for the sockets in it.
+
+    Raises:
+        UsageError: it cannot be made, or somebody else owns what stands there.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    base = Path(runtime) / "vmserial"
+    if not (
+        runtime.startswith("/")
+        and len(os.fsencode(base)) <= _BASE_MAX
+        and os.access(runtime, os.W_OK | os.X_OK)
+    ):
+        base = Path(f"/tmp/vmserial-{os.getuid()}")
+    try:
+        with contextlib.suppress(FileExistsError):
+            base.mkdir(mode=0o700)
+        status = base.lstat()
+    except OSError as error:
+        raise _refused(base, error, "make") from None
+    # /tmp is everybody's: a directory or link that somebody else put there is not used.
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise UsageError(
+            f"{base} is not a directory of this user",
+            hint="remove it, or set XDG_RUNTIME_DIR to a private directory",
+        )
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        base.chmod(0o700)
+    return base
+
+
+def _remove(path: Path, owner: int, lock: int) -> None:
+    """Remove a run directory and let go of its lock; only in the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.close(lock)
+
+
+def sweep(base: Path) -> list[Path]:
+    """Remove the run directories in ``base`` whose owners are dead; return them."""
+    swept = []
+    for path in base.iterdir():
+        try:
+            lock = os.open(path / _OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            # Being made just now, or its maker died before it had an owner.
+            with contextlib.suppress(OSError):
+                if time.time() - path.lstat().st_mtime > _STALE_UNFINISHED:
+                    shutil.rmtree(path, ignore_errors=True)
+                    swept.append(path)
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+            swept.append(path)
+        except OSError:
+            pass  # it lives
+        finally:
+            os.close(lock)
+    return swept
+
+
+class RunDirectory:
+    """A private directory (0700) with a short path, for sockets and state of one run.
+
+    Used as a context manager; also removed when the interpreter ends.  Making
+    one sweeps those of dead owners.
+
+    Attributes:
+        path: where it is; at most 71 bytes, so that 35 are left for a socket's name.
+
+    Raises:
+        UsageError: no directory can be made.
+    """
+
+    path: Path
+
+    def __init__(self) -> None:
+        base = runtime_base()
+        sweep(base)
+        try:
+            made = Path(tempfile.mkdtemp(prefix=".n", dir=base))
+            owner = os.getpid()
+            self._lock = os.open(made / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            os.write(self._lock, f"{owner} {start_time(owner)}\n".encode())
+            # Its name is only taken once it is locked: sweepers never see it without.
+            self.path = made.with_name("r" + made.name.removeprefix(".n"))
+            made.rename(self.path)
+        except OSError as error:
+            raise _refused(base, error, "make a directory in") from None
+        self._finalizer = weakref.finalize(self, _remove, self.path, owner, self._lock)
+
+    def socket(self, name: str) -> str:
+        """Return the path of a unix socket of that name in this directory.
+
+        Raises:
+            UsageError: it would be longer than a socket's path may be.
+        """
+        path = str(self.path / name)
+        if len(os.fsencode(path)) > SUN_PATH_MAX:
+            raise UsageError(
+                f"the socket path {path} is longer than {SUN_PATH_MAX} bytes",
+                hint="set XDG_RUNTIME_DIR to a directory with a shorter path",
+            )
+        return path
+
+    def close(self) -> None:
+        """Remove the directory with all that is in it; calling it again does nothing."""
+        self._finalizer()
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

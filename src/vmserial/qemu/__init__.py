@@ -1,0 +1,1 @@
+"""QEMU itself: what a binary has, whether KVM works, QMP, and a supervised process."""
