@@ -1,0 +1,215 @@
+"""What is wrong with a configuration: what fails to start, what is silently dead, and why.
+
+Two questions are asked.  For a PVE configuration: what would PVE itself do with
+it (qemu-server 9.2; its rules as facts in docs/guide.md)?  For every input: what
+can this binary and this guest not carry (the plan's refusals)?  Pure: the host's
+own files are looked at by :mod:`vmserial.host`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vmserial import planner
+from vmserial.machines import architecture
+from vmserial.model import (
+    Capabilities,
+    GuestProfile,
+    HostTty,
+    Machine,
+    Plan,
+    SerialPort,
+    SourceRef,
+    UnixSocket,
+)
+
+PVE_PORTS = 4
+"""PVE knows serial0 to serial3."""
+
+
+class Severity(StrEnum):
+    """How bad it is; everything but ``note`` makes ``doctor`` exit with 1."""
+
+    FAILS = "fails to start"
+    DEAD = "silently dead"
+    LOST = "will be lost"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        id: stable, such as ``pve-isa-on-aarch64``.
+        severity: what it does to the VM.
+        ports: the ports it concerns; empty for the VM as a whole.
+        happens: what the user sees, with QEMU's own words where it has some.
+        why: the cause.
+        fix: what to do.
+        where: where it was asked for.
+    """
+
+    id: str
+    severity: Severity
+    happens: str
+    why: str
+    fix: str
+    ports: tuple[str, ...] = ()
+    where: SourceRef | None = None
+
+
+def diagnose(
+    machine: Machine, capabilities: Capabilities, guest: GuestProfile
+) -> tuple[Finding, ...]:
+    """Return everything that is wrong, the worst first.
+
+    Raises:
+        UsageError: as :func:`vmserial.planner.plan`.
+    """
+    found: list[Finding] = []
+    if machine.origin == "pve":
+        found += _pve(machine)
+    found += of_plan(planner.plan(machine, capabilities, guest))
+    return tuple(sorted(found, key=lambda f: list(Severity).index(f.severity)))
+
+
+def of_plan(made: Plan) -> Iterator[Finding]:
+    """Yield the findings that a plan holds."""
+    for refusal in made.refusals:
+        dead = refusal.id in {"guest-8250-limit", "onboard-uart-limit", "hvc-limit",
+                              "guest-driver-missing"}  # fmt: skip
+        yield Finding(
+            refusal.id,
+            Severity.DEAD if dead else Severity.FAILS,
+            refusal.message,
+            "the limit was read from the binary, the machine type or the guest's kernel",
+            refusal.hint,
+            refusal.ports,
+            refusal.where,
+        )
+    for warning in made.warnings:
+        yield Finding("caution", Severity.NOTE, warning, "a property of the device", "know it")
+
+
+# ------------------------------------------------------------------ what PVE does
+
+
+def _pve(machine: Machine) -> Iterator[Finding]:
+    """Yield what PVE 9.2 itself would make of this configuration."""
+    arm = architecture(machine.arch).name == "aarch64"
+    isa_ports: list[SerialPort] = []
+    for port in sorted(machine.ports, key=lambda p: p.index):
+        if port.index >= PVE_PORTS:
+            yield Finding(
+                "pve-serial-limit",
+                Severity.LOST,
+                f"{port.name} never reaches PVE's command line, and a plain '{port.name}:' line "
+                "is gone at PVE's next write of this file",
+                f"PVE knows serial0 to serial{PVE_PORTS - 1} (isa-serial allows four)",
+                f"ask for it in a description line, '#vmserial {port.name}: socket', which PVE "
+                "keeps, and start the VM with 'vmserial run' or put 'vmserial showcmd' into args",
+                (port.name,),
+                port.where,
+            )
+            continue
+        if _from_directive(port):
+            continue
+        finding = _pve_port(machine, port, arm)
+        if finding is not None:
+            yield finding
+        elif not (arm and port.index == 0):
+            isa_ports.append(port)
+    yield from _pve_agent(machine, arm, isa_ports)
+    if arm:
+        yield from _pve_arm(machine)
+
+
+def _from_directive(port: SerialPort) -> bool:
+    """Tell whether PVE does not see the port at all (it stands in a description line)."""
+    return port.where is not None and port.where.file.endswith("#vmserial")
+
+
+def _pve_port(machine: Machine, port: SerialPort, arm: bool) -> Finding | None:
+    backend = port.chardev.backend
+    device = isinstance(backend, HostTty)
+    if not device and not isinstance(backend, UnixSocket):
+        return Finding(
+            "pve-backend-unknown",
+            Severity.FAILS,
+            f"{port.name}: PVE reads the line, and at start it fails: no such serial device",
+            "PVE takes everything but 'socket' for the path of a character device",
+            f"write '{port.name}: socket', and the backend in a description line "
+            f"'#vmserial {port.name}: …'",
+            (port.name,),
+            port.where,
+        )
+    if arm and (port.index > 0 or device):
+        error = f"-device isa-serial,chardev={port.name}: 'isa-serial' is not a valid device model name"
+        reason = (
+            "PVE gives the on-board UART to serial0 only, and only for 'socket'; every other "
+            "port becomes isa-serial, and aarch64 has no ISA bus, so its QEMU has no such device"
+        )
+        return Finding(
+            "pve-isa-on-aarch64",
+            Severity.FAILS,
+            f"kvm: {error}; the VM does not start (QEMU exited with code 1)",
+            reason,
+            f"'vmserial showcmd' plans {port.name} on a device that aarch64 has (usb-serial by "
+            "default; --type pci or virtio); 'vmserial run' starts it",
+            (port.name,),
+            port.where,
+        )
+    del machine
+    return None
+
+
+def _pve_agent(machine: Machine, arm: bool, isa_ports: list[SerialPort]) -> Iterator[Finding]:
+    agent = machine.agent
+    if agent is None or agent.kind != "isa":
+        return
+    if arm:
+        yield Finding(
+            "pve-agent-isa-on-aarch64",
+            Severity.FAILS,
+            "kvm: -device isa-serial,chardev=qga0: 'isa-serial' is not a valid device model name",
+            "agent type=isa becomes isa-serial on every architecture, and aarch64 has no ISA bus",
+            "write 'agent: 1' (virtio)",
+            where=agent.where,
+        )
+    elif len(isa_ports) >= PVE_PORTS:
+        yield Finding(
+            "pve-isa-limit",
+            Severity.FAILS,
+            "kvm: -device isa-serial,…: Max. supported number of ISA serial ports is 4.",
+            f"{len(isa_ports)} serial ports and agent type=isa are five isa-serial devices; the "
+            "limit is isa-serial's index, an own iobase does not help",
+            "write 'agent: 1' (virtio), or remove a serial port",
+            tuple(port.name for port in isa_ports),
+            agent.where,
+        )
+
+
+def _pve_arm(machine: Machine) -> Iterator[Finding]:
+    if machine.vmgenid:
+        yield Finding(
+            "pve-vmgenid-on-aarch64",
+            Severity.FAILS,
+            "kvm: -device vmgenid,…: 'vmgenid' is not a valid device model name",
+            "QEMU has vmgenid only for x86",
+            "remove vmgenid: from the configuration",
+            where=machine.where,
+        )
+    for disk in machine.disks:
+        if disk.bus == "ide":
+            driver = "ide-cd" if disk.cdrom else "ide-hd"
+            yield Finding(
+                "pve-ide-on-aarch64",
+                Severity.FAILS,
+                f"kvm: -device {driver},…: the ide{disk.index} drive has no bus to sit on",
+                "aarch64's virt board has no IDE controller",
+                f"move ide{disk.index} to scsi or virtio",
+                where=disk.where,
+            )
