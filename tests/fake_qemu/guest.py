@@ -1,0 +1,191 @@
+"""The fake's guest: a tree that looks like a Linux guest's /sys and /dev, and a real shell.
+
+The layouts are those that Linux 6.1 shows for the same devices: links in
+``/sys/class`` lead into ``/sys/devices``, where the attributes stand by which a
+port is known (``serial`` of a USB device, ``name`` of a virtio port,
+``iomem_base`` or ``port`` of a UART, the PCI address in the path).  The nodes
+are pseudo-terminals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fake_qemu.streams import Pty
+
+UNBACKED_8250 = 4
+"""ttyS nodes that the kernel registers without hardware behind them (type 0)."""
+
+HARMLESS = ("poweroff", "reboot", "halt", "mount", "umount", "modprobe", "insmod", "rmmod",
+            "dmesg", "mdev", "sysctl")
+"""Commands of a guest that must not reach the host that plays it."""
+
+
+@dataclass
+class Node:
+    """One node of the guest: its name, its terminal, and what to take away with it."""
+
+    name: str
+    pty: Pty
+    paths: list[Path] = field(default_factory=list)
+
+
+class Guest:
+    """The tree under ``root`` and the shell that sees it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("sys/class/tty", "sys/class/virtio-ports", "sys/bus/usb/devices",
+                       "sys/bus/usb-serial/devices", "dev", "proc/sys/kernel", "tmp", "bin"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for name in ("null", "zero"):
+            (root / "dev" / name).symlink_to(f"/dev/{name}")
+        for name in HARMLESS:
+            command = root / "bin" / name
+            command.write_text("#!/bin/sh\nexit 0\n")
+            command.chmod(0o755)
+        for number in range(UNBACKED_8250):
+            self._unbacked(number)
+        self._shells: list[subprocess.Popen[bytes]] = []
+        self._virtio = 0
+
+    # ------------------------------------------------------------ nodes
+
+    def _unbacked(self, number: int) -> None:
+        path = self._device("platform/serial8250/tty", f"ttyS{number}",
+                            type="0", line=str(number), port="0x0", iomem_base="0x0")
+        self._link(self.root / "sys/class/tty" / f"ttyS{number}", path)
+
+    def _device(self, parent: str, name: str, **attributes: str) -> Path:
+        path = self.root / "sys/devices" / parent / name
+        path.mkdir(parents=True, exist_ok=True)
+        for key, value in attributes.items():
+            (path / key).write_text(value + "\n")
+        return path
+
+    @staticmethod
+    def _link(link: Path, target: Path) -> Path:
+        link.unlink(missing_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(target, link.parent))
+        return link
+
+    def _node(self, name: str, *paths: Path) -> Node:
+        terminal = Pty()
+        dev = self.root / "dev" / name
+        dev.unlink(missing_ok=True)
+        dev.symlink_to(terminal.path)
+        return Node(name, terminal, [dev, *paths])
+
+    def _free(self, prefix: str, start: int = 0) -> int:
+        number = start
+        while (self.root / "dev" / f"{prefix}{number}").exists():
+            number += 1
+        return number
+
+    def add_mmio(self, number: int, base: int) -> Node:
+        """Add a pl011 at physical address ``base``."""
+        name = f"ttyAMA{number}"
+        path = self._device(f"platform/{base:x}.pl011/tty", name,
+                            type="32", line=str(number), iomem_base=f"0x{base:X}", port="0x0")
+        self._link(path / "device", path.parent.parent)
+        return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
+
+    def add_isa(self, index: int, port: int) -> Node:
+        """Add a 16550A of the PC at I/O address ``port``."""
+        name = f"ttyS{index}"
+        path = self._device(f"pnp0/00:0{index}/tty", name, type="4", line=str(index),
+                            port=f"0x{port:X}", iomem_base="0x0")
+        self._link(path / "device", path.parent.parent)
+        return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
+
+    def add_pci(self, pci: str, uart: int) -> Node:
+        """Add a 16550A behind the PCI function at sysfs path ``pci``."""
+        number = self._free("ttyS")
+        name = f"ttyS{number}"
+        path = self._device(f"{pci}/tty", name, type="4", line=str(number),
+                            port=f"0x{0x1000 + 8 * uart:X}", iomem_base="0x0")
+        self._link(path / "device", path.parent.parent)
+        return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
+
+    def add_usb(self, pci: str, bus: int, port: str, serial: str) -> Node:
+        """Add a usb-serial on port ``port`` of the xhci at sysfs path ``pci``."""
+        name = f"ttyUSB{self._free('ttyUSB')}"
+        device = self._device(f"{pci}/usb{bus}", f"{bus}-{port}", serial=serial, idVendor="0403",
+                              idProduct="6001", product="QEMU USB SERIAL")
+        interface = device / f"{bus}-{port}:1.0"
+        path = self._device(f"{interface.relative_to(self.root / 'sys/devices')}/{name}/tty", name)
+        self._link(path / "device", path.parent.parent)
+        return self._node(
+            name,
+            self._link(self.root / "sys/class/tty" / name, path),
+            self._link(self.root / "sys/bus/usb-serial/devices" / name, path.parent.parent),
+            self._link(self.root / "sys/bus/usb/devices" / device.name, device),
+            device,
+        )
+
+    def next_virtio(self) -> int:
+        """Return the number of the next virtio device."""
+        self._virtio += 1
+        return self._virtio - 1
+
+    def add_virtio(self, pci: str, controller: int, nr: int, port: str, console: bool) -> Node:
+        """Add port ``nr`` with the name ``port``; a console gets an hvc node as well."""
+        name = f"vport{controller}p{nr}"
+        path = self._device(f"{pci}/virtio{controller}/virtio-ports", name, name=port)
+        self._link(path / "device", path.parent.parent)
+        paths = [path, self._link(self.root / "sys/class/virtio-ports" / name, path)]
+        if not console:
+            return self._node(name, *paths)
+        hvc = f"hvc{self._free('hvc')}"
+        virtual = self._device("virtual/tty", hvc)
+        link = self._link(self.root / "sys/class/tty" / hvc, virtual)
+        return self._node(hvc, *paths, virtual, link)
+
+    def remove(self, node: Node) -> None:
+        """Take the node and its device away, and hang up whoever has it open."""
+        for path in node.paths:
+            if path.is_symlink():
+                path.unlink()
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+        node.pty.close()
+        if node.name.startswith("ttyS") and int(node.name[4:]) < UNBACKED_8250:
+            self._unbacked(int(node.name[4:]))
+
+    # ------------------------------------------------------------ the shell
+
+    def shell(self, append: str) -> socket.socket:
+        """Start a shell of the guest and return the far end of its input and output."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        (self.root / "proc/cmdline").write_text(append + "\n")
+        environment = {
+            "PATH": f"{self.root / 'bin'}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "VMSERIAL_ROOT": str(self.root),
+            "TMPDIR": str(self.root / "tmp"),
+            "HOME": str(self.root),
+        }
+        self._shells.append(
+            subprocess.Popen(
+                ["/bin/sh"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment,
+                cwd=self.root, start_new_session=True,
+            )
+        )
+        theirs.close()
+        return ours
+
+    async def stop(self) -> None:
+        """End the shells with all that they started."""
+        for shell in self._shells:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            await asyncio.to_thread(shell.wait)

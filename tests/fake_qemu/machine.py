@@ -1,0 +1,394 @@
+"""The fake's machine: chardevs, buses, devices, and the bytes between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fake_qemu import streams
+from fake_qemu.argv import CommandLine
+from fake_qemu.faults import Fault, Mutator
+from fake_qemu.guest import Guest, Node
+
+CONTROL = "vmserial.control"
+UART_BASES = (0x9000000, 0x9040000)
+ISA_BASES = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
+BUS_DRIVERS = frozenset({"qemu-xhci", "nec-usb-xhci", "virtio-serial-pci", "virtio-serial",
+                         "pcie-root-port"})
+PORT_DRIVERS = frozenset({"isa-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x",
+                          "usb-serial", "virtserialport", "virtconsole"})
+
+
+class Refused(Exception):
+    """QEMU says no: a message, and QMP's error class."""
+
+    def __init__(self, message: str, error_class: str = "GenericError") -> None:
+        super().__init__(message)
+        self.error_class = error_class
+
+
+class Chardev:
+    """The host side of one port: a listening socket or a pty, one client at a time."""
+
+    def __init__(self, backend: str, params: dict[str, str]) -> None:
+        self.backend = backend
+        self.owner = ""
+        self.pty: streams.Pty | None = None
+        self.listener: socket.socket | None = None
+        self.client: socket.socket | None = None
+        self.connected = asyncio.Event()
+        self._left = asyncio.Event()
+        self._accept: asyncio.Task[None] | None = None
+        if backend == "pty":
+            self.pty = streams.Pty()
+            self.filename = f"pty:{self.pty.path}"
+        elif backend == "socket" and "path" in params:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(params["path"])
+            self.filename = f"unix:{params['path']},server=on"
+        elif backend == "socket":
+            self.listener = socket.socket()
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind((params["host"], int(params["port"])))
+            host, port = self.listener.getsockname()
+            self.filename = f"tcp:{host}:{port},server=on"
+        else:
+            self.filename = backend
+        if self.listener is not None:
+            self.listener.listen(5)
+            self.listener.setblocking(False)
+            self._accept = asyncio.create_task(self._serve(self.listener))
+
+    async def _serve(self, listener: socket.socket) -> None:
+        while True:
+            self.client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            self.client.setblocking(False)
+            self.connected.set()
+            # A second client waits until the first has left, as with QEMU.
+            self._left.clear()
+            await self._left.wait()
+
+    async def receive(self) -> bytes:
+        """Return the next bytes from the host, waiting for a client where there is none."""
+        if self.pty is not None:
+            return await streams.read(self.pty.master)
+        while True:
+            await self.connected.wait()
+            assert self.client is not None
+            data = await streams.read(self.client.fileno())
+            if data:
+                return data
+            self.client.close()
+            self.connected.clear()
+            self._left.set()
+
+    async def send(self, data: bytes, wait: bool) -> None:
+        """Give the host ``data``; without a client wait for one, or drop them."""
+        if self.pty is not None:
+            await streams.write(self.pty.master, data)
+            return
+        if wait:
+            await self.connected.wait()
+        if self.connected.is_set() and self.client is not None:
+            await streams.write(self.client.fileno(), data)
+
+    def close(self) -> None:
+        """Let go of everything on the host."""
+        if self._accept is not None:
+            self._accept.cancel()
+        if self.listener is not None:
+            path = self.listener.getsockname()
+            self.listener.close()
+            if isinstance(path, str):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+        if self.client is not None:
+            self.client.close()
+        if self.pty is not None:
+            self.pty.close()
+
+
+@dataclass
+class Device:
+    """A port in the guest: its node (or its shell) and the tasks that carry its bytes."""
+
+    id: str
+    chardevs: list[str]
+    nodes: list[Node] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Machine:
+    """All of it; ``emit`` sends a QMP event."""
+
+    def __init__(
+        self,
+        line: CommandLine,
+        guest: Guest,
+        faults: tuple[Fault, ...],
+        emit: Callable[..., None],
+        node_delay: float,
+    ) -> None:
+        self.guest = guest
+        self.emit = emit
+        self.chardevs: dict[str, Chardev] = {}
+        self.devices: dict[str, Device] = {}
+        self.stopped = asyncio.Event()
+        self._faults = faults
+        self._line = line
+        self._delay = node_delay
+        self._nodes: dict[str, int] = {}
+        self._mutators: dict[tuple[str, str], Mutator] = {}
+        self._pci: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._buses = 0
+        self._later: set[asyncio.Task[None]] = set()
+
+    def fault(self, name: str, port: str = "") -> Fault | None:
+        """Return the fault of that name at that port, if the fake was told to have it."""
+        for fault in self._faults:
+            if fault.name == name and fault.port == port:
+                return fault
+        return None
+
+    # ------------------------------------------------------------ start
+
+    def start(self) -> None:
+        """Make what the command line asks for; raises Refused as QEMU would end."""
+        for params in self._line.chardevs:
+            if "fd" not in params:
+                self.add_chardev(params["id"], params["backend"], params)
+        arm = self._line.machine.startswith("virt")
+        for number, target in enumerate(self._line.serials):
+            id = target.removeprefix("chardev:")
+            if target == "none":
+                continue
+            if number >= (1 if arm else 4):
+                continue
+            device = self.devices[target] = Device(target, [id])
+            self._plug(device, "uart", lambda n=number: [
+                self.guest.add_mmio(n, UART_BASES[n]) if arm
+                else self.guest.add_isa(n, ISA_BASES[n])
+            ])
+        for params in self._line.devices:
+            self.add_device(dict(params))
+        if "console=tty" in self._line.append and self._line.serials:
+            first = self._line.serials[0].removeprefix("chardev:")
+            if "loglevel=1" not in self._line.append:
+                self._task(self.chardevs[first].send(b"[    0.000000] Linux\r\n", wait=False))
+
+    def _task(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    # ------------------------------------------------------------ chardevs
+
+    def add_chardev(self, id: str, backend: str, params: dict[str, str]) -> Chardev:
+        """Make a chardev."""
+        if id in self.chardevs:
+            raise Refused(f"Chardev with id '{id}' already exists")
+        self.chardevs[id] = Chardev(backend, params)
+        return self.chardevs[id]
+
+    def remove_chardev(self, id: str) -> None:
+        """Remove one that nothing uses."""
+        if id not in self.chardevs:
+            raise Refused(f"Chardev '{id}' not found")
+        busy = self._busy(id)
+        if self.chardevs[id].owner or busy:
+            raise Refused(f"Chardev '{id}' is busy")
+        self.chardevs.pop(id).close()
+
+    def _busy(self, id: str) -> bool:
+        fault = self.fault("busy", id)
+        if fault is None:
+            return False
+        self._nodes[f"busy {id}"] = self._nodes.get(f"busy {id}", 0) + 1
+        return self._nodes[f"busy {id}"] <= fault.size
+
+    # ------------------------------------------------------------ devices
+
+    def _parent(self, params: dict[str, str]) -> str:
+        bus = params.get("bus", "pcie.0")
+        above = self._pci.get(bus, "platform/4010000000.pcie/pci0000:00")
+        slot, _, function = params.get("addr", "0").partition(".")
+        number = self._numbers.get(bus, 0)
+        address = f"0000:{number:02x}:{int(slot, 16):02x}.{function or '0'}"
+        return f"{above}/{address}"
+
+    def add_device(self, params: dict[str, str]) -> None:
+        """device_add, or one -device."""
+        driver, id = params["driver"], params.get("id", "")
+        if id and (id in self.devices or id in self._pci):
+            raise Refused(f"Duplicate device ID '{id}'")
+        if driver in BUS_DRIVERS:
+            self._pci[id] = self._parent(params)
+            self._buses += 1
+            if driver == "pcie-root-port":
+                self._numbers[id] = self._buses
+            elif "virtio" in driver:
+                self._numbers[f"{id}.0"] = self.guest.next_virtio()
+            else:
+                self._numbers[f"{id}.0"] = self._buses
+            return
+        if driver not in PORT_DRIVERS:
+            if "serial" in driver:
+                raise Refused(f"'{driver}' is not a valid device model name")
+            return
+        keys = [key for key in ("chardev", "chardev1", "chardev2", "chardev3", "chardev4")
+                if key in params]
+        device = Device(id, [params[key] for key in keys])
+        for chardev in device.chardevs:
+            if chardev not in self.chardevs:
+                raise Refused(f"Property '{driver}.chardev' can't find value '{chardev}'")
+            if self.chardevs[chardev].owner:
+                raise Refused(
+                    f"Property '{driver}.chardev' can't take value '{chardev}', it's in use"
+                )
+            refused = self.fault("refuse-add", chardev)
+            if refused is not None:
+                raise Refused(refused.text)
+        self.devices[id] = device
+        self._plug(device, driver, lambda: self._nodes_of(driver, params, device))
+
+    def _nodes_of(self, driver: str, params: dict[str, str], device: Device) -> list[Node]:
+        bus = params.get("bus", "")
+        if driver == "isa-serial":
+            index = int(params.get("index", "0"))
+            return [self.guest.add_isa(index, ISA_BASES[index])]
+        if driver.startswith("pci-serial"):
+            parent = self._parent(params)
+            return [self.guest.add_pci(parent, uart) for uart in range(len(device.chardevs))]
+        controller = bus.removesuffix(".0")
+        if controller not in self._pci:
+            raise Refused(f"Bus '{bus}' not found")
+        if driver == "usb-serial":
+            return [self.guest.add_usb(self._pci[controller], self._numbers[bus],
+                                       params.get("port", "1"), params.get("serial", ""))]
+        return [self.guest.add_virtio(self._pci[controller], self._numbers[bus],
+                                      int(params.get("nr", "1")), params.get("name", ""),
+                                      driver == "virtconsole")]
+
+    def _plug(self, device: Device, driver: str, make: Callable[[], list[Node]]) -> None:
+        for chardev in device.chardevs:
+            self.chardevs[chardev].owner = device.id or driver
+        device.tasks.append(asyncio.ensure_future(self._appear(device, driver, make)))
+
+    async def _appear(self, device: Device, driver: str, make: Callable[[], list[Node]]) -> None:
+        if self._is_control(device):
+            if self.fault("deaf-shell"):
+                return
+            shell = self.guest.shell(self._line.append)
+            chardev = self.chardevs[device.chardevs[0]]
+            await asyncio.gather(
+                self._carry(lambda: streams.read(shell.fileno()), chardev, None, wait=True),
+                self._deliver(chardev, shell.fileno(), None),
+            )
+            return
+        await asyncio.sleep(self._delay)
+        if any(self.fault("no-node", chardev) for chardev in device.chardevs):
+            return
+        device.nodes = make()
+        wait = driver == "virtserialport"
+        for id, node in zip(device.chardevs, device.nodes, strict=True):
+            master = node.pty.master
+            device.tasks.append(asyncio.ensure_future(
+                self._carry(lambda fd=master: streams.read(fd), self._wired(id, "out"), id, wait)
+            ))
+            device.tasks.append(asyncio.ensure_future(
+                self._deliver(self._wired(id, "in"), master, id)
+            ))
+
+    def _is_control(self, device: Device) -> bool:
+        return any(
+            params.get("name") == CONTROL and params.get("id", "") == device.id
+            for params in self._line.devices
+        )
+
+    def _wired(self, id: str, direction: str) -> Chardev:
+        for fault in self._faults:
+            if fault.name == "crosswire" and fault.direction == direction:
+                if fault.port == id:
+                    return self.chardevs[fault.other]
+                if fault.other == id:
+                    return self.chardevs[fault.port]
+        return self.chardevs[id]
+
+    def remove_device(self, id: str) -> None:
+        """device_del: the node goes a moment later, and the event follows it."""
+        if id not in self.devices:
+            raise Refused(f"Device '{id}' not found", "DeviceNotFound")
+        device = self.devices[id]
+        if any(self.fault("keep-device", chardev) for chardev in device.chardevs):
+            return
+        self._task(self._vanish(device))
+
+    async def _vanish(self, device: Device) -> None:
+        await asyncio.sleep(self._delay)
+        for task in device.tasks:
+            task.cancel()
+        await asyncio.gather(*device.tasks, return_exceptions=True)
+        for node in device.nodes:
+            self.guest.remove(node)
+        for chardev in device.chardevs:
+            self.chardevs[chardev].owner = ""
+        del self.devices[device.id]
+        self.emit("DEVICE_DELETED", device=device.id, path=f"/machine/peripheral/{device.id}")
+
+    # ------------------------------------------------------------ bytes
+
+    def _mutate(self, id: str | None, direction: str, data: bytes) -> bytes:
+        if id is None:
+            return data
+        mutator = self._mutators.get((id, direction))
+        if mutator is None:
+            mutator = self._mutators[id, direction] = Mutator(
+                [f for f in self._faults if f.port == id and f.direction == direction]
+            )
+        result = mutator.feed(data)
+        for fault in self._faults:
+            if fault.port == id and fault.direction == direction and mutator.passed > fault.at:
+                self._life(fault)
+        return result
+
+    def _life(self, fault: Fault) -> None:
+        if fault.name == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif fault.name == "hang":
+            # Stops the whole process, as a guest does that blocks QEMU's main loop.
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif fault.name == "panic" and not self.stopped.is_set():
+            self.stopped.set()
+            self.emit("GUEST_PANICKED", action="pause")
+        elif fault.name == "reset" and not self.stopped.is_set():
+            self.stopped.set()
+            self.emit("RESET", guest=True, reason="guest-reset")
+
+    async def _carry(self, read: Any, chardev: Chardev, id: str | None, wait: bool) -> None:
+        while data := await read():
+            data = self._mutate(id, "out", data)
+            if data and not self.stopped.is_set():
+                await chardev.send(data, wait)
+
+    async def _deliver(self, chardev: Chardev, fd: int, id: str | None) -> None:
+        while True:
+            data = self._mutate(id, "in", await chardev.receive())
+            if data and not self.stopped.is_set():
+                await streams.write(fd, data)
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        tasks = [task for device in self.devices.values() for task in device.tasks]
+        tasks += list(self._later)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for chardev in self.chardevs.values():
+            chardev.close()
