@@ -1,0 +1,120 @@
+"""Doctor: the article's error by its own words, and silence where nothing is wrong."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from plans import DEBIAN_12_ARM64, binary, machine, planned
+
+from vmserial import chardevs, doctor, host
+from vmserial.doctor import Finding, Severity
+from vmserial.model import Agent, DirectBoot, Disk, Machine, SerialPort, SourceRef
+
+
+def pve(arch: str = "aarch64", ports: int = 2, **more: object) -> Machine:
+    made = tuple(
+        SerialPort(n, chardevs.parse(f"socket=/r/142.serial{n}"), where=SourceRef("142.conf", n + 1))
+        for n in range(ports)
+    )
+    return replace(Machine(arch=arch, ports=made, origin="pve"), **more)  # type: ignore[arg-type]
+
+
+def found(made: Machine, arch: str = "aarch64") -> dict[str, Finding]:
+    findings = doctor.diagnose(made, binary(arch), replace(DEBIAN_12_ARM64, nr_uarts=32))
+    return {f.id: f for f in findings if f.severity is not Severity.NOTE}
+
+
+def test_the_articles_configuration() -> None:
+    (finding,) = found(pve()).values()
+    assert finding.id == "pve-isa-on-aarch64"
+    assert (
+        "-device isa-serial,chardev=serial1: 'isa-serial' is not a valid device model name"
+        in finding.happens
+    )
+    assert finding.ports == ("serial1",)
+    assert str(finding.where) == "142.conf:2"
+    assert "ISA" in finding.why
+    assert finding.fix
+
+
+def test_what_pve_can_start_has_no_finding() -> None:
+    assert not found(pve(ports=1))
+    assert not found(pve("x86_64", 4), "x86_64")
+
+
+def test_a_host_tty_on_serial0_fails_too() -> None:
+    port = SerialPort(0, chardevs.parse("/dev/ttyS1"))
+    assert "pve-isa-on-aarch64" in found(replace(pve(ports=0), ports=(port,)))
+
+
+def test_limits_of_pve() -> None:
+    assert found(pve("x86_64", 5), "x86_64")["pve-serial-limit"].severity is Severity.LOST
+    agent = Agent("isa", "/r/qga")
+    assert "pve-isa-limit" in found(pve("x86_64", 4, agent=agent), "x86_64")
+    assert "pve-isa-limit" not in found(pve("x86_64", 3, agent=agent), "x86_64")
+    assert "pve-agent-isa-on-aarch64" in found(pve(ports=1, agent=agent))
+
+
+def test_what_else_does_not_start_on_arm() -> None:
+    made = pve(ports=1, vmgenid="x", disks=(Disk("ide", 2, "/i", cdrom=True),))
+    assert {"pve-vmgenid-on-aarch64", "pve-ide-on-aarch64"} <= set(found(made))
+
+
+def test_dead_ports_of_any_input_are_named() -> None:
+    findings = doctor.diagnose(machine(ports=10, kind="pci"), binary(), DEBIAN_12_ARM64)
+    dead = [f for f in findings if f.severity is Severity.DEAD]
+    assert len(dead) == 5
+    assert findings[0].severity is Severity.DEAD
+
+
+# ------------------------------------------------------------------ the host's own files
+
+
+def host_ids(made: Machine) -> set[str]:
+    from vmserial import planner
+
+    return {f.id for f in host.check(planner.plan(made, binary(), DEBIAN_12_ARM64))}
+
+
+def with_backend(text: str) -> Machine:
+    return replace(
+        machine(ports=0), ports=(SerialPort(0, chardevs.parse(text)),),
+        boot=DirectBoot("/proc/self/exe"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/dev/null", set()),
+        ("/dev/does-not-exist", {"tty-missing"}),
+        ("/dev/pts", {"tty-not-a-device"}),
+        ("socket=/no/such/dir/s", {"directory-missing"}),
+        ("socket=/no/such/s,server=off", {"socket-missing"}),
+        ("socket=/no/such/s,server=off,reconnect=1", set()),
+        ("pipe=/no/such/pipe", {"pipe-missing"}),
+        ("file=/no/such/dir/f", {"directory-missing"}),
+        ("null,logfile=/no/such/dir/f", {"directory-missing"}),
+        ("null", set()),
+    ],
+)
+def test_backends_on_this_host(text: str, expected: set[str]) -> None:
+    assert host_ids(with_backend(text)) == expected
+
+
+def test_a_path_that_somebody_listens_on(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        assert host_ids(with_backend(f"socket={path}")) == set()
+        listener.listen()
+        assert host_ids(with_backend(f"socket={path}")) == {"socket-in-use"}
+
+
+def test_missing_files_are_named() -> None:
+    made = replace(with_backend("null"), boot=DirectBoot("/no/kernel", "/no/initrd"))
+    assert host_ids(made) == {"file-missing"}
+    assert planned(ports=1).warnings
