@@ -1,0 +1,1 @@
+"""Bad input by the million: generated configurations through reader, planner and showcmd."""
