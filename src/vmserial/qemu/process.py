@@ -17,7 +17,8 @@ import signal
 import socket
 import subprocess
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -134,6 +135,8 @@ def start_process(
     stdout: int | None = subprocess.PIPE,
     stderr: int | None = subprocess.STDOUT,
     own_group: bool = True,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program that dies with this process, in a process group of its own.
 
@@ -153,6 +156,8 @@ def start_process(
             stderr=stderr,
             pass_fds=tuple(pass_fds),
             process_group=0 if own_group else None,
+            cwd=cwd,
+            env=env,
             preexec_fn=_die_with_parent(),
         )
     except FileNotFoundError:

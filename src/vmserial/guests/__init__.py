@@ -1,0 +1,1 @@
+"""Test guests: their packages, images, kernel profiles, and the shell inside."""
