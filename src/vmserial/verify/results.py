@@ -1,0 +1,457 @@
+"""What a verification found: checks, their verdicts, and the file they are kept in.
+
+One check is one statement about one port and one direction (or about the VM as
+a whole).  A results file is JSON lines: one object a check, each with the facts
+of the host that it was measured on, each line on the disk before the next one
+begins, so that a crash of anything leaves whole lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from vmserial.errors import UsageError
+
+Direction = Literal["guest->host", "host->guest", ""]
+"""Whose bytes they are; the guest *sends* ``guest->host`` and *receives* ``host->guest``."""
+
+GUEST_TO_HOST: Direction = "guest->host"
+HOST_TO_GUEST: Direction = "host->guest"
+
+
+class Verdict(StrEnum):
+    """What a check says.
+
+    ``lost`` is not a failure of the port: the VM died or hung, and nothing was
+    proven either way.  ``skipped`` always has its reason in the check's detail.
+    """
+
+    PASS = "pass"
+    FAIL = "fail"
+    LOST = "lost"
+    SKIPPED = "skipped"
+
+
+class FaultKind(StrEnum):
+    """What went wrong with the bytes, or with the port; in the order of blame.
+
+    The earlier ones explain the later ones: bytes that went to another port are
+    also missing here.
+    """
+
+    CROSSWIRE = "crosswire"
+    """Bytes of another port arrived here."""
+    FOREIGN_RUN = "foreign-run"
+    """Whole frames of another run arrived: something was not drained."""
+    WRONG_DIRECTION = "wrong-direction"
+    """Bytes came back to their sender: an echo."""
+    REORDER = "reorder"
+    """Right bytes at a wrong place."""
+    DUPLICATE = "duplicate"
+    """Right bytes once too often."""
+    CORRUPT = "corrupt"
+    """Other bytes in the place of the right ones."""
+    LOSS = "loss"
+    """Bytes that never came, in the middle or all of them."""
+    TRUNCATED = "truncated"
+    """The end never came."""
+    EXTRA = "extra"
+    """Bytes that nobody sent."""
+    GARBAGE = "garbage"
+    """Nothing of what was expected is recognisable in what came."""
+    TIMEOUT = "timeout"
+    """Something did not happen within its bound."""
+    NO_NODE = "no-node"
+    """The port's node never appeared in the guest, or did not go away."""
+    WRONG_NODE = "wrong-node"
+    """A node of the port's identity is not the one that was expected."""
+    REFUSED = "refused"
+    """QEMU or the guest refused what it should have taken."""
+    NOT_REFUSED = "not-refused"
+    """Something past the limit was taken."""
+    DISCONNECTED = "disconnected"
+    """The host's end of the port was closed by the other side."""
+    LEFTOVER = "leftover"
+    """Something stayed behind: a process, a socket, a device."""
+    GUEST_ERROR = "guest-error"
+    """A command in the guest failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that went wrong, named.
+
+    Attributes:
+        kind: its name.
+        detail: one sentence for people.
+        offset: where in the expected stream it (first) shows; -1 if that has no meaning.
+        length: how many bytes it concerns, in all places.
+        count: in how many places.
+        other: the other port (``serial3``) for crosswire.
+    """
+
+    kind: FaultKind
+    detail: str = ""
+    offset: int = -1
+    length: int = 0
+    count: int = 1
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One statement and its verdict.
+
+    Attributes:
+        case: ``default``, ``large``, ``maximum``, ``hot-plug``…
+        arch: QEMU's target name.
+        machine: the machine type.
+        qemu: the binary's version text.
+        guest: the guest's name.
+        kind: the device kind.
+        port: ``serialN``; empty for the VM as a whole.
+        direction: empty where the check is not about bytes.
+        verdict: what it says.
+        bytes: bytes of payload and framing that were to pass.
+        seconds: from the first byte sent to the last one received, or how long it took.
+        detail: why it failed, was lost or skipped; what was found.
+        faults: what went wrong, by name; empty if nothing did.
+        unplugged: for hot-plug, the device id that was taken out; ``/`` for none.
+        plugged: for hot-plug, the device id that was put in; ``/`` for none.
+        mode: ``alone``, ``together``, ``before``, ``during``, ``after``, ``cycle``…
+        node: the guest's node that the port really had.
+        maximum: for case ``maximum``, how many ports of the kind one VM was proven to
+            carry; 0 where that was not asked.
+    """
+
+    case: str
+    arch: str
+    machine: str
+    qemu: str
+    guest: str
+    kind: str
+    port: str = ""
+    direction: Direction = ""
+    verdict: Verdict = Verdict.PASS
+    bytes: int = 0
+    seconds: float = 0.0
+    detail: str = ""
+    faults: tuple[Fault, ...] = ()
+    unplugged: str = ""
+    plugged: str = ""
+    mode: str = "alone"
+    node: str = ""
+    maximum: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second; 0.0 where nothing was timed."""
+        return self.bytes / self.seconds if self.bytes and self.seconds > 0 else 0.0
+
+    @property
+    def title(self) -> str:
+        """A name that is unique enough for people: port, direction, mode, plugs."""
+        parts = [self.port or "vm", self.direction, self.mode]
+        if self.unplugged or self.plugged:
+            parts.append(f"{self.unplugged or '/'} out {self.plugged or '/'} in")
+        return " ".join(part for part in parts if part)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Check:
+        """Return the check that :meth:`to_json` gave; keys it does not know are left out.
+
+        Raises:
+            UsageError: a key is missing or of the wrong kind.
+        """
+        try:
+            known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+            known["verdict"] = Verdict(known["verdict"])
+            known["faults"] = tuple(
+                Fault(**{**fault, "kind": FaultKind(fault["kind"])})
+                for fault in known.get("faults", ())
+            )
+            return cls(**known)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"not a check of vmserial: {error}",
+                hint="give a results.jsonl that this version of vmserial wrote",
+            ) from None
+
+
+# ------------------------------------------------------------------ the host it was measured on
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The host's properties that figures depend on; nothing that tells whose host it is.
+
+    Attributes:
+        cpu: the processor's model.
+        cores: processors that this process may use.
+        memory_mib: RAM in MiB.
+        kernel: the kernel's release.
+        python: Python's version.
+        load: load averages over 1, 5 and 15 minutes, at the time of asking.
+        accel: the accelerator that was used, if one was.
+    """
+
+    cpu: str = ""
+    cores: int = 0
+    memory_mib: int = 0
+    kernel: str = ""
+    python: str = ""
+    load: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    accel: str = ""
+
+    @classmethod
+    def gather(cls, accel: str = "") -> HostFacts:
+        """Ask this host; what it does not tell stays empty."""
+        try:
+            load = os.getloadavg()
+        except OSError:
+            load = (0.0, 0.0, 0.0)
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return cls(
+            cpu=_cpu_model(),
+            cores=len(os.sched_getaffinity(0)),
+            memory_mib=pages // (1 << 20),
+            kernel=platform.release(),
+            python=platform.python_version(),
+            load=(round(load[0], 2), round(load[1], 2), round(load[2], 2)),
+            accel=accel,
+        )
+
+
+def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the CPU's name; on arm, where Linux gives none, its implementer and part."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.machine()
+    found = dict(re.findall(r"^([^\t:\n]+?)\s*:[ \t]*(\S.*?)\s*$", text, re.MULTILINE))
+    for key in ("model name", "Model", "cpu", "cpu model"):
+        if key in found:
+            return str(found[key])
+    if "CPU part" in found:
+        return (
+            f"{platform.machine()} implementer {found.get('CPU implementer', '?')} "
+            f"part {found['CPU part']}"
+        )
+    return platform.machine()
+
+
+# ------------------------------------------------------------------ the results file
+
+
+def line(check: Check, host: HostFacts) -> str:
+    """Return the one line of a results file for ``check``, with its newline."""
+    return json.dumps({**check.to_json(), "host": asdict(host)}, ensure_ascii=False) + "\n"
+
+
+class ResultsFile:
+    """A results file that is being written; used as a context manager.
+
+    Each :meth:`add` is one write(2) of whole lines and one fsync(2): what it
+    returned from is on the disk.
+
+    Raises:
+        UsageError: the file cannot be made or written.
+    """
+
+    def __init__(self, path: Path, host: HostFacts) -> None:
+        self.path = path
+        self._host = host
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"cannot write {self.path}: {error.strerror or error}",
+            hint="check that the directory exists, is writable and has free space",
+        )
+
+    def add(self, *checks: Check) -> None:
+        """Write ``checks`` and wait until they are on the disk."""
+        data = "".join(line(check, self._host) for check in checks).encode()
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def close(self) -> None:
+        """Close it; calling it again does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> ResultsFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read(path: Path) -> tuple[list[Check], HostFacts]:
+    """Return the checks of a results file and the host of its last one.
+
+    A last line without a newline was being written when the writer died; it is
+    left out.
+
+    Raises:
+        UsageError: the file cannot be read, or a line in it is not a check.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"cannot read {path}: {error}", hint="give the results.jsonl of a verify run"
+        ) from None
+    checks: list[Check] = []
+    host = HostFacts()
+    for number, text in enumerate(lines, 1):
+        try:
+            data = json.loads(text)
+            if not isinstance(data, dict):
+                raise ValueError("not an object")
+            checks.append(Check.from_json(data))
+            facts = {f.name: data["host"][f.name] for f in fields(HostFacts)}
+            host = HostFacts(**{**facts, "load": tuple(facts["load"])})
+        except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
+            message = error.message if isinstance(error, UsageError) else str(error)
+            raise UsageError(
+                message, hint="give a results.jsonl that vmserial wrote", where=f"{path}:{number}"
+            ) from None
+    return checks, host
+
+
+# ------------------------------------------------------------------ what they say together
+
+
+def combined(checks: Iterable[Check]) -> Verdict | None:
+    """Return the verdict of several checks on one thing; None if there are none.
+
+    A failure is proven whatever else happened, so it wins; then lost; a skip
+    wins over nothing but another skip.
+    """
+    seen = {check.verdict for check in checks}
+    for verdict in (Verdict.FAIL, Verdict.LOST, Verdict.PASS, Verdict.SKIPPED):
+        if verdict in seen:
+            return verdict
+    return None
+
+
+def exit_code(checks: Sequence[Check]) -> int:
+    """Return the process's exit status: 0 all pass, 1 something failed, 3 the VM was lost.
+
+    No checks at all prove nothing and are a failure; so is a skip without its reason.
+    """
+    if any(c.verdict is Verdict.SKIPPED and not c.detail for c in checks):
+        return 1
+    return {None: 1, Verdict.FAIL: 1, Verdict.LOST: 3}.get(combined(checks), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A row of the article's last table, for one kind on one architecture and guest.
+
+    Attributes:
+        maximum: ports of the kind in one VM that were proven; 0 if that was not tried.
+        ports: the most ports of the kind that one case had, whatever it was for.
+        hotplug: all hot-plug checks together; None if there are none.
+        send_rate: median bytes a second of the guest's sending, one port alone; 0.0 if none.
+        receive_rate: the same for receiving.
+        verdict: all checks of the kind together.
+    """
+
+    arch: str
+    guest: str
+    kind: str
+    maximum: int
+    ports: int
+    hotplug: Verdict | None
+    send_rate: float
+    receive_rate: float
+    verdict: Verdict
+
+
+Key = TypeVar("Key")
+
+HOTPLUG = "hot-plug"
+"""The case whose checks make the hot-plug table; further ones start with this and a ``-``."""
+
+
+def is_hotplug(check: Check) -> bool:
+    """Tell whether a check belongs to a hot-plug case."""
+    return check.case == HOTPLUG or check.case.startswith(f"{HOTPLUG}-")
+
+
+def grouped(checks: Iterable[Check], key: Callable[[Check], Key]) -> dict[Key, list[Check]]:
+    """Return ``checks`` by ``key``, in the order of first sight."""
+    groups: dict[Key, list[Check]] = {}
+    for check in checks:
+        groups.setdefault(key(check), []).append(check)
+    return groups
+
+
+def summary(checks: Iterable[Check]) -> list[Summary]:
+    """Return one row a kind, architecture and guest, in the order of first sight."""
+    rows = []
+    for (arch, guest, kind), group in grouped(
+        checks, lambda c: (c.arch, c.guest, c.kind)
+    ).items():
+        if not kind:
+            continue
+        verdict = combined(group)
+        assert verdict is not None
+        cases = grouped((c for c in group if c.port), lambda c: c.case).values()
+        rows.append(
+            Summary(
+                arch=arch,
+                guest=guest,
+                kind=kind,
+                maximum=max(
+                    (c.maximum for c in group if c.verdict is Verdict.PASS), default=0
+                ),
+                ports=max((len({c.port for c in case}) for case in cases), default=0),
+                hotplug=combined(c for c in group if is_hotplug(c)),
+                send_rate=_rate(group, GUEST_TO_HOST),
+                receive_rate=_rate(group, HOST_TO_GUEST),
+                verdict=verdict,
+            )
+        )
+    return rows
+
+
+def _rate(checks: Iterable[Check], direction: Direction) -> float:
+    rates = [
+        c.rate
+        for c in checks
+        if c.direction == direction
+        and c.mode == "alone"
+        and c.verdict is Verdict.PASS
+        and c.rate > 0
+    ]
+    return median(rates) if rates else 0.0
