@@ -396,9 +396,11 @@ class Layout:
                     device[2:3] = [("channel", 0), ("scsi-id", 0), ("lun", index)]
             elif bus == "sata":
                 if not sata_ready:
-                    if not self.need("ahci", name, disk.where, "use scsi or virtio"):
+                    if not self.need("ich9-ahci", name, disk.where, "use scsi or virtio"):
                         continue
-                    self.add("-device", "ahci", ("id", "ahci0"), *self.at(7, "ahci"), role="disk")
+                    self.add(
+                        "-device", "ich9-ahci", ("id", "ahci0"), *self.at(7, "ahci"), role="disk"
+                    )
                     sata_ready = True
                 driver = "ide-cd" if disk.cdrom else "ide-hd"
                 device[1:1] = [("bus", f"ahci0.{index}"), ("unit", 0)]
