@@ -341,9 +341,12 @@ def _capabilities(binary: str, answers: Answers) -> Capabilities:
         if name in devices:
             properties = frozenset(p["name"] for p in values.get(f"properties {name}", ()))
             devices[name] = replace(devices[name], properties=properties)
-    for name, device in devices.items():
-        if device.name != name:  # an alias
-            devices[name] = devices.get(device.name, device)
+    aliases = {name: device.name for name, device in devices.items() if name != device.name}
+    for alias, name in aliases.items():
+        if name in devices:
+            devices[alias] = devices[name]
+        else:
+            del devices[alias]
     types = {entry["name"] for entry in values.get("accelerators", ({"name": "tcg-accel"},))}
     return Capabilities(
         version=(int(qemu["major"]), int(qemu["minor"]), int(qemu["micro"])),
