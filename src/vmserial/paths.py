@@ -15,6 +15,7 @@ import os
 import stat
 import time
 import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -98,6 +99,44 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o600) -> None:
             os.close(directory)
     except OSError as error:
         raise _refused(path, error, "write") from None
+
+
+@contextlib.contextmanager
+def locked(path: Path, bound: float, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on a file, which is made if it is not there.
+
+    Args:
+        path: the lock file; it stays.
+        bound: seconds to wait for another process.
+        waiting: called once if there is somebody to wait for.
+
+    Raises:
+        UsageError: the file cannot be made, or the lock was not free in time.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _refused(path, error, "make") from None
+    try:
+        deadline = time.monotonic() + bound
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise UsageError(
+                        f"another process has held {path} for {bound:g} s",
+                        hint="see who it is with fuser(1); end it and try again",
+                    ) from None
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                # flock(2) knows no timeout, and a signal would be the whole process's.
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def start_time(pid: int) -> int:

@@ -10,7 +10,6 @@ checked; packages are checked by the hashes that chain from it (apt-secure(8)).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -20,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmserial.errors import ImageError
+from vmserial.errors import ImageError, UsageError
 from vmserial.guests.aptrun import run, tool
 from vmserial.guests.deb import extract, parse_depends, stanza
-from vmserial.paths import cache_dir, write_atomic
+from vmserial.paths import cache_dir, locked, write_atomic
 
 __all__ = ["KEYRING", "Package", "PrivateApt", "extract", "host_mirror"]
 
@@ -226,28 +225,15 @@ Dir::Etc::trustedparts "{self._base}/none";
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold this private apt's lock: two processes must not fetch into one directory."""
-        descriptor = os.open(self._base / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            deadline = time.monotonic() + _LOCK_BOUND
-            told = False
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise ImageError(
-                            f"another process has held {self._base}/lock for {_LOCK_BOUND:g} s",
-                            hint="see who it is with fuser(1); end it and try again",
-                        ) from None
-                    if not told and self._reporter is not None:
-                        self._reporter.note("another vmserial is fetching packages; waiting")
-                    told = True
-                    # flock(2) knows no timeout.
-                    time.sleep(0.2)
-            yield
-        finally:
-            os.close(descriptor)
+            with locked(self._base / "lock", _LOCK_BOUND, self._say_waiting):
+                yield
+        except UsageError as error:
+            raise ImageError(error.message, hint=error.hint) from None
+
+    def _say_waiting(self) -> None:
+        if self._reporter is not None:
+            self._reporter.note("another vmserial is fetching packages; waiting for it")
 
     def _apt(
         self, words: Sequence[str], *, bound: float, doing: str, cwd: Path | None = None

@@ -249,7 +249,8 @@ class VirtualMachine:
         """Start the process with ``monitor_fd`` as its QMP, and watch it."""
         own = [
             Option("-chardev", "socket", (("id", MONITOR_ID), ("fd", monitor_fd)), role="monitor"),
-            Option("-mon", "", (("chardev", MONITOR_ID), ("mode", "control")), role="monitor"),
+            # Not -mon, which 11.1 warns about; this form is in every version.
+            Option("-qmp", raw=f"chardev:{MONITOR_ID}", role="monitor"),
         ]
         if self._paused:
             own.append(Option("-S"))

@@ -1,0 +1,152 @@
+"""QEMU of another Debian release, beside the installed one, without chroot or root.
+
+The packages and all that they depend on are unpacked into a directory.  A small
+shell script starts the binary with the loader, the libraries, the modules and
+the firmware of that release, and so is usable wherever a QEMU binary is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmserial.errors import ImageError
+from vmserial.guests.apt import PrivateApt, extract
+from vmserial.paths import cache_dir, locked, write_atomic
+
+if TYPE_CHECKING:
+    from vmserial.progress import Reporter
+
+_HOSTS = {
+    "x86_64": ("amd64", "x86_64-linux-gnu"),
+    "aarch64": ("arm64", "aarch64-linux-gnu"),
+    "riscv64": ("riscv64", "riscv64-linux-gnu"),
+    "ppc64le": ("ppc64el", "powerpc64le-linux-gnu"),
+    "s390x": ("s390x", "s390x-linux-gnu"),
+}
+"""By the kernel's machine name: Debian's architecture and its multiarch triplet."""
+
+_PACKAGES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm", "ppc64": "ppc"}
+"""Which qemu-system-… package has a target; the others are in qemu-system-misc."""
+
+_LOCK_BOUND = 900.0
+
+_LAYOUT = "layout 2\n"
+"""Changed whenever what is unpacked, or how, changes."""
+
+
+def package_of(arch: str) -> str:
+    """Return the Debian package that has ``qemu-system-<arch>``."""
+    return f"qemu-system-{_PACKAGES.get(arch, 'misc')}"
+
+
+def fetch(
+    suite: str,
+    archs: Sequence[str],
+    destination: Path | None = None,
+    *,
+    mirror: str = "",
+    reporter: Reporter | None = None,
+) -> dict[str, Path]:
+    """Return, by architecture, scripts that run the QEMU of a Debian suite.
+
+    Args:
+        suite: ``bullseye`` (5.2), ``trixie`` (10.0), ``sid``…
+        archs: QEMU's target names.
+        destination: where to put it; by default a directory of the cache.
+        mirror: as :class:`PrivateApt`.
+        reporter: told what is being fetched.
+
+    Raises:
+        ImageError: no network, no such suite, or this host's architecture is not known.
+    """
+    machine = os.uname().machine
+    if machine not in _HOSTS:
+        raise ImageError(
+            f"no QEMU is fetched for a {machine} host", hint="install that QEMU in another way"
+        )
+    debian, triplet = _HOSTS[machine]
+    # sid is a moving suite: a mirror that lags a week is past its Valid-Until.
+    apt = PrivateApt(
+        debian, suite, mirror, check_valid_until=suite not in ("sid", "unstable"),
+        reporter=reporter,
+    )  # fmt: skip
+    debs = apt.closure(sorted({package_of(arch) for arch in archs}))
+    where = destination or cache_dir("foreign", f"{suite}-{debian}")
+    where.mkdir(parents=True, exist_ok=True)
+    with locked(where / ".lock", _LOCK_BOUND):
+        stamp = where / ".complete"
+        wanted = "".join(f"{deb.name}\n" for deb in debs) + _LAYOUT
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
+            stamp.unlink(missing_ok=True)
+            _unpack(debs, where / "root", triplet, reporter)
+            write_atomic(stamp, wanted)
+        return {arch: _script(where, arch, triplet) for arch in archs}
+
+
+def _unpack(debs: Sequence[Path], root: Path, triplet: str, reporter: Reporter | None) -> None:
+    """Unpack what a QEMU needs at run time: programs, libraries, modules, firmware."""
+    if root.exists():
+        shutil.rmtree(root)
+    needed = re.compile(
+        rf"usr/bin/qemu-system-[^/]+|(usr/)?lib/{triplet}/([^/]+\.so[^/]*|qemu/.+)"
+        r"|usr/share/(qemu|seabios|qemu-efi-aarch64)/.+|usr/lib/ipxe/qemu/.+"
+    )
+    for count, deb in enumerate(debs, 1):
+        extract(deb, root, lambda name: needed.fullmatch(name) is not None)
+        if reporter is not None:
+            reporter.advance(count, len(debs), deb.name.partition("_")[0])
+    for binary in (root / "usr/bin").iterdir():
+        if binary.is_file() and not binary.is_symlink():
+            _forget_host_modules(binary, triplet)
+
+
+def _forget_host_modules(binary: Path, triplet: str) -> None:
+    """Make a binary never look for modules in the host's directory.
+
+    After $QEMU_MODULE_DIR it looks in the path that it was built with, where the
+    host's QEMU has modules of another build: some devices then abort it
+    (module_load_dso's assertion, seen with 10.0 and 11.1 on a host with 7.2).
+    The path in this copy is overwritten by one of the same length.
+    """
+    built_in = f"/usr/lib/{triplet}/qemu".encode()
+    data = binary.read_bytes()
+    if data.count(b"\0" + built_in + b"\0") == 1:
+        none = b"/nonexistent".ljust(len(built_in), b"/")
+        patched = data.replace(b"\0" + built_in + b"\0", b"\0" + none + b"\0")
+        write_atomic(binary, patched, 0o755)
+
+
+def _script(where: Path, arch: str, triplet: str) -> Path:
+    """Write the script that starts one binary below ``where/root``."""
+    root = (where / "root").resolve()
+    binary = root / "usr/bin" / f"qemu-system-{arch}"
+    directories = [root / "usr/lib" / triplet, root / "lib" / triplet]
+    loaders = sorted(loader for one in directories for loader in one.glob("ld*-linux-*.so.*"))
+    loaders += sorted(loader for one in directories for loader in one.glob("ld64.so.*"))
+    if not binary.is_file() or not loaders:
+        raise ImageError(
+            f"the packages hold no qemu-system-{arch}, or no loader to start it with",
+            hint="does that suite still have this target?",
+        )
+    libraries = ":".join(str(one) for one in directories if one.is_dir())
+    command: list[str] = [str(loaders[0]), "--library-path", libraries, str(binary)]
+    # The binary looks for its data beside its own file, which is the loader here.
+    for data in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"):
+        command += ["-L", str(root / data)]
+    modules = next((one / "qemu" for one in directories if (one / "qemu").is_dir()), root)
+    script = where / f"qemu-system-{arch}"
+    text = (
+        "#!/bin/sh\n"
+        f"QEMU_MODULE_DIR={shlex.quote(str(modules))}\n"
+        "export QEMU_MODULE_DIR\n"
+        f'exec {shlex.join(command)} "$@"\n'
+    )
+    if not script.is_file() or script.read_text(encoding="utf-8") != text:
+        write_atomic(script, text, 0o755)
+    return script
