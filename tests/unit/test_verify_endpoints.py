@@ -124,12 +124,13 @@ def test_waiting_ends_early_or_in_time(far: Far, runner: asyncio.Runner) -> None
             assert not await endpoint.wait_bytes(5, 0.05)
             assert 0.04 < time.monotonic() - begun < 2
             begun = time.monotonic()
-            waiting = asyncio.gather(endpoint.wait_bytes(3, 30), endpoint.wait_bytes(5, 30))
+            three = asyncio.create_task(endpoint.wait_bytes(3, 30))
+            five = asyncio.create_task(endpoint.wait_bytes(5, 30))
             await far.write(b"abc")
-            await asyncio.sleep(0.01)
-            assert not waiting.done()
+            assert await three
+            assert not five.done()
             await far.write(b"de")
-            assert await waiting == [True, True]
+            assert await five
             assert await endpoint.wait_bytes(5, 0)
             assert not await endpoint.wait_bytes(6, 0)
             assert time.monotonic() - begun < 5
@@ -224,9 +225,7 @@ def test_closing_frees_everything(far: Far, runner: asyncio.Runner) -> None:
         (PtyEndpoint("/dev/null", name="serial1"), "Inappropriate ioctl"),
         (PtyEndpoint("/etc/passwd", name="serial1"), "Inappropriate ioctl"),
         (TcpEndpoint("127.0.0.1", 1, name="serial1"), "refused"),
-        (TcpEndpoint("127.0.0.1", 99999, name="serial1"), "port must be"),
         (UnixEndpoint("/" + "x" * 200, name="serial1"), "too long"),
-        (UnixEndpoint("/a\0b", name="serial1"), "null"),
     ],
 )
 def test_open_says_why_not(endpoint: Endpoint, words: str, runner: asyncio.Runner) -> None:
@@ -272,7 +271,7 @@ def test_localhost_tries_each_address(runner: asyncio.Runner) -> None:
         runner.run(main())
 
 
-def test_no_controlling_terminal(runner: asyncio.Runner) -> None:
+def test_no_controlling_terminal() -> None:
     """Opening a pty must not make it the controlling terminal of a session without one."""
     master, slave = pty.openpty()
     path = os.ttyname(slave)
