@@ -1,1 +1,3 @@
 """vmserial: serial ports of virtual machines, planned, run and proven."""
+
+__version__ = "0.1.0"
