@@ -14,14 +14,22 @@ from pathlib import Path
 import pytest
 
 from vmserial import chardevs, planner
-from vmserial.guests import profile
-from vmserial.model import Machine, Plan, SerialPort
+from vmserial.model import GuestProfile, Machine, Plan, SerialPort
 from vmserial.options import pretty, render
 from vmserial.qemu import binary
 
 HERE = Path(__file__).parent
 RECORDED = HERE.parent / "data" / "capabilities"
 VERSIONS = ("5.2", "7.2", "10.0", "11.1")
+GUESTS = {
+    guest.name: guest
+    for guest in (
+        GuestProfile("debian-12-arm64", "Debian's kernel", kernel=(6, 1)),
+        GuestProfile("debian-13-arm64", "Debian's kernel", kernel=(6, 12)),
+        GuestProfile("debian-12-amd64", "Debian's kernel", kernel=(6, 1), nr_uarts=32),
+        GuestProfile("debian-13-amd64", "Debian's kernel", kernel=(6, 12), nr_uarts=32),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,8 @@ CELLS = [
 
 def made(cell: Cell) -> Plan:
     """Plan a cell on the recorded capabilities of its QEMU."""
-    text = (RECORDED / f"qemu-{cell.version}-{cell.arch}.json").read_text()
-    capabilities = binary.from_json(text)
+    data = json.loads((RECORDED / f"qemu-{cell.version}-{cell.arch}.json").read_text())
+    capabilities = binary.from_json(data)
     ports = tuple(
         SerialPort(
             n,
@@ -77,7 +85,7 @@ def made(cell: Cell) -> Plan:
         for n in range(cell.ports)
     )
     machine = Machine(cell.arch, ports, machine_type=cell.machine_type, accel="tcg")
-    return planner.plan(machine, capabilities, profile.KNOWN[cell.guest])
+    return planner.plan(machine, capabilities, GUESTS[cell.guest])
 
 
 def golden(plan: Plan) -> str:
