@@ -68,9 +68,7 @@ def _index(sent: bytes, usable: Callable[[int], bool]) -> dict[bytes, int]:
     return index
 
 
-def find_runs(
-    sent: bytes, got: bytes, usable: Callable[[int], bool] = lambda _: True
-) -> list[Run]:
+def find_runs(sent: bytes, got: bytes, usable: Callable[[int], bool] = lambda _: True) -> list[Run]:
     """Return the runs of ``got`` that come from ``sent``, in the order of ``got``.
 
     Runs do not overlap in ``got``.  One that begins with bytes that earlier
@@ -178,3 +176,33 @@ def gaps(taken: Sequence[tuple[int, int]], start: int, end: int) -> list[tuple[i
     if start < end:
         left.append((start, end))
     return left
+
+
+def merged(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ordered intervals without overlaps."""
+    joined: list[tuple[int, int]] = []
+    for start, end in intervals:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def is_within(short: bytes, long: bytes) -> bool:
+    """Tell whether ``long`` with some bytes left out is ``short``."""
+    rest = iter(long)
+    return all(byte in rest for byte in short)
+
+
+def without_chance(runs: list[Run], chosen: set[Run]) -> list[Run]:
+    """Leave out very short repeats that touch unknown bytes: they are equal by chance."""
+    kept: list[Run] = []
+    for number, run in enumerate(runs):
+        if run.length < KEY // 2 and run not in chosen:
+            before = runs[number - 1].end if number else 0
+            after = runs[number + 1].at if number + 1 < len(runs) else -1
+            if before != run.at or after != run.end:
+                continue
+        kept.append(run)
+    return kept

@@ -249,9 +249,7 @@ class Endpoint(ABC):
                         await self._room()
                     except OSError as error:
                         gone = error.errno in _GONE
-                        self._lose(
-                            "the other side is gone" if gone else f"write: {error.strerror}"
-                        )
+                        self._lose("the other side is gone" if gone else f"write: {error.strerror}")
         except TimeoutError:
             pass
         return done

@@ -16,7 +16,18 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from vmserial.verify import habits
-from vmserial.verify.alignment import KEY, Run, chain, common_prefix, find_runs, gaps, without
+from vmserial.verify.alignment import (
+    KEY,
+    Run,
+    chain,
+    common_prefix,
+    find_runs,
+    gaps,
+    is_within,
+    merged,
+    without,
+    without_chance,
+)
 from vmserial.verify.results import Fault, FaultKind
 from vmserial.verify.wire import (
     FRAME_PREFIX,
@@ -63,7 +74,6 @@ _WRONG_BY_CHANCE = 0.95
 
 _MINOR = 20
 """Misplaced bytes that are fewer than one in so many of all wrong ones are not the cause."""
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +147,12 @@ class _Comparison:
             (at, header) for at, header in headers(self.got) if self.owner(header) is not None
         ]
         holes = [(at, at + HEADER) for at, _ in strangers]
-        runs = without(find_runs(self.sent, self.got, self.telling), _merged(holes))
+        runs = without(find_runs(self.sent, self.got, self.telling), merged(holes))
         line = chain(runs)
         good = sum(run.length for run in line)
         missing = gaps([(r.source, r.source_end) for r in line], 0, len(self.sent))
         chosen = set(line)
-        runs = _without_chance(runs, chosen)
+        runs = without_chance(runs, chosen)
         missing = self.misplaced([run for run in runs if run not in chosen], missing)
         unknown = gaps([(r.at, r.end) for r in runs], 0, len(self.got))
         unknown = self.claim_frames(unknown, dict(strangers))
@@ -172,9 +182,7 @@ class _Comparison:
 
     # ---------------------------------------------------- our bytes at a wrong place
 
-    def misplaced(
-        self, runs: list[Run], missing: list[tuple[int, int]]
-    ) -> list[tuple[int, int]]:
+    def misplaced(self, runs: list[Run], missing: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Name runs outside the chain; return what is still missing without them."""
         filled: list[tuple[int, int]] = []
         for run in runs:
@@ -190,7 +198,7 @@ class _Comparison:
             self.wrong_place(run.source, run.length, run.at, moved > 0)
         if not filled:
             return missing
-        filled = _merged(sorted(filled))
+        filled = merged(sorted(filled))
         left: list[tuple[int, int]] = []
         first = 0
         for start, end in missing:
@@ -204,6 +212,7 @@ class _Comparison:
 
     def wrong_place(self, offset: int, length: int, at: int, moved: bool) -> None:
         """Name one run of ours that is at a wrong place or there once too often."""
+        offset = self.from_its_frame(offset, length)
         if moved:
             text = f"{self.span(offset, length)} came out of order, at {at}"
             self.note(FaultKind.REORDER, "", offset, length, text)
@@ -252,8 +261,10 @@ class _Comparison:
                     continue
                 stream, offset = found
                 back = 0
-                while at - back > start and offset - back > 0 and (
-                    self.got[at - back - 1] == stream.data[offset - back - 1]
+                while (
+                    at - back > start
+                    and offset - back > 0
+                    and (self.got[at - back - 1] == stream.data[offset - back - 1])
                 ):
                     back += 1
                 stop = min(end, at + common_prefix(self.got, at, stream.data, offset))
@@ -338,10 +349,10 @@ class _Comparison:
             self.known += len(have)
             text = f"{self.span(offset, len(want))} came in another order"
             self.note(FaultKind.REORDER, "", offset, len(want), text)
-        elif len(have) < len(want) and _is_within(have, want):
+        elif len(have) < len(want) and is_within(have, want):
             self.known += len(have)
             self.loss(offset, len(want) - len(have), f"of {len(want)} ")
-        elif len(have) > len(want) and _is_within(want, have):
+        elif len(have) > len(want) and is_within(want, have):
             self.known += len(want)
             self.extra(at, len(have) - len(want), offset)
         else:
@@ -367,8 +378,9 @@ class _Comparison:
                 found.add(home)
                 self.known += run.length
                 self.wrong_place(home[0], run.length, run.at, True)
-            elif run.source >= run.length and piece == (
-                self.sent[run.source - run.length : run.source]
+            elif (
+                run.source >= run.length
+                and piece == (self.sent[run.source - run.length : run.source])
             ):
                 # Too short for a run of its own, right behind its original.
                 self.known += run.length
@@ -394,6 +406,7 @@ class _Comparison:
                 self.loss(start, end - start)
 
     def loss(self, offset: int, length: int, among: str = "") -> None:
+        offset = self.from_its_frame(offset, length)
         text = f"{_bytes(length)} {among}lost at offset {offset} ({self.expected.place(offset)})"
         frames = self.whole_frames(offset, length)
         self.note(FaultKind.LOSS, "", offset, length, text + frames)
@@ -404,6 +417,19 @@ class _Comparison:
         self.note(FaultKind.EXTRA, "", offset, length, text)
 
     # ---------------------------------------------------- words
+
+    def from_its_frame(self, offset: int, length: int) -> int:
+        """Return the start of the frame instead, where that is the same change.
+
+        Headers begin alike, so a frame that is missing looks like the end of its
+        header, its payload and the beginning of the next header.
+        """
+        if not self.sent:
+            return offset
+        start = self.expected.starts[self.expected.frame_at(offset)]
+        back = offset - start
+        moved = self.sent[offset + length - back : offset + length]
+        return start if 0 < back < length and self.sent[start:offset] == moved else offset
 
     def whole_frames(self, offset: int, length: int) -> str:
         """Return which frames lie wholly within a range, for people."""
@@ -466,35 +492,5 @@ _STRANGERS = {
 }
 
 
-def _without_chance(runs: list[Run], chosen: set[Run]) -> list[Run]:
-    """Leave out very short repeats that touch unknown bytes: they are equal by chance."""
-    kept: list[Run] = []
-    for number, run in enumerate(runs):
-        if run.length < KEY // 2 and run not in chosen:
-            before = runs[number - 1].end if number else 0
-            after = runs[number + 1].at if number + 1 < len(runs) else -1
-            if before != run.at or after != run.end:
-                continue
-        kept.append(run)
-    return kept
-
-
 def _bytes(count: int) -> str:
     return "1 byte" if count == 1 else f"{count} bytes"
-
-
-def _merged(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ordered intervals without overlaps."""
-    merged: list[tuple[int, int]] = []
-    for start, end in intervals:
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def _is_within(short: bytes, long: bytes) -> bool:
-    """Tell whether ``long`` with some bytes left out is ``short``."""
-    rest = iter(long)
-    return all(byte in rest for byte in short)

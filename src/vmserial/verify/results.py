@@ -324,10 +324,11 @@ def read(path: Path) -> tuple[list[Check], HostFacts]:
         UsageError: the file cannot be read, or a line in it is not a check.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
         raise UsageError(
-            f"cannot read {path}: {error}", hint="give the results.jsonl of a verify run"
+            f"cannot read {path}: {error.strerror or error}",
+            hint="give the results.jsonl of a verify run",
         ) from None
     checks: list[Check] = []
     host = HostFacts()
@@ -419,9 +420,7 @@ def grouped(checks: Iterable[Check], key: Callable[[Check], Key]) -> dict[Key, l
 def summary(checks: Iterable[Check]) -> list[Summary]:
     """Return one row a kind, architecture and guest, in the order of first sight."""
     rows = []
-    for (arch, guest, kind), group in grouped(
-        checks, lambda c: (c.arch, c.guest, c.kind)
-    ).items():
+    for (arch, guest, kind), group in grouped(checks, lambda c: (c.arch, c.guest, c.kind)).items():
         if not kind:
             continue
         verdict = combined(group)
@@ -432,9 +431,7 @@ def summary(checks: Iterable[Check]) -> list[Summary]:
                 arch=arch,
                 guest=guest,
                 kind=kind,
-                maximum=max(
-                    (c.maximum for c in group if c.verdict is Verdict.PASS), default=0
-                ),
+                maximum=max((c.maximum for c in group if c.verdict is Verdict.PASS), default=0),
                 ports=max((len({c.port for c in case}) for case in cases), default=0),
                 hotplug=combined(c for c in group if is_hotplug(c)),
                 send_rate=_rate(group, GUEST_TO_HOST),

@@ -153,9 +153,7 @@ def _all_values(run: int, port: int, direction: Direction, seed: int) -> bytes:
     return bytes(sorted(range(256), key=chunks.__getitem__))
 
 
-def build(
-    run: int, port: int, direction: Direction, seed: int, sizes: Iterable[int]
-) -> bytes:
+def build(run: int, port: int, direction: Direction, seed: int, sizes: Iterable[int]) -> bytes:
     """Return the bytes of a stream; see the module's text for their form."""
     values = _all_values(run, port, direction, seed)
     parts: list[bytes] = []

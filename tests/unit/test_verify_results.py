@@ -1,0 +1,178 @@
+"""Checks, the file they are kept in, and what they say together."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vmserial.errors import UsageError
+from vmserial.verify import results
+from vmserial.verify.results import (
+    GUEST_TO_HOST,
+    HOST_TO_GUEST,
+    Check,
+    Fault,
+    FaultKind,
+    HostFacts,
+    ResultsFile,
+    Verdict,
+    combined,
+    exit_code,
+    read,
+    summary,
+)
+
+PASS = Check("default", "aarch64", "virt", "7.2.22", "debian-12-arm64", "usb", "serial1",
+             GUEST_TO_HOST, Verdict.PASS, 1000, 0.5)  # fmt: skip
+FAIL = replace(
+    PASS, port="serial2", verdict=Verdict.FAIL, detail="1 byte lost é\n",
+    faults=(Fault(FaultKind.LOSS, "1 byte lost", 5, 1), Fault(FaultKind.CROSSWIRE, other="x")),
+)  # fmt: skip
+LOST = replace(PASS, verdict=Verdict.LOST, detail="the guest panicked")
+SKIPPED = replace(PASS, verdict=Verdict.SKIPPED, detail="no such kind here")
+HOST = HostFacts("a cpu", 2, 4096, "6.1", "3.11.2", (0.5, 0.25, 0.0), "tcg")
+
+
+@pytest.mark.parametrize(
+    ("checks", "code"),
+    [
+        ([], 1),
+        ([PASS], 0),
+        ([PASS, SKIPPED], 0),
+        ([SKIPPED], 0),
+        ([replace(SKIPPED, detail="")], 1),
+        ([PASS, FAIL], 1),
+        ([PASS, LOST], 3),
+        ([LOST, SKIPPED], 3),
+        ([FAIL, LOST], 1),
+    ],
+)
+def test_exit_code(checks: list[Check], code: int) -> None:
+    assert exit_code(checks) == code
+    assert exit_code(checks[::-1]) == code
+
+
+def test_combined() -> None:
+    assert combined([]) is None
+    assert combined([SKIPPED, PASS]) is Verdict.PASS
+    assert combined([PASS, LOST]) is Verdict.LOST
+    assert combined([LOST, FAIL, PASS]) is Verdict.FAIL
+
+
+def test_file_holds_whole_lines_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with ResultsFile(path, HOST) as file:
+        file.add(PASS)
+        assert read(path) == ([PASS], HOST)
+        file.add(FAIL, LOST)
+        assert read(path) == ([PASS, FAIL, LOST], HOST)
+        file.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    wanted = {"case", "arch", "machine", "qemu", "guest", "kind", "port", "direction", "verdict",
+              "bytes", "seconds", "detail", "host"}  # fmt: skip
+    assert all(wanted <= set(line) for line in lines)
+    assert lines[1]["faults"][0]["kind"] == "loss"
+
+
+def test_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with ResultsFile(path, HOST) as file:
+        file.add(PASS, FAIL)
+    whole = path.read_bytes()
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        checks, _ = read(path)
+        assert checks == [PASS, FAIL][: whole[:length].count(b"\n")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "nonsense", '{"case": 1}', '{"verdict": "maybe"}', "[" * 100_000, "\0", "NaN"],
+)
+def test_read_names_the_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(results.line(PASS, HOST) + text + "\n")
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert caught.value.where == f"{path}:2"
+    assert caught.value.hint
+
+
+def test_read_and_write_say_why_not(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        read(tmp_path / "none")
+    with pytest.raises(UsageError) as caught:
+        ResultsFile(tmp_path / "no" / "r.jsonl", HOST)
+    assert "No such file" in caught.value.message
+    with pytest.raises(UsageError) as caught, ResultsFile(Path("/dev/full"), HOST) as file:
+        file.add(PASS)
+    assert "No space left" in caught.value.message
+
+
+def test_unknown_keys_of_newer_files_are_ignored() -> None:
+    data = {**PASS.to_json(), "colour": "blue"}
+    assert Check.from_json(data) == PASS
+
+
+def test_host_facts_tell_no_name() -> None:
+    facts = HostFacts.gather("tcg")
+    assert facts.cores >= 1
+    assert facts.memory_mib > 0
+    assert facts.python == platform.python_version()
+    assert facts.accel == "tcg"
+    text = results.line(PASS, facts)
+    assert socket.gethostname() not in text
+    assert "/" not in facts.cpu
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("processor\t: 0\nmodel name\t: Intel(R) Xeon(R)\nflags\t\t: fpu\n", "Intel(R) Xeon(R)"),
+        ("processor\t: 0\nmodel name\t:\nbogomips\t: 2\n", platform.machine()),
+        ("CPU implementer\t: 0x48\nCPU part\t: 0xd01\n",
+         f"{platform.machine()} implementer 0x48 part 0xd01"),
+        ("", platform.machine()),
+    ],
+)  # fmt: skip
+def test_cpu_model(text: str, model: str, tmp_path: Path) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(text)
+    assert results._cpu_model(path) == model
+    assert results._cpu_model(tmp_path / "none") == platform.machine()
+
+
+def test_summary() -> None:
+    hot = replace(PASS, case="hot-plug", mode="after", unplugged="usbserial1", plugged="usbserial1")
+    checks = [
+        PASS,
+        replace(PASS, seconds=0.25),
+        replace(PASS, direction=HOST_TO_GUEST, seconds=2.0),
+        replace(PASS, mode="together", seconds=0.001),
+        replace(PASS, port="serial2"),
+        replace(PASS, case="maximum", port="", maximum=60),
+        replace(PASS, case="maximum", port="", maximum=99, verdict=Verdict.FAIL, kind="pci"),
+        hot,
+        replace(hot, case="hot-plug-live", verdict=Verdict.FAIL),
+        replace(PASS, kind=""),
+    ]
+    usb, pci = summary(checks)
+    assert (usb.kind, usb.maximum, usb.ports) == ("usb", 60, 2)
+    assert usb.hotplug is Verdict.FAIL
+    assert usb.verdict is Verdict.FAIL
+    assert usb.send_rate == 2000
+    assert usb.receive_rate == 500
+    assert (pci.kind, pci.maximum, pci.hotplug, pci.send_rate) == ("pci", 0, None, 0.0)
+
+
+def test_titles() -> None:
+    assert PASS.title == "serial1 guest->host alone"
+    assert replace(PASS, port="", direction="", plugged="usbserial4", mode="after").title == (
+        "vm after / out usbserial4 in"
+    )
