@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmserial.errors import ImageError
-from vmserial.qemu.process import start_process
+from vmserial.qemu.child import start_process
 
 if TYPE_CHECKING:
     from vmserial.progress import Reporter

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmserial.errors import BinaryError
-from vmserial.qemu.process import start_process
+from vmserial.qemu.child import start_process
 
 OUTPUT_MAX = 16 * 1024 * 1024
 """Bytes after which a program is taken for something else than QEMU (QEMU: 0.2 MB)."""

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
-import re
-import signal
 import socket
 import subprocess
+import termios
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from vmserial.errors import BinaryError, LostVMError, MonitorError, QemuStartError, UsageError
+from vmserial.errors import LostVMError, MonitorError, QemuStartError, UsageError
 from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
+from vmserial.qemu.child import BoundedText, reap, start_process, status_text
+from vmserial.qemu.hints import hint_for
 from vmserial.qemu.monitor import Event, Monitor
 
 T = TypeVar("T")
@@ -36,148 +35,8 @@ _QUIT_BOUND = 3.0
 _TERM_BOUND = 2.0
 _KILL_BOUND = 10.0
 
-_TEXT_HALF = 128 * 1024
-"""Bytes kept of the beginning, and of the end, of what QEMU writes."""
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
 MONITOR_ID = "vmserial-qmp"
 """The chardev id of our own monitor."""
-
-_HINTS: tuple[tuple[str, str], ...] = (
-    (
-        r"is not a valid device model name",
-        "this binary has no such device for this machine; `vmserial doctor` names what fits",
-    ),
-    (
-        r"Max\. supported number of ISA serial ports",
-        "an x86 VM has four ISA serial ports at most; use another type for the rest",
-    ),
-    (r"speed mismatch", "a usb-serial needs an xhci controller: add qemu-xhci"),
-    (
-        r"[Aa]ddress already in use|Failed to bind socket",
-        "another process holds this socket or port; end it or choose another one",
-    ),
-    (
-        r"KVM kernel module|failed to initialize kvm|invalid accelerator kvm",
-        "KVM does not work here; use the accelerator tcg",
-    ),
-    (r'Failed to get "?(write|shared|consistent read)"? lock', "another VM uses this disk image"),
-    (r"[Pp]ermission denied", "check the owner and mode of that file and who you are"),
-    (r"No such file or directory", "check the path; QEMU says which one above"),
-    (r"[Dd]uplicate (device )?ID|Duplicate ID", "two devices or chardevs have the same id"),
-    (
-        r"PCI: slot \d+ function \d+ (not available|already)",
-        "two devices have the same PCI address; give another one",
-    ),
-    (r"UNIX socket path .* too long", "a socket's path may have 107 bytes; use a shorter one"),
-    (
-        r"unsupported machine type|Use -machine help",
-        "this binary has no such machine type; its names are shown by `-machine help`",
-    ),
-    (r"cannot set up guest memory|Cannot allocate memory", "not enough memory on this host"),
-    (r"is missing|could not load|Could not find ROM", "a firmware file is not installed"),
-)
-
-
-def hint_for(stderr: str) -> str:
-    """Return what to do about QEMU's own words; a general hint where they are unknown."""
-    for pattern, hint in _HINTS:
-        if re.search(pattern, stderr):
-            return hint
-    return "QEMU's own words are above; `vmserial showcmd --pretty` shows the whole command"
-
-
-class BoundedText:
-    """What a process writes: all of it up to a bound, then its beginning and its end."""
-
-    def __init__(self, half: int = _TEXT_HALF) -> None:
-        self._half = half
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._dropped = 0
-
-    def add(self, data: bytes) -> None:
-        """Add what was read."""
-        room = self._half - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:] if room < len(data) else b""
-        over = len(self._tail) - self._half
-        if over > 0:
-            del self._tail[:over]
-            self._dropped += over
-
-    def text(self) -> str:
-        """Return it as text; undecodable bytes are shown as such."""
-        middle = f"\n[… {self._dropped} bytes left out …]\n".encode() if self._dropped else b""
-        return (bytes(self._head) + middle + bytes(self._tail)).decode(errors="backslashreplace")
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """Return a function for the child: be killed when the parent is gone."""
-    # Looked up before the fork: a child of a threaded process must not take locks.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def arrange() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call
-            os._exit(127)
-
-    return arrange
-
-
-def start_process(
-    argv: Sequence[str],
-    *,
-    pass_fds: Iterable[int] = (),
-    stdin: int | None = subprocess.DEVNULL,
-    stdout: int | None = subprocess.PIPE,
-    stderr: int | None = subprocess.STDOUT,
-    own_group: bool = True,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a program that dies with this process, in a process group of its own.
-
-    Raises:
-        BinaryError: it is not there or cannot be executed.
-    """
-    for word in argv:
-        if "\0" in word:
-            raise UsageError(
-                "a word of the command line holds a NUL byte", hint="remove it", where=word[:40]
-            )
-    try:
-        return subprocess.Popen(
-            list(argv),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=tuple(pass_fds),
-            process_group=0 if own_group else None,
-            cwd=cwd,
-            env=env,
-            preexec_fn=_die_with_parent(),
-        )
-    except FileNotFoundError:
-        raise BinaryError(
-            f"there is no {argv[0]}",
-            hint="install it, or name the binary with --qemu",
-        ) from None
-    except OSError as error:
-        raise BinaryError(
-            f"{argv[0]} cannot be started: {error.strerror or error}",
-            hint="is it an executable for this host?",
-        ) from None
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is still running; the last resort, when nobody could await."""
-    if process.poll() is None:
-        process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_KILL_BOUND)
 
 
 class VirtualMachine:
@@ -221,6 +80,7 @@ class VirtualMachine:
         self._output = BoundedText()
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
+        self._terminal: list[Any] | None = None
         self._exited: asyncio.Future[int]
         self.monitor: Monitor
         self.lost: asyncio.Future[LostVMError]
@@ -229,6 +89,15 @@ class VirtualMachine:
     # -------------------------------------------------------------- start
 
     async def __aenter__(self) -> VirtualMachine:
+        if "daemonize" in {word.lstrip("-") for word in self.argv if word.startswith("-")}:
+            raise UsageError(
+                "a QEMU that daemonizes itself cannot be supervised",
+                hint="remove -daemonize",
+                where="-daemonize",
+            )
+        if self._foreground:
+            with contextlib.suppress(termios.error):
+                self._terminal = termios.tcgetattr(0)
         loop = asyncio.get_running_loop()
         self._exited = loop.create_future()
         self.lost = loop.create_future()
@@ -263,13 +132,13 @@ class VirtualMachine:
             own_group=not self._foreground,
         )
         self._process = process
-        weakref.finalize(self, _reap, process)
-        loop = asyncio.get_running_loop()
-        self._pidfd = os.pidfd_open(process.pid)
-        loop.add_reader(self._pidfd, self._on_exit)
         stream = process.stderr if self._foreground else process.stdout
         assert stream is not None
         self._stream = stream
+        weakref.finalize(self, reap, process)
+        loop = asyncio.get_running_loop()
+        self._pidfd = os.pidfd_open(process.pid)
+        loop.add_reader(self._pidfd, self._on_exit)
         os.set_blocking(stream.fileno(), False)
         loop.add_reader(stream.fileno(), self._on_output)
 
@@ -293,9 +162,13 @@ class VirtualMachine:
             # A closed monitor and the end of the process come in either order.
             await asyncio.wait({self._exited}, timeout=_QUIT_BOUND)
             text = self.stderr_text()
-            status = self._exited.result() if self._exited.done() else None
+            if not self._exited.done():
+                raise QemuStartError(
+                    "it runs but does not speak QMP", stderr=text, hint="is it a QEMU binary?"
+                )
+            status = self._exited.result()
             raise QemuStartError(
-                f"QEMU ended at once{_status_text(status)}: {text.strip() or 'it said nothing'}",
+                f"QEMU ended at once{status_text(status)}: {text.strip() or 'it said nothing'}",
                 stderr=text,
                 returncode=status,
                 hint=hint_for(text),
@@ -333,7 +206,7 @@ class VirtualMachine:
         self.returncode = status
         self._exited.set_result(status)
         words = self.stderr_text().strip()
-        self._set_lost(f"QEMU ended{_status_text(status)}{': ' + words if words else ''}")
+        self._set_lost(f"QEMU ended{status_text(status)}{': ' + words if words else ''}")
 
     def _on_event(self, event: Event) -> None:
         name = event["event"]
@@ -437,58 +310,20 @@ class VirtualMachine:
             await asyncio.wait({self._exited}, timeout=bound)
         await self.monitor.close()
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
+        if self._pidfd >= 0:
+            loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
         loop.remove_reader(self._stream.fileno())
         self._stream.close()
         self._process = None
-        _reap(process)
+        reap(process)
+        if self._terminal is not None:
+            # A stdio chardev makes the terminal raw; a QEMU that was killed leaves it so.
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, self._terminal)
 
     async def _quit(self) -> None:
         # QEMU may close the monitor before it answers.
         with contextlib.suppress(LostVMError, MonitorError):
             await self.monitor.execute("quit", within=_QUIT_BOUND)
-
-
-def _status_text(status: int | None) -> str:
-    if status is None:
-        return ""
-    if status < 0:
-        with contextlib.suppress(ValueError):
-            return f" by {signal.Signals(-status).name}"
-        return f" by signal {-status}"
-    return f" (exit status {status})"
-
-
-def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine as :func:`asyncio.run`, and let SIGTERM and SIGHUP end it cleanly.
-
-    A first SIGINT, SIGTERM or SIGHUP cancels it, so that every ``async with``
-    ends what it started.
-
-    Raises:
-        KeyboardInterrupt: after SIGINT.
-        SystemExit: after SIGTERM (143) or SIGHUP (129).
-    """
-    got: list[int] = []
-
-    async def guarded() -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        loop = asyncio.get_running_loop()
-
-        def end(number: int) -> None:
-            got.append(number)
-            task.cancel()
-
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, end, number)
-        return await main
-
-    try:
-        with asyncio.Runner() as runner:
-            return runner.run(guarded())
-    except asyncio.CancelledError:
-        if got:
-            raise SystemExit(128 + got[0]) from None
-        raise
