@@ -297,6 +297,7 @@ class UnixEndpoint(Endpoint):
 
     @property
     def place(self) -> str:
+        """``unix socket PATH``."""
         return f"unix socket {'@' if self.abstract else ''}{self.path}"
 
     async def _connect(self) -> int:
@@ -326,6 +327,7 @@ class TcpEndpoint(Endpoint):
 
     @property
     def place(self) -> str:
+        """``tcp HOST:PORT``."""
         return f"tcp {self.host}:{self.port}"
 
     async def _connect(self) -> int:
@@ -367,6 +369,7 @@ class PtyEndpoint(Endpoint):
 
     @property
     def place(self) -> str:
+        """``tty PATH``."""
         return f"tty {self.path}"
 
     async def _connect(self) -> int:

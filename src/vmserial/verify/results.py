@@ -130,6 +130,7 @@ class Check:
         plugged: for hot-plug, the device id that was put in; ``/`` for none.
         mode: ``alone``, ``together``, ``before``, ``during``, ``after``, ``cycle``…
         node: the guest's node that the port really had.
+        vm: the title of the VM in the report that it was done on.
         maximum: for case ``maximum``, how many ports of the kind one VM was proven to
             carry; 0 where that was not asked.
     """
@@ -151,6 +152,7 @@ class Check:
     plugged: str = ""
     mode: str = "alone"
     node: str = ""
+    vm: str = ""
     maximum: int = 0
 
     @property
