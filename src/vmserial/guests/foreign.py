@@ -91,6 +91,8 @@ def fetch(
 
 def _unpack(debs: Sequence[Path], root: Path, triplet: str, reporter: Reporter | None) -> None:
     """Unpack what a QEMU needs at run time: programs, libraries, modules, firmware."""
+    if reporter is not None:
+        reporter.step(f"unpacking {len(debs)} packages")
     if root.exists():
         shutil.rmtree(root)
     needed = re.compile(
