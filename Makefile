@@ -1,0 +1,50 @@
+# make demo: ten serial ports proven on a booted guest.  make test: everything the project promises.
+# Both do their own set-up (scripts/setup); set-up and test guests are cached, the second run is quick.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full bench lint format pictures pins clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON_DEV := .venv/bin/python
+PYTEST := $(PYTHON_DEV) -m pytest
+DEMO := out/demo
+
+help:
+	@sed -n '/^[a-z-]*:.*##/s/:.*##/\t/p' Makefile | expand -t 12
+
+demo: ## boot an aarch64 guest with 10 serial ports, prove each both ways, hot-plug, write a report
+	@scripts/setup runtime
+	@.venv/bin/vmserial verify --arch aarch64 --ports 10 --case large --case hotplug --out $(DEMO)
+	@echo "The report: $(DEMO)/report.html"
+
+test: ## unit, golden, fake and mutant tests, linters and types, live tests on both architectures
+	@scripts/setup dev
+	@$(PYTEST) $(PYTEST_ARGS)
+
+test-full: ## the same and the long matrix: releases, QEMU versions, 240 virtio and 60 usb ports
+	@scripts/setup dev
+	@$(PYTEST) -m "full or not full" $(PYTEST_ARGS)
+
+bench: ## the figures, each measured beside its own baseline
+	@scripts/setup dev
+	@for each in benchmarks/*.py; do echo "== $$each"; $(PYTHON_DEV) "$$each" || exit 1; done
+
+lint: ## style, types and layers alone
+	@scripts/setup dev
+	@$(PYTEST) tests/unit/test_lint.py $(PYTEST_ARGS)
+
+format: ## put the sources in order
+	@scripts/setup dev
+	@$(PYTHON_DEV) -m ruff check --fix --quiet .
+	@$(PYTHON_DEV) -m ruff format .
+
+pictures: ## the README's pictures, from real runs
+	@scripts/setup dev
+	@$(PYTHON_DEV) scripts/make-pictures
+
+pins: ## write requirements/*.txt anew (needs pip-compile)
+	@scripts/pin
+
+clean: ## remove what was made here; caches under XDG_CACHE_HOME stay
+	@rm -rf .venv out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,142 @@
+"""From the user's words to what the planner takes: a Machine, Capabilities, a GuestProfile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from vmserial.cli.options import Asked
+    from vmserial.formats.overrides import Overrides
+    from vmserial.model import Capabilities, GuestProfile, Machine, Note, Plan
+    from vmserial.qemu.accel import Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is asked for, on what, for whom.
+
+    Attributes:
+        machine: from the input and the options.
+        capabilities: the binary's; KVM is among them only if it is proven.
+        guest: said or assumed.
+        proof: which accelerator, and why.
+    """
+
+    machine: Machine
+    capabilities: Capabilities
+    guest: GuestProfile
+    proof: Proof
+
+
+def overrides(asked: Asked) -> Overrides:
+    """Return the options that change the input's machine."""
+    from vmserial.formats.overrides import Overrides
+
+    return Overrides(
+        arch=asked.arch,
+        ports=asked.ports,
+        machine_type=asked.machine_type,
+        kind=asked.kind,
+        console_kind=asked.console,
+        backend=asked.backend,
+        hotplug=asked.hotplug,
+        accel=asked.accel,
+        memory_mib=asked.memory,
+        cpu=asked.cpu,
+    )
+
+
+def read_machine(asked: Asked) -> Machine:
+    """Return the machine of the input file with the options put over it.
+
+    Raises:
+        UsageError: the file or an option is wrong, or nothing describes a VM.
+    """
+    from vmserial.errors import UsageError
+
+    if asked.input:
+        from vmserial.formats import load
+        from vmserial.formats.overrides import apply
+
+        return apply(load(asked.input, vmid=asked.vmid), overrides(asked))
+    if asked.ports is None and not asked.arch:
+        raise UsageError(
+            "nothing says which VM is meant",
+            hint="give a configuration (142.conf, vm.toml) or options: --arch aarch64 --ports 10",
+        )
+    from vmserial.formats.overrides import from_options
+
+    return from_options(overrides(asked))
+
+
+def capabilities_of(machine: Machine, binary: str = "") -> tuple[Capabilities, Proof]:
+    """Ask (or remember) what the binary for a machine has and which accelerator works.
+
+    Raises:
+        BinaryError: it is missing or cannot be asked.
+    """
+    from vmserial.machines import architecture
+    from vmserial.qemu import accel
+    from vmserial.qemu.binary import find, probe
+
+    arch = architecture(machine.arch)
+    platform = arch.platform(machine.machine_type)
+    path = find(arch.name, binary or None)
+    capabilities = probe(
+        path,
+        machine_types=[machine.machine_type or (platform.name if platform else "")],
+        machine_options=machine.machine_options,
+        arch=arch.name,
+    )
+    if machine.accel == "auto":
+        proof = accel.proven(path, arch.name)
+    else:
+        proof = accel.Proof(machine.accel, "asked for")
+    return accel.with_proof(capabilities, proof), proof
+
+
+def guest_of(asked: Asked, machine: Machine) -> GuestProfile:
+    """Return the guest that was named, or the assumed one of the architecture.
+
+    Raises:
+        UsageError: there is no such profile or file, or it is no kernel configuration.
+    """
+    from vmserial.guests import profile
+    from vmserial.machines import architecture
+
+    if asked.guest:
+        return profile.resolve(asked.guest)
+    known = profile.KNOWN[f"debian-12-{architecture(machine.arch).debian}"]
+    return replace(known, assumed=True)
+
+
+def gather(asked: Asked) -> Situation:
+    """Read the input, ask the binary, name the guest; say on stderr what the input lacks.
+
+    Raises:
+        UsageError: as :func:`read_machine` and :func:`guest_of`.
+        BinaryError: as :func:`capabilities_of`.
+    """
+    machine = read_machine(asked)
+    tell(machine.notes)
+    capabilities, proof = capabilities_of(machine, asked.qemu[0] if asked.qemu else "")
+    return Situation(machine, capabilities, guest_of(asked, machine), proof)
+
+
+def planned(situation: Situation) -> Plan:
+    """Plan it, and say on stderr what the planner replaced."""
+    from vmserial.planner import plan
+
+    made = plan(situation.machine, situation.capabilities, situation.guest)
+    tell(made.machine.notes[len(situation.machine.notes) :])
+    return made
+
+
+def tell(notes: Iterable[Note]) -> None:
+    """Say on stderr what the user must hear about the input; never left out."""
+    for note in notes:
+        click.echo(f"vmserial: {note.kind}: {note}", err=True)

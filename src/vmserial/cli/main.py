@@ -1,0 +1,202 @@
+"""The group of verbs, imported one at a time, and the one place where errors become words.
+
+Exit codes: 0 done; 1 something is wrong with the VM (a finding, a refusal, a
+failed port); 2 the call or the input is wrong; 3 the VM was lost and nothing is
+proven; 70 a defect of vmserial; 130, 141, 143 ended by Ctrl-C, by a reader that
+left, by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import difflib
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from vmserial.errors import VmserialError
+
+BUG_EXIT = 70
+"""EX_SOFTWARE of sysexits(3)."""
+INTERRUPTED_EXIT = 130
+BROKEN_PIPE_EXIT = 141
+
+VERBS: dict[str, str] = {
+    "doctor": "Say what would fail or be silently dead, why, and what to do.",
+    "showcmd": "Print the QEMU command line.",
+    "plan": "Show each port's device, bus, address and guest node, with the reason.",
+    "run": "Start the VM in the foreground and say where each port is reached.",
+    "verify": "Boot test guests and prove every port in both directions.",
+    "probe": "Show what a QEMU binary has.",
+    "guest": "List or fetch the test guests.",
+    "completion": "Print the script that completes vmserial's words in your shell.",
+}
+"""The verbs in the order that teaches; here, so that --help imports none of them."""
+
+
+class Verbs(click.Group):
+    """The verbs; a verb's module is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of VERBS."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb and return it; None if there is no such verb."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"vmserial.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest verb when there is no such one."""
+        word = args[0]
+        if word not in VERBS and not word.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(word, VERBS, 1)
+            if near:
+                hint = f"did you mean '{near[0]}'?"
+            elif "." in word or "/" in word:
+                hint = f"a file needs a verb before it: vmserial plan {word}"
+            else:
+                hint = f"the verbs are {', '.join(VERBS)}"
+            raise click.UsageError(f"there is no verb '{word}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; a reader of our output that left ends it quietly."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence(sys.stdout)
+            raise click.exceptions.Exit(BROKEN_PIPE_EXIT) from None
+        return result
+
+
+def _silence(stream: Any) -> None:
+    """Point a stream's descriptor at /dev/null, so that its last flush cannot fail."""
+    with contextlib.suppress(OSError, io.UnsupportedOperation):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    if value and not ctx.resilient_parsing:
+        from vmserial import __version__
+
+        click.echo(f"vmserial {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="VERB [INPUT] [OPTIONS]",
+    epilog="'vmserial VERB --help' shows a verb's options and examples.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Print the version and exit.",
+)  # fmt: skip
+def group() -> None:
+    """Give a QEMU virtual machine serial ports that work, and prove it.
+
+    The three commands that matter:
+
+    \b
+      vmserial doctor 142.conf             what is wrong with this VM, and what to do
+      vmserial showcmd 142.conf --pretty   the QEMU command line that starts it
+      vmserial verify 142.conf             boot a test guest, prove every port both ways
+
+    INPUT is a PVE configuration (VMID.conf) or a TOML file of vmserial's own. Without one, options
+    describe the VM: --arch aarch64 --ports 10.
+    """
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run one command line and return the process's exit code.
+
+    Args:
+        args: the words after the program's name; None for the process's own.
+    """
+    from vmserial.errors import VmserialError
+
+    _tolerate_odd_text()
+    try:
+        result = group.main(
+            None if args is None else list(args), prog_name="vmserial", standalone_mode=False
+        )
+    except click.Abort:
+        return INTERRUPTED_EXIT
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except VmserialError as error:
+        if _debugging():
+            raise
+        _show_error(error)
+        return error.exit_code
+    except Exception as error:
+        if _debugging():
+            raise
+        name = type(error).__name__
+        click.echo(
+            f"vmserial: error: a defect in vmserial: {name}: {error}\n"
+            "  hint: please report it; VMSERIAL_DEBUG=1 before the command shows where it happened",
+            err=True,
+        )
+        return BUG_EXIT
+    return result if isinstance(result, int) else 0
+
+
+def _debugging() -> bool:
+    return os.environ.get("VMSERIAL_DEBUG", "") not in ("", "0")
+
+
+def _show_error(error: VmserialError) -> None:
+    def indented(text: str) -> str:
+        return text.rstrip().replace("\n", "\n    ")
+
+    click.echo(f"vmserial: error: {indented(error.message)}", err=True)
+    if error.where:
+        click.echo(f"  where: {indented(error.where)}", err=True)
+    if error.hint:
+        click.echo(f"  hint: {indented(error.hint)}", err=True)
+
+
+def _odd_text(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write a file name's undecodable bytes as they were, and escape what is left."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+def _tolerate_odd_text() -> None:
+    """Keep a path that is not in the terminal's encoding from ending us with a traceback."""
+    codecs.register_error("vmserial", _odd_text)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="vmserial")

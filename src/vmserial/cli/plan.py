@@ -1,0 +1,80 @@
+"""``vmserial plan``: where each port goes, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vmserial.cli.gather import gather, planned
+from vmserial.cli.options import Asked, json_option, machine_options
+from vmserial.cli.output import print_json, print_section, print_table, ranges
+
+if TYPE_CHECKING:
+    from vmserial.model import Plan
+
+
+@click.command(
+    "plan",
+    epilog="""\b
+Examples:
+  vmserial plan 142.conf
+  vmserial plan --arch aarch64 --ports 10
+  vmserial plan --arch aarch64 --ports 10 --type virtio --json
+  vmserial plan --arch x86_64 --machine q35 --ports 8 --guest debian-12-amd64
+
+Exit code 1: some port cannot be carried; the others are shown all the same.""",
+)
+@machine_options()
+@json_option
+def command(asked: Asked, as_json: bool) -> int:
+    """Show each port's device, bus, address and guest node, with the reason."""
+    made = planned(gather(asked))
+    if as_json:
+        from vmserial.cli.data import plan_json
+
+        print_json(plan_json(made))
+    else:
+        show(made)
+    return 1 if made.refusals else 0
+
+
+def show(plan: Plan) -> None:
+    """Print a plan's table and everything it says."""
+    from vmserial import chardevs
+
+    machine, qemu = plan.machine, plan.qemu
+    click.echo(
+        f"{machine.name}: {machine.arch} {machine.machine_type}".rstrip()
+        + f", {len(plan.assignments)} serial ports, QEMU {qemu.version_text}"
+        + f", guest {plan.guest.name}"
+    )
+    click.echo()
+    print_table(
+        ("port", "type", "device", "bus", "address", "host side", "node in the guest", "known by"),
+        (
+            (
+                a.port.name,
+                a.kind,
+                a.device.driver if a.device else "on-board",
+                a.bus,
+                a.address,
+                chardevs.text(a.port.chardev),
+                a.node,
+                str(a.identity),
+            )
+            for a in plan.assignments
+        ),
+    )
+    reasons: dict[str, list[str]] = {}
+    for a in plan.assignments:
+        reasons.setdefault(a.reason, []).append(a.port.name)
+    print_section("Why", [f"{ranges(names)}: {reason}" for reason, names in reasons.items()])
+    told = {str(note) for note in machine.notes}
+    print_section("Know", [warning for warning in plan.warnings if warning not in told])
+    print_section("Assumed", plan.assumptions)
+    refused = []
+    for refusal in plan.refusals:
+        place = f" ({refusal.where})" if refusal.where else ""
+        refused += [f"{refusal.message}{place}", f"  hint: {refusal.hint}"]
+    print_section("Refused", refused)
