@@ -8,7 +8,7 @@ import click
 
 from vmserial.cli.gather import gather, planned
 from vmserial.cli.options import Asked, json_option, machine_options
-from vmserial.cli.output import print_json, ranges
+from vmserial.cli.output import RED, headline, print_json, ranges, say
 
 if TYPE_CHECKING:
     from vmserial.doctor import Finding
@@ -43,31 +43,29 @@ def command(asked: Asked, as_json: bool) -> int:
         return 1 if wrong else 0
     for finding in wrong:
         _show(finding)
-    notes = [f for f in findings if f.severity is doctor.Severity.NOTE]
+    notes = [f.happens for f in findings if f.severity is doctor.Severity.NOTE]
     if notes:
-        click.echo(click.style("Know:", bold=True))
+        headline("Know")
         for note in notes:
-            click.echo(f"  {note.happens}")
-        click.echo()
+            say(f"  {note}")
+        say()
     count = len(situation.machine.ports)
-    ports = f"{count} serial port{'' if count == 1 else 's'}"
-    if wrong:
-        things = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
-        click.echo(f"{situation.machine.name}: {ports}: {things} wrong")
-        return 1
-    click.echo(f"{situation.machine.name}: {ports}: nothing is wrong")
-    return 0
+    about = f"{situation.machine.name}: {count} serial port{'' if count == 1 else 's'}"
+    if not wrong:
+        say(f"{about}: nothing is wrong")
+        return 0
+    things = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
+    say(f"{about}: {things} wrong")
+    return 1
 
 
 def _show(finding: Finding) -> None:
-    head = click.style(str(finding.severity), bold=True, fg="red")
-    about = [ranges(finding.ports) if finding.ports else "the VM"]
-    if finding.where:
-        about.append(f"({finding.where})")
-    click.echo(f"{head}: {' '.join(about)}  [{finding.id}]")
-    click.echo(f"  what: {finding.happens}")
-    click.echo(f"  why:  {finding.why}")
-    click.echo(f"  do:   {finding.fix}\n")
+    about = ranges(finding.ports) if finding.ports else "the VM"
+    place = f" ({finding.where})" if finding.where else ""
+    headline(str(finding.severity), f": {about}{place}  [{finding.id}]", RED)
+    say(f"  what: {finding.happens}")
+    say(f"  why:  {finding.why}")
+    say(f"  do:   {finding.fix}\n")
 
 
 def _json(finding: Finding) -> dict[str, object]:

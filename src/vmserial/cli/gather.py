@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import click
+from vmserial.cli.output import complain
 
 if TYPE_CHECKING:
     from vmserial.cli.options import Asked
@@ -139,4 +139,4 @@ def planned(situation: Situation) -> Plan:
 def tell(notes: Iterable[Note]) -> None:
     """Say on stderr what the user must hear about the input; never left out."""
     for note in notes:
-        click.echo(f"vmserial: {note.kind}: {note}", err=True)
+        complain(f"vmserial: {note.kind}: {note}")

@@ -150,8 +150,11 @@ def run(args: Sequence[str] | None = None) -> int:
         return INTERRUPTED_EXIT
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        _show_misuse(error)
         return error.exit_code
     except VmserialError as error:
         if _debugging():
@@ -162,10 +165,10 @@ def run(args: Sequence[str] | None = None) -> int:
         if _debugging():
             raise
         name = type(error).__name__
-        click.echo(
-            f"vmserial: error: a defect in vmserial: {name}: {error}\n"
-            "  hint: please report it; VMSERIAL_DEBUG=1 before the command shows where it happened",
-            err=True,
+        _complain(
+            f"a defect in vmserial: {name}: {error}",
+            "",
+            "please report it; VMSERIAL_DEBUG=1 before the command shows where it happened",
         )
         return BUG_EXIT
     return result if isinstance(result, int) else 0
@@ -175,15 +178,22 @@ def _debugging() -> bool:
     return os.environ.get("VMSERIAL_DEBUG", "") not in ("", "0")
 
 
-def _show_error(error: VmserialError) -> None:
-    def indented(text: str) -> str:
-        return text.rstrip().replace("\n", "\n    ")
+def _show_misuse(error: click.ClickException) -> None:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "vmserial"
+    _complain(error.format_message(), "", f"'{path} --help' shows the options and examples")
 
-    click.echo(f"vmserial: error: {indented(error.message)}", err=True)
-    if error.where:
-        click.echo(f"  where: {indented(error.where)}", err=True)
-    if error.hint:
-        click.echo(f"  hint: {indented(error.hint)}", err=True)
+
+def _show_error(error: VmserialError) -> None:
+    _complain(error.message, error.where, error.hint)
+
+
+def _complain(message: str, where: str, hint: str) -> None:
+    from vmserial.cli.output import complain
+
+    for label, text in (("vmserial: error", message), ("  where", where), ("  hint", hint)):
+        if text:
+            complain(f"{label}: {text.rstrip()}".replace("\n", "\n    "))
 
 
 def _odd_text(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -1,4 +1,4 @@
-"""Tables for people and JSON for programs, on stdout.
+"""Words, tables and JSON on stdout and stderr, safe to show whatever a file had in it.
 
 A terminal gets rich's tables; a pipe or a file gets plain aligned text, for
 which rich is not even imported.
@@ -11,26 +11,56 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TextIO
 
-import click
+BOLD = "1"
+RED = "1;31"
+
+
+def printable(text: str) -> str:
+    """Return text that no terminal obeys: control characters are shown, lines are kept."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text
+    )
+
+
+def say(text: str = "", stream: TextIO | None = None) -> None:
+    """Print text for people, on stdout if no stream is given."""
+    (stream or sys.stdout).write(printable(text) + "\n")
+
+
+def complain(text: str) -> None:
+    """Print text for people on stderr."""
+    say(text, sys.stderr)
+
+
+def marked(text: str, style: str) -> str:
+    """Return text in a style where stdout is a terminal; for :func:`headline`."""
+    return f"\x1b[{style}m{text}\x1b[0m" if sys.stdout.isatty() else text
+
+
+def headline(text: str, rest: str = "", style: str = BOLD) -> None:
+    """Print a line whose first part stands out on a terminal."""
+    sys.stdout.write(marked(printable(text), style) + printable(rest) + "\n")
 
 
 def print_json(data: Any) -> None:
-    """Print data as JSON, readable and ending with a newline."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    """Print data as JSON, indented, in ASCII, so that every stream can carry it."""
+    sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table with a head; every row has as many cells as ``columns``."""
-    rows = [tuple(row) for row in rows]
+    shown = [tuple(printable(cell).replace("\n", " ") for cell in row) for row in rows]
     if sys.stdout.isatty():
-        _rich_table(columns, rows)
+        _rich_table(columns, shown)
         return
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    for row in (columns, *rows):
+    widths = [max(map(len, column)) for column in zip(columns, *shown, strict=True)]
+    for row in (columns, *shown):
         padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
 
 
 def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -51,9 +81,10 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def print_section(title: str, lines: Sequence[str]) -> None:
     """Print a titled list; nothing at all if it is empty."""
     if lines:
-        click.echo(f"\n{click.style(title, bold=True)}")
+        say()
+        headline(title)
         for line in lines:
-            click.echo(f"  {line}")
+            say(f"  {line}")
 
 
 def ranges(names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import click
 
 from vmserial.cli.gather import gather, planned
 from vmserial.cli.options import Asked, json_option, machine_options
-from vmserial.cli.output import print_json, print_section, print_table, ranges
+from vmserial.cli.output import print_json, print_section, print_table, ranges, say
 
 if TYPE_CHECKING:
     from vmserial.model import Plan
@@ -44,12 +44,12 @@ def show(plan: Plan) -> None:
     from vmserial import chardevs
 
     machine, qemu = plan.machine, plan.qemu
-    click.echo(
+    say(
         f"{machine.name}: {machine.arch} {machine.machine_type}".rstrip()
         + f", {len(plan.assignments)} serial ports, QEMU {qemu.version_text}"
         + f", guest {plan.guest.name}"
     )
-    click.echo()
+    say()
     print_table(
         ("port", "type", "device", "bus", "address", "host side", "node in the guest", "known by"),
         (

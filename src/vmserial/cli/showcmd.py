@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 
 import click
 
@@ -39,4 +40,5 @@ def command(asked: Asked, pretty: bool, as_json: bool) -> None:
     if as_json:
         print_json(words)
     else:
-        click.echo(pretty_text(words) if pretty else shlex.join(words))
+        # Written as it is: a shell must read exactly these words.
+        sys.stdout.write((pretty_text(words) if pretty else shlex.join(words)) + "\n")
