@@ -108,8 +108,24 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
         ctx.exit()
 
 
+HELP = """\
+Give a QEMU virtual machine serial ports that work, and prove it.
+
+The three commands that matter:
+
+\b
+  vmserial doctor 142.conf             what is wrong with this VM, and what to do
+  vmserial showcmd 142.conf --pretty   the QEMU command line that starts it
+  vmserial verify 142.conf             boot a test guest, prove every port both ways
+
+INPUT is a PVE configuration (VMID.conf) or a TOML file of vmserial's own. Without one, options
+describe the VM: --arch aarch64 --ports 10.
+"""
+
+
 @click.group(
     cls=Verbs,
+    help=HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     subcommand_metavar="VERB [INPUT] [OPTIONS]",
     epilog="'vmserial VERB --help' shows a verb's options and examples.",
@@ -119,18 +135,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     help="Print the version and exit.",
 )  # fmt: skip
 def group() -> None:
-    """Give a QEMU virtual machine serial ports that work, and prove it.
-
-    The three commands that matter:
-
-    \b
-      vmserial doctor 142.conf             what is wrong with this VM, and what to do
-      vmserial showcmd 142.conf --pretty   the QEMU command line that starts it
-      vmserial verify 142.conf             boot a test guest, prove every port both ways
-
-    INPUT is a PVE configuration (VMID.conf) or a TOML file of vmserial's own. Without one, options
-    describe the VM: --arch aarch64 --ports 10.
-    """
+    """Carry the verbs; --version is the only thing that stands without one."""
 
 
 def run(args: Sequence[str] | None = None) -> int:

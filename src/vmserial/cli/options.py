@@ -97,13 +97,15 @@ def machine_options(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def collected(**words: Any) -> Any:
-            mine = {name: words.pop(name) for name in Asked.__dataclass_fields__ if name in words}
-            qemu = mine.pop("qemu") or ()
-            asked = Asked(
-                qemu=(qemu,) if isinstance(qemu, str) else tuple(qemu),
-                **{name: "" if value is None and name in _TEXTS else value
-                   for name, value in mine.items()},
-            )  # fmt: skip
+            mine: dict[str, Any] = {
+                name: words.pop(name) for name in Asked.__dataclass_fields__ if name in words
+            }
+            binaries = mine["qemu"] or ()
+            mine["qemu"] = (binaries,) if isinstance(binaries, str) else tuple(binaries)
+            # click's Choice knows no empty default.
+            for name in ("kind", "console", "accel"):
+                mine[name] = mine[name] or ""
+            asked = Asked(**mine)
             return function(asked=asked, **words)
 
         for option in reversed(_options(many_binaries)):
@@ -111,9 +113,6 @@ def machine_options(
         return collected
 
     return decorate
-
-
-_TEXTS = frozenset({"kind", "console", "accel"})
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

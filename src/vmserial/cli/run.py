@@ -1,0 +1,100 @@
+"""``vmserial run``: the planned VM in the foreground, and where each port is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vmserial.cli.gather import gather, planned
+from vmserial.cli.options import Asked, machine_options
+from vmserial.cli.output import complain, print_table, say
+
+if TYPE_CHECKING:
+    from vmserial.model import Plan
+    from vmserial.qemu.process import VirtualMachine
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples:
+  vmserial run 142.conf
+  vmserial run vm.toml --backend pty
+  vmserial run --arch aarch64 --ports 10 --backend socket
+
+Ctrl-C ends the VM as a pulled plug does; nothing is left behind. Exit code 0: the VM shut itself
+down; 1: it did not start, or QEMU failed.""",
+)
+@machine_options()
+def command(asked: Asked) -> None:
+    """Start the planned VM in the foreground and say where each port is reached."""
+    from vmserial import host
+    from vmserial.errors import PlanRefused
+    from vmserial.planner import require
+    from vmserial.qemu.loop import run_interruptible
+
+    made = planned(gather(asked))
+    require(made)
+    wrong = host.check(made)
+    if wrong:
+        raise PlanRefused(
+            "\n".join(finding.happens for finding in wrong),
+            hint="; ".join(dict.fromkeys(finding.fix for finding in wrong)),
+        )
+    told = {str(note) for note in made.machine.notes}
+    for warning in made.warnings:
+        if warning not in told:
+            complain(f"vmserial: know: {warning}")
+    run_interruptible(_supervise(made))
+
+
+async def _supervise(plan: Plan) -> None:
+    """Run the VM until it ends.
+
+    Raises:
+        QemuError: QEMU did not start, or ended with a failure.
+    """
+    from vmserial.cli.data import command_line
+    from vmserial.errors import QemuError
+    from vmserial.model import Stdio
+    from vmserial.qemu.process import VirtualMachine
+
+    on_terminal = any(isinstance(a.port.chardev.backend, Stdio) for a in plan.assignments)
+    async with VirtualMachine(
+        command_line(plan), reset_is_loss=False, foreground=on_terminal
+    ) as vm:
+        await _show_places(vm, plan)
+        complain(f"{plan.machine.name} runs (process {vm.pid}); Ctrl-C ends it")
+        status = await vm.wait_closed()
+        if status != 0:
+            raise QemuError(
+                f"QEMU ended with status {status}: {vm.stderr_text().strip() or 'it said nothing'}",
+                hint="`vmserial showcmd --pretty` shows the whole command",
+            )
+
+
+async def _show_places(vm: VirtualMachine, plan: Plan) -> None:
+    """Print where each port is reached, as QEMU itself says it (a pty's name is its choice)."""
+    import sys
+
+    from vmserial import chardevs
+    from vmserial.model import Pty, TcpSocket, UnixSocket
+
+    names = {c["label"]: str(c["filename"]) for c in await vm.monitor.execute("query-chardev")}
+    rows = []
+    for a in plan.assignments:
+        backend = a.port.chardev.backend
+        name = names.get(a.chardev_id, "").removeprefix("disconnected:")
+        if isinstance(backend, Pty):
+            place = name.removeprefix("pty:")
+        elif isinstance(backend, UnixSocket) and backend.server and not backend.abstract:
+            place = backend.path
+        elif isinstance(backend, TcpSocket) and backend.server:
+            place = name.partition(",")[0]
+        else:
+            place = chardevs.text(a.port.chardev)
+        rows.append((a.port.name, a.kind, place or a.port.state, a.node))
+    print_table(("port", "type", "reached at", "node in the guest"), rows)
+    say()
+    sys.stdout.flush()

@@ -1,0 +1,143 @@
+"""Style, types and layers, held as tests; each with a twin that shows that it can fail."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def tool(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a tool of the environment in the project's root, on the sources of this tree."""
+    return subprocess.run(
+        words,
+        cwd=ROOT,
+        input=stdin,
+        text=True,
+        capture_output=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+
+
+def ruff(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return tool(sys.executable, "-m", "ruff", *words, stdin=stdin)
+
+
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    return result.stdout + result.stderr
+
+
+def test_style() -> None:
+    result = ruff("check", "--output-format=concise", ".")
+    assert result.returncode == 0, said(result)
+
+
+@pytest.mark.parametrize(
+    ("rule", "source"),
+    [
+        ("F401", '"""A module."""\n\nimport os\n'),
+        ("D103", '"""A module."""\n\n\ndef public() -> None:\n    pass\n'),
+        ("PTH118", '"""A module."""\n\nimport os\n\nWHERE = os.path.join("a", "b")\n'),
+    ],
+)
+def test_style_can_fail(rule: str, source: str) -> None:
+    result = ruff("check", "--stdin-filename", "src/vmserial/sample.py", "-", stdin=source)
+    assert result.returncode == 1
+    assert rule in said(result)
+
+
+def test_form() -> None:
+    result = ruff("format", "--check", ".")
+    assert result.returncode == 0, said(result) + "\n`make format` puts it right"
+
+
+def test_form_can_fail() -> None:
+    result = ruff("format", "--check", "--stdin-filename", "sample.py", "-", stdin="x = 'a'\n")
+    assert result.returncode == 1
+
+
+def test_types() -> None:
+    result = tool(sys.executable, "-m", "mypy")
+    assert result.returncode == 0, said(result)
+
+
+def test_types_can_fail(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.py"
+    sample.write_text("def f(x): return x\n")
+    result = tool(sys.executable, "-m", "mypy", str(sample))
+    assert result.returncode == 1
+    assert "no-untyped-def" in said(result)
+
+
+def layers(config: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter with a configuration."""
+    return tool(
+        sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()",
+        "--config", str(config), "--no-cache",
+    )  # fmt: skip
+
+
+def test_layers() -> None:
+    result = layers(ROOT / "pyproject.toml")
+    assert result.returncode == 0, said(result)
+
+
+def test_layers_can_fail(tmp_path: Path) -> None:
+    """The same contract with two rooms exchanged is broken by today's imports."""
+    contract = rooms()
+    order: list[str] = contract["layers"]
+    here, there = order.index("planner"), order.index("model")
+    order[here], order[there] = order[there], order[here]
+    config = tmp_path / ".importlinter"
+    listed = "\n    ".join(order)
+    config.write_text(
+        "[importlinter]\nroot_package = vmserial\n"
+        "[importlinter:contract:rooms]\nname = rooms\ntype = layers\n"
+        f"containers =\n    vmserial\nlayers =\n    {listed}\n"
+    )
+    result = layers(config)
+    assert result.returncode == 1
+    assert "vmserial.planner" in said(result)
+
+
+def rooms() -> dict[str, Any]:
+    """Return the layers contract of pyproject.toml."""
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        contracts = tomllib.load(stream)["tool"]["importlinter"]["contracts"]
+    return next(contract for contract in contracts if contract["id"] == "rooms")
+
+
+def test_each_room_stands_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for layer in rooms()["layers"][1:]:
+        for room in layer.split(":"):
+            assert re.search(rf"`{room.strip()}(\.py|/)`", text), room
+
+
+def test_pins_have_hashes_and_no_addresses() -> None:
+    for path in ROOT.glob("requirements/*.txt"):
+        text = path.read_text()
+        packages = [line for line in text.splitlines() if "==" in line]
+        assert packages
+        assert text.count("--hash=sha256:") >= len(packages)
+        assert "://" not in text
+        assert "--index" not in text
+        assert "--find-links" not in text
+
+
+def test_pins_cover_what_the_package_asks_for() -> None:
+    pinned = (ROOT / "requirements" / "runtime.txt").read_text()
+    with (ROOT / "pyproject.toml").open("rb") as stream:
+        wanted = tomllib.load(stream)["project"]["dependencies"]
+    for requirement in wanted:
+        name = requirement.split()[0].replace(".", "-")
+        assert f"\n{name}==" in f"\n{pinned}"
