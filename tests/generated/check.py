@@ -7,15 +7,20 @@ cannot hide in both.
 
 from __future__ import annotations
 
+import json
 import random
 import shlex
+import time
 from collections import Counter
+from pathlib import Path
 
+from generated import generator
 from vmserial import planner
 from vmserial.errors import VmserialError
 from vmserial.formats import overrides, pve
 from vmserial.model import Capabilities, GuestProfile, Machine, Plan
 from vmserial.options import pretty, render
+from vmserial.qemu import binary
 
 LONE = frozenset({"-nodefaults", "-no-user-config"})
 VALUED = frozenset(
@@ -91,7 +96,7 @@ def hold(made: Plan) -> None:
     agents = 1 if made.machine.agent is not None and chardevs["qga0"] else 0
     if sum(chardevs.values()) != len(ports) + agents:
         raise Injected(f"{sum(chardevs.values())} chardevs for {len(ports)} ports")
-    if any(count > 1 for count in (devices + chardevs).values()):
+    if any(count > 1 for ids in (devices, chardevs) for count in ids.values()):
         raise Injected("an id is given twice")
     if "\0" in "".join(words):
         raise Injected("a NUL byte reached the command line")
@@ -114,10 +119,42 @@ def one(text: str | None, options: dict[str, object], capabilities: dict[str, Ca
             machine = pve.machine(document, 100)
         binary = capabilities.get(machine.arch) or Capabilities((10, 0, 0), machine.arch)
         made = planner.plan(machine, binary, random_.choice(GUESTS))
-        hold(made)
+        if made.options:
+            hold(made)
         planner.require(made)
     except VmserialError as error:
         if not error.message:
             raise Injected("an error without words") from error
         return "refused"
     return "planned"
+
+
+RECORDED = Path(__file__).parent.parent / "data" / "capabilities"
+SLOWEST = 2.0
+"""Seconds that one input may take; it takes half a millisecond, so this is a hang."""
+
+
+def many(seeds: range) -> Counter[str]:
+    """Push one input for each seed through; every third is a list of options.
+
+    Raises:
+        Injected: with the seed in its notes, as any other exception that escapes.
+    """
+    capabilities = {
+        arch: binary.from_json(json.loads((RECORDED / f"qemu-7.2-{arch}.json").read_text()))
+        for arch in ("aarch64", "x86_64")
+    }
+    done: Counter[str] = Counter()
+    for seed in seeds:
+        random_ = random.Random(seed)
+        text = None if seed % 3 == 0 else generator.configuration(random_)
+        options = generator.option_list(random_) if text is None else {}
+        begin = time.perf_counter()
+        try:
+            done[one(text, options, capabilities, random_)] += 1
+        except Exception as error:
+            error.add_note(f"seed {seed}: {text!r} {options}")
+            raise
+        if time.perf_counter() - begin > SLOWEST:
+            raise Injected(f"seed {seed} took longer than {SLOWEST} s: {text!r} {options}")
+    return done

@@ -1,0 +1,80 @@
+"""Generated bad input through reader, planner and showcmd: no traceback, no hang, no injection."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from generated import check, generator
+from plans import planned
+
+from vmserial.cli.main import main
+from vmserial.options import Option
+
+
+def test_twenty_thousand_inputs() -> None:
+    done = check.many(range(20_000))
+    assert done.total() == 20_000
+    # Neither all refused nor all taken, or the generator would show nothing.
+    assert min(done["planned"], done["refused"]) > 3_000, done
+
+
+@pytest.mark.full
+def test_a_million_inputs() -> None:
+    step = 10_000
+    done: Counter[str] = Counter()
+    with ProcessPoolExecutor(2) as pool:
+        for part in pool.map(check.many, (range(n, n + step) for n in range(0, 1_000_000, step))):
+            done += part
+    assert done.total() == 1_000_000
+    print(dict(done))
+
+
+def test_through_the_command_itself(tmp_path: Path) -> None:
+    conf = tmp_path / "100.conf"
+    statuses: Counter[int] = Counter()
+    for seed in range(150):
+        conf.write_text(generator.configuration(random.Random(seed)), newline="")
+        for verb in (["showcmd"], ["plan", "--json"], ["doctor"]):
+            result = CliRunner().invoke(main, [*verb, str(conf)])
+            assert result.exception is None or isinstance(result.exception, SystemExit), (
+                seed, verb, result.exception,
+            )  # fmt: skip
+            assert "Traceback" not in result.output
+            statuses[result.exit_code] += 1
+    assert set(statuses) <= {0, 1, 2}
+    assert statuses[0] > 20, statuses
+
+
+# ------------------------------------------------------------------ the check can fail
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        Option("-monitor", raw="stdio", role="serial"),
+        Option("-device", "usb-serial", (("id", "usbserial1"),), role="serial"),
+        Option("-chardev", "null", (("id", "serial1"),), role="chardev"),
+        Option("-chardev", "null", (("id", "more"),), role="chardev"),
+    ],
+)
+def test_an_option_that_was_not_planned_is_seen(extra: Option) -> None:
+    plan = planned()
+    check.hold(plan)
+    with pytest.raises(check.Injected):
+        check.hold(replace(plan, options=(*plan.options, extra)))
+
+
+def test_a_comma_that_was_not_doubled_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(name="a,b=c")
+    check.hold(plan)
+    monkeypatch.setattr(check, "render", lambda options: [
+        word.replace(",,", ",") for option in options for word in option.argv()
+    ])  # fmt: skip
+    with pytest.raises(check.Injected):
+        check.hold(plan)
