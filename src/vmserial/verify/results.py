@@ -382,7 +382,7 @@ class Summary:
 
     Attributes:
         maximum: ports of the kind in one VM that were proven; 0 if that was not tried.
-        ports: the most ports of the kind that one case had, whatever it was for.
+        ports: the most ports of the kind that passed in one VM, whatever the case was.
         hotplug: all hot-plug checks together; None if there are none.
         send_rate: median bytes a second of the guest's sending, one port alone; 0.0 if none.
         receive_rate: the same for receiving.
@@ -427,7 +427,8 @@ def summary(checks: Iterable[Check]) -> list[Summary]:
             continue
         verdict = combined(group)
         assert verdict is not None
-        cases = grouped((c for c in group if c.port), lambda c: c.case).values()
+        passed = [c for c in group if c.port and c.verdict is Verdict.PASS]
+        cases = grouped(passed, lambda c: (c.case, c.vm)).values()
         rows.append(
             Summary(
                 arch=arch,

@@ -1,0 +1,177 @@
+"""The article's tables in a terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from vmserial.report.table import (
+    Cell,
+    Table,
+    clean,
+    collapsed,
+    plain,
+    problems,
+    rate_text,
+    show,
+    tables,
+    width,
+)
+from vmserial.verify.results import (
+    GUEST_TO_HOST,
+    HOST_TO_GUEST,
+    Check,
+    Direction,
+    Fault,
+    FaultKind,
+    Verdict,
+)
+
+
+def check(port: str = "serial1", direction: Direction = GUEST_TO_HOST, **more: object) -> Check:
+    made = Check(
+        "default", "aarch64", "virt", "7.2.22", "debian-12-arm64", "usb", port, direction,
+        bytes=10240, seconds=0.01,
+    )  # fmt: skip
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+BOTH = [check(p, way) for p in ("serial1", "serial2") for way in (GUEST_TO_HOST, HOST_TO_GUEST)]
+LOSS = check(
+    "serial2", HOST_TO_GUEST, mode="together", verdict=Verdict.FAIL, detail="1 byte lost",
+    faults=(Fault(FaultKind.TIMEOUT), Fault(FaultKind.LOSS)),
+)  # fmt: skip
+HOTPLUG = [
+    check("serial1", way, case="hot-plug", unplugged="usbserial1", plugged="usbserial1")
+    for way in (GUEST_TO_HOST, HOST_TO_GUEST)
+] + [check("serial4", case="hot-plug", unplugged="/", plugged="usbserial4", verdict=Verdict.LOST)]
+
+
+def by_title(checks: list[Check]) -> dict[str, list[list[str]]]:
+    return {t.title: [[c.text for c in row] for row in t.rows] for t in tables(checks)}
+
+
+def test_the_articles_tables() -> None:
+    made = by_title([*BOTH, LOSS, *HOTPLUG, check("", "", case="maximum", maximum=60)])
+    assert made == {
+        "default: aarch64 virt, QEMU 7.2.22": [
+            ["debian-12-arm64", "serial1", "usb", "pass", "pass"],
+            ["debian-12-arm64", "serial2", "usb", "pass", "fail: loss, timeout"],
+        ],
+        "hot-plug: aarch64 virt, QEMU 7.2.22": [
+            ["debian-12-arm64", "usbserial1", "usbserial1", "pass", "pass"],
+            ["debian-12-arm64", "/", "usbserial4", "lost", "-"],
+        ],
+        "the VM as a whole": [["maximum", "usb", "pass", ""]],
+        "summary": [
+            ["debian-12-arm64", "usb", "60", "lost", "sends 1,000 KiB/s, receives 1,000 KiB/s",
+             "fail"],
+        ],
+    }  # fmt: skip
+
+
+def test_columns() -> None:
+    columns = {t.title.split(":")[0]: t.columns for t in tables([*BOTH, *HOTPLUG])}
+    assert columns == {
+        "default": ("guest system", "port", "kind", "send", "receive"),
+        "hot-plug": ("guest system", "unplugged id", "plugged id", "send", "receive"),
+        "summary": ("guest system", "kind", "maximum", "hot-plug", "rate", "verdict"),
+    }
+
+
+def test_send_is_the_guests_view() -> None:
+    (first, _) = tables([check(direction=GUEST_TO_HOST, verdict=Verdict.FAIL)])
+    assert [cell.text for cell in first.rows[0][3:]] == ["fail", "-"]
+    (first, _) = tables([check(direction=HOST_TO_GUEST, verdict=Verdict.FAIL)])
+    assert [cell.text for cell in first.rows[0][3:]] == ["-", "fail"]
+    (first, _) = tables([check(direction="", verdict=Verdict.SKIPPED, detail="no\nnode")])
+    assert [cell.text for cell in first.rows[0][3:]] == ["skipped: no node"] * 2
+
+
+def test_summary_without_a_limit_says_what_was_proven() -> None:
+    made = by_title([*BOTH, replace(LOSS, port="serial3")])
+    assert made["summary"][0][2] == "≥ 2"
+    assert made["summary"][0][3] == "not tried"
+    assert by_title([LOSS])["summary"][0][2] == "-"
+
+
+def test_vms_have_tables_of_their_own() -> None:
+    titles = [t.title for t in tables([check(vm="default aarch64 usb"), check(vm="other")])]
+    assert titles == [
+        "default aarch64 usb, QEMU 7.2.22", "default: other, QEMU 7.2.22", "summary",
+    ]  # fmt: skip
+
+
+def test_nothing() -> None:
+    assert tables([]) == []
+    assert problems(BOTH) == []
+
+
+def test_problems_are_named() -> None:
+    found = problems([*BOTH, LOSS, HOTPLUG[-1]])
+    assert [line.text for line in found] == [
+        "FAIL default usb serial2 host->guest together: 1 byte lost",
+        "LOST hot-plug usb serial4 guest->host alone / out usbserial4 in: no detail",
+    ]
+
+
+def test_plain_is_aligned() -> None:
+    table = Table("t", ("guest", "n"), ((Cell("麒麟"), Cell("1")), (Cell("ascii!"), Cell("22"))))
+    assert plain(table) == (
+        "t\n  guest   n\n  ------  --\n  麒麟    1\n  ascii!  22\n"
+    )
+    assert width("麒麟é") == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [("a\x1b[31mb", "a\\x1b[31mb"), ("a\nb\t", "a b"), ("é麒", "é麒"), ("\x9b0m", "\\x9b0m")],
+)
+def test_nothing_reaches_the_terminal_raw(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+    stream = io.StringIO()
+    show([check(verdict=Verdict.FAIL, detail=text, guest=text)], stream)
+    assert stream.getvalue().replace("\n", "").isprintable()
+
+
+def test_long_tables_are_collapsed() -> None:
+    checks = [check(f"serial{n}") for n in range(1, 241)]
+    checks[99] = replace(checks[99], verdict=Verdict.FAIL)
+    table = collapsed(tables(checks)[0])
+    assert [[c.text for c in row[1:4]] for row in table.rows] == [
+        ["serial1 … serial99 (99 ports)", "usb", "pass"],
+        ["serial100", "usb", "fail"],
+        ["serial101 … serial240 (140 ports)", "usb", "pass"],
+    ]
+    short = tables(checks[:10])[0]
+    assert collapsed(short) is short
+    hotplug = tables(HOTPLUG * 20)[0]
+    assert collapsed(hotplug) is hotplug
+
+
+def test_rates() -> None:
+    assert rate_text(512) == "0.5 KiB/s"
+    assert rate_text(1 << 24) == "16,384 KiB/s"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_colours_and_a_pipe_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        show([*BOTH, LOSS, check("serial3", guest="[bold]not markup[/]")], stream)
+    for words in ("serial1", "fail: loss, timeout", "FAIL default", "[bold]not markup[/]"):
+        assert words in terminal.getvalue()
+        assert words in pipe.getvalue()
+    assert "\x1b[" in terminal.getvalue()
+    assert "\x1b" not in pipe.getvalue()
