@@ -120,7 +120,7 @@ def _show(facts: dict[str, Any]) -> None:
     say(f"  accelerator: {facts['accelerator']['use']}: {facts['accelerator']['why']}")
     for name, there in facts["machine_types"].items():
         uarts = facts["onboard_uarts"].get(name)
-        count = "" if uarts is None else f", {uarts} on-board UARTs (measured)"
+        count = "" if uarts is None else f", on-board UARTs: {uarts} (measured)"
         say(f"  machine type {name}: {'there' if there else 'missing'}{count}")
     missing = [name for name, there in facts["controllers"].items() if not there]
     if missing:
