@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import platform
 import socket
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -126,9 +127,10 @@ def test_host_facts_tell_no_name() -> None:
     assert facts.memory_mib > 0
     assert facts.python == platform.python_version()
     assert facts.accel == "tcg"
-    text = results.line(PASS, facts)
-    assert socket.gethostname() not in text
-    assert "/" not in facts.cpu
+    # A host may be called as a part of its processor is, so whole values are compared.
+    values = {str(getattr(facts, field.name)) for field in fields(facts)}
+    assert not values & {socket.gethostname(), socket.getfqdn(), getpass.getuser()}
+    assert not any(value.startswith("/") for value in values)
 
 
 @pytest.mark.parametrize(
