@@ -294,7 +294,8 @@ def test_svg_is_well_formed() -> None:
 
 def test_shorten() -> None:
     assert shorten("abcdef", 6) == "abcdef"
-    assert shorten("abcdefghij", 7) == "ab…ghij"
+    assert shorten("abcdefghij", 7) == "…efghij"
+    assert shorten("abcdefghijklmnop", 12) == "abc…ijklmnop"
     assert all(len(shorten("x" * 50, size)) == size for size in range(3, 50))
 
 

@@ -20,6 +20,9 @@ from vmserial.verify.results import Verdict
 WIDE = 24
 """Ports that are drawn a line each; more become cards."""
 
+KEEP = 6
+"""Characters under which a shortened word says nothing any more."""
+
 ROW = 34
 CHARACTER = 6.7
 """Width of a character of the picture's 11-unit monospaced type."""
@@ -120,11 +123,19 @@ def _groups(plan: Plan) -> list[_Group]:
     return list(groups.values())
 
 
+def _board(plan: Plan) -> str:
+    """Return the machine type that was planned for."""
+    return next(
+        (option.head for option in plan.options if option.flag == "-machine" and option.head),
+        plan.machine.machine_type or plan.machine.arch,
+    )
+
+
 def shorten(text: str, size: int) -> str:
-    """Return ``text`` in at most ``size`` characters, its middle left out."""
+    """Return ``text`` in at most ``size`` characters, its middle or, if short, its head left out."""
     if len(text) <= size:
         return text
-    head = (size - 1) // 3
+    head = (size - 1) // 3 if size >= 2 * KEEP else 0
     return f"{text[:head]}…{text[len(text) - (size - 1 - head) :]}"
 
 
@@ -207,7 +218,7 @@ def _draw_lines(
     panels = (
         (_HOST - 8, _HOST_WIDTH + 16, "host: backends"),
         (_DEVICE - 16, _ROOT + _ROOT_WIDTH - _DEVICE + 32,
-         f"QEMU {plan.qemu.version_text}: {plan.machine.arch} {plan.machine.machine_type}"),
+         f"QEMU {plan.qemu.version_text}: {plan.machine.arch} {_board(plan)}"),
         (_NODE - 16, _NODE_WIDTH + 24, f"guest: {shorten(plan.guest.name, 26)}"),
     )  # fmt: skip
     for x, size, text in panels:
@@ -222,7 +233,7 @@ def _draw_lines(
         picture.texts.append(Text(x, 50, text, "column"))
     y = float(_HEAD)
     picture.boxes.append(Box(_ROOT, _HEAD - 10, _ROOT_WIDTH, bottom - _HEAD + 8, "bus"))
-    board = plan.machine.machine_type or plan.machine.arch
+    board = _board(plan)
     # Written upwards in the bar, which one port's row is too short for.
     if rows * ROW > len(board) * CHARACTER:
         across, middle = _ROOT + _ROOT_WIDTH / 2, (_HEAD + bottom) / 2 - 6
@@ -247,14 +258,17 @@ def _controller(picture: Picture, group: _Group, y: float, height: float) -> Non
             f"{driver} {name} on {group.place}")
     )  # fmt: skip
     columns = int((_CONTROLLER_WIDTH - 20) / CHARACTER)
-    x = _CONTROLLER + 12
-    lift = 10 if len(group.ports) > 1 else 3
-    picture.texts.append(Text(x, middle + 4 - lift, shorten(name, columns), "name"))
+    x = _CONTROLLER + 9
     if len(group.ports) > 1:
+        picture.texts.append(Text(x, middle - 6, shorten(name, columns), "name"))
         picture.texts.append(Text(x, middle + 9, shorten(driver, columns), "driver"))
         picture.texts.append(Text(x, middle + 24, f"{len(group.ports)} ports", "driver"))
     else:
-        picture.texts.append(Text(x, middle + 13, shorten(driver, columns), "driver"))
+        picture.texts.append(Text(x, middle + 4, shorten(name, columns), "name"))
+        left = columns - len(name) - 1
+        if left >= KEEP:
+            after = x + (len(name) + 1) * CHARACTER
+            picture.texts.append(Text(after, middle + 4, shorten(driver, left), "driver"))
     right = _CONTROLLER + _CONTROLLER_WIDTH
     picture.lines.append(Line(right, middle, _ROOT, middle, "wire"))
     place = shorten(group.place, 12)
@@ -310,7 +324,7 @@ def _node_box(picture: Picture, node: _Node, name: str, y: float, height: float)
     )
     rest = columns - len(shown) - 1
     # A virtio port's node is its name: nothing new to tell.
-    if rest > 6 and not node.known_as.endswith(f":{shown}"):
+    if rest >= KEEP and not node.known_as.endswith(f":{shown}"):
         picture.texts.append(
             Text(_NODE + _NODE_WIDTH - 24, middle + 4, shorten(node.known_as, rest), "driver",
                  "end")
@@ -340,7 +354,7 @@ def _draw_cards(
     picture.boxes.append(Box(left, bus_y - 30, picture.width - 2 * left, 26, "bus"))
     picture.texts.append(
         Text(left + 12, bus_y - 13,
-             f"QEMU {plan.qemu.version_text}: {plan.machine.arch} {plan.machine.machine_type}; "
+             f"QEMU {plan.qemu.version_text}: {plan.machine.arch} {_board(plan)}; "
              f"guest {shorten(plan.guest.name, 40)}", "bus-name")
     )  # fmt: skip
     depth = [bus_y + 10] * _COLUMNS
