@@ -156,6 +156,11 @@ class Monitor:
             one._end(reason)
 
     @property
+    def connected(self) -> bool:
+        """Whether commands can be run."""
+        return self._client is not None and not self.closed.done()
+
+    @property
     def version(self) -> tuple[int, int, int]:
         """QEMU's version from its greeting; zeroes before :meth:`connect`."""
         if self._client is None or self._client.greeting is None:
@@ -223,12 +228,10 @@ class Monitor:
         """
         from qemu.qmp import ExecuteError, QMPError
 
-        if self._client is None or self.closed.done():
-            raise (
-                self.closed.result()
-                if self.closed.done()
-                else LostVMError("the monitor is not connected", hint="start the VM first")
-            )
+        if self.closed.done():
+            raise self.closed.result()
+        if self._client is None:
+            raise LostVMError("the monitor is not connected", hint="start the VM first")
         everything = {**(arguments or {}), **more}
         try:
             async with asyncio.timeout(within):

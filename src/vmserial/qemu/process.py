@@ -296,11 +296,12 @@ class VirtualMachine:
         if process is None:
             self.monitor.closed.cancel()
             return
-        steps: tuple[tuple[Callable[[], Coroutine[Any, Any, None] | None], float], ...] = (
-            (self._quit, _QUIT_BOUND),
+        steps: list[tuple[Callable[[], Coroutine[Any, Any, None] | None], float]] = [
             (process.terminate, _TERM_BOUND),
             (process.kill, _KILL_BOUND),
-        )
+        ]
+        if self.monitor.connected:
+            steps.insert(0, (self._quit, _QUIT_BOUND))
         for ask, bound in steps:
             if self._exited.done():
                 break
