@@ -132,7 +132,7 @@ def _board(plan: Plan) -> str:
 
 
 def shorten(text: str, size: int) -> str:
-    """Return ``text`` in at most ``size`` characters, its middle or, if short, its head left out."""
+    """Return ``text`` in ``size`` characters at most: its middle left out, or its head if short."""
     if len(text) <= size:
         return text
     head = (size - 1) // 3 if size >= 2 * KEEP else 0
