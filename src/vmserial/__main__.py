@@ -1,16 +1,8 @@
-"""``python -m vmserial`` and the ``vmserial`` script: the command line."""
+"""``python -m vmserial``: the command line."""
 
 from __future__ import annotations
 
-import sys
-
-
-def main() -> None:
-    """Run the command line and end the process with its exit code."""
-    from vmserial.cli.main import run
-
-    sys.exit(run())
-
+from vmserial.cli.main import main
 
 if __name__ == "__main__":
     main()

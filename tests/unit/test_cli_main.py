@@ -229,6 +229,13 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert said == b""
 
 
+def test_the_group_itself_ends_the_process() -> None:
+    """The script in bin/, and click's CliRunner, call the group."""
+    with pytest.raises(SystemExit) as ended:
+        main.main(["pln"])
+    assert ended.value.code == 2
+
+
 def test_ctrl_c_ends_with_130() -> None:
     code = (
         "import os, signal, sys; from vmserial.cli import completion, main\n"

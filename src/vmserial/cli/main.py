@@ -90,6 +90,12 @@ class Verbs(click.Group):
             raise click.exceptions.Exit(BROKEN_PIPE_EXIT) from None
         return result
 
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run a command line and end the process with its exit code, as click's own does."""
+        if not extra.get("standalone_mode", True):
+            return super().main(args, *more, **extra)
+        sys.exit(run(args))
+
 
 def _silence(stream: Any) -> None:
     """Point a stream's descriptor at /dev/null, so that its last flush cannot fail."""
@@ -124,6 +130,7 @@ describe the VM: --arch aarch64 --ports 10.
 
 
 @click.group(
+    "vmserial",
     cls=Verbs,
     help=HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -134,7 +141,7 @@ describe the VM: --arch aarch64 --ports 10.
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
     help="Print the version and exit.",
 )  # fmt: skip
-def group() -> None:
+def main() -> None:
     """Carry the verbs; --version is the only thing that stands without one."""
 
 
@@ -148,7 +155,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
     _tolerate_odd_text()
     try:
-        result = group.main(
+        result = main.main(
             None if args is None else list(args), prog_name="vmserial", standalone_mode=False
         )
     except click.Abort:
