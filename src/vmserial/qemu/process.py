@@ -294,8 +294,8 @@ class VirtualMachine:
         """End the process: quit, TERM, KILL, each with its bound; then free everything."""
         process = self._process
         if process is None:
-            self.monitor.closed.cancel()
             return
+        loop = asyncio.get_running_loop()
         steps: list[tuple[Callable[[], Coroutine[Any, Any, None] | None], float]] = [
             (process.terminate, _TERM_BOUND),
             (process.kill, _KILL_BOUND),
@@ -305,12 +305,12 @@ class VirtualMachine:
         for ask, bound in steps:
             if self._exited.done():
                 break
+            deadline = loop.time() + bound
             answer = ask()
             if answer is not None:
                 await answer
-            await asyncio.wait({self._exited}, timeout=bound)
+            await asyncio.wait({self._exited}, timeout=max(0.0, deadline - loop.time()))
         await self.monitor.close()
-        loop = asyncio.get_running_loop()
         if self._pidfd >= 0:
             loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
