@@ -1,0 +1,215 @@
+"""What a guest's kernel carries: from its configuration file, or from a table of known systems.
+
+The table's numbers were read from the distributions' kernel configurations
+(CONFIG_SERIAL_8250_NR_UARTS and CONFIG_SERIAL_8250_RUNTIME_UARTS); those of
+Debian were also run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from vmserial.errors import ConfigError, UsageError
+from vmserial.machines import architecture
+from vmserial.model import GuestProfile
+
+LARGEST = 4 << 20
+"""Bytes of a kernel configuration that are read; a real one has about 0.3 MB."""
+
+_SYMBOL = re.compile(r"^CONFIG_(\w+)=(.*)$", re.MULTILINE)
+_VERSION = re.compile(r"^# Linux/\S+ (\d+)\.(\d+)", re.MULTILINE)
+_IKCONFIG = b"IKCFG_ST"
+
+_TABLE = """
+debian-11-arm64      5.10  4  4
+debian-11-amd64      5.10 32  4
+debian-12-arm64      6.1   4  4
+debian-12-amd64      6.1  32  4
+debian-13-arm64      6.12  4  4
+debian-13-amd64      6.12 32  4
+debian-13-riscv64    6.12  4  4
+debian-13-loong64    6.12 16 16
+ubuntu-22.04-amd64   5.15 48 32
+ubuntu-22.04-arm64   5.15 48 32
+ubuntu-24.04-amd64   6.8  48 32
+ubuntu-24.04-arm64   6.8  48 32
+el8-x86_64           4.18 64  4
+el8-aarch64          4.18 32  4
+el9-x86_64           5.14 64  4
+el9-aarch64          5.14 32  4
+openeuler-22.03-aarch64 5.10 32 4
+openeuler-24.03-aarch64 6.6  32 4
+"""
+
+
+def _known() -> dict[str, GuestProfile]:
+    found = {}
+    for line in _TABLE.split("\n"):
+        if not line:
+            continue
+        name, version, most, runtime = line.split()
+        major, minor = version.split(".")
+        found[name] = GuestProfile(
+            name,
+            source=f"the stock kernel {version} of {name}: NR_UARTS {most}, RUNTIME_UARTS {runtime}",
+            kernel=(int(major), int(minor)),
+            nr_uarts=int(most),
+            runtime_uarts=int(runtime),
+        )
+    return found
+
+
+KNOWN: Mapping[str, GuestProfile] = _known()
+"""Systems whose kernels were looked at, by name."""
+
+
+def unknown(arch: str) -> GuestProfile:
+    """Return what is assumed of a guest that nobody named: Debian 12's kernel.
+
+    Raises:
+        UsageError: the architecture is not known.
+    """
+    debian = architecture(arch).debian
+    known = KNOWN.get(f"debian-12-{debian}") or KNOWN[f"debian-13-{debian}"]
+    return replace(known, assumed=True)
+
+
+def from_config(
+    text: str,
+    *,
+    name: str,
+    kernel: tuple[int, int] | None = None,
+    append: str = "",
+    source: str = "",
+) -> GuestProfile:
+    """Read a kernel configuration.
+
+    Args:
+        text: the content of ``/boot/config-…`` or ``/proc/config.gz``.
+        name: what to call the guest.
+        kernel: major and minor version; from the file's first lines if None.
+        append: the kernel's command line, read for ``8250.nr_uarts=``.
+        source: where the text comes from, for people.
+
+    Raises:
+        ConfigError: it holds no ``CONFIG_…`` line.
+    """
+    symbols = dict(_SYMBOL.findall(text))
+    if not symbols:
+        raise ConfigError(
+            "this is not a kernel configuration: no CONFIG_ line in it",
+            hint="give the guest's /boot/config-…, or its /proc/config.gz",
+            where=source,
+        )
+    if kernel is None and (found := _VERSION.search(text)):
+        kernel = (int(found.group(1)), int(found.group(2)))
+
+    def has(symbol: str) -> bool:
+        return symbols.get(symbol) in {"y", "m"}
+
+    def number(symbol: str, otherwise: int) -> int:
+        value = symbols.get(symbol, "")
+        return int(value) if value.isdecimal() else otherwise
+
+    most = number("SERIAL_8250_NR_UARTS", 4) if has("SERIAL_8250") else 0
+    runtime = number("SERIAL_8250_RUNTIME_UARTS", most) if has("SERIAL_8250") else 0
+    origin = source or "its kernel configuration"
+    parameter = parameter_of(append)
+    said = f", 8250.nr_uarts={parameter}" if parameter is not None else ""
+    return GuestProfile(
+        name,
+        source=f"{origin}: NR_UARTS {most}, RUNTIME_UARTS {runtime}{said}",
+        kernel=kernel,
+        nr_uarts=most,
+        runtime_uarts=runtime,
+        nr_uarts_parameter=parameter,
+        usb_serial=has("USB_SERIAL_FTDI_SIO") and has("USB_XHCI_HCD"),
+        virtio_console=has("VIRTIO_CONSOLE"),
+        pci_hotplug=has("HOTPLUG_PCI_PCIE") or has("HOTPLUG_PCI_ACPI"),
+        pci_serial=has("SERIAL_8250_PCI"),
+    )
+
+
+def parameter_of(append: str) -> int | None:
+    """Return N of the last ``8250.nr_uarts=N`` of a kernel command line, else None."""
+    found = re.findall(r"(?:^|\s)8250\.nr_uarts=(\d{1,6})(?=\s|$)", append)
+    return int(found[-1]) if found else None
+
+
+def embedded_config(image: bytes) -> str:
+    """Return the configuration inside a kernel image (CONFIG_IKCONFIG), empty if it has none.
+
+    Only images that are not compressed as a whole show it.
+    """
+    at = image.find(_IKCONFIG)
+    if at < 0:
+        return ""
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        return inflate.decompress(image[at + len(_IKCONFIG) :], LARGEST).decode("utf-8", "replace")
+    except zlib.error:
+        return ""
+
+
+def resolve(name: str, *, append: str = "") -> GuestProfile:
+    """Return the profile of a known system, or of a kernel configuration file.
+
+    Args:
+        name: a name of :data:`KNOWN`, or the path of a configuration (also gzipped).
+        append: the guest's kernel command line, read for ``8250.nr_uarts=``.
+
+    Raises:
+        UsageError: there is no such name or file.
+        ConfigError: the file is not a kernel configuration.
+    """
+    known = KNOWN.get(name)
+    if known is not None:
+        parameter = parameter_of(append)
+        return known if parameter is None else replace(known, nr_uarts_parameter=parameter)
+    path = Path(name)
+    if "/" not in name and not path.exists():
+        near = difflib.get_close_matches(name, KNOWN, 2)
+        raise UsageError(
+            f"no guest is known as {name!r}, and there is no such file",
+            hint=f"did you mean {' or '.join(near)}?"
+            if near
+            else f"known: {', '.join(KNOWN)}; or give the guest's /boot/config-…",
+        )
+    return from_config(read_config(path), name=path.name, append=append, source=str(path))
+
+
+def read_config(path: Path) -> str:
+    """Return the text of a configuration file, unpacked if it is gzipped.
+
+    Raises:
+        UsageError: it cannot be read.
+        ConfigError: it is too large to be one, or broken.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="give the guest's /boot/config-… or the name of a known guest",
+        ) from None
+    if data[:2] == b"\x1f\x8b":
+        try:
+            # Bounded: a small file can unpack to any size.
+            data = zlib.decompressobj(wbits=31).decompress(data, LARGEST + 1)
+        except zlib.error as error:
+            raise ConfigError(
+                f"broken gzip data: {error}", hint="copy the file again", where=str(path)
+            ) from None
+    if len(data) > LARGEST:
+        raise ConfigError(
+            f"larger than {LARGEST} bytes: not a kernel configuration",
+            hint="give the guest's /boot/config-…",
+            where=str(path),
+        )
+    return data.decode("utf-8", "replace")
