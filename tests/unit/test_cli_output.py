@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmserial.cli import output
+from vmserial.model import Refusal
 
 
 def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,3 +99,14 @@ def test_a_section_without_lines_is_not_there(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == ""
     output.print_section("Know", ["one"])
     assert capsys.readouterr().out == "\nKnow\n  one\n"
+
+
+def test_what_differs_only_in_the_port_is_one_group() -> None:
+    items = [
+        Refusal("full", f"no room for serial{n} any more", "ask for fewer", ports=(f"serial{n}",))
+        for n in (1, 2, 10)
+    ]
+    other = Refusal("full", "no room for serial3 here", "ask for fewer", ports=("serial3",))
+    whole = Refusal("full", "no room at all", "ask for fewer")
+    groups = output.alike([*items, other, whole], lambda r: (r.id, r.message, r.hint))
+    assert groups == [items, [other], [whole]]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from vmserial.cli.gather import gather, planned
 from vmserial.cli.options import Asked, json_option, machine_options
-from vmserial.cli.output import RED, headline, print_json, ranges, say
+from vmserial.cli.output import RED, alike, headline, print_json, ranges, say
 
 if TYPE_CHECKING:
     from vmserial.doctor import Finding
+    from vmserial.model import Plan
 
 
 @click.command(
@@ -28,42 +31,70 @@ Exit code 0: nothing is wrong; 1: there is something.""",
 @json_option
 def command(asked: Asked, as_json: bool) -> int:
     """Say what would fail to start, what would be silently dead, why, and what to do."""
-    from vmserial import doctor, host
+    from vmserial import doctor
 
     situation = gather(asked)
     made = planned(situation)
     findings = [
         *doctor.diagnose(situation.machine, situation.capabilities, situation.guest),
-        *host.check(made),
+        *_host_findings(made),
     ]
     findings.sort(key=lambda finding: list(doctor.Severity).index(finding.severity))
     wrong = [f for f in findings if f.severity is not doctor.Severity.NOTE]
     if as_json:
         print_json([_json(finding) for finding in findings])
         return 1 if wrong else 0
-    for finding in wrong:
-        _show(finding)
+    groups = alike(wrong, lambda f: (f.id, f.happens, f.why, f.fix))
+    for group in groups:
+        _show(group)
     notes = [f.happens for f in findings if f.severity is doctor.Severity.NOTE]
     if notes:
         headline("Know")
-        for note in notes:
+        for note in dict.fromkeys(notes):
             say(f"  {note}")
         say()
     count = len(situation.machine.ports)
     about = f"{situation.machine.name}: {count} serial port{'' if count == 1 else 's'}"
-    if not wrong:
+    if not groups:
         say(f"{about}: nothing is wrong")
         return 0
-    things = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
+    things = "one thing is" if len(groups) == 1 else f"{len(groups)} things are"
     say(f"{about}: {things} wrong")
     return 1
 
 
-def _show(finding: Finding) -> None:
-    about = ranges(finding.ports) if finding.ports else "the VM"
-    place = f" ({finding.where})" if finding.where else ""
-    headline(str(finding.severity), f": {about}{place}  [{finding.id}]", RED)
+def _host_findings(plan: Plan) -> Iterator[Finding]:
+    """Yield what the host's own files have against it.
+
+    A missing directory of a socket is only a note: `vmserial run` and `verify`
+    make it, and PVE has made its own.
+    """
+    from vmserial import host
+    from vmserial.doctor import Severity
+    from vmserial.model import UnixSocket
+
+    sockets = {
+        a.port.name
+        for a in plan.assignments
+        if isinstance(a.port.chardev.backend, UnixSocket) and not a.port.chardev.logfile
+    }
+    for finding in host.check(plan):
+        if finding.id == "directory-missing" and sockets.issuperset(finding.ports):
+            text = f"{finding.happens.partition(': ')[2]}; before 'showcmd | sh': {finding.fix}"
+            yield replace(finding, severity=Severity.NOTE, happens=text)
+        else:
+            yield finding
+
+
+def _show(group: list[Finding]) -> None:
+    finding = group[0]
+    ports = [name for each in group for name in each.ports]
+    places = dict.fromkeys(str(each.where) for each in group if each.where)
+    place = f" ({', '.join(places)})" if places else ""
+    headline(str(finding.severity), f": {ranges(ports) or 'the VM'}{place}  [{finding.id}]", RED)
     say(f"  what: {finding.happens}")
+    if len(group) > 1:
+        say(f"        and the same for {ranges(ports[1:])}")
     say(f"  why:  {finding.why}")
     say(f"  do:   {finding.fix}\n")
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from vmserial.cli.options import Asked
 from vmserial.cli.output import complain
 
 if TYPE_CHECKING:
-    from vmserial.cli.options import Asked
     from vmserial.formats.overrides import Overrides
     from vmserial.model import Capabilities, GuestProfile, Machine, Note, Plan
     from vmserial.qemu.accel import Proof
@@ -36,18 +36,8 @@ def overrides(asked: Asked) -> Overrides:
     """Return the options that change the input's machine."""
     from vmserial.formats.overrides import Overrides
 
-    return Overrides(
-        arch=asked.arch,
-        ports=asked.ports,
-        machine_type=asked.machine_type,
-        kind=asked.kind,
-        console_kind=asked.console,
-        backend=asked.backend,
-        hotplug=asked.hotplug,
-        accel=asked.accel,
-        memory_mib=asked.memory,
-        cpu=asked.cpu,
-    )
+    shared = Overrides.__dataclass_fields__.keys() & Asked.__dataclass_fields__.keys()
+    return Overrides(**{name: getattr(asked, name) for name in shared})
 
 
 def read_machine(asked: Asked) -> Machine:
@@ -56,18 +46,18 @@ def read_machine(asked: Asked) -> Machine:
     Raises:
         UsageError: the file or an option is wrong, or nothing describes a VM.
     """
-    from vmserial.errors import UsageError
-
     if asked.input:
         from vmserial.formats import load
         from vmserial.formats.overrides import apply
 
-        return apply(load(asked.input, vmid=asked.vmid), overrides(asked))
-    if asked.ports is None and not asked.arch:
-        raise UsageError(
-            "nothing says which VM is meant",
-            hint="give a configuration (142.conf, vm.toml) or options: --arch aarch64 --ports 10",
+        machine = load(
+            asked.input,
+            vmid=asked.vmid,
+            snapshot=asked.snapshot,
+            pending=asked.pending,
+            arch=asked.arch,
         )
+        return apply(machine, overrides(asked))
     from vmserial.formats.overrides import from_options
 
     return from_options(overrides(asked))

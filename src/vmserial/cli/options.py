@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,82 +18,141 @@ KINDS = (
 SHELLS = ("bash", "zsh", "fish")
 """What `vmserial completion` takes: the shells that click knows."""
 
+_ONE_PORT = re.compile(r"serial([0-9]{1,4})=(.*)\Z", re.DOTALL)
+
+Single = tuple[tuple[int, str], ...]
+"""Pairs of a port's number and a value for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the user's words say about the VM, its binary and its guest.
 
+    An empty or None value is one that was not said; the names are those of
+    :class:`vmserial.formats.overrides.Overrides` where they mean the same.
+
     Attributes:
         input: the configuration's path; empty: options alone.
         qemu: binaries; empty: the one of the VM's architecture in ``$PATH``.
-        guest: a profile's name or a kernel configuration's path; empty: not said.
-        ports: how many; None: as the input says.
-        hotplug: None: as the input says.
-        memory: MiB; None: as the input says.
+        guest: a profile's name or a kernel configuration's path.
+        memory_mib: in MiB.
     """
 
     input: str = ""
     arch: str = ""
+    name: str = ""
     ports: int | None = None
     machine_type: str = ""
     kind: str = ""
-    console: str = ""
+    port_kinds: Single = ()
+    console_kind: str = ""
     backend: str = ""
+    port_backends: Single = ()
+    socket_dir: str = ""
     hotplug: bool | None = None
     guest: str = ""
     qemu: tuple[str, ...] = ()
     accel: str = ""
-    memory: int | None = None
+    memory_mib: int | None = None
+    vcpus: int | None = None
     cpu: str = ""
+    kernel: str = ""
+    initrd: str = ""
+    append: str = ""
     vmid: int | None = None
-    snapshot: str = ""
+    snapshot: str | None = None
+    pending: bool = False
 
 
-def _options(many_binaries: bool) -> list[Callable[[Any], Any]]:
-    return [
-        click.argument("input", required=False, default="", metavar="[INPUT]",
-                       type=click.Path(allow_dash=True)),
-        click.option("--arch", default="", metavar="ARCH",
-                     help="The VM's architecture: aarch64, x86_64 (or arm64, amd64)."),
-        click.option("--ports", type=click.IntRange(0, 4096), metavar="N",
-                     help="How many serial ports: serial0 to serial<N-1>."),
-        click.option("--machine", "machine_type", default="", metavar="TYPE",
-                     help="The machine type: virt, q35, pc, or a versioned one."),
-        click.option("--type", "kind", type=click.Choice(KINDS), default=None,
-                     help="The device of every port but serial0."),
-        click.option("--console", type=click.Choice(KINDS), default=None,
-                     help="The device of serial0; auto is the board's own UART."),
-        click.option("--backend", default="", metavar="TEXT",
-                     help="The host side of the ports: socket, pty, file=PATH, tcp=HOST:PORT, "
-                          "null, /dev/ttyS0 …"),
-        click.option("--hotplug/--no-hotplug", default=None,
-                     help="Place every port but serial0 where it can be unplugged and plugged."),
-        click.option("--guest", default="", metavar="NAME|CONFIG",
-                     help="What the guest's kernel carries: a profile (debian-12-arm64) or the "
-                          "kernel's configuration file."),
-        click.option("--qemu", multiple=many_binaries, default=None, metavar="PATH",
-                     help="The QEMU binary" + (" (may be given several times)." if many_binaries
-                                               else "; otherwise the one in $PATH.")),
-        click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default=None,
-                     help="The accelerator; auto takes KVM only where it is proven to work."),
-        click.option("--memory", type=click.IntRange(16), metavar="MIB",
-                     help="The VM's memory in MiB."),
-        click.option("--cpu", default="", metavar="MODEL", help="The CPU model."),
-        click.option("--vmid", type=click.IntRange(1), metavar="N",
-                     help="The VM's number, where the file's name does not say it."),
-        click.option("--snapshot", default="", metavar="NAME",
-                     help="Take this snapshot's section of a PVE configuration."),
-    ]  # fmt: skip
+class Kind(click.ParamType[str]):
+    """A device kind, or ``serialN=KIND`` for one port."""
+
+    name = "kind"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text if its kind is known."""
+        text = str(value)
+        single = _ONE_PORT.match(text)
+        if (single[2] if single else text) not in KINDS:
+            self.fail(f"{text!r} is none of {', '.join(KINDS)}, nor serialN= one of them.",
+                      param, ctx)  # fmt: skip
+        return text
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[Any]:
+        """Complete the kinds."""
+        del ctx, param
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
+
+
+_VM = [
+    click.argument("input", required=False, default="", metavar="[INPUT]", type=click.Path()),
+    click.option("--arch", default="", metavar="ARCH",
+                 help="The VM's architecture: aarch64, x86_64 (or arm64, amd64)."),
+    click.option("--ports", type=click.IntRange(0), metavar="N",
+                 help="How many serial ports: serial0 to serial<N-1>."),
+    click.option("--type", "kind", type=Kind(), multiple=True, metavar="KIND",
+                 help="The device of every port but serial0, or of one: serial3=pci. Kinds: "
+                      f"{', '.join(KINDS)}."),
+    click.option("--console", "console_kind", type=click.Choice(KINDS), metavar="KIND",
+                 help="The device of serial0; auto is the board's own UART."),
+    click.option("--backend", multiple=True, metavar="TEXT",
+                 help="The host side of the ports, or of one (serial3=pty): socket, socket=PATH, "
+                      "pty, tcp=HOST:PORT, file=PATH, null, /dev/ttyS0 …; {n} is the port's "
+                      "number."),
+    click.option("--socket-dir", default="", metavar="DIR",
+                 help="Where the ports' sockets are made."),
+    click.option("--hotplug/--no-hotplug", default=None,
+                 help="Every port but serial0 can be unplugged and plugged."),
+    click.option("--machine", "machine_type", default="", metavar="TYPE",
+                 help="The machine type: virt, q35, pc, or a versioned one."),
+    click.option("--guest", default="", metavar="NAME|CONFIG",
+                 help="What the guest's kernel carries: a profile (debian-12-arm64) or the "
+                      "kernel's configuration file."),
+]  # fmt: skip
+
+_BOOT = [
+    click.option("--kernel", default="", metavar="PATH", type=click.Path(),
+                 help="A kernel that QEMU loads itself."),
+    click.option("--initrd", default="", metavar="PATH", type=click.Path(),
+                 help="Its initial RAM disk."),
+    click.option("--append", default="", metavar="WORDS", help="Its command line."),
+]  # fmt: skip
+
+_MORE = [
+    click.option("--name", default="", help="The VM's name."),
+    click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]),
+                 help="The accelerator; auto takes KVM only where it is proven to work."),
+    click.option("--memory", "memory_mib", type=int, metavar="MIB", help="Memory in MiB."),
+    click.option("--vcpus", type=int, metavar="N", help="Virtual processors."),
+    click.option("--cpu", default="", metavar="MODEL", help="The CPU model and its flags."),
+    click.option("--vmid", type=click.IntRange(1), metavar="N",
+                 help="The VM's number, where the file's name does not say it."),
+    click.option("--snapshot", metavar="NAME",
+                 help="Take this snapshot's section of a PVE configuration."),
+    click.option("--pending", is_flag=True,
+                 help="Take a PVE configuration as it is after its pending changes."),
+]  # fmt: skip
 
 
 def machine_options(
-    *, many_binaries: bool = False
+    *, boot: bool = True, many_binaries: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a verb the options that describe a VM; it gets them as ``asked``.
 
     Args:
+        boot: with ``--kernel`` and what belongs to it.
         many_binaries: ``--qemu`` may be given several times.
     """
+    binary = "The QEMU binary, otherwise the one in $PATH"
+    qemu = click.option(
+        "--qemu", multiple=True, metavar="PATH",
+        help=f"{binary}; several for one run each." if many_binaries else f"{binary}.",
+    )  # fmt: skip
+    options = [*_VM, *(_BOOT if boot else ()), qemu, *_MORE]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -100,19 +160,42 @@ def machine_options(
             mine: dict[str, Any] = {
                 name: words.pop(name) for name in Asked.__dataclass_fields__ if name in words
             }
-            binaries = mine["qemu"] or ()
-            mine["qemu"] = (binaries,) if isinstance(binaries, str) else tuple(binaries)
-            # click's Choice knows no empty default.
-            for name in ("kind", "console", "accel"):
+            if len(mine["qemu"]) > 1 and not many_binaries:
+                raise click.UsageError("--qemu is given twice; this verb takes one binary")
+            for name in ("kind", "backend"):
+                mine[name], mine[f"port_{name}s"] = _split(f"--{_OPTION[name]}", mine[name])
+            for name in ("console_kind", "accel"):
                 mine[name] = mine[name] or ""
-            asked = Asked(**mine)
-            return function(asked=asked, **words)
+            return function(asked=Asked(**mine), **words)
 
-        for option in reversed(_options(many_binaries)):
+        for option in reversed(options):
             option(collected)
         return collected
 
     return decorate
+
+
+_OPTION = {"kind": "type", "backend": "backend"}
+
+
+def _split(option: str, texts: tuple[str, ...]) -> tuple[str, Single]:
+    """Return what is for all ports, and what is for single ones.
+
+    Raises:
+        click.UsageError: two values for the same ports.
+    """
+    shared = ""
+    single: dict[int, str] = {}
+    for text in texts:
+        match = _ONE_PORT.match(text)
+        if match is None and not shared:
+            shared = text
+        elif match is not None and int(match[1]) not in single:
+            single[int(match[1])] = match[2]
+        else:
+            ports = f"serial{match[1]}" if match else "all ports"
+            raise click.UsageError(f"{option} is given twice for {ports}")
+    return shared, tuple(single.items())
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,12 +9,23 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 
 BOLD = "1"
 RED = "1;31"
+
+
+class OfPorts(Protocol):
+    """A finding, a refusal: something about ports."""
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """Their names."""
+
+
+T = TypeVar("T", bound=OfPorts)
 
 
 def printable(text: str) -> str:
@@ -96,3 +107,14 @@ def ranges(names: Iterable[str]) -> str:
         first, last = members[0], members[-1]
         parts.append(f"serial{first}" if first == last else f"serial{first}-serial{last}")
     return ", ".join(parts)
+
+
+def alike(items: Iterable[T], texts: Callable[[T], Sequence[str]]) -> list[list[T]]:
+    """Return items in groups whose ``texts`` differ in nothing but the one port's name."""
+    groups: dict[tuple[str, ...], list[T]] = {}
+    for item in items:
+        words = texts(item)
+        if len(item.ports) == 1:
+            words = [text.replace(item.ports[0], "serialN") for text in words]
+        groups.setdefault(tuple(words), []).append(item)
+    return list(groups.values())

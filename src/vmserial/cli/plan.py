@@ -8,7 +8,7 @@ import click
 
 from vmserial.cli.gather import gather, planned
 from vmserial.cli.options import Asked, json_option, machine_options
-from vmserial.cli.output import print_json, print_section, print_table, ranges, say
+from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
 
 if TYPE_CHECKING:
     from vmserial.model import Plan
@@ -74,7 +74,10 @@ def show(plan: Plan) -> None:
     print_section("Know", [warning for warning in plan.warnings if warning not in told])
     print_section("Assumed", plan.assumptions)
     refused = []
-    for refusal in plan.refusals:
-        place = f" ({refusal.where})" if refusal.where else ""
-        refused += [f"{refusal.message}{place}", f"  hint: {refusal.hint}"]
+    for group in alike(plan.refusals, lambda r: (r.id, r.message, r.hint, str(r.where))):
+        first = group[0]
+        refused.append(first.message + (f" ({first.where})" if first.where else ""))
+        if len(group) > 1:
+            refused.append(f"  and the same for {ranges(r.ports[0] for r in group[1:])}")
+        refused.append(f"  hint: {first.hint}")
     print_section("Refused", refused)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -36,17 +39,64 @@ def command(asked: Asked) -> None:
 
     made = planned(gather(asked))
     require(made)
-    wrong = host.check(made)
-    if wrong:
-        raise PlanRefused(
-            "\n".join(finding.happens for finding in wrong),
-            hint="; ".join(dict.fromkeys(finding.fix for finding in wrong)),
-        )
-    told = {str(note) for note in made.machine.notes}
-    for warning in made.warnings:
-        if warning not in told:
-            complain(f"vmserial: know: {warning}")
-    run_interruptible(_supervise(made))
+    with _socket_directories(made):
+        wrong = host.check(made)
+        if wrong:
+            raise PlanRefused(
+                "\n".join(finding.happens for finding in wrong),
+                hint="; ".join(dict.fromkeys(finding.fix for finding in wrong)),
+            )
+        told = {str(note) for note in made.machine.notes}
+        for warning in made.warnings:
+            if warning not in told:
+                complain(f"vmserial: know: {warning}")
+        run_interruptible(_supervise(made))
+
+
+@contextlib.contextmanager
+def _socket_directories(plan: Plan) -> Iterator[None]:
+    """Make the directories that the ports' sockets need, and remove those afterwards.
+
+    Raises:
+        UsageError: one cannot be made.
+    """
+    from vmserial.model import UnixSocket
+
+    made: list[Path] = []
+    sockets = [
+        Path(backend.path)
+        for assignment in plan.assignments
+        if isinstance(backend := assignment.port.chardev.backend, UnixSocket)
+        and backend.server
+        and not backend.abstract
+    ]
+    try:
+        for directory in dict.fromkeys(socket.parent for socket in sockets):
+            missing = [d for d in (directory, *directory.parents) if not d.exists()]
+            for each in reversed(missing):
+                _make(each)
+                made.append(each)
+        yield
+    finally:
+        # QEMU removes its sockets, unless it was killed.
+        for socket in sockets:
+            if socket.parent in made:
+                socket.unlink(missing_ok=True)
+        for directory in reversed(made):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+
+
+def _make(directory: Path) -> None:
+    from vmserial.errors import UsageError
+
+    try:
+        directory.mkdir(mode=0o700)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make the sockets' directory {directory}: {error.strerror}",
+            hint="name one that you may write to: --socket-dir DIR",
+        ) from None
 
 
 async def _supervise(plan: Plan) -> None:
