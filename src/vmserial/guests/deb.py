@@ -73,8 +73,11 @@ def extract(deb: Path, destination: Path, wanted: Callable[[str], bool] | None =
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:
                     name = os.path.normpath(member.name)
-                    if name != "." and (wanted is None or wanted(name)):
-                        _unpack(archive, member, name, root)
+                    if (
+                        name != "."
+                        and (wanted is None or wanted(name))
+                        and _unpack(archive, member, name, root)
+                    ):
                         done.append(name)
             process.stdout.read()
         except (tarfile.TarError, OSError) as error:
@@ -90,8 +93,8 @@ def extract(deb: Path, destination: Path, wanted: Callable[[str], bool] | None =
     return done
 
 
-def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, root: Path) -> None:
-    """Write one member below ``root``; parents are followed through links only inside it."""
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, root: Path) -> bool:
+    """Write one member below ``root``, where links are followed; False for a device or pipe."""
     target = root / name
     parent = Path(os.path.realpath(target.parent))
     if name.startswith(("/", "..")) or not parent.is_relative_to(root):
@@ -102,7 +105,9 @@ def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, root: 
     if member.isdir():
         if not target.is_symlink():
             target.mkdir(parents=True, exist_ok=True)
-        return
+        return True
+    if not (member.issym() or member.islnk() or member.isreg()):
+        return False
     parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink() or target.is_file():
         target.unlink()
@@ -115,9 +120,10 @@ def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, root: 
                 f"a package links {member.name!r} to the outside", hint="do not use it"
             )
         target.hardlink_to(source)
-    elif member.isreg():
+    else:
         stream = archive.extractfile(member)
         assert stream is not None
         with target.open("xb") as out:
             shutil.copyfileobj(stream, out, 1 << 20)
         target.chmod(member.mode & 0o755 | 0o600)
+    return True
