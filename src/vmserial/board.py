@@ -32,7 +32,7 @@ TTYUSB_NODES = 512
 """Linux's USB_SERIAL_TTY_MINORS."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PciPlace:
     """A slot and function on a PCI bus."""
 

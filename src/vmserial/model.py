@@ -5,6 +5,9 @@ makes a :class:`Machine`; :mod:`vmserial.qemu.binary` makes
 :class:`Capabilities`; :mod:`vmserial.guests.profile` makes a
 :class:`GuestProfile`; :func:`vmserial.planner.plan` turns the three into a
 :class:`Plan`.
+
+No ``slots=True`` here: it makes each class twice, which costs every start of
+the command line 12 ms, and there are too few objects for it to save anything.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from vmserial.options import Option, Scalar
 # ------------------------------------------------------------------ places in files
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceRef:
     """Where something was written: a file and a line (1-based), or an option."""
 
@@ -29,7 +32,7 @@ class SourceRef:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Note:
     """Something the user must hear about the input; never fatal.
 
@@ -51,7 +54,7 @@ class Note:
 # ------------------------------------------------------------------ chardev backends
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnixSocket:
     """``-chardev socket,path=…``: as server (the default) or as client.
 
@@ -69,7 +72,7 @@ class UnixSocket:
     reconnect_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TcpSocket:
     """``-chardev socket,host=…,port=…``: as server (the default) or as client."""
 
@@ -88,21 +91,21 @@ class TcpSocket:
     reconnect_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pty:
     """``-chardev pty``; ``path`` (a symlink to the pty) needs QEMU 9.2."""
 
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HostTty:
     """``-chardev serial,path=…``: a tty of the host; must be a character device."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
     """``-chardev file,path=…``: output only, or with ``input_path`` both ways."""
 
@@ -111,14 +114,14 @@ class File:
     input_path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pipe:
     """``-chardev pipe,path=…``: PATH.in and PATH.out, or one FIFO of that name."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Udp:
     """``-chardev udp``: datagrams to ``host:port``, received on ``localaddr:localport``."""
 
@@ -130,26 +133,26 @@ class Udp:
     ipv6: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Null:
     """``-chardev null``: output is thrown away, input never comes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ringbuf:
     """``-chardev ringbuf``: the last ``size`` bytes (a power of two) in QEMU's memory."""
 
     size: int = 65536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stdio:
     """``-chardev stdio``: QEMU's own standard input and output; one port at most."""
 
     signal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Vc:
     """``-chardev vc``: a text console inside QEMU's own window; sizes in pixels or cells."""
 
@@ -164,7 +167,7 @@ Backend = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chardev:
     """The host side of a port: a backend and, if wanted, a log of all that the guest sends.
 
@@ -183,7 +186,7 @@ class Chardev:
 PortState = Literal["plugged", "unplugged", "absent"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SerialPort:
     """One serial port as its owner asks for it.
 
@@ -211,7 +214,7 @@ class SerialPort:
         return f"serial{self.index}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cpu:
     """``-cpu``; an empty model is the machine's own default. ``flags`` as ``+aes``."""
 
@@ -219,7 +222,7 @@ class Cpu:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Topology:
     """``-smp``: vcpus at start, and the sockets and cores that bound them."""
 
@@ -228,7 +231,7 @@ class Topology:
     cores: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Display:
     """``none``, ``serialN`` (no graphics, the console is that port), ``std``, ``virtio``…
 
@@ -244,7 +247,7 @@ class Display:
     memory_mib: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Firmware:
     """``default`` (the machine's own), ``seabios`` or ``ovmf``.
 
@@ -260,7 +263,7 @@ class Firmware:
     variables_format: str = "raw"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Disk:
     """One drive.
 
@@ -288,7 +291,7 @@ class Disk:
     where: SourceRef | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Nic:
     """One network card: ``user`` mode, or a ``tap`` that joins ``bridge``."""
 
@@ -305,7 +308,7 @@ class Nic:
     where: SourceRef | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Agent:
     """The QEMU guest agent's port: it takes a virtio port or one of ISA's four."""
 
@@ -314,7 +317,7 @@ class Agent:
     where: SourceRef | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DirectBoot:
     """``-kernel``, ``-initrd``, ``-append``."""
 
@@ -323,7 +326,7 @@ class DirectBoot:
     append: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Machine:
     """A VM as its owner describes it, whatever the description's format was.
 
@@ -379,7 +382,7 @@ class Machine:
 # ------------------------------------------------------------------ what the hardware can carry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeviceType:
     """A device of a QEMU binary: its bus (empty for none) and its properties."""
 
@@ -389,7 +392,7 @@ class DeviceType:
     hotpluggable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MachineType:
     """A machine type of a QEMU binary; ``alias`` is the short name (``virt``, ``q35``)."""
 
@@ -400,7 +403,7 @@ class MachineType:
     deprecated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Capabilities:
     """What one QEMU binary has, as asked over QMP.
 
@@ -435,7 +438,7 @@ class Capabilities:
         return ".".join(str(part) for part in self.version)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GuestProfile:
     """What a guest's kernel can carry.
 
@@ -484,7 +487,7 @@ class GuestProfile:
 # ------------------------------------------------------------------ what was planned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Device:
     """One ``-device``: driver, id, and properties in order (bus and addr among them)."""
 
@@ -506,7 +509,7 @@ class Device:
 IdentityKind = Literal["mmio", "io", "usb", "pci", "virtio"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NodeIdentity:
     """By what a port is known inside the guest; never by order or by counting.
 
@@ -526,7 +529,7 @@ class NodeIdentity:
         return f"{self.kind}:{self.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assignment:
     """What one port got, and why.
 
@@ -558,7 +561,7 @@ class Assignment:
     cautions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refusal:
     """Why something cannot be carried, named before anything starts.
 
@@ -577,7 +580,7 @@ class Refusal:
     where: SourceRef | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The whole answer: every option of the command line and every port's place.
 

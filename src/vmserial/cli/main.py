@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import difflib
 import importlib
 import io
 import os
@@ -64,6 +63,8 @@ class Verbs(click.Group):
         """Name the nearest verb when there is no such one."""
         word = args[0]
         if word not in VERBS and not word.startswith("-") and not ctx.resilient_parsing:
+            import difflib  # only the way to an error needs it
+
             near = difflib.get_close_matches(word, VERBS, 1)
             if near:
                 hint = f"did you mean '{near[0]}'?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -34,6 +33,8 @@ def kind(name: str) -> DeviceKind:
     """
     if name in KINDS:
         return KINDS[name]
+    import difflib  # only the way to an error needs it
+
     near = difflib.get_close_matches(name, KINDS, 1)
     raise UsageError(
         f"there is no device type {name!r}",

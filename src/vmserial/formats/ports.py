@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -40,6 +39,8 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint for a name that is not known: the nearest one, else all of them."""
     names = [str(entry) for entry in known]
+    import difflib  # only the way to an error needs it
+
     near = difflib.get_close_matches(name, names, 1)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
 

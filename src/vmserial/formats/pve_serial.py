@@ -13,7 +13,6 @@ The same text without ``#`` can be typed into the Notes of PVE's web interface.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import cast
@@ -184,6 +183,8 @@ def _tell_misspelt(view: View, text: str, remark: Remark) -> None:
     found = _LIKE_ONE.match(text)
     if found is None:
         return
+    import difflib  # only the way to an error needs it
+
     if difflib.get_close_matches(found.group(1).lower(), ["vmserial"], 1, 0.7):
         view.note(
             "warning",

@@ -6,7 +6,7 @@ named in a note, so nothing can be dropped silently.
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -78,15 +78,11 @@ class View:
                     f"changes are pending and not part of this view: {', '.join(keys)}",
                     "PVE applies them at the next cold start; ask for the pending view to see them",
                 )
-        for section in document.sections:
-            if section.kind == "snapshot" and not chosen:
-                message = f"the snapshot {section.name} concerns PVE's management, not the command"
-                self.note("untranslated", section.line, message)
-            elif section.kind == "special":
-                message = (
-                    f"the section special:{section.name} concerns PVE's management, not the command"
-                )
-                self.note("untranslated", section.line, message)
+        names = [(s.line, f"the section special:{s.name}") for s in document.special.values()]
+        if not chosen:
+            names += [(s.line, f"the snapshot {s.name}") for s in document.snapshots.values()]
+        for line, name in names:
+            self.note("untranslated", line, f"{name} concerns PVE's management, not the command")
 
     # -------------------------------------------------------------- saying
 
@@ -184,7 +180,9 @@ class View:
                     f"{key} concerns PVE's management, not the command",
                 )
             elif name in pve_keys.UNTRANSLATED:
-                if setting.value not in pve_keys.NEUTRAL.get(name, ()):
+                if name not in pve_keys.NEUTRAL or not re.fullmatch(
+                    pve_keys.NEUTRAL[name], setting.value
+                ):
                     self.note(
                         "untranslated",
                         setting.line,
@@ -210,6 +208,8 @@ class View:
         limit = pve_keys.LIMITS.get(stem)
         if limit is not None and key != stem:
             return f"PVE has {stem}0 to {stem}{limit - 1}, and drops this line at its next write"
+        import difflib  # only the way to an error needs it
+
         near = difflib.get_close_matches(stem, names, 1)
         meant = f"did you mean {near[0]}? " if near and near[0] != stem else ""
         return f"{meant}PVE drops this line at its next write"

@@ -7,7 +7,6 @@ Debian were also run.
 
 from __future__ import annotations
 
-import difflib
 import re
 import zlib
 from collections.abc import Mapping
@@ -173,6 +172,8 @@ def resolve(name: str, *, append: str = "") -> GuestProfile:
         return known if parameter is None else replace(known, nr_uarts_parameter=parameter)
     path = Path(name)
     if "/" not in name and not path.exists():
+        import difflib  # only the way to an error needs it
+
         near = difflib.get_close_matches(name, KNOWN, 2)
         raise UsageError(
             f"no guest is known as {name!r}, and there is no such file",

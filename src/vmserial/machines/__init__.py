@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -37,6 +36,8 @@ def architecture(name: str) -> Architecture:
         names |= dict.fromkeys((entry.name, *entry.aliases), entry)
     if name in names:
         return names[name]
+    import difflib  # only the way to an error needs it
+
     near = difflib.get_close_matches(name, names, 1)
     raise UsageError(
         f"there is no architecture {name!r}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vmserial.model import NodeIdentity
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OnBoardUart:
     """UARTs that are part of the board and reached only through ``-serial``.
 
@@ -27,7 +27,7 @@ class OnBoardUart:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Platform:
     """One machine type of an architecture, as far as serial ports care.
 
@@ -58,7 +58,7 @@ class Platform:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Architecture:
     """One guest architecture.
 
