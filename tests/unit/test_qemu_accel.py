@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ import pytest
 from vmserial.model import Capabilities
 from vmserial.qemu import accel
 from vmserial.qemu.accel import GUESTS, Proof, proven, with_proof
+
+HOST = os.uname().machine
+SOURCES = Path(__file__).parent.parent / "data" / "tinyguest"
+FORMATS = {"x86_64": "elf64-x86-64", "aarch64": "elf64-little"}
 
 KVM = "a tiny guest ran under KVM"
 
@@ -154,3 +160,35 @@ def test_the_guests_images() -> None:
     assert start == 0x10000 - 512
     assert x86[start] == 0xFA  # cli
     assert len(GUESTS["aarch64"].image) == 28
+
+
+ASSEMBLERS = {
+    "x86_64": (("as", "--64") if HOST == "x86_64" else (), ("x86_64-linux-gnu-as", "--64")),
+    "aarch64": (
+        ("as",) if HOST == "aarch64" else (),
+        ("aarch64-linux-gnu-as",),
+        ("llvm-mc", "-triple=aarch64", "-filetype=obj"),
+    ),
+}
+
+
+@pytest.mark.parametrize("arch", ASSEMBLERS)
+def test_the_images_are_their_sources(arch: str, tmp_path: Path) -> None:
+    words = next((words for words in ASSEMBLERS[arch] if words and shutil.which(words[0])), None)
+    if words is None or not shutil.which("objcopy"):
+        pytest.skip(f"there is no assembler for {arch}")
+
+    def assemble(text: str) -> bytes:
+        (tmp_path / "a.S").write_text(text)
+        output, image = str(tmp_path / "a.o"), str(tmp_path / "a.bin")
+        subprocess.run([*words, "-o", output, str(tmp_path / "a.S")], check=True)
+        copy = ["objcopy", "-I", FORMATS[arch], "-O", "binary", "-j", ".text", output, image]
+        subprocess.run(copy, check=True)
+        return Path(image).read_bytes()
+
+    source = (SOURCES / f"{arch}.S").read_text()
+    code = assemble(source)
+    assert GUESTS[arch].image.endswith(code)
+    assert len(code) == (512 if arch == "x86_64" else len(GUESTS[arch].image))
+    changed = source.replace("$3, %ebx", "$4, %ebx").replace("w0, #0x8\n", "w0, #0x9\n")
+    assert assemble(changed) != code
