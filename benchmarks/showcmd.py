@@ -54,8 +54,10 @@ def main(runs: int = 15) -> None:
         pairs = [(seconds(ours), seconds(floor)) for _ in range(runs)]
     mine, bare = (sorted(column) for column in zip(*pairs, strict=True))
     ratios = sorted(a / b for a, b in pairs)
-    print(f"showcmd, whole process: median {statistics.median(mine):.3f} s "
-          f"({mine[0]:.3f} to {mine[-1]:.3f}), {runs} runs")
+    print(
+        f"showcmd, whole process: median {statistics.median(mine):.3f} s "
+        f"({mine[0]:.3f} to {mine[-1]:.3f}), {runs} runs"
+    )
     print(f"python -c pass:         median {statistics.median(bare):.3f} s")
     print(f"ratio:                  median {statistics.median(ratios):.1f}")
     print(f"planning ten ports, in-process: median {planning() * 1000:.2f} ms")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from vmserial.machines import Architecture, Platform
 from vmserial.model import Capabilities, Device, GuestProfile, Machine
@@ -200,7 +201,7 @@ class Board:
     def read_args(self) -> None:
         """Mark the places and ids that the user's own ``args`` take."""
         words = self.machine.args
-        for flag, value in zip(words, words[1:], strict=False):
+        for flag, value in pairwise(words):
             if flag == "-serial" and value != "none" and self.uarts_left:
                 self.uarts_left -= 1
                 self.uarts_used += 1

@@ -117,7 +117,7 @@ def _pve(machine: Machine) -> Iterator[Finding]:
             continue
         if _from_directive(port):
             continue
-        finding = _pve_port(machine, port, arm)
+        finding = _pve_port(port, arm)
         if finding is not None:
             yield finding
         elif not (arm and port.index == 0):
@@ -132,7 +132,7 @@ def _from_directive(port: SerialPort) -> bool:
     return port.where is not None and port.where.file.endswith("#vmserial")
 
 
-def _pve_port(machine: Machine, port: SerialPort, arm: bool) -> Finding | None:
+def _pve_port(port: SerialPort, arm: bool) -> Finding | None:
     backend = port.chardev.backend
     device = isinstance(backend, HostTty)
     if not device and not isinstance(backend, UnixSocket):
@@ -147,7 +147,9 @@ def _pve_port(machine: Machine, port: SerialPort, arm: bool) -> Finding | None:
             port.where,
         )
     if arm and (port.index > 0 or device):
-        error = f"-device isa-serial,chardev={port.name}: 'isa-serial' is not a valid device model name"
+        error = (
+            f"-device isa-serial,chardev={port.name}: 'isa-serial' is not a valid device model name"
+        )
         reason = (
             "PVE gives the on-board UART to serial0 only, and only for 'socket'; every other "
             "port becomes isa-serial, and aarch64 has no ISA bus, so its QEMU has no such device"
@@ -162,7 +164,6 @@ def _pve_port(machine: Machine, port: SerialPort, arm: bool) -> Finding | None:
             (port.name,),
             port.where,
         )
-    del machine
     return None
 
 

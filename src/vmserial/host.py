@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,22 +55,23 @@ def _port(port: SerialPort) -> Iterator[Finding]:
         yield from _unix_socket(port, backend)
     elif isinstance(backend, File):
         yield from _directory(port, backend.path)
-    elif isinstance(backend, Pipe):
-        if not (Path(backend.path).exists() or Path(backend.path + ".in").exists()):
-            yield _finding(
-                "pipe-missing",
-                f"{port.name}: neither {backend.path} nor {backend.path}.in exists",
-                "QEMU opens a pipe, it does not make it",
-                f"mkfifo {backend.path}.in {backend.path}.out",
-                port,
-            )
+    elif isinstance(backend, Pipe) and not any(
+        Path(backend.path + end).exists() for end in ("", ".in")
+    ):
+        yield _finding(
+            "pipe-missing",
+            f"{port.name}: neither {backend.path} nor {backend.path}.in exists",
+            "QEMU opens a pipe, it does not make it",
+            f"mkfifo {backend.path}.in {backend.path}.out",
+            port,
+        )
     if port.chardev.logfile:
         yield from _directory(port, port.chardev.logfile)
 
 
 def _character_device(port: SerialPort, path: str) -> Iterator[Finding]:
     try:
-        mode = os.stat(path).st_mode
+        mode = Path(path).stat().st_mode
     except OSError as error:
         yield _finding(
             "tty-missing",

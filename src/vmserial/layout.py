@@ -143,6 +143,7 @@ class Layout:
         self.extras()
 
     def identity(self) -> None:
+        """Say what the VM is called and what the guest reads of itself."""
         machine = self.board.machine
         self.add("-name", "", ("guest", machine.name), role="machine")
         self.flag("-nodefaults", None, "machine")
@@ -159,6 +160,7 @@ class Layout:
             self.add("-rtc", "", ("base", "localtime"), role="machine")
 
     def machine_and_cpu(self) -> None:
+        """Say the board, the accelerator, the CPUs and the memory."""
         board, machine = self.board, self.board.machine
         accel = machine.accel
         if accel == "auto":
@@ -212,6 +214,7 @@ class Layout:
         self.flag("-m", f"{machine.memory_mib}M", "machine")
 
     def firmware_and_boot(self) -> None:
+        """Say what is booted: a kernel, UEFI, or the machine's own firmware."""
         board, machine = self.board, self.board.machine
         firmware = machine.firmware
         if machine.boot is not None:
@@ -254,6 +257,7 @@ class Layout:
             )
 
     def video(self) -> None:
+        """Say which graphics card there is; its screen is never shown by itself."""
         machine = self.board.machine
         self.flag("-display", "none", "display")
         kind = machine.display.kind
@@ -287,6 +291,7 @@ class Layout:
         )
 
     def usb_input(self) -> None:
+        """Add the USB controller, tablet and keyboard that were asked for."""
         board, machine = self.board, self.board.machine
         if not (machine.tablet or machine.keyboard or machine.usb_controller):
             return
@@ -311,6 +316,7 @@ class Layout:
                 )  # fmt: skip
 
     def agent(self) -> None:
+        """Add the guest agent's port, which takes a virtio port or an ISA index."""
         board, agent = self.board, self.board.machine.agent
         if agent is None:
             return
@@ -358,6 +364,7 @@ class Layout:
     # -------------------------------------------------------------- disks
 
     def disks(self) -> None:
+        """Add controllers and drives; what the board has no bus for moves to scsi."""
         scsi_ready = sata_ready = False
         scsi_used = {disk.index for disk in self.board.machine.disks if disk.bus == "scsi"}
         for disk in self.board.machine.disks:
@@ -446,6 +453,7 @@ class Layout:
         return wanted if self.has(wanted) else "virtio-scsi-pci"
 
     def scsi_controller(self) -> None:
+        """Add the one SCSI controller."""
         wanted = self.board.machine.scsi_controller
         driver = self.scsi_driver
         if driver != SCSI_DRIVERS.get(wanted, ""):
@@ -465,6 +473,7 @@ class Layout:
     # -------------------------------------------------------------- network and the rest
 
     def nics(self) -> None:
+        """Add the network cards and their backends."""
         for nic in self.board.machine.nics:
             name = f"net{nic.index}"
             driver = NIC_DRIVERS.get(nic.model, nic.model)
@@ -507,6 +516,7 @@ class Layout:
         return "tap", tuple(params)
 
     def extras(self) -> None:
+        """Add balloon, random numbers and the generation id."""
         machine = self.board.machine
         if machine.balloon and self.need(
             "virtio-balloon-pci", "balloon", machine.where, "set balloon: 0"

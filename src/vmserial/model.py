@@ -162,9 +162,7 @@ class Vc:
     rows: int | None = None
 
 
-Backend = (
-    UnixSocket | TcpSocket | Pty | HostTty | File | Pipe | Udp | Null | Ringbuf | Stdio | Vc
-)
+Backend = UnixSocket | TcpSocket | Pty | HostTty | File | Pipe | Udp | Null | Ringbuf | Stdio | Vc
 
 
 @dataclass(frozen=True)
@@ -233,7 +231,7 @@ class Topology:
 
 @dataclass(frozen=True)
 class Display:
-    """``none``, ``serialN`` (no graphics, the console is that port), ``std``, ``virtio``…
+    """What the VM shows: nothing, its console on ``serialN``, or a graphics card.
 
     Attributes:
         kind: PVE's names: ``none``, ``serial``, ``std``, ``cirrus``, ``vmware``,
@@ -497,9 +495,7 @@ class Device:
 
     def option(self, role: str = "serial") -> Option:
         """Return it as a command-line option."""
-        return Option(
-            "-device", self.driver, (("id", self.id), *self.properties), role=role
-        )
+        return Option("-device", self.driver, (("id", self.id), *self.properties), role=role)
 
     def qmp(self) -> dict[str, Scalar]:
         """Return the arguments of QMP ``device_add``."""

@@ -32,7 +32,7 @@ from vmserial.model import (
     Stdio,
     UnixSocket,
 )
-from vmserial.options import Option, check_id
+from vmserial.options import Option
 
 CONTROL_NAME = "vmserial.control"
 CONTROL_CHARDEV = "vmserial-control"
@@ -377,9 +377,7 @@ class _Planner:
         for assignment in assignments:
             port = assignment.port
             if port.state != "absent":
-                result.append(
-                    chardevs.option(port.name, port.chardev, self.capabilities.version)
-                )
+                result.append(chardevs.option(port.name, port.chardev, self.capabilities.version))
             if assignment.device is None:
                 result.append(Option("-serial", raw=f"chardev:{port.name}", role="serial"))
             elif port.state == "plugged" and assignment.device.id not in emitted:
@@ -425,4 +423,3 @@ def _args(machine: Machine) -> list[Option]:
         value = words.pop(0) if words and not words[0].startswith("-") else None
         result.append(Option(flag, raw=value, role="args"))
     return result
-

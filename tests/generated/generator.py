@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Makes configurations and option lists from a seed: mostly plausible, often hostile."""
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from generated import check, generator
 from plans import planned
 
+from generated import check, generator
 from vmserial.cli.main import main
 from vmserial.options import Option
 

@@ -21,7 +21,10 @@ FORMS = [
         "socket,id=c,path=vm,server=on,wait=off,abstract=on,tight=off",
     ),
     ("tcp=127.0.0.1:4001", "socket,id=c,host=127.0.0.1,port=4001,server=on,wait=off"),
-    ("tcp=[::1]:4001,server=off,nodelay=on", "socket,id=c,host=::1,port=4001,server=off,nodelay=on"),
+    (
+        "tcp=[::1]:4001,server=off,nodelay=on",
+        "socket,id=c,host=::1,port=4001,server=off,nodelay=on",
+    ),
     (
         "tcp=:4001,telnet=on,wait=on,to=4009",
         "socket,id=c,host=,port=4001,server=on,wait=on,telnet=on,to=4009",

@@ -16,7 +16,7 @@ from vmserial.model import Agent, DirectBoot, Disk, Machine, SerialPort, SourceR
 
 def pve(arch: str = "aarch64", ports: int = 2, **more: object) -> Machine:
     made = tuple(
-        SerialPort(n, chardevs.parse(f"socket=/r/142.serial{n}"), where=SourceRef("142.conf", n + 1))
+        SerialPort(n, chardevs.parse(f"socket=/r/s{n}"), where=SourceRef("142.conf", n + 1))
         for n in range(ports)
     )
     return replace(Machine(arch=arch, ports=made, origin="pve"), **more)  # type: ignore[arg-type]

@@ -117,8 +117,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_a_configuration_or_an_error(text: str) -> None:
-    try:
+def test_text_without_config_lines_is_an_error(text: str) -> None:
+    if "CONFIG_" in text:
+        return
+    with pytest.raises(ConfigError):
         profile.from_config(text, name="x")
-    except ConfigError as error:
-        assert error.hint

@@ -32,9 +32,7 @@ def test_two_uarts_where_the_binary_wires_two() -> None:
 
 
 def test_the_secure_uart_is_not_the_guests() -> None:
-    plan = planned(
-        ports=2, version=(10, 0, 0), uarts=2, machine_options=(("secure", "on"),)
-    )
+    plan = planned(ports=2, version=(10, 0, 0), uarts=2, machine_options=(("secure", "on"),))
     assert kinds(plan) == ["uart", "usb"]
 
 
@@ -248,9 +246,7 @@ def test_unknown_machine_and_arch() -> None:
 
 def test_assumptions_are_said() -> None:
     guest = replace(DEBIAN_12_ARM64, assumed=True)
-    plan = planner.plan(
-        machine(), replace(binary(), onboard_uarts={}, measured=False), guest
-    )
+    plan = planner.plan(machine(), replace(binary(), onboard_uarts={}, measured=False), guest)
     text = " ".join(plan.assumptions)
     assert "nobody said which system the guest runs" in text
     assert "not measured" in text

@@ -16,6 +16,7 @@ class IsaSerialKind(DeviceKind):
     hot_pluggable = False
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        """See :meth:`DeviceKind.obstacle`."""
         if not board.platform.isa:
             return self.refuse(
                 port,
@@ -34,6 +35,7 @@ class IsaSerialKind(DeviceKind):
         return self.missing_driver(board, port, self.driver) or guest_8250_full(self, board, port)
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        """See :meth:`DeviceKind.place`."""
         # serialN is COM N+1 where that is free, as PVE and every PC user expect.
         index = port.index if port.index in board.isa_free else board.isa_free[0]
         board.isa_free.remove(index)

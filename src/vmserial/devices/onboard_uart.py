@@ -20,6 +20,7 @@ class OnBoardUartKind(DeviceKind):
     )
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        """See :meth:`DeviceKind.obstacle`."""
         uart = board.platform.uart
         if uart is None:
             return self.refuse(
@@ -31,17 +32,19 @@ class OnBoardUartKind(DeviceKind):
             )
         if board.uarts_left > 0:
             return None
+        old = board.capabilities.version < (9, 1, 0)
+        newer = "; QEMU 9.1 and later wire up two" if old else ""
         return self.refuse(
             port,
             "onboard-uart-limit",
             f"{board.platform.name} of QEMU {board.capabilities.version_text} wires up "
             f"{board.uarts_used} {uart.model}, and {port.name} would be one more: QEMU starts and "
             "the port is silently dead",
-            "use --type auto, usb, pci or virtio for it"
-            + ("; QEMU 9.1 and later wire up two" if board.capabilities.version < (9, 1, 0) else ""),
+            f"use --type auto, usb, pci or virtio for it{newer}",
         )
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        """See :meth:`DeviceKind.place`."""
         uart = board.platform.uart
         assert uart is not None
         number = board.uarts_used

@@ -16,6 +16,7 @@ class PciSerialKind(DeviceKind):
     hot_pluggable = True
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        """See :meth:`DeviceKind.obstacle`."""
         problem = pci_uart_obstacle(self, board, port, 1)
         if problem:
             return problem
@@ -25,8 +26,7 @@ class PciSerialKind(DeviceKind):
             return self.refuse(
                 port,
                 "guest-driver-missing",
-                f"the guest {board.guest.name} does not handle PCI hot-plug "
-                f"({board.guest.source})",
+                f"the guest {board.guest.name} does not handle PCI hot-plug ({board.guest.source})",
                 "use --type usb or virtio for a port that is to be hot-plugged",
             )
         if not board.platform.pcie:
@@ -45,6 +45,7 @@ class PciSerialKind(DeviceKind):
         return None if board.pci_functions_left() else _full(self, port)
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        """See :meth:`DeviceKind.place`."""
         device_id = f"pciserial{port.index}"
         chardev = ("chardev", port.name)
         if port.hotplug and board.platform.pcie:
@@ -136,6 +137,7 @@ class PciCardKind(DeviceKind):
         self.title = f"{uarts} 16550A on one PCI function"  # type: ignore[misc]
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        """See :meth:`DeviceKind.obstacle`."""
         if self._open_card(board) is not None:
             return None
         # A new card brings all its UARTs into the guest, used or not.
@@ -151,6 +153,7 @@ class PciCardKind(DeviceKind):
         return None
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        """See :meth:`DeviceKind.place`."""
         card = self._open_card(board)
         if card is None:
             made = board.pack_device(self.driver, f"pciserial{self.uarts}x-{port.index}")
@@ -160,9 +163,7 @@ class PciCardKind(DeviceKind):
         else:
             board.devices.remove(card)
         number = len(_chardevs(card)) + 1
-        card = Device(
-            card.driver, card.id, (*card.properties, (f"chardev{number}", port.name))
-        )
+        card = Device(card.driver, card.id, (*card.properties, (f"chardev{number}", port.name)))
         board.devices.append(card)
         properties = dict(card.properties)
         address = str(properties["addr"])

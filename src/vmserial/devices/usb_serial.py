@@ -21,6 +21,7 @@ class UsbSerialKind(DeviceKind):
     )
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        """See :meth:`DeviceKind.obstacle`."""
         missing = self.missing_driver(board, port, self.driver, "qemu-xhci")
         if missing:
             return missing
@@ -49,6 +50,7 @@ class UsbSerialKind(DeviceKind):
         return None
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        """See :meth:`DeviceKind.place`."""
         taken = board.usb_port()
         assert taken is not None
         controller, number = taken

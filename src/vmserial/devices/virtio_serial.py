@@ -21,6 +21,7 @@ class VirtioKind(DeviceKind):
     )
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        """See :meth:`DeviceKind.obstacle`."""
         missing = self.missing_driver(board, port, self.driver, "virtio-serial-pci")
         if missing:
             return missing
@@ -28,8 +29,7 @@ class VirtioKind(DeviceKind):
             return self.refuse(
                 port,
                 "guest-driver-missing",
-                f"the guest {board.guest.name} has no virtio_console driver "
-                f"({board.guest.source})",
+                f"the guest {board.guest.name} has no virtio_console driver ({board.guest.source})",
                 "use --type usb or pci",
             )
         if not any(c.free for c in board.virtio) and not board.pci_functions_left():
@@ -43,6 +43,7 @@ class VirtioKind(DeviceKind):
         return None
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        """See :meth:`DeviceKind.place`."""
         taken = board.virtio_port()
         assert taken is not None
         controller, number = taken
@@ -82,6 +83,7 @@ class VirtconsoleKind(VirtioKind):
     )
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+        """See :meth:`DeviceKind.obstacle`."""
         if board.hvc >= HVC_NODES:
             return self.refuse(
                 port,
@@ -93,10 +95,12 @@ class VirtconsoleKind(VirtioKind):
         return super().obstacle(board, port)
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+        """See :meth:`DeviceKind.place`."""
         board.hvc += 1
         return super().place(board, port, reason)
 
     def node(self, port: SerialPort) -> str:
+        """Return ``/dev/hvc*``: the kernel chooses the number."""
         del port
         return "/dev/hvc*"
 

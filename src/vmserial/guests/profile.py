@@ -55,7 +55,7 @@ def _known() -> dict[str, GuestProfile]:
         major, minor = version.split(".")
         found[name] = GuestProfile(
             name,
-            source=f"the stock kernel {version} of {name}: NR_UARTS {most}, RUNTIME_UARTS {runtime}",
+            source=f"its stock kernel {version}: NR_UARTS {most}, RUNTIME_UARTS {runtime}",
             kernel=(int(major), int(minor)),
             nr_uarts=int(most),
             runtime_uarts=int(runtime),
