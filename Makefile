@@ -17,7 +17,7 @@ help:
 
 demo: ## boot an aarch64 guest with 10 serial ports, prove each both ways, hot-plug, write a report
 	@scripts/setup runtime
-	@.venv/bin/vmserial verify --arch aarch64 --ports 10 --case large --case hotplug --out $(DEMO)
+	@.venv/bin/vmserial verify --arch aarch64 --type usb --case large --case hot-plug --out $(DEMO)
 	@echo "The report: $(DEMO)/report.html"
 
 test: ## unit, golden, fake and mutant tests, linters and types, live tests on both architectures

@@ -96,12 +96,13 @@ def guest_of(asked: Asked, machine: Machine) -> GuestProfile:
         UsageError: there is no such profile or file, or it is no kernel configuration.
     """
     from vmserial.guests import profile
-    from vmserial.machines import architecture
 
+    append = machine.boot.append if machine.boot else ""
     if asked.guest:
-        return profile.resolve(asked.guest)
-    known = profile.KNOWN[f"debian-12-{architecture(machine.arch).debian}"]
-    return replace(known, assumed=True)
+        return profile.resolve(asked.guest, append=append)
+    assumed = profile.unknown(machine.arch)
+    parameter = profile.parameter_of(append)
+    return assumed if parameter is None else replace(assumed, nr_uarts_parameter=parameter)
 
 
 def gather(asked: Asked) -> Situation:

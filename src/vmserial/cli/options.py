@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,10 @@ Single = tuple[tuple[int, str], ...]
 """Pairs of a port's number and a value for it."""
 
 
+Option = Callable[[Any], Any]
+"""What click.option() returns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What the user's words say about the VM, its binary and its guest.
@@ -33,6 +37,8 @@ class Asked:
 
     Attributes:
         input: the configuration's path; empty: options alone.
+        kind: the device of every port but serial0; empty also where several are in ``kinds``.
+        kinds: all that was said so.
         qemu: binaries; empty: the one of the VM's architecture in ``$PATH``.
         guest: a profile's name or a kernel configuration's path.
         memory_mib: in MiB.
@@ -44,6 +50,7 @@ class Asked:
     ports: int | None = None
     machine_type: str = ""
     kind: str = ""
+    kinds: tuple[str, ...] = ()
     port_kinds: Single = ()
     console_kind: str = ""
     backend: str = ""
@@ -109,12 +116,12 @@ _VM = [
                  help="Every port but serial0 can be unplugged and plugged."),
     click.option("--machine", "machine_type", default="", metavar="TYPE",
                  help="The machine type: virt, q35, pc, or a versioned one."),
+]  # fmt: skip
+
+_GUEST = [
     click.option("--guest", default="", metavar="NAME|CONFIG",
                  help="What the guest's kernel carries: a profile (debian-12-arm64) or the "
                       "kernel's configuration file."),
-]  # fmt: skip
-
-_BOOT = [
     click.option("--kernel", default="", metavar="PATH", type=click.Path(),
                  help="A kernel that QEMU loads itself."),
     click.option("--initrd", default="", metavar="PATH", type=click.Path(),
@@ -139,20 +146,20 @@ _MORE = [
 
 
 def machine_options(
-    *, boot: bool = True, many_binaries: bool = False
+    *, guest: bool = True, many: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a verb the options that describe a VM; it gets them as ``asked``.
 
     Args:
-        boot: with ``--kernel`` and what belongs to it.
-        many_binaries: ``--qemu`` may be given several times.
+        guest: with ``--guest``, ``--kernel`` and what belongs to it.
+        many: ``--qemu`` and ``--type`` may be given several times, for one run each.
     """
     binary = "The QEMU binary, otherwise the one in $PATH"
     qemu = click.option(
         "--qemu", multiple=True, metavar="PATH",
-        help=f"{binary}; several for one run each." if many_binaries else f"{binary}.",
+        help=f"{binary}; several for one run each." if many else f"{binary}.",
     )  # fmt: skip
-    options = [*_VM, *(_BOOT if boot else ()), qemu, *_MORE]
+    options = [*_VM, *(_GUEST if guest else ()), qemu, *_MORE]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -160,42 +167,53 @@ def machine_options(
             mine: dict[str, Any] = {
                 name: words.pop(name) for name in Asked.__dataclass_fields__ if name in words
             }
-            if len(mine["qemu"]) > 1 and not many_binaries:
-                raise click.UsageError("--qemu is given twice; this verb takes one binary")
-            for name in ("kind", "backend"):
-                mine[name], mine[f"port_{name}s"] = _split(f"--{_OPTION[name]}", mine[name])
+            mine["kinds"], mine["port_kinds"] = _split("--type", mine["kind"])
+            backends, mine["port_backends"] = _split("--backend", mine["backend"])
+            single = {"--backend": backends}
+            if not many:
+                single |= {"--type": mine["kinds"], "--qemu": mine["qemu"]}
+            for option, values in single.items():
+                if len(values) > 1:
+                    raise click.UsageError(f"{option} is given twice: {' and '.join(values)}")
+            mine["kind"] = mine["kinds"][0] if len(mine["kinds"]) == 1 else ""
+            mine["backend"] = "".join(backends)
             for name in ("console_kind", "accel"):
                 mine[name] = mine[name] or ""
             return function(asked=Asked(**mine), **words)
 
-        for option in reversed(options):
-            option(collected)
-        return collected
+        return with_options(options)(collected)
 
     return decorate
 
 
-_OPTION = {"kind": "type", "backend": "backend"}
+def with_options(options: Sequence[Option]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a verb options in this order; so they stand in a list and not in a tower."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            option(function)
+        return function
+
+    return decorate
 
 
-def _split(option: str, texts: tuple[str, ...]) -> tuple[str, Single]:
+def _split(option: str, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Single]:
     """Return what is for all ports, and what is for single ones.
 
     Raises:
-        click.UsageError: two values for the same ports.
+        click.UsageError: two values for one port.
     """
-    shared = ""
+    shared: list[str] = []
     single: dict[int, str] = {}
-    for text in texts:
+    for text in dict.fromkeys(texts):
         match = _ONE_PORT.match(text)
-        if match is None and not shared:
-            shared = text
-        elif match is not None and int(match[1]) not in single:
-            single[int(match[1])] = match[2]
+        if match is None:
+            shared.append(text)
+        elif int(match[1]) in single:
+            raise click.UsageError(f"{option} is given twice for serial{match[1]}")
         else:
-            ports = f"serial{match[1]}" if match else "all ports"
-            raise click.UsageError(f"{option} is given twice for {ports}")
-    return shared, tuple(single.items())
+            single[int(match[1])] = match[2]
+    return tuple(shared), tuple(single.items())
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
