@@ -1,0 +1,539 @@
+"""The far end: what the guest does with its ports while they are tested.
+
+Works in any Linux guest in which a :class:`~vmserial.guests.shell.Shell` is
+root and has busybox or coreutils.  Each open port has an *agent* in the guest,
+which holds it open and receives all that comes into a file; orders go to it
+without waiting and its answers come as events, so many ports are tested at once
+over one control channel, while others are still being enumerated.
+
+A port that is itself the control channel (a console without a free port
+``vmserial.control``) cannot have an agent.  It can be tested in band, through
+:meth:`Shell.run`: ``stty raw -echo; head -c N >FILE; stty -raw`` for what the
+host sends next, and ``cat FILE`` for the other direction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.resources
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vmserial.errors import LostVMError, ShellError
+from vmserial.guests.nodes import HVC_NODES, HvcSlots, Node, tty_node
+from vmserial.guests.shell import Countdown, Shell, quote
+from vmserial.model import NodeIdentity
+
+T = TypeVar("T")
+
+_TICK = 0.01
+# Ticks for which the watcher goes on unasked; somebody who waits asks again and again.
+_LEASE = 20
+# For what a living guest answers at once, however busy it is.
+_GRACE = 20.0
+# Ports opened by one line: on a tty, a line is bounded.
+_AT_ONCE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in at a port.
+
+    Attributes:
+        size: bytes since :meth:`FarEnd.receive_begin`; more than was waited for if more came.
+        sha256: of these bytes, in hex.
+        at: the guest's uptime when it was looked at, in seconds (10 ms steps).
+    """
+
+    size: int
+    sha256: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """That a file was written to a port: from and to which uptime of the guest."""
+
+    start: float
+    end: float
+
+
+@dataclass
+class _Agent:
+    """One open port: the agent's number, its process, and where receiving began."""
+
+    id: int
+    pid: int = 0
+    mark: int = 0
+
+
+def script() -> str:
+    """Return the functions for the guest, without comments and indentation."""
+    text = importlib.resources.files("vmserial.guests").joinpath("farend.sh").read_text("utf-8")
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
+
+
+class FarEnd:
+    """The guest's side of its serial ports.
+
+    As an async context manager it puts its functions into the shell, and ends
+    all that it started in the guest.
+
+    Attributes:
+        present: the nodes that the guest had when it was last looked at, by identity.
+    """
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._directory = ""
+        self._agents: dict[str, _Agent] = {}
+        self._count = 0
+        self._answers: dict[str, asyncio.Future[list[str]]] = {}
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._names: dict[str, Node] = {}
+        self._left: dict[NodeIdentity, float] = {}
+        self._terms: dict[str, int] = {}
+        self._hvc = HvcSlots()
+        self._placed: dict[str, tuple[int, bool]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        self.present: dict[NodeIdentity, Node] = {}
+
+    # -------------------------------------------------------------- start and end
+
+    async def __aenter__(self) -> FarEnd:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # A guest that is gone, or too ill to answer, has nothing left to clean.
+        with contextlib.suppress(ShellError, LostVMError):
+            await self.end()
+
+    async def start(self, timeout: float = 30.0) -> None:
+        """Put the functions into the shell and start the watcher of nodes.
+
+        Raises:
+            ShellError: the guest has no place for files, or no mkfifo.
+            LostVMError: no answer within ``timeout`` seconds.
+        """
+        self._unsubscribe = self._shell.subscribe(self._event)
+        output = await self._shell.run(f"{script()}\nvs_start", timeout)
+        self._directory = output.split()[-1]
+
+    async def end(self, timeout: float = 30.0) -> None:
+        """Close all ports and remove what is in the guest.
+
+        Raises:
+            LostVMError: no answer within ``timeout`` seconds.
+        """
+        try:
+            if self._watch is not None:
+                self._watch.cancel()
+            if not self._shell.lost:
+                await self.close(*self._agents, timeout=timeout)
+                await self._shell.run("cd /; vs_end", timeout)
+        finally:
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+
+    # -------------------------------------------------------------- events
+
+    def _event(self, text: str) -> None:
+        kind, _, rest = text.partition(" ")
+        fields = rest.split(" ")
+        if kind == "n":
+            if node := tty_node(rest):
+                self._appeared(node)
+        elif kind == "v":
+            self._virtio(rest)
+        elif kind == "c" and len(fields) == 2 and fields[1].isdecimal():
+            if fields[0] not in self._hvc:
+                self._terms[fields[0]] = int(fields[1])
+        elif kind == "g" and len(fields) == 2:
+            self._vanished(fields[0], float(fields[1]))
+        elif kind in ("p", "o", "q", "z"):
+            self._answer(f"{kind} {fields[0]}", fields[1:])
+        elif kind in ("s", "r", "k") and len(fields) > 1:
+            self._answer(f"{kind} {fields[0]} {fields[1]}", fields[2:])
+
+    def _answer(self, key: str, fields: list[str]) -> None:
+        future = self._answers.pop(key, None)
+        if future is not None and not future.done():
+            future.set_result(fields)
+
+    def _appeared(self, node: Node) -> None:
+        self._names[node.name] = node
+        self.present[node.identity] = node
+        self._wake()
+
+    def _vanished(self, name: str, at: float) -> None:
+        self._hvc.remove(name)
+        self._placed.pop(name, None)
+        node = self._names.pop(name, None)
+        if node is not None and self.present.get(node.identity) is node:
+            del self.present[node.identity]
+            self._left[node.identity] = at
+            self._wake()
+
+    def _virtio(self, rest: str) -> None:
+        name, seen, label = (*rest.split(" ", 2), "", "")[:3]
+        if self._terms:
+            # A scan tells its consoles before its ports; they are placed together.
+            self._placed |= self._hvc.add(self._terms)
+            self._terms = {}
+        if not label:
+            return
+        hvc, sure = self._placed.get(name, (-1, True))
+        if hvc < HVC_NODES:
+            path = f"/dev/hvc{hvc}" if hvc >= 0 else f"/dev/{name}"
+            self._appeared(Node(NodeIdentity("virtio", label), path, name, float(seen), sure))
+
+    def _wake(self) -> None:
+        for future in self._waiters:
+            if not future.done():
+                future.set_result(None)
+        self._waiters.clear()
+
+    def _expect(self, key: str) -> asyncio.Future[list[str]]:
+        future: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._answers[key] = future
+        return future
+
+    async def _ask(self, line: str, key: str, timeout: float) -> list[str]:
+        """Send a line and wait for the event that answers it."""
+        future = self._expect(key)
+        try:
+            await self._shell.post(line)
+            return await self._shell.wait(future, timeout)
+        finally:
+            self._answers.pop(key, None)
+
+    async def _ask_now(self, line: str, key: str, what: str) -> list[str]:
+        """Ask for what a living guest answers at once."""
+        try:
+            return await self._ask(line, key, _GRACE)
+        except TimeoutError:
+            raise LostVMError(
+                f"the guest did not {what} within {_GRACE:g} s",
+                hint="it hangs or is overloaded; see its console",
+            ) from None
+
+    def _number(self) -> int:
+        self._count += 1
+        return self._count
+
+    # -------------------------------------------------------------- nodes
+
+    async def _look(self, ticks: int) -> None:
+        """Have the guest look for nodes now, and then for so many ticks when they change."""
+        number = self._number()
+        await self._ask_now(f"vs_look {number} {ticks}", f"z {number}", "look for its nodes")
+        self._hvc.looked()
+
+    async def _keep_watching(self) -> None:
+        # A look that is asked for while the watcher watches is done when it has finished,
+        # so this is one long watch.
+        try:
+            while self._waiters:
+                await self._look(_LEASE)
+        except LostVMError as error:
+            for future in self._waiters:
+                if not future.done():
+                    future.set_exception(error)
+
+    async def _until(self, found: Callable[[], T | None], timeout: float) -> T:
+        """Wait until ``found`` returns something; TimeoutError at the bound."""
+        async with asyncio.timeout(timeout):
+            if self._watch is None or self._watch.done():
+                # What is known may be old.
+                await self._look(0)
+            while (result := found()) is None:
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiters.add(future)
+                if self._watch is None or self._watch.done():
+                    self._watch = asyncio.create_task(self._keep_watching(), name="node watcher")
+                try:
+                    await self._shell.wait(future, timeout)
+                finally:
+                    self._waiters.discard(future)
+            return result
+
+    async def nodes(self) -> dict[NodeIdentity, Node]:
+        """Look at all serial nodes of the guest, now.
+
+        Raises:
+            LostVMError: no answer.
+        """
+        await self._look(0)
+        return dict(self.present)
+
+    async def node(self, identity: NodeIdentity, timeout: float) -> Node:
+        """Wait until the guest shows a port, and return its node.
+
+        After an unplug wait for :meth:`gone` before plugging the same identity
+        again; otherwise the old node may be taken for the new one.
+
+        Raises:
+            ShellError: it did not appear within ``timeout`` seconds.
+            LostVMError: the guest does not answer.
+        """
+        await self._first([identity], timeout, timeout)
+        return self.present[identity]
+
+    async def appearing(
+        self, identities: Iterable[NodeIdentity], timeout: float
+    ) -> AsyncIterator[Node]:
+        """Yield the node of each identity, each as soon as the guest shows it.
+
+        Raises:
+            ShellError: some did not appear within ``timeout`` seconds; it names them.
+            LostVMError: the guest does not answer.
+        """
+        missing = dict.fromkeys(identities)
+        end = asyncio.get_running_loop().time() + timeout
+        while missing:
+            left = max(end - asyncio.get_running_loop().time(), 0.001)
+            identity = await self._first(missing, left, timeout)
+            del missing[identity]
+            yield self.present[identity]
+
+    async def _first(
+        self, identities: Collection[NodeIdentity], left: float, timeout: float
+    ) -> NodeIdentity:
+        try:
+            return await self._until(
+                lambda: next((i for i in identities if i in self.present), None), left
+            )
+        except TimeoutError:
+            names = ", ".join(str(identity) for identity in identities)
+            raise ShellError(
+                f"the guest shows no node for {names} within {timeout:g} s",
+                hint="see the guest's kernel messages: a driver may be missing, "
+                "or the number of its ports bounded",
+            ) from None
+
+    async def gone(self, identity: NodeIdentity, timeout: float) -> float | None:
+        """Wait until the guest no longer has a port.
+
+        Returns:
+            The guest's uptime when it went, in seconds; None if it was not there.
+
+        Raises:
+            ShellError: it is still there after ``timeout`` seconds.
+            LostVMError: the guest does not answer.
+        """
+        self._left.pop(identity, None)
+        try:
+            await self._until(lambda: None if identity in self.present else True, timeout)
+        except TimeoutError:
+            raise ShellError(
+                f"the guest still has {identity} after {timeout:g} s",
+                hint="see the guest's kernel messages",
+            ) from None
+        return self._left.get(identity)
+
+    # -------------------------------------------------------------- ports
+
+    async def open(self, *paths: str, timeout: float = 30.0) -> None:
+        """Open ports: raw, no echo, 115200; all that comes in is kept from now on.
+
+        Args:
+            paths: nodes such as ``/dev/ttyUSB0``.
+            timeout: seconds for all of them.
+
+        Raises:
+            ShellError: one cannot be opened; it names each and why. None is left open.
+            LostVMError: the guest does not answer.
+        """
+        agents: dict[str, _Agent] = {}
+        for path in paths:
+            if path in self._agents or path in agents:
+                raise ShellError(f"{path} is open already", hint="close it first")
+            agents[path] = _Agent(self._number())
+        left = Countdown(timeout)
+        starts = [self._expect(f"p {agent.id}") for agent in agents.values()]
+        opens = [self._expect(f"o {agent.id}") for agent in agents.values()]
+        lines = [f"vs_open {agent.id} {quote(path)}" for path, agent in agents.items()]
+        orders = [f'"$vs_d/{agent.id}.orders"' for agent in agents.values()]
+        for at in range(0, len(lines), _AT_ONCE):
+            upto = at + _AT_ONCE
+            await self._shell.run(
+                f"mkfifo {' '.join(orders[at:upto])} &&\n{{\n" + "\n".join(lines[at:upto]) + "\n}",
+                left(),
+            )
+        self._agents |= agents
+        failed, stuck = [], []
+        for (path, agent), started, opened in zip(agents.items(), starts, opens, strict=True):
+            try:
+                agent.pid = int((await self._shell.wait(started, left()))[0])
+                words = await self._shell.wait(opened, left())
+            except TimeoutError:
+                words = [f"it did not open within {timeout:g} s"]
+                stuck.append(agent)
+            if words != ["ok"]:
+                failed.append(f"{path}: {' '.join(words)}")
+                del self._agents[path]
+        if failed:
+            await self._kill(stuck)
+            await self.close(*agents)
+            raise ShellError(
+                f"cannot open {'; '.join(failed)}", hint="see who else has it open in the guest"
+            )
+
+    async def close(self, *paths: str, timeout: float = 10.0) -> None:
+        """Close ports; what they received is thrown away.
+
+        An agent that does not end within ``timeout`` seconds, because a driver
+        does not let go of it, is killed.
+
+        Raises:
+            LostVMError: the guest does not answer.
+        """
+        agents = [self._agents.pop(path) for path in paths if path in self._agents]
+        results = await asyncio.gather(
+            *(self._ask(f"vs_order {a.id} close", f"q {a.id}", timeout) for a in agents),
+            return_exceptions=True,
+        )
+        stuck = []
+        for agent, result in zip(agents, results, strict=True):
+            if isinstance(result, TimeoutError):
+                stuck.append(agent)
+            elif isinstance(result, BaseException):
+                raise result
+        await self._kill(stuck)
+
+    async def _kill(self, agents: Iterable[_Agent]) -> None:
+        pids = [str(agent.pid) for agent in agents if agent.pid]
+        if pids:
+            await self._shell.run(f"kill -9 {' '.join(pids)} || :")
+
+    def _agent(self, path: str) -> _Agent:
+        if path not in self._agents:
+            raise ShellError(f"{path} is not open", hint="open it first")
+        return self._agents[path]
+
+    async def send(self, path: str, file: str, timeout: float) -> Sent:
+        """Write a file of the guest to a port.
+
+        Done when the driver has taken all of it, which may be before all of it went out.
+
+        Args:
+            path: the node, open.
+            file: such as :meth:`put` returned.
+            timeout: seconds.
+
+        Raises:
+            ShellError: it was not all taken within ``timeout`` (then the rest is given
+                up), or the port failed.
+            LostVMError: the guest does not answer.
+        """
+        agent, number = self._agent(path), self._number()
+        try:
+            status, start, end = await self._ask(
+                f"vs_order {agent.id} send {number} {quote(file)}",
+                f"s {agent.id} {number}",
+                timeout,
+            )
+        except TimeoutError:
+            await self.stop(path)
+            raise ShellError(
+                f"{path} did not take {file} within {timeout:g} s",
+                hint="is its host side read?",
+            ) from None
+        if status != "0":
+            raise ShellError(
+                f"writing to {path} failed (status {status})", hint="see the guest's messages"
+            )
+        return Sent(float(start), float(end))
+
+    async def stop(self, path: str) -> None:
+        """Give up what is being sent to a port, and what :meth:`received` waits for.
+
+        Raises:
+            LostVMError: the guest does not answer.
+        """
+        agent, number = self._agent(path), self._number()
+        await self._ask_now(
+            f"vs_order {agent.id} stop {number}", f"k {agent.id} {number}", "stop sending"
+        )
+
+    async def count(self, path: str) -> int:
+        """Return how many bytes came in since :meth:`receive_begin` (or :meth:`open`).
+
+        Raises:
+            LostVMError: the guest does not answer.
+        """
+        agent, number = self._agent(path), self._number()
+        answer = await self._ask_now(
+            f"vs_order {agent.id} count {number}", f"r {agent.id} {number}", "count"
+        )
+        return int(answer[0]) - agent.mark
+
+    async def receive_begin(self, path: str) -> None:
+        """From now on count, hash and fetch only what comes next."""
+        self._agent(path).mark += await self.count(path)
+
+    async def received(self, path: str, size: int, timeout: float) -> Received:
+        """Wait until a port received ``size`` bytes, or the bound; return what came.
+
+        Raises:
+            LostVMError: the guest does not answer.
+        """
+        answer = await self._received(path, size, int(timeout / _TICK), timeout + 1.0)
+        if answer is None:
+            # The guest's ticks are longer than ours: look at what is there now.
+            answer = await self._received(path, 0, 0, _GRACE)
+        if answer is None:
+            raise LostVMError(
+                f"the guest did not say what came in at {path} within {_GRACE:g} s",
+                hint="it hangs or is overloaded; see its console",
+            )
+        return answer
+
+    async def _received(
+        self, path: str, size: int, ticks: int, timeout: float
+    ) -> Received | None:
+        agent, number = self._agent(path), self._number()
+        try:
+            count, sha256, at = await self._ask(
+                f"vs_order {agent.id} await {number} {agent.mark} {size} {ticks}",
+                f"r {agent.id} {number}",
+                timeout,
+            )
+        except TimeoutError:
+            return None
+        return Received(int(count), sha256, float(at))
+
+    async def fetch(self, path: str, timeout: float = 60.0) -> bytes:
+        """Return what came in since :meth:`receive_begin`.
+
+        Raises:
+            LostVMError: not done within ``timeout`` seconds.
+        """
+        agent = self._agent(path)
+        return await self._shell.get(
+            f"{self._directory}/{agent.id}.in", timeout, start=agent.mark
+        )
+
+    async def put(self, name: str, data: bytes, timeout: float = 60.0) -> str:
+        """Write a file into the guest, to be sent; return its path there.
+
+        Args:
+            name: a plain file name.
+            data: its content.
+            timeout: seconds.
+
+        Raises:
+            ShellError: no room, or it arrived wrong.
+            LostVMError: not done within ``timeout``.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ShellError(f"{name!r} is not a plain file name", hint="letters and digits")
+        path = f"{self._directory}/out.{name}"
+        await self._shell.put(path, data, timeout)
+        return path

@@ -1,0 +1,254 @@
+# The far end: what a guest's shell runs while its ports are tested.
+# POSIX sh with busybox or coreutils; read into the control shell, where vs_say
+# already is. Names begin with vs_. Each process costs 2 to 5 ms on an emulated
+# processor and each builtin 0.1 ms, so sysfs is read with builtins alone.
+#
+# Events (vs_say), one line each:
+#   n NAME UPTIME TYPE PORT IOMEM BAR SYSFS-PATH [SERIAL]    a tty is there
+#   c NAME VTERMNO             this virtio port is a console
+#   v NAME UPTIME [PORT-NAME]  a virtio port is there
+#   g NAME UPTIME              it is gone
+#   z SEQ                      a scan that was asked for is done
+#   p ID PID, o ID ok|WHY      an agent was started; it has its port open, or not
+#   s ID SEQ STATUS FROM TO    a file was sent, between these times
+#   r ID SEQ COUNT SHA256 AT   this many bytes came
+#   k ID SEQ                   what was under way was stopped
+#   q ID                       an agent ended
+
+vs_up() { read -r vs_t vs_x </proc/uptime; }
+
+vs_start() {
+	for vs_d in /tmp /dev/shm /run; do
+		vs_d=$vs_d/vmserial.$$
+		mkdir "$vs_d" 2>/dev/null && break
+	done
+	mkfifo "$vs_d/nap" "$vs_d/watch" || return 1
+	# A pipe that nobody writes to: waiting on it is a sleep without a process.
+	# What is in a pipe is lost when nobody has it open, so the orders' pipe stays open too.
+	exec 8<>"$vs_d/nap" 9<>"$vs_d/watch"
+	( read -r -t 0.01 vs_x <&8 ) 2>/dev/null
+	if [ $? != 2 ]; then
+		vs_nap() { read -r -t 0.01 vs_x <&8; }
+	elif sleep 0.01 2>/dev/null; then
+		vs_nap() { sleep 0.01; }
+	else
+		vs_nap() { sleep 1; }
+	fi
+	vs_debug=/sys/kernel/debug
+	if [ -d /sys/class/virtio-ports ] && ! [ -d $vs_debug/virtio-ports ]; then
+		vs_debug=$vs_d/debug
+		mkdir "$vs_debug" && mount -t debugfs debugfs "$vs_debug" 2>/dev/null
+	fi
+	vs_watch </dev/null 2>/dev/null &
+	vs_watcher=$!
+	echo "$vs_d"
+}
+
+# ---------------------------------------------------------------- nodes
+
+# vs_tty NAME: tell what is behind a tty; false if nothing is.
+vs_tty() {
+	vs_a=/sys/class/tty/$1 vs_type=- vs_port=- vs_mem=- vs_bar=- vs_name=
+	[ -r "$vs_a/type" ] && read -r vs_type <"$vs_a/type"
+	[ "$vs_type" != 0 ] || return 1
+	[ -e "$vs_a/device" ] && cd -P "$vs_a/device" || return 1
+	[ -r "$vs_a/port" ] && read -r vs_port <"$vs_a/port"
+	[ -r "$vs_a/iomem_base" ] && read -r vs_mem <"$vs_a/iomem_base"
+	# Linux 6.5 put two serial-base devices between a UART and its device.
+	for vs_r in resource ../../resource; do
+		[ -r $vs_r ] && read -r vs_bar vs_x <$vs_r && break
+	done
+	case $1 in ttyUSB*) [ -r ../../serial ] && read -r vs_name <../../serial ;; esac
+	vs_up
+	vs_say n "$1" "$vs_t" "$vs_type" "$vs_port" "$vs_mem" "$vs_bar" "$PWD" "$vs_name"
+}
+
+# vs_scan: tell what came and what went since the scan before (vs_old).
+vs_scan() {
+	vs_now=' ' vs_ports=
+	for vs_n in /sys/class/tty/tty[AUS]*; do
+		vs_n=${vs_n##*/}
+		case $vs_n in
+		ttyS[0-9]*)
+			# These nodes are always there, with a UART behind them or not.
+			read -r vs_type <"/sys/class/tty/$vs_n/type"
+			[ "$vs_type" != 0 ] || continue
+			;;
+		ttyAMA* | ttyUSB*) ;;
+		*) continue ;;
+		esac
+		case $vs_old in
+		*" $vs_n "*) vs_now="$vs_now$vs_n " ;;
+		*) vs_tty "$vs_n" && vs_now="$vs_now$vs_n " ;;
+		esac
+	done
+	for vs_n in /sys/class/virtio-ports/*; do
+		# A port without a name has not been introduced yet.
+		[ -r "$vs_n/name" ] || continue
+		vs_n=${vs_n##*/}
+		vs_now="$vs_now$vs_n "
+		case $vs_old in *" $vs_n "*) ;; *) vs_ports="$vs_ports $vs_n" ;; esac
+	done
+	# What is gone first: a name, or an hvc, may already be somebody else's.
+	for vs_n in $vs_old; do
+		case $vs_now in *" $vs_n "*) ;; *) vs_up && vs_say g "$vs_n" "$vs_t" ;; esac
+	done
+	if [ -n "$vs_ports" ]; then
+		# One process for all of them; read by a builtin, each would take 8 ms.
+		for vs_n in $(grep -s "console_vtermno: [1-9]" "$vs_debug"/virtio-ports/* /dev/null); do
+			case $vs_n in
+			*:console_vtermno:) vs_n=${vs_n%:console_vtermno:} && vs_k=${vs_n##*/} ;;
+			*) vs_say c "$vs_k" "$vs_n" ;;
+			esac
+		done
+		for vs_n in $vs_ports; do
+			vs_name=
+			read -r vs_name <"/sys/class/virtio-ports/$vs_n/name"
+			vs_up
+			vs_say v "$vs_n" "$vs_t" "$vs_name"
+		done
+	fi
+	vs_old=$vs_now
+}
+
+# vs_watch: scan when asked to, and then, for as many ticks as asked for, whenever the
+# kernel sent a uevent. Any change of devices sends one and raises this number; some
+# files change a moment later, so it looks again.
+vs_watch() {
+	vs_old=' ' vs_seen= vs_again=0
+	while read -r vs_seq vs_ticks <&9; do
+		vs_scan
+		vs_say z "$vs_seq"
+		while [ "$vs_ticks" -gt 0 ]; do
+			vs_ticks=$((vs_ticks - 1))
+			vs_nap
+			read -r vs_u </sys/kernel/uevent_seqnum
+			[ "$vs_u" = "$vs_seen" ] || vs_seen=$vs_u vs_again=4
+			[ $vs_again -gt 0 ] || continue
+			vs_again=$((vs_again - 1))
+			vs_scan
+		done
+	done
+}
+
+# vs_look SEQ TICKS: have it scan now and go on watching for so many ticks.
+vs_look() { echo "$1 $2" >&9; }
+
+# ---------------------------------------------------------------- ports
+
+# vs_open ID NODE: start an agent that holds NODE open, receives from it into a file and
+# takes orders from a FIFO. It is open once for both directions: a virtio port allows
+# one opener, and an hvc or ttyS forgets its settings at the last close.
+vs_open() {
+	vs_id=$1 vs_f=$vs_d/$1
+	{
+		{ vs_agent "$2"; } 3<>"$2" 4<>"$vs_f.orders" 5>"$vs_f.in" || {
+			vs_x=
+			read -r vs_x <"$vs_f.err"
+			vs_say o "$vs_id" "${vs_x:-cannot open it}"
+		}
+	} </dev/null 2>"$vs_f.err" &
+	vs_say p "$1" $!
+}
+
+vs_agent() {
+	if [ -t 3 ]; then
+		stty raw -echo clocal -crtscts 115200 <&3 || stty raw -echo <&3
+		cat <&3 >&5 &
+	else
+		vs_receive &
+	fi
+	vs_rx=$! vs_jobs=
+	vs_say o "$vs_id" ok
+	while read -r vs_op vs_seq vs_p <&4; do
+		case $vs_op in
+		send)
+			vs_send "$vs_seq" "$vs_p" &
+			vs_jobs="$vs_jobs $!"
+			;;
+		await)
+			vs_await "$vs_seq" $vs_p &
+			vs_jobs="$vs_jobs $!"
+			;;
+		count)
+			read -r vs_k vs_p </proc/self/fdinfo/5
+			vs_up
+			vs_say r "$vs_id" "$vs_seq" "$vs_p" - "$vs_t"
+			;;
+		stop)
+			[ -z "$vs_jobs" ] || kill $vs_jobs
+			vs_jobs=
+			vs_say k "$vs_id" "$vs_seq"
+			;;
+		close)
+			kill $vs_rx $vs_jobs
+			wait
+			: >"$vs_f.in"
+			vs_say q "$vs_id"
+			exit 0
+			;;
+		esac
+	done
+}
+
+# A virtio port reads as ended while nobody is connected on the host: try again.
+vs_receive() {
+	trap 'kill $vs_c; exit' TERM
+	while :; do
+		cat <&3 >&5 &
+		vs_c=$!
+		wait $vs_c || exit
+		vs_nap
+	done
+}
+
+vs_send() {
+	vs_up
+	vs_from=$vs_t
+	trap 'kill $vs_c' TERM
+	cat "$2" >&3 &
+	vs_c=$!
+	wait $vs_c
+	vs_k=$?
+	vs_up
+	vs_say s "$vs_id" "$1" $vs_k "$vs_from" "$vs_t"
+}
+
+# vs_await SEQ FROM SIZE TICKS: wait until SIZE bytes came after the first FROM, or so many
+# ticks; then tell how many there are and their hash. The file's offset is shared with
+# the receiver, so it is the number of bytes written, and reading it is no process.
+vs_await() {
+	vs_n=$4
+	while read -r vs_k vs_p </proc/self/fdinfo/5 && [ "$vs_p" -lt $(($2 + $3)) ]; do
+		[ "$vs_n" -gt 0 ] || break
+		vs_n=$((vs_n - 1))
+		vs_nap
+	done
+	vs_up
+	# Hashed again if more came meanwhile: count and hash are of the same bytes.
+	while :; do
+		case $2 in
+		0) vs_x=$(sha256sum <"$vs_f.in") ;;
+		*) vs_x=$(tail -c +$(($2 + 1)) "$vs_f.in" | sha256sum) ;;
+		esac
+		vs_q=$vs_p
+		read -r vs_k vs_p </proc/self/fdinfo/5
+		[ "$vs_p" != "$vs_q" ] && [ "$vs_n" -gt -100 ] || break
+		vs_n=$((vs_n - 10))
+	done
+	vs_say r "$vs_id" "$1" $((vs_p - $2)) "${vs_x%% *}" "$vs_t"
+}
+
+# vs_order ID ORDER…: opened both ways, so that it never waits for a reader.
+vs_order() {
+	vs_f=$vs_d/$1
+	shift
+	printf '%s\n' "$*" 1<>"$vs_f.orders"
+}
+
+vs_end() {
+	kill "$vs_watcher"
+	[ "$vs_debug" != "$vs_d/debug" ] || umount "$vs_debug"
+	exec 8>&- 9>&-
+	rm -rf "$vs_d"
+}
