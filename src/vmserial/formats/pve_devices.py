@@ -79,6 +79,13 @@ def _disk(view: View, bus: str, index: int, setting: Setting) -> Disk | None:
             "convert it with qemu-img to raw or qcow2",
         )
         return None
+    if path and not path.startswith("/dev/"):
+        view.note(
+            "warning",
+            setting.line,
+            f"{setting.key}: PVE takes paths only below /dev and drops this line",
+            "in PVE's own file, name a storage volume",
+        )
     view.leftovers(setting, props, pve_keys.DISK_MANAGEMENT)
     return disk
 
@@ -97,13 +104,6 @@ def _path(view: View, setting: Setting, volume: str) -> str | None:
     if volume == "cdrom":
         return "/dev/cdrom"
     if volume.startswith("/"):
-        if not volume.startswith("/dev/"):
-            view.note(
-                "warning",
-                setting.line,
-                f"{setting.key}: PVE takes paths only below /dev and drops this line",
-                "in PVE's own file, name a storage volume",
-            )
         return volume
     if "cloudinit" in volume:
         hint = "it is the cloud-init drive that PVE makes; attach a ready one by its path"
@@ -232,9 +232,10 @@ def boot_order(
     def translate(setting: Setting) -> bool:
         nonlocal legacy
         props = Properties(setting.value, "legacy")
-        legacy = props.text("legacy", legacy)
-        if not re.fullmatch("[acdn]{1,4}", legacy):
-            raise Rejected(f"{legacy!r} is not a boot order", hint="write order=scsi0;net0")
+        letters = props.text("legacy", legacy)
+        if not re.fullmatch("[acdn]{1,4}", letters):
+            raise Rejected(f"{letters!r} is not a boot order", hint="write order=scsi0;net0")
+        legacy = letters
         order = props.text("order")
         names.extend(filter(None, re.split(r"[;\s]+", order)))
         view.leftovers(setting, props)

@@ -186,11 +186,13 @@ class _Reader:
             Section(self.kind, self.name, self.header, tuple(self.settings), tuple(self.remarks),
                     tuple(self.deletes))
         )  # fmt: skip
-        if self.kind == "unknown" and self.skipped:
+        if self.kind == "unknown":
+            lines = f"its {self.skipped} lines are" if self.skipped != 1 else "its line is"
             self.note(
                 self.header,
-                f"{self.skipped} lines of the unknown section {self.name!r} are skipped, as in PVE",
-                "a snapshot's name is a letter and then letters, digits, '_' and '-'",
+                f"the section {self.name!r} is none that PVE knows: {lines} skipped",
+                "PVE drops them at its next write; a snapshot's name is a letter and then "
+                "letters, digits, '_' and '-'",
             )
         self.skipped = 0
 
@@ -210,11 +212,6 @@ class _Reader:
             kind = "snapshot"
         else:
             kind = "unknown"
-            self.note(
-                number,
-                f"the section {name!r} is none that PVE knows",
-                "it is skipped, and PVE drops it at its next write",
-            )
         if kind != "unknown":
             first = self.seen.get((kind, name))
             if first is not None:

@@ -50,16 +50,16 @@ UNTRANSLATED: Mapping[str, str] = {
 }
 """Keys that change the VM but that the model does not hold, each with what it means."""
 
-NEUTRAL: Mapping[str, frozenset[str]] = {
-    "freeze": frozenset({"0"}),
-    "keephugepages": frozenset({"0"}),
-    "numa": frozenset({"0"}),
-    "reboot": frozenset({"1"}),
-    "startdate": frozenset({"now"}),
-    "tdf": frozenset({"0"}),
-    "hotplug": frozenset({"0", "1"}),
+NEUTRAL: Mapping[str, str] = {
+    "freeze": "0",
+    "hotplug": "(?!.*(cpu|memory)).*",
+    "keephugepages": "0",
+    "numa": "0",
+    "reboot": "1",
+    "startdate": "now",
+    "tdf": "0",
 }
-"""Values of those keys that say what happens anyway: nothing to tell."""
+"""Values of those keys, as patterns, that say what happens anyway: nothing to tell."""
 
 TRANSLATED = frozenset(
     "acpi agent arch args balloon bios boot bootdisk cdrom cores cpu delete description efidisk0 "

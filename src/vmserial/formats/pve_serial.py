@@ -224,7 +224,8 @@ def _port(view: View, index: int, wish: _Wish) -> SerialPort:
             where=str(own_where),
         )
     # A port that PVE does not see, or sees as something else, is not judged by PVE's rules.
-    if wish.plain is None or not isinstance(chardev.backend, UnixSocket | HostTty):
+    hidden = wish.plain is None or wish.plain.line != wish.line
+    if hidden and (wish.plain is None or not isinstance(chardev.backend, UnixSocket | HostTty)):
         where = SourceRef(view.file + DIRECTIVES, wish.line)
     return SerialPort(
         index,

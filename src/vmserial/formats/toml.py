@@ -255,7 +255,15 @@ class _Reader:
         count = data.get("ports", 0)
         backend = data.get("backend", "socket")
         where = self.where("backend" if "backend" in data else "ports")
-        own = {entry["index"]: number for number, entry in enumerate(data.get("port", []))}
+        own: dict[int, int] = {}
+        for number, entry in enumerate(data.get("port", [])):
+            first = own.setdefault(entry["index"], number)
+            if first != number:
+                raise self.fail(
+                    ("port", number, "index"),
+                    f"serial{entry['index']} is given twice",
+                    f"line {self.where('port', first, 'index').line} gives it, too",
+                )
         # A port with a backend of its own has no part in the shared one.
         overridden = {index for index, number in own.items() if "backend" in data["port"][number]}
         shared = ports.shared_backend(
@@ -273,12 +281,6 @@ class _Reader:
             )
         for number, entry in enumerate(data.get("port", [])):
             index = entry["index"]
-            if own[index] != number:
-                raise self.fail(
-                    ("port", number, "index"),
-                    f"serial{index} is given twice",
-                    f"line {self.where('port', own[index]).line} gives it, too",
-                )
             if "backend" in entry:
                 chardev = ports.own_backend(
                     entry["backend"], index, name=name, sockets=f"{directory}/serial",

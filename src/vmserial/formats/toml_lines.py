@@ -35,6 +35,7 @@ class Lines:
             if header is not None:
                 table = self._names(header.group(2))
                 if header.group(1) == "[[":
+                    self._found.setdefault(table, number)
                     counts[table] += 1
                     table = (*table, counts[table] - 1)
                 self._found.setdefault(table, number)

@@ -171,11 +171,12 @@ def _table(lines: list[str], keys: tuple[Key, ...]) -> None:
     for key in keys:
         if key.kind in {"table", "tables"}:
             continue
-        value = _KIND[key.kind]
         if key.choices:
             value = ", ".join(f"`{choice}`" for choice in key.choices)
         elif key.kind == "number":
             value = f"{key.low} … {key.high}"
+        else:
+            value = _KIND[key.kind]
         name = f"`{key.name}`" + (" (required)" if key.required else "")
         lines.append(f"| {name} | {value} | {key.about} |")
 
