@@ -17,7 +17,7 @@ def parse(text: str) -> Document:
     return Document.parse(text, "100.conf")
 
 
-def settings(text: str) -> dict[str, str]:
+def values(text: str) -> dict[str, str]:
     return {key: setting.value for key, setting in parse(text).main.values.items()}
 
 
@@ -59,7 +59,7 @@ LINES = [
 
 @pytest.mark.parametrize(("line", "wanted", "note"), LINES, ids=[ascii(row[0]) for row in LINES])
 def test_each_line_of_the_grammar(line: str, wanted: dict[str, str], note: str) -> None:
-    assert settings(line) == wanted
+    assert values(line) == wanted
     found = messages(line)
     if note:
         assert len(found) == 1
@@ -156,7 +156,7 @@ def test_of_two_delete_lines_the_last_counts_and_that_is_said() -> None:
 def test_lines_end_at_newline_only() -> None:
     text = "name: a\x0bb\u2028c\x85d\x1ce\ncores: 1"
     assert len(parse(text).lines) == 2
-    assert settings(text)["cores"] == "1"
+    assert values(text)["cores"] == "1"
 
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.conf")), ids=lambda path: path.name)

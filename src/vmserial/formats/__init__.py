@@ -10,7 +10,6 @@ import os
 import re
 import select
 import stat
-from pathlib import PurePath
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.model import Machine
@@ -70,7 +69,7 @@ def load(
 
     # A byte that is not UTF-8 must survive, so that the document stays lossless.
     document = Document.parse(raw.decode("utf-8", "surrogateescape"), path)
-    if vmid is None and (match := re.fullmatch(r"([0-9]{1,9})\.conf", PurePath(path).name)):
+    if vmid is None and (match := re.search(r"(?:\A|/)([0-9]{1,9})\.conf\Z", path)):
         vmid = int(match.group(1))
     return machine(document, vmid, snapshot=snapshot, pending=pending, arch=arch)
 
@@ -124,9 +123,9 @@ def _read(path: str) -> bytes:
 
 
 def _is_toml(path: str, raw: bytes) -> bool:
-    suffix = PurePath(path).suffix.lower()
-    if suffix in {".conf", ".toml"}:
-        return suffix == ".toml"
+    name = path.lower()
+    if name.endswith((".conf", ".toml")):
+        return name.endswith(".toml")
     if raw.lstrip().startswith(b"<"):
         raise ConfigError(
             "this looks like XML, which is not read",
