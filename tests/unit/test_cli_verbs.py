@@ -15,7 +15,7 @@ from test_cli_main import loaded
 
 from vmserial.cli import main
 from vmserial.machines import architecture
-from vmserial.model import Machine
+from vmserial.model import Machine, MachineType
 from vmserial.qemu import binary as qemu_binary
 from vmserial.qemu.accel import Proof
 
@@ -57,7 +57,7 @@ def real_binary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(path)
 
 
-MACHINES = qemu_binary._by_name([qemu_binary.MachineType("virt-7.2", "virt")])
+MACHINES = qemu_binary._by_name([MachineType("virt-7.2", "virt")])
 
 
 def run(*words: str) -> int:
