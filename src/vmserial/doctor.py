@@ -8,6 +8,7 @@ own files are looked at by :mod:`vmserial.host`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,12 +18,10 @@ from vmserial.machines import architecture
 from vmserial.model import (
     Capabilities,
     GuestProfile,
-    HostTty,
     Machine,
     Plan,
-    SerialPort,
+    PveSerial,
     SourceRef,
-    UnixSocket,
 )
 
 PVE_PORTS = 4
@@ -100,74 +99,61 @@ def of_plan(made: Plan) -> Iterator[Finding]:
 def _pve(machine: Machine) -> Iterator[Finding]:
     """Yield what PVE 9.2 itself would make of this configuration."""
     arm = architecture(machine.arch).name == "aarch64"
-    isa_ports: list[SerialPort] = []
-    for port in sorted(machine.ports, key=lambda p: p.index):
-        if port.index >= PVE_PORTS:
-            yield Finding(
-                "pve-serial-limit",
-                Severity.LOST,
-                f"{port.name} never reaches PVE's command line, and a plain '{port.name}:' line "
-                "is gone at PVE's next write of this file",
-                f"PVE knows serial0 to serial{PVE_PORTS - 1} (isa-serial allows four)",
-                f"ask for it in a description line, '#vmserial {port.name}: socket', which PVE "
-                "keeps, and start the VM with 'vmserial run' or put 'vmserial showcmd' into args",
-                (port.name,),
-                port.where,
-            )
-            continue
-        if _from_directive(port):
-            continue
-        finding = _pve_port(port, arm)
+    isa_ports: list[PveSerial] = []
+    for line in machine.pve_serials:
+        finding = _pve_line(line, arm)
         if finding is not None:
             yield finding
-        elif not (arm and port.index == 0):
-            isa_ports.append(port)
+        elif not (arm and line.index == 0):
+            isa_ports.append(line)
     yield from _pve_agent(machine, arm, isa_ports)
     if arm:
         yield from _pve_arm(machine)
 
 
-def _from_directive(port: SerialPort) -> bool:
-    """Tell whether PVE does not see the port at all (it stands in a description line)."""
-    return port.where is not None and port.where.file.endswith("#vmserial")
-
-
-def _pve_port(port: SerialPort, arm: bool) -> Finding | None:
-    backend = port.chardev.backend
-    device = isinstance(backend, HostTty)
-    if not device and not isinstance(backend, UnixSocket):
+def _pve_line(line: PveSerial, arm: bool) -> Finding | None:
+    """Return what PVE would make of one ``serialN:`` line; None if it works."""
+    name = f"serial{line.index}"
+    device = re.fullmatch(r"/dev/[^,]+", line.value) is not None
+    if line.index >= PVE_PORTS:
+        return Finding(
+            "pve-serial-limit",
+            Severity.LOST,
+            f"{name} never reaches PVE's command line, and the line '{name}:' is gone at PVE's "
+            "next write of this file",
+            f"PVE knows serial0 to serial{PVE_PORTS - 1} (isa-serial allows four)",
+            f"ask for it in a description line, '#vmserial {name}: socket', which PVE keeps, and "
+            "start the VM with 'vmserial run' or put the devices of 'vmserial showcmd' into args",
+            (name,),
+            line.where,
+        )
+    if line.value != "socket" and not device:
         return Finding(
             "pve-backend-unknown",
             Severity.FAILS,
-            f"{port.name}: PVE reads the line, and at start it fails: no such serial device",
+            f"{name}: PVE reads the line, and at start it fails: no such serial device",
             "PVE takes everything but 'socket' for the path of a character device",
-            f"write '{port.name}: socket', and the backend in a description line "
-            f"'#vmserial {port.name}: …'",
-            (port.name,),
-            port.where,
+            f"write '{name}: socket', and the rest in a description line '#vmserial {name}: …'",
+            (name,),
+            line.where,
         )
-    if arm and (port.index > 0 or device):
-        error = (
-            f"-device isa-serial,chardev={port.name}: 'isa-serial' is not a valid device model name"
-        )
-        reason = (
-            "PVE gives the on-board UART to serial0 only, and only for 'socket'; every other "
-            "port becomes isa-serial, and aarch64 has no ISA bus, so its QEMU has no such device"
-        )
+    if arm and (line.index > 0 or device):
+        error = f"-device isa-serial,chardev={name}: 'isa-serial' is not a valid device model name"
         return Finding(
             "pve-isa-on-aarch64",
             Severity.FAILS,
             f"kvm: {error}; the VM does not start (QEMU exited with code 1)",
-            reason,
-            f"'vmserial showcmd' plans {port.name} on a device that aarch64 has (usb-serial by "
+            "PVE gives the on-board UART to serial0 only, and only for 'socket'; every other "
+            "port becomes isa-serial, and aarch64 has no ISA bus, so its QEMU has no such device",
+            f"'vmserial showcmd' plans {name} on a device that aarch64 has (usb-serial by "
             "default; --type pci or virtio); 'vmserial run' starts it",
-            (port.name,),
-            port.where,
+            (name,),
+            line.where,
         )
     return None
 
 
-def _pve_agent(machine: Machine, arm: bool, isa_ports: list[SerialPort]) -> Iterator[Finding]:
+def _pve_agent(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> Iterator[Finding]:
     agent = machine.agent
     if agent is None or agent.kind != "isa":
         return
@@ -188,7 +174,7 @@ def _pve_agent(machine: Machine, arm: bool, isa_ports: list[SerialPort]) -> Iter
             f"{len(isa_ports)} serial ports and agent type=isa are five isa-serial devices; the "
             "limit is isa-serial's index, an own iobase does not help",
             "write 'agent: 1' (virtio), or remove a serial port",
-            tuple(port.name for port in isa_ports),
+            tuple(f"serial{line.index}" for line in isa_ports),
             agent.where,
         )
 

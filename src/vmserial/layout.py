@@ -42,6 +42,9 @@ SCSI_DRIVERS = {
     "virtio-scsi-pci": "virtio-scsi-pci",
     "virtio-scsi-single": "virtio-scsi-pci",
 }
+LSI_DISKS = 7
+"""Disks of one lsi controller; further ones get another, as in PVE."""
+
 VIDEO_DRIVERS = {
     "std": "VGA",
     "cirrus": "cirrus-vga",
@@ -61,6 +64,7 @@ class Layout:
     notes: list[Note] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     _bridges: dict[str, int] = field(default_factory=dict)
+    _scsi: set[str] = field(default_factory=set)
 
     # -------------------------------------------------------------- small parts
 
@@ -365,7 +369,7 @@ class Layout:
 
     def disks(self) -> None:
         """Add controllers and drives; what the board has no bus for moves to scsi."""
-        scsi_ready = sata_ready = False
+        sata_ready = False
         scsi_used = {disk.index for disk in self.board.machine.disks if disk.bus == "scsi"}
         for disk in self.board.machine.disks:
             bus, index = disk.bus, disk.index
@@ -394,13 +398,8 @@ class Layout:
                 slot = 0xA + index if index < 6 else 0x1F
                 device[1:1] = self.at(slot, name)
             elif bus == "scsi":
-                if not scsi_ready:
-                    self.scsi_controller()
-                    scsi_ready = True
                 driver = "scsi-cd" if disk.cdrom else "scsi-hd"
-                device[1:1] = [("bus", "scsihw0.0"), ("scsi-id", index)]
-                if self.scsi_driver == "virtio-scsi-pci":
-                    device[2:3] = [("channel", 0), ("scsi-id", 0), ("lun", index)]
+                device[1:1] = self.scsi_place(index)
             elif bus == "sata":
                 if not sata_ready:
                     if not self.need("ich9-ahci", name, disk.where, "use scsi or virtio"):
@@ -452,23 +451,36 @@ class Layout:
         wanted = SCSI_DRIVERS.get(self.board.machine.scsi_controller, "virtio-scsi-pci")
         return wanted if self.has(wanted) else "virtio-scsi-pci"
 
-    def scsi_controller(self) -> None:
-        """Add the one SCSI controller."""
+    def scsi_place(self, index: int) -> Params:
+        """Return the place of ``scsi<index>``, adding its controller where it is the first."""
+        # An lsi's bus has ids 0 to 7, one of them its own.
+        size = LSI_DISKS if self.scsi_driver.startswith("lsi") else 256
+        number, unit = divmod(index, size)
+        name = f"scsihw{number}"
+        if name not in self._scsi:
+            self._scsi.add(name)
+            self.scsi_controller(number, name)
+        if self.scsi_driver == "virtio-scsi-pci":
+            return (("bus", f"{name}.0"), ("channel", 0), ("scsi-id", 0), ("lun", unit))
+        return (("bus", f"{name}.0"), ("scsi-id", unit))
+
+    def scsi_controller(self, number: int, name: str) -> None:
+        """Add a SCSI controller."""
         wanted = self.board.machine.scsi_controller
         driver = self.scsi_driver
-        if driver != SCSI_DRIVERS.get(wanted, ""):
+        if number == 0 and driver != SCSI_DRIVERS.get(wanted, ""):
             self.note(
                 f"scsihw {wanted} is not in this QEMU: virtio-scsi-pci is used",
                 "set scsihw: virtio-scsi-pci",
                 self.board.machine.where,
             )
-        if wanted == "virtio-scsi-single":
+        if number == 0 and wanted == "virtio-scsi-single":
             self.note(
                 "scsihw virtio-scsi-single: one controller carries all scsi disks",
                 "nothing to do: the guest sees the same disks",
                 self.board.machine.where,
             )
-        self.add("-device", driver, ("id", "scsihw0"), *self.at(5, "scsihw0"), role="disk")
+        self.add("-device", driver, ("id", name), *self.at(5 + number, name), role="disk")
 
     # -------------------------------------------------------------- network and the rest
 
@@ -486,7 +498,7 @@ class Layout:
             params.append(("netdev", name))
             if nic.mac:
                 params.append(("mac", nic.mac))
-            if nic.queues and driver == "virtio-net-pci":
+            if nic.queues and mode == "tap" and driver == "virtio-net-pci":
                 params += [("mq", True), ("vectors", 2 * nic.queues + 2)]
             if nic.mtu and driver == "virtio-net-pci":
                 params.append(("host_mtu", nic.mtu))

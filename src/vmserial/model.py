@@ -325,6 +325,21 @@ class DirectBoot:
 
 
 @dataclass(frozen=True)
+class PveSerial:
+    """A ``serialN:`` line as PVE itself reads it, whatever our own directives add to it.
+
+    Attributes:
+        index: N.
+        value: the text after the colon, without surrounding blanks.
+        where: its line.
+    """
+
+    index: int
+    value: str
+    where: SourceRef
+
+
+@dataclass(frozen=True)
 class Machine:
     """A VM as its owner describes it, whatever the description's format was.
 
@@ -341,6 +356,7 @@ class Machine:
         args_where: where they were given.
         notes: what the reader wants the user to hear.
         origin: ``pve``, ``toml`` or ``options``.
+        pve_serials: what PVE itself reads, for the doctor; empty for other origins.
     """
 
     arch: str
@@ -374,6 +390,7 @@ class Machine:
     free_slots: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
     origin: Literal["pve", "toml", "options"] = "options"
+    pve_serials: tuple[PveSerial, ...] = ()
     where: SourceRef | None = None
 
 

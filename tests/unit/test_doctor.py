@@ -11,15 +11,19 @@ from plans import DEBIAN_12_ARM64, binary, machine, planned
 
 from vmserial import chardevs, doctor, host
 from vmserial.doctor import Finding, Severity
-from vmserial.model import Agent, DirectBoot, Disk, Machine, SerialPort, SourceRef
+from vmserial.formats import pve as formats_pve
+from vmserial.model import Agent, DirectBoot, Disk, Machine, SerialPort
 
 
 def pve(arch: str = "aarch64", ports: int = 2, **more: object) -> Machine:
-    made = tuple(
-        SerialPort(n, chardevs.parse(f"socket=/r/s{n}"), where=SourceRef("142.conf", n + 1))
-        for n in range(ports)
-    )
-    return replace(Machine(arch=arch, ports=made, origin="pve"), **more)  # type: ignore[arg-type]
+    lines = [f"serial{n}: socket" for n in range(ports)]
+    made = conf(arch, *lines)
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def conf(arch: str, *lines: str) -> Machine:
+    text = "\n".join([*lines, f"arch: {arch}", "vga: none", ""])
+    return formats_pve.machine(formats_pve.Document.parse(text, "142.conf"), 142)
 
 
 def found(made: Machine, arch: str = "aarch64") -> dict[str, Finding]:
@@ -46,8 +50,18 @@ def test_what_pve_can_start_has_no_finding() -> None:
 
 
 def test_a_host_tty_on_serial0_fails_too() -> None:
-    port = SerialPort(0, chardevs.parse("/dev/ttyS1"))
-    assert "pve-isa-on-aarch64" in found(replace(pve(ports=0), ports=(port,)))
+    assert "pve-isa-on-aarch64" in found(conf("aarch64", "serial0: /dev/ttyS1"))
+
+
+def test_a_directive_does_not_hide_what_pve_does_with_its_own_line() -> None:
+    made = conf("aarch64", "serial0: socket", "serial1: socket", "#vmserial serial1: pty")
+    assert found(made)["pve-isa-on-aarch64"].ports == ("serial1",)
+    assert not found(conf("aarch64", "serial0: socket", "#vmserial serial1: pty"))
+
+
+@pytest.mark.parametrize("value", ["pty", "socket=/x", "socket,type=usb"])
+def test_what_pve_takes_for_a_path(value: str) -> None:
+    assert set(found(conf("x86_64", f"serial1: {value}"), "x86_64")) == {"pve-backend-unknown"}
 
 
 def test_limits_of_pve() -> None:

@@ -318,3 +318,13 @@ def test_every_place_is_given_once(
         slot, function = address.split(".")
         if function != "0" and slot != "01":
             assert functions[f"{slot}.0"] is True
+
+
+def test_an_lsi_controller_carries_seven_disks() -> None:
+    disks = tuple(Disk("scsi", n, f"/d{n}") for n in (0, 6, 7, 13))
+    plan = planned("x86_64", 1, disks=disks, scsi_controller="lsi")
+    argv = " ".join(render(plan.options))
+    assert "lsi53c895a,id=scsihw0" in argv
+    assert "lsi53c895a,id=scsihw1" in argv
+    assert "id=scsi13,bus=scsihw1.0,scsi-id=6" in argv
+    assert "scsihw2" not in argv

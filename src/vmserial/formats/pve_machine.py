@@ -103,7 +103,7 @@ class _Translation:
         firmware = Firmware(cast(Literal["default", "seabios", "ovmf"], bios))
         found_disks = pve_devices.disks(view)
         found_disks, found_nics = pve_devices.boot_order(view, found_disks, pve_devices.nics(view))
-        found_ports = serial_ports(view)
+        found_ports, pve_serials = serial_ports(view)
         ports.check_distinct(found_ports, "give each port a place of its own")
         if display.kind == "serial" and display.serial not in {p.index for p in found_ports}:
             view.note(
@@ -126,6 +126,7 @@ class _Translation:
             "rng": view.accepted("rng0", self.rng, False),
             "vmgenid": view.accepted("vmgenid", _vmgenid, ""),
             "localtime": bool(view.flag("localtime", self.windows)),
+            "pve_serials": pve_serials,
         }
         fields["uuid"], fields["smbios"] = view.accepted("smbios1", self.smbios, _NO_SMBIOS)
         view.name_the_rest()

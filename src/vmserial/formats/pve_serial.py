@@ -23,13 +23,10 @@ from vmserial.formats import ports
 from vmserial.formats.pve_document import Remark, Setting
 from vmserial.formats.pve_values import OFF, ON
 from vmserial.formats.pve_view import View
-from vmserial.model import HostTty, PortState, SerialPort, SourceRef, UnixSocket
+from vmserial.model import PortState, PveSerial, SerialPort, SourceRef
 
 PVE_PORTS = 4
 """PVE knows serial0 to serial3 (isa-serial allows four)."""
-
-DIRECTIVES = "#vmserial"
-"""Ends the file part of the place of a port that only a directive knows."""
 
 _PORT_KEY = re.compile(r"serial(0|[1-9][0-9]*)\Z")
 _DIRECTIVE = re.compile(r"[ \t]*vmserial[ \t]+(\S.*)\Z", re.IGNORECASE)
@@ -53,8 +50,11 @@ class _Wish:
     directive: int = 0
 
 
-def serial_ports(view: View) -> tuple[SerialPort, ...]:
+def serial_ports(view: View) -> tuple[tuple[SerialPort, ...], tuple[PveSerial, ...]]:
     """Take all ``serialN`` settings and directives and return the ports by index.
+
+    Returns:
+        The ports as they are to be, and the lines as PVE itself reads them.
 
     Raises:
         ConfigError: a number past 999, a backend that does not exist, a malformed directive.
@@ -75,7 +75,12 @@ def serial_ports(view: View) -> tuple[SerialPort, ...]:
         found.append(_port(view, index, wish))
     if not found:
         view.notes.append(ports.no_ports_note(view.file))
-    return tuple(found)
+    plain = [
+        PveSerial(index, wish.plain.value, view.where(wish.plain.line))
+        for index, wish in sorted(wishes.items())
+        if wish.plain is not None
+    ]
+    return tuple(found), tuple(plain)
 
 
 def _index(digits: str, where: SourceRef) -> int:
@@ -223,10 +228,6 @@ def _port(view: View, index: int, wish: _Wish) -> SerialPort:
             hint="write hotplug=on",
             where=str(own_where),
         )
-    # A port that PVE does not see, or sees as something else, is not judged by PVE's rules.
-    hidden = wish.plain is None or wish.plain.line != wish.line
-    if hidden and (wish.plain is None or not isinstance(chardev.backend, UnixSocket | HostTty)):
-        where = SourceRef(view.file + DIRECTIVES, wish.line)
     return SerialPort(
         index,
         chardev,
