@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,27 +87,54 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
     """
     from vmserial.progress import reporter
     from vmserial.qemu.loop import run_interruptible
-    from vmserial.verify.runner import run
+    from vmserial.verify import runner
 
     asked_for = request(asked, **words)
+    started = datetime.now(UTC)
     progress = reporter(quiet)
     try:
-        report = run_interruptible(run(asked_for, progress))
+        report = run_interruptible(runner.run(asked_for, progress))
     finally:
         progress.close()
+    if asked_for.out is not None:
+        _write(asked_for.out, report, started)
     if as_json:
         print_json(_json(report))
     else:
         from vmserial.report.table import show
 
         show(report.checks, sys.stdout)
-        complain(f"seed {report.seed}, {report.seconds:.1f} s")
+    for booted in report.booted:
+        for note in booted.notes:
+            complain(f"vmserial: note: {booted.title}: {note}")
+    complain(f"vmserial: {len(report.checks)} checks, {report.seconds:.1f} s, seed {report.seed}")
     return report.exit_code
 
 
+def _write(out: Path, report: VerifyReport, started: datetime) -> None:
+    """Write the report's files and say where."""
+    from vmserial import __version__
+    from vmserial.report import Report, Vm, write_all
+
+    written = write_all(
+        out,
+        Report(
+            checks=report.checks,
+            host=report.host,
+            vms=tuple(
+                Vm(booted.title, booted.plan, booted.argv, booted.nodes) for booted in report.booted
+            ),
+            version=__version__,
+            started=started.isoformat(timespec="seconds"),
+            seconds=report.seconds,
+        ),
+    )
+    complain(f"vmserial: wrote {', '.join(str(path) for path in written)}")
+
+
 def request(
-    asked: Asked, *, ceilings: tuple[str, ...], sizes: str | None, cycles: int | None,
-    timeout: float | None, **words: Any,
+    asked: Asked, *, ceilings: tuple[str, ...] = (), sizes: str | None = None,
+    cycles: int | None = None, timeout: float | None = None, **words: Any,
 ) -> VerifyRequest:  # fmt: skip
     """Return what the options ask for.
 
@@ -122,6 +150,12 @@ def request(
             "an INPUT can be tried with one --type at a time",
             hint="run verify once for each type",
             where=asked.input,
+        )
+    if words.get("config") and not words.get("kernel"):
+        raise UsageError(
+            "--kernel-config is of a kernel of your own, and none is named",
+            hint="add --kernel and --initrd",
+            where="--kernel-config",
         )
     machine = read_machine(asked)
     tell(machine.notes)

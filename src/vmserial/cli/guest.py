@@ -1,0 +1,135 @@
+"""``vmserial guest``: the guests that are known, and those that can be booted for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vmserial.cli.options import json_option, with_options
+from vmserial.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from vmserial.guests.images import TestGuest
+
+
+@click.group(
+    "guest",
+    epilog="""\b
+Examples:
+  vmserial guest list
+  vmserial guest fetch --arch aarch64 --suite trixie
+  vmserial guest fetch --json""",
+)
+def command() -> None:
+    """List the guests that are known, or fetch those that `verify` boots."""
+
+
+@command.command("list", short_help="List the guests that are known.")
+@json_option
+def list_guests(as_json: bool) -> None:
+    """List the guests whose kernels are known, for --guest; some can be booted by `verify`."""
+    from vmserial.guests.profile import KNOWN
+
+    tests = _test_guests()
+    rows = [
+        {
+            "name": name,
+            "kernel": ".".join(map(str, profile.kernel or ())),
+            "uarts_8250": profile.uarts_8250,
+            "nr_uarts": profile.nr_uarts,
+            "test_guest": tests.get(name, ""),
+            "source": profile.source,
+        }
+        for name, profile in KNOWN.items()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("name", "kernel", "8250 ports", "with 8250.nr_uarts=", "as a test guest"),
+        (
+            (
+                str(row["name"]), str(row["kernel"]), str(row["uarts_8250"]),
+                str(row["nr_uarts"]), str(row["test_guest"] or "-"),
+            )
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+def _test_guests() -> dict[str, str]:
+    """Return, for each system that can be booted for tests, where it stands."""
+    from vmserial.guests.images import SUITES
+    from vmserial.machines import ARCHITECTURES
+    from vmserial.paths import cache_dir
+
+    made = cache_dir("guests")
+    found = {}
+    for suite, number in SUITES.items():
+        for arch in ARCHITECTURES.values():
+            there = next(made.glob(f"{suite}-{arch.debian}-*"), None) is not None
+            found[f"debian-{number}-{arch.debian}"] = (
+                f"{suite}, {'in the cache' if there else 'to be fetched'}"
+            )
+    return found
+
+
+_FETCH = [
+    click.option("--arch", "archs", multiple=True, metavar="ARCH",
+                 help="Only of this architecture; several."),
+    click.option("--suite", "suites", multiple=True, metavar="SUITE", default=("bookworm",),
+                 help="Debian release: bullseye, bookworm (the default), trixie; several."),
+    click.option("--mirror", default="", metavar="URL",
+                 help="Where the packages come from; else as this machine's apt."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+]  # fmt: skip
+
+
+@command.command(
+    "fetch",
+    short_help="Fetch and make test guests.",
+    epilog="""\b
+Examples:
+  vmserial guest fetch
+  vmserial guest fetch --arch aarch64 --suite bullseye --suite trixie""",
+)
+@with_options(_FETCH)
+@json_option
+def fetch(
+    archs: tuple[str, ...], suites: tuple[str, ...], mirror: str, quiet: bool, as_json: bool
+) -> None:
+    """Fetch and make test guests now, so that `verify` needs no network later."""
+    from vmserial.guests.images import ensure
+    from vmserial.machines import ARCHITECTURES
+    from vmserial.progress import reporter
+
+    progress = reporter(quiet)
+    try:
+        guests = [
+            ensure(arch, suite, reporter=progress, mirror=mirror)
+            for suite in suites
+            for arch in archs or ARCHITECTURES
+        ]
+    finally:
+        progress.close()
+    facts = [_facts(guest) for guest in guests]
+    if as_json:
+        print_json(facts)
+        return
+    columns = ("name", "release", "kernel", "initrd")
+    print_table(columns, ([fact[column] for column in columns] for fact in facts))
+
+
+def _facts(guest: TestGuest) -> dict[str, Any]:
+    return {
+        "name": guest.name,
+        "arch": guest.arch,
+        "suite": guest.suite,
+        "release": guest.release,
+        "kernel": str(guest.kernel),
+        "initrd": str(guest.initrd),
+        "config": str(guest.config or ""),
+        "append": guest.append,
+        "uarts_8250": guest.profile.uarts_8250,
+    }

@@ -1,0 +1,195 @@
+"""What `verify` and `guest` ask the rooms below for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmserial.cli import main, verify
+from vmserial.cli.options import Asked
+from vmserial.errors import UsageError
+from vmserial.guests.images import SUITES
+from vmserial.guests.profile import KNOWN
+from vmserial.paths import cache_dir
+from vmserial.verify.request import CASES, CEILINGS, Limits, VerifyReport, VerifyRequest
+from vmserial.verify.results import GUEST_TO_HOST, Check, HostFacts, Verdict
+from vmserial.verify.wire import FULL, LADDERS, SMOKE
+
+ARM = Asked(arch="aarch64")
+
+
+def asked(words: Asked = ARM, **more: Any) -> VerifyRequest:
+    return verify.request(words, **more)
+
+
+def test_the_words_are_those_of_the_verification() -> None:
+    assert verify.CASES == CASES
+    assert set(verify.SIZES) == set(LADDERS)
+
+
+def test_nothing_said_is_the_verifications_own_choice() -> None:
+    made = asked()
+    assert made == VerifyRequest(made.machine, ceilings=dict(CEILINGS))
+    assert made.chosen_cases == ("default", "large", "hot-plug")
+
+
+def test_an_input_is_what_is_tried(tmp_path: Path) -> None:
+    conf = tmp_path / "142.conf"
+    conf.write_text("arch: aarch64\nserial0: socket\nserial1: socket\n")
+    made = asked(Asked(input=str(conf), kind="pci", kinds=("pci",)))
+    assert made.given
+    assert made.chosen_cases == ("input",)
+    assert [port.kind for port in made.machine.ports] == ["auto", "pci"]
+
+
+def test_a_number_of_ports_is_an_input() -> None:
+    made = asked(Asked(arch="aarch64", ports=6))
+    assert made.chosen_cases == ("input",)
+    assert len(made.machine.ports) == 6
+
+
+def test_ports_that_no_case_looks_at_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    asked(Asked(arch="aarch64", ports=6), cases=("large",))
+    assert "--ports has no part in large" in capsys.readouterr().err
+    asked(Asked(arch="aarch64", ports=6), cases=("large", "input"))
+    assert capsys.readouterr().err == ""
+
+
+def test_several_types_and_binaries_are_several_runs() -> None:
+    made = asked(Asked(arch="aarch64", kinds=("usb", "pci"), qemu=("/a", "/b")))
+    assert made.kinds == ("usb", "pci")
+    assert made.binaries == ("/a", "/b")
+    assert asked(Asked(arch="aarch64", kind="auto", kinds=("auto",))).kinds == ()
+
+
+def test_several_types_of_one_input_are_refused() -> None:
+    with pytest.raises(UsageError, match="one --type at a time"):
+        asked(Asked(input="142.conf", kinds=("usb", "pci")))
+
+
+def test_numbers_reach_the_verification() -> None:
+    made = asked(
+        cycles=0, seed=7, mutants=("drop@serial3",), suites=("bullseye", "trixie"),
+        out=Path("out"), endpoint="pty", ceilings=("virtio=240", "usb=60"),
+    )  # fmt: skip
+    assert made.cycles == 0
+    assert made.seed == 7
+    assert made.mutants == ("drop@serial3",)
+    assert made.suites == ("bullseye", "trixie")
+    assert made.out == Path("out")
+    assert made.endpoint == "pty"
+    assert made.ceilings == {**CEILINGS, "virtio": 240, "usb": 60}
+
+
+def test_every_ladder_ends_with_64_kib_for_all_ports_at_once() -> None:
+    assert asked(sizes="full").alone == FULL
+    for name in LADDERS:
+        assert asked(sizes=name).together[-1] == 65536
+    assert asked(sizes="smoke").together == (*SMOKE, 65536)
+
+
+def test_a_timeout_scales_every_bound() -> None:
+    usual, made = Limits(), asked(timeout=120.0).limits
+    assert made.boot == 120.0
+    for name in Limits.__dataclass_fields__:
+        assert getattr(made, name) == 2 * getattr(usual, name)
+
+
+@pytest.mark.parametrize("text", ["virtio", "virtio=many", "vritio=3", "=3"])
+def test_a_wrong_ceiling(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        asked(ceilings=(text,))
+    assert "virtio" in caught.value.hint
+
+
+@pytest.fixture
+def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if a verification would begin."""
+
+    def begun(*_words: object) -> None:
+        pytest.fail("it would have run")
+
+    monkeypatch.setattr("vmserial.verify.runner.run", begun)
+
+
+@pytest.mark.usefixtures("no_run")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--case", "largest"],
+        ["--case", "input"],
+        ["--kernel-config", "/boot/config"],
+        ["--ceiling", "usb=x"],
+        ["--timeout", "0"],
+        ["--guest", "debian-12-arm64"],
+        ["--arch", "vax"],
+    ],
+)
+def test_bad_use_of_verify(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["verify", "--arch", "aarch64", *words, "--quiet"]) == 2
+    assert "  hint: " in capsys.readouterr().err
+
+
+def ended(verdict: Verdict) -> VerifyReport:
+    """Return the report of a run with one check."""
+    check = Check(
+        "large", "aarch64", "virt", "7.2.0", "debian-12-arm64", "usb", "serial1", GUEST_TO_HOST,
+        verdict, 100, 0.5, "why", vm="large aarch64 usb",
+    )  # fmt: skip
+    return VerifyReport((check,), (), HostFacts(cpu="a cpu", cores=2), 7, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [(Verdict.PASS, 0), (Verdict.FAIL, 1), (Verdict.LOST, 3), (Verdict.SKIPPED, 0)],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_a_run_prints_and_writes(
+    verdict: Verdict, code: int, as_json: bool, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    async def run(request: VerifyRequest, _reporter: object) -> VerifyReport:
+        assert request.out == tmp_path / "out"
+        return ended(verdict)
+
+    monkeypatch.setattr("vmserial.verify.runner.run", run)
+    words = ["verify", "--arch", "aarch64", "--out", str(tmp_path / "out"), "-q"]
+    assert main.run([*words, *(["--json"] if as_json else [])]) == code
+    captured = capsys.readouterr()
+    assert "1 checks, 1.5 s, seed 7" in captured.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "results.jsonl", "junit.xml", "report.html",
+    }  # fmt: skip
+    assert "large aarch64 usb" in (tmp_path / "out" / "report.html").read_text()
+    if as_json:
+        data = json.loads(captured.out)
+        assert data["exit_code"] == code
+        assert data["seed"] == 7
+        assert data["checks"][0]["verdict"] == verdict
+        assert data["host"]["cpu"] == "a cpu"
+    else:
+        assert "serial1" in captured.out
+        assert str(verdict) in captured.out
+
+
+def test_guests_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main.run(["guest", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(KNOWN)
+    bootable = [row["name"] for row in rows if row["test_guest"]]
+    assert len(bootable) == 2 * len(SUITES)
+    assert all("to be fetched" in row["test_guest"] for row in rows if row["test_guest"])
+    (cache_dir("guests") / "bookworm-arm64-0123").mkdir()
+    assert main.run(["guest", "list"]) == 0
+    assert "bookworm, in the cache" in capsys.readouterr().out
+
+
+def test_fetching_an_unknown_suite(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["guest", "fetch", "--suite", "sid", "--quiet"]) == 2
+    assert "bookworm" in capsys.readouterr().err
