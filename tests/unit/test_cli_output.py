@@ -110,3 +110,19 @@ def test_what_differs_only_in_the_port_is_one_group() -> None:
     whole = Refusal("full", "no room at all", "ask for fewer")
     groups = output.alike([*items, other, whole], lambda r: (r.id, r.message, r.hint))
     assert groups == [items, [other], [whole]]
+
+
+def test_long_items_are_folded_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "one two three-four " * 6
+    output.item(text.strip(), "  do: ")
+    assert capsys.readouterr().out == f"  do: {text.strip()}\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    output.item(text.strip(), "  do: ")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 2
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[0].startswith("  do: one")
+    assert all(line.startswith("      ") for line in lines[1:])

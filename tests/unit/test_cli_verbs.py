@@ -71,8 +71,8 @@ def test_plan_shows_every_port_and_why(conf: str, capsys: pytest.CaptureFixture[
     assert run("plan", conf) == 0
     text = capsys.readouterr().out
     assert "kylin: aarch64, 2 serial ports, QEMU 7.2.0, guest debian-12-arm64" in text
-    assert "serial0  uart  on-board" in text
-    assert "serial1  usb   usb-serial" in text
+    assert "serial0  uart  board 0x9000000 " in text
+    assert "serial1  usb   vmserial-xhci0.0 port 1 " in text
     assert "usb:serial1" in text
     assert "Why\n  serial0: " in text
     assert "Assumed\n  nobody said which system the guest runs" in text

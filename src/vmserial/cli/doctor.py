@@ -10,7 +10,7 @@ import click
 
 from vmserial.cli.gather import gather, planned
 from vmserial.cli.options import Asked, json_option, machine_options
-from vmserial.cli.output import RED, alike, headline, print_json, ranges, say
+from vmserial.cli.output import RED, alike, headline, item, print_json, ranges, say
 
 if TYPE_CHECKING:
     from vmserial.doctor import Finding
@@ -51,7 +51,7 @@ def command(asked: Asked, as_json: bool) -> int:
     if notes:
         headline("Know")
         for note in dict.fromkeys(notes):
-            say(f"  {note}")
+            item(note)
         say()
     count = len(situation.machine.ports)
     about = f"{situation.machine.name}: {count} serial port{'' if count == 1 else 's'}"
@@ -92,11 +92,12 @@ def _show(group: list[Finding]) -> None:
     places = dict.fromkeys(str(each.where) for each in group if each.where)
     place = f" ({', '.join(places)})" if places else ""
     headline(str(finding.severity), f": {ranges(ports) or 'the VM'}{place}  [{finding.id}]", RED)
-    say(f"  what: {finding.happens}")
+    item(finding.happens, "  what: ")
     if len(group) > 1:
-        say(f"        and the same for {ranges(ports[1:])}")
-    say(f"  why:  {finding.why}")
-    say(f"  do:   {finding.fix}\n")
+        item(f"and the same for {ranges(ports[1:])}", "        ")
+    item(finding.why, "  why:  ")
+    item(finding.fix, "  do:   ")
+    say()
 
 
 def _json(finding: Finding) -> dict[str, object]:

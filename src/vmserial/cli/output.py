@@ -80,7 +80,9 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+    )  # fmt: skip
     for column in columns:
         # Names, buses and paths are useless when they are cut: fold them.
         table.add_column(column, overflow="fold")
@@ -89,13 +91,32 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(file=sys.stdout, highlight=False).print(table)
 
 
+def item(text: str, first: str = "  ") -> None:
+    """Print text behind ``first``, on a terminal folded at its width under its beginning."""
+    shown = printable(text)
+    if sys.stdout.isatty():
+        import shutil
+        import textwrap
+
+        shown = textwrap.fill(
+            shown,
+            width=shutil.get_terminal_size().columns,
+            initial_indent=first,
+            subsequent_indent=" " * len(first),
+            break_on_hyphens=False,
+        )
+    else:
+        shown = first + shown
+    sys.stdout.write(shown + "\n")
+
+
 def print_section(title: str, lines: Sequence[str]) -> None:
     """Print a titled list; nothing at all if it is empty."""
     if lines:
         say()
         headline(title)
         for line in lines:
-            say(f"  {line}")
+            item(line.lstrip(), " " * (2 + len(line) - len(line.lstrip())))
 
 
 def ranges(names: Iterable[str]) -> str:

@@ -51,14 +51,12 @@ def show(plan: Plan) -> None:
     )
     say()
     print_table(
-        ("port", "type", "device", "bus", "address", "host side", "node in the guest", "known by"),
+        ("port", "type", "place", "host side", "guest node", "known by"),
         (
             (
                 a.port.name,
                 a.kind,
-                a.device.driver if a.device else "on-board",
-                a.bus,
-                a.address,
+                f"{a.bus} {a.address}",
                 chardevs.text(a.port.chardev),
                 a.node,
                 str(a.identity),

@@ -104,9 +104,8 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
         from vmserial.report.table import show
 
         show(report.checks, sys.stdout)
-    for booted in report.booted:
-        for note in booted.notes:
-            complain(f"vmserial: note: {booted.title}: {note}")
+    for note in dict.fromkeys(note for booted in report.booted for note in booted.notes):
+        complain(f"vmserial: note: {note}")
     complain(f"vmserial: {len(report.checks)} checks, {report.seconds:.1f} s, seed {report.seed}")
     return report.exit_code
 
