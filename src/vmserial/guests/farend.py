@@ -18,22 +18,14 @@ import asyncio
 import contextlib
 import importlib.resources
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from vmserial.errors import LostVMError, ShellError
-from vmserial.guests.nodes import HVC_NODES, HvcSlots, Node, tty_node
 from vmserial.guests.shell import Countdown, Shell, quote
-from vmserial.model import NodeIdentity
-
-T = TypeVar("T")
+from vmserial.guests.watcher import GRACE, Watcher
 
 _TICK = 0.01
-# Ticks for which the watcher goes on unasked; somebody who waits asks again and again.
-_LEASE = 20
-# For what a living guest answers at once, however busy it is.
-_GRACE = 20.0
 # Ports opened by one line: on a tty, a line is bounded.
 _AT_ONCE = 24
 
@@ -77,31 +69,24 @@ def script() -> str:
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
-class FarEnd:
+class FarEnd(Watcher):
     """The guest's side of its serial ports.
 
     As an async context manager it puts its functions into the shell, and ends
     all that it started in the guest.
+
+    Consoles (virtconsole) on more than one controller are told apart by writing
+    one NUL byte to each when they are first seen: their host side gets that byte.
 
     Attributes:
         present: the nodes that the guest had when it was last looked at, by identity.
     """
 
     def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+        super().__init__(shell)
         self._directory = ""
         self._agents: dict[str, _Agent] = {}
-        self._count = 0
-        self._answers: dict[str, asyncio.Future[list[str]]] = {}
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._names: dict[str, Node] = {}
-        self._left: dict[NodeIdentity, float] = {}
-        self._terms: dict[str, int] = {}
-        self._hvc = HvcSlots()
-        self._placed: dict[str, tuple[int, bool]] = {}
-        self._watch: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self.present: dict[NodeIdentity, Node] = {}
 
     # -------------------------------------------------------------- start and end
 
@@ -140,202 +125,6 @@ class FarEnd:
         finally:
             if self._unsubscribe is not None:
                 self._unsubscribe()
-
-    # -------------------------------------------------------------- events
-
-    def _event(self, text: str) -> None:
-        kind, _, rest = text.partition(" ")
-        fields = rest.split(" ")
-        if kind == "n":
-            if node := tty_node(rest):
-                self._appeared(node)
-        elif kind == "v":
-            self._virtio(rest)
-        elif kind == "c" and len(fields) == 2 and fields[1].isdecimal():
-            if fields[0] not in self._hvc:
-                self._terms[fields[0]] = int(fields[1])
-        elif kind == "g" and len(fields) == 2:
-            self._vanished(fields[0], float(fields[1]))
-        elif kind in ("p", "o", "q", "z"):
-            self._answer(f"{kind} {fields[0]}", fields[1:])
-        elif kind in ("s", "r", "k") and len(fields) > 1:
-            self._answer(f"{kind} {fields[0]} {fields[1]}", fields[2:])
-
-    def _answer(self, key: str, fields: list[str]) -> None:
-        future = self._answers.pop(key, None)
-        if future is not None and not future.done():
-            future.set_result(fields)
-
-    def _appeared(self, node: Node) -> None:
-        self._names[node.name] = node
-        self.present[node.identity] = node
-        self._wake()
-
-    def _vanished(self, name: str, at: float) -> None:
-        self._hvc.remove(name)
-        self._placed.pop(name, None)
-        node = self._names.pop(name, None)
-        if node is not None and self.present.get(node.identity) is node:
-            del self.present[node.identity]
-            self._left[node.identity] = at
-            self._wake()
-
-    def _virtio(self, rest: str) -> None:
-        name, seen, label = (*rest.split(" ", 2), "", "")[:3]
-        if self._terms:
-            # A scan tells its consoles before its ports; they are placed together.
-            self._placed |= self._hvc.add(self._terms)
-            self._terms = {}
-        if not label:
-            return
-        hvc, sure = self._placed.get(name, (-1, True))
-        if hvc < HVC_NODES:
-            path = f"/dev/hvc{hvc}" if hvc >= 0 else f"/dev/{name}"
-            self._appeared(Node(NodeIdentity("virtio", label), path, name, float(seen), sure))
-
-    def _wake(self) -> None:
-        for future in self._waiters:
-            if not future.done():
-                future.set_result(None)
-        self._waiters.clear()
-
-    def _expect(self, key: str) -> asyncio.Future[list[str]]:
-        future: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-        self._answers[key] = future
-        return future
-
-    async def _ask(self, line: str, key: str, timeout: float) -> list[str]:
-        """Send a line and wait for the event that answers it."""
-        future = self._expect(key)
-        try:
-            await self._shell.post(line)
-            return await self._shell.wait(future, timeout)
-        finally:
-            self._answers.pop(key, None)
-
-    async def _ask_now(self, line: str, key: str, what: str) -> list[str]:
-        """Ask for what a living guest answers at once."""
-        try:
-            return await self._ask(line, key, _GRACE)
-        except TimeoutError:
-            raise LostVMError(
-                f"the guest did not {what} within {_GRACE:g} s",
-                hint="it hangs or is overloaded; see its console",
-            ) from None
-
-    def _number(self) -> int:
-        self._count += 1
-        return self._count
-
-    # -------------------------------------------------------------- nodes
-
-    async def _look(self, ticks: int) -> None:
-        """Have the guest look for nodes now, and then for so many ticks when they change."""
-        number = self._number()
-        await self._ask_now(f"vs_look {number} {ticks}", f"z {number}", "look for its nodes")
-        self._hvc.looked()
-
-    async def _keep_watching(self) -> None:
-        # A look that is asked for while the watcher watches is done when it has finished,
-        # so this is one long watch.
-        try:
-            while self._waiters:
-                await self._look(_LEASE)
-        except LostVMError as error:
-            for future in self._waiters:
-                if not future.done():
-                    future.set_exception(error)
-
-    async def _until(self, found: Callable[[], T | None], timeout: float) -> T:
-        """Wait until ``found`` returns something; TimeoutError at the bound."""
-        async with asyncio.timeout(timeout):
-            if self._watch is None or self._watch.done():
-                # What is known may be old.
-                await self._look(0)
-            while (result := found()) is None:
-                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._waiters.add(future)
-                if self._watch is None or self._watch.done():
-                    self._watch = asyncio.create_task(self._keep_watching(), name="node watcher")
-                try:
-                    await self._shell.wait(future, timeout)
-                finally:
-                    self._waiters.discard(future)
-            return result
-
-    async def nodes(self) -> dict[NodeIdentity, Node]:
-        """Look at all serial nodes of the guest, now.
-
-        Raises:
-            LostVMError: no answer.
-        """
-        await self._look(0)
-        return dict(self.present)
-
-    async def node(self, identity: NodeIdentity, timeout: float) -> Node:
-        """Wait until the guest shows a port, and return its node.
-
-        After an unplug wait for :meth:`gone` before plugging the same identity
-        again; otherwise the old node may be taken for the new one.
-
-        Raises:
-            ShellError: it did not appear within ``timeout`` seconds.
-            LostVMError: the guest does not answer.
-        """
-        await self._first([identity], timeout, timeout)
-        return self.present[identity]
-
-    async def appearing(
-        self, identities: Iterable[NodeIdentity], timeout: float
-    ) -> AsyncIterator[Node]:
-        """Yield the node of each identity, each as soon as the guest shows it.
-
-        Raises:
-            ShellError: some did not appear within ``timeout`` seconds; it names them.
-            LostVMError: the guest does not answer.
-        """
-        missing = dict.fromkeys(identities)
-        end = asyncio.get_running_loop().time() + timeout
-        while missing:
-            left = max(end - asyncio.get_running_loop().time(), 0.001)
-            identity = await self._first(missing, left, timeout)
-            del missing[identity]
-            yield self.present[identity]
-
-    async def _first(
-        self, identities: Collection[NodeIdentity], left: float, timeout: float
-    ) -> NodeIdentity:
-        try:
-            return await self._until(
-                lambda: next((i for i in identities if i in self.present), None), left
-            )
-        except TimeoutError:
-            names = ", ".join(str(identity) for identity in identities)
-            raise ShellError(
-                f"the guest shows no node for {names} within {timeout:g} s",
-                hint="see the guest's kernel messages: a driver may be missing, "
-                "or the number of its ports bounded",
-            ) from None
-
-    async def gone(self, identity: NodeIdentity, timeout: float) -> float | None:
-        """Wait until the guest no longer has a port.
-
-        Returns:
-            The guest's uptime when it went, in seconds; None if it was not there.
-
-        Raises:
-            ShellError: it is still there after ``timeout`` seconds.
-            LostVMError: the guest does not answer.
-        """
-        self._left.pop(identity, None)
-        try:
-            await self._until(lambda: None if identity in self.present else True, timeout)
-        except TimeoutError:
-            raise ShellError(
-                f"the guest still has {identity} after {timeout:g} s",
-                hint="see the guest's kernel messages",
-            ) from None
-        return self._left.get(identity)
 
     # -------------------------------------------------------------- ports
 
@@ -487,17 +276,15 @@ class FarEnd:
         answer = await self._received(path, size, int(timeout / _TICK), timeout + 1.0)
         if answer is None:
             # The guest's ticks are longer than ours: look at what is there now.
-            answer = await self._received(path, 0, 0, _GRACE)
+            answer = await self._received(path, 0, 0, GRACE)
         if answer is None:
             raise LostVMError(
-                f"the guest did not say what came in at {path} within {_GRACE:g} s",
+                f"the guest did not say what came in at {path} within {GRACE:g} s",
                 hint="it hangs or is overloaded; see its console",
             )
         return answer
 
-    async def _received(
-        self, path: str, size: int, ticks: int, timeout: float
-    ) -> Received | None:
+    async def _received(self, path: str, size: int, ticks: int, timeout: float) -> Received | None:
         agent, number = self._agent(path), self._number()
         try:
             count, sha256, at = await self._ask(
@@ -516,9 +303,7 @@ class FarEnd:
             LostVMError: not done within ``timeout`` seconds.
         """
         agent = self._agent(path)
-        return await self._shell.get(
-            f"{self._directory}/{agent.id}.in", timeout, start=agent.mark
-        )
+        return await self._shell.get(f"{self._directory}/{agent.id}.in", timeout, start=agent.mark)
 
     async def put(self, name: str, data: bytes, timeout: float = 60.0) -> str:
         """Write a file into the guest, to be sent; return its path there.

@@ -7,6 +7,7 @@
 #   n NAME UPTIME TYPE PORT IOMEM BAR SYSFS-PATH [SERIAL]    a tty is there
 #   c NAME VTERMNO             this virtio port is a console
 #   v NAME UPTIME [PORT-NAME]  a virtio port is there
+#   h NAME HVC                 this console is that hvc
 #   g NAME UPTIME              it is gone
 #   z SEQ                      a scan that was asked for is done
 #   p ID PID, o ID ok|WHY      an agent was started; it has its port open, or not
@@ -134,6 +135,32 @@ vs_watch() {
 # vs_look SEQ TICKS: have it scan now and go on watching for so many ticks.
 vs_look() { echo "$1 $2" >&9; }
 
+# vs_probe NAME…: find out which hvc these consoles are. One NUL is written to each hvc;
+# it is the console whose count of sent bytes rises.
+vs_probe() {
+	vs_files=
+	for vs_n in "$@"; do
+		vs_files="$vs_files $vs_debug/virtio-ports/$vs_n"
+	done
+	for vs_n in 0 1 2 3 4 5 6 7; do
+		vs_p=$(grep -s bytes_sent: $vs_files /dev/null)
+		{ printf '\000' >/dev/hvc$vs_n; } 2>/dev/null || continue
+		for vs_k in $(grep -s bytes_sent: $vs_files /dev/null); do
+			case $vs_k in
+			*:bytes_sent:) vs_q=$vs_k ;;
+			*)
+				case "$vs_p$vs_line" in
+				*"$vs_q $vs_k$vs_line"*) ;;
+				*) vs_q=${vs_q%:bytes_sent:} && vs_say h "${vs_q##*/}" $vs_n ;;
+				esac
+				;;
+			esac
+		done
+	done
+}
+vs_line='
+'
+
 # ---------------------------------------------------------------- ports
 
 # vs_open ID NODE: start an agent that holds NODE open, receives from it into a file and
@@ -142,10 +169,11 @@ vs_look() { echo "$1 $2" >&9; }
 vs_open() {
 	vs_id=$1 vs_f=$vs_d/$1
 	{
-		{ vs_agent "$2"; } 3<>"$2" 4<>"$vs_f.orders" 5>"$vs_f.in" || {
+		# Opening both ways would make a file of a name that is not there.
+		[ -c "$2" ] && { vs_agent "$2"; } 3<>"$2" 4<>"$vs_f.orders" 5>"$vs_f.in" || {
 			vs_x=
 			read -r vs_x <"$vs_f.err"
-			vs_say o "$vs_id" "${vs_x:-cannot open it}"
+			vs_say o "$vs_id" "${vs_x:-no such device}"
 		}
 	} </dev/null 2>"$vs_f.err" &
 	vs_say p "$1" $!
@@ -183,6 +211,8 @@ vs_agent() {
 		close)
 			kill $vs_rx $vs_jobs
 			wait
+			# Told only when nobody has the node open any more.
+			exec 3>&-
 			: >"$vs_f.in"
 			vs_say q "$vs_id"
 			exit 0
@@ -193,7 +223,7 @@ vs_agent() {
 
 # A virtio port reads as ended while nobody is connected on the host: try again.
 vs_receive() {
-	trap 'kill $vs_c; exit' TERM
+	trap 'kill $vs_c; wait $vs_c; exit' TERM
 	while :; do
 		cat <&3 >&5 &
 		vs_c=$!
@@ -205,7 +235,7 @@ vs_receive() {
 vs_send() {
 	vs_up
 	vs_from=$vs_t
-	trap 'kill $vs_c' TERM
+	trap 'kill $vs_c; wait $vs_c' TERM
 	cat "$2" >&3 &
 	vs_c=$!
 	wait $vs_c

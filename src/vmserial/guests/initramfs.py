@@ -178,12 +178,13 @@ WANTED_MODULES = ("ftdi_sio", "xhci_pci", "virtio_pci", "virtio_console")
 8250 and 8250_pci, pl011 and PCI hot-plug are built in on all Debian releases from 11 on.
 """
 
-_FSTAB = b"""\
+FSTAB = b"""\
 proc /proc proc defaults 0 0
 sysfs /sys sysfs defaults 0 0
 devtmpfs /dev devtmpfs defaults 0 0
 debugfs /sys/kernel/debug debugfs defaults 0 0
 """
+"""One ``mount -a`` is one process."""
 
 _SIGNATURE = b"~Module signature appended~\n"
 
@@ -218,7 +219,7 @@ def build(busybox: bytes, modules: Sequence[tuple[str, bytes]], init: bytes) -> 
     entries += [
         directory("lib/modules"),
         character_device("dev/console", 5, 1),
-        file("etc/fstab", _FSTAB),
+        file("etc/fstab", FSTAB),
         file("bin/busybox", busybox, 0o755),
         file("init", init, 0o755),
     ]

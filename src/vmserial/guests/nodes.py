@@ -2,12 +2,13 @@
 
 The guest's side (``farend.sh``) sends what it read as events; here they become
 :class:`~vmserial.model.NodeIdentity`.  No order and no count decides anything,
-with one exception that follows the kernel's own rule, see :class:`HvcSlots`.
+but where the kernel's own rule is one (:class:`HvcSlots`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmserial.model import NodeIdentity
@@ -33,14 +34,12 @@ class Node:
         path: the node to open, such as ``/dev/ttyUSB0``.
         name: the kernel's name, such as ``ttyUSB0`` or ``vport0p1``.
         seen: the guest's uptime when it was first seen, in seconds (10 ms steps).
-        sure: False if the node could only be guessed (see :class:`HvcSlots`).
     """
 
     identity: NodeIdentity
     path: str
     name: str
     seen: float
-    sure: bool = True
 
 
 def number(text: str) -> int | None:
@@ -88,9 +87,7 @@ def tty_node(text: str) -> Node | None:
     return Node(identity, f"/dev/{name}", name, float(seen))
 
 
-def _uart(
-    sysfs: str, port: int | None, iomem: int | None, bar: int | None
-) -> NodeIdentity | None:
+def _uart(sysfs: str, port: int | None, iomem: int | None, bar: int | None) -> NodeIdentity | None:
     path = pci_path(sysfs)
     if path:
         if port and bar is not None and bar <= port:
@@ -105,17 +102,21 @@ def _uart(
 
 
 class HvcSlots:
-    """Which hvc belongs to which virtconsole.
+    """Which hvc belongs to which virtconsole, as far as the kernel's rule tells.
 
     sysfs does not say; debugfs gives each console port's ``console_vtermno``.
-    Linux gives a new console the next vtermno (since 5.17 the lowest that is
-    free) and, in ``hvc_alloc()``, the lowest free hvc.  So hvc is known exactly
-    for consoles whose coming and going was seen; and at the first look, if the
-    numbers are 1 to n without a gap: then no console below n ever went, and each
-    found all lower hvc taken.  With a gap, the first look can only guess.
+    Linux gives a new console the next vtermno (newer kernels: the lowest that is
+    free) and then, in ``hvc_alloc()``, the lowest hvc that is free.  So a
+    console that is seen coming alone has the lowest free hvc.  Of several that
+    came together (at the first look), the rule tells only if
 
-    Checked on 5.10, 6.1 and 6.12 by writing to each hvc and reading the ports'
-    ``bytes_sent``, with 7 consoles on two controllers and after unplugging.
+    * their vtermno are 1 to n without a gap: then no console below n ever went,
+      and each found all lower hvc taken; and
+    * they are on one controller: two controllers introduce their consoles at the
+      same time, and vtermno and hvc can be taken in different order (seen on
+      6.12); up to 6.1 two consoles can even get one vtermno, and one is dead.
+
+    Otherwise :meth:`add` says that it is not sure, and they must be probed.
     """
 
     def __init__(self) -> None:
@@ -129,16 +130,22 @@ class HvcSlots:
         """All consoles of the first look were told: what comes from now on is seen coming."""
         self._fresh = False
 
-    def add(self, terms: dict[str, int]) -> dict[str, tuple[int, bool]]:
-        """Place new consoles (port name → vtermno); return hvc number and certainty."""
+    def add(self, terms: Mapping[str, int]) -> dict[str, tuple[int, bool]]:
+        """Place new consoles (port name to vtermno); return each one's hvc and certainty."""
+        together = len({name.partition("p")[2].partition("p")[0] for name in terms}) == 1
+        gapless = sorted(terms.values()) == list(range(1, len(terms) + 1))
+        sure = together and gapless if self._fresh else len(terms) == 1
         placed: dict[str, tuple[int, bool]] = {}
-        sure = not self._fresh or sorted(terms.values()) == list(range(1, len(terms) + 1))
         for name in sorted(terms, key=lambda name: terms[name]):
             used = set(self._taken.values())
             slot = next(slot for slot in range(len(used) + 1) if slot not in used)
             self._taken[name] = slot
             placed[name] = (slot, sure)
         return placed
+
+    def correct(self, name: str, hvc: int) -> None:
+        """Take what a probe found instead of the rule's guess."""
+        self._taken[name] = hvc
 
     def remove(self, name: str) -> None:
         """Give back a console's hvc."""

@@ -286,8 +286,7 @@ class Shell:
         while True:
             # The first newline ends whatever was half typed.
             self._send(
-                f"\n{before}vs_h={self._nonce}; [ -t 0 ]; "
-                f"printf \\\\036R\\ $vs_h\\ $?\\\\037{to}\n"
+                f"\n{before}vs_h={self._nonce}; [ -t 0 ]; printf \\\\036R\\ $vs_h\\ $?\\\\037{to}\n"
             )
             with contextlib.suppress(TimeoutError):
                 return await self.wait(self._hello, wait)
