@@ -1,0 +1,90 @@
+"""What the documents and the help say can be typed and followed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from vmserial.cli import main
+from vmserial.cli.main import main as group
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return the words of each line that calls vmserial, up to a pipe or a comment."""
+    found = []
+    for line in re.findall(r"^\s*(?:\$ )?(?:\.venv/bin/)?vmserial (.*)$", text, re.MULTILINE):
+        words = shlex.split(re.sub(r" {3}.*", "", line), comments=True)
+        found.append(words[: words.index("|")] if "|" in words else words)
+    return found
+
+
+def examples() -> list[list[str]]:
+    """Return all examples: in code blocks of the documents, and in the helps."""
+    found = []
+    for path in DOCUMENTS:
+        for block in re.findall(r"^```\w*\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE):
+            found += commands(block)
+    for verb in main.VERBS:
+        command = importlib.import_module(f"vmserial.cli.{verb}").command
+        found += commands(command.epilog)
+    return found + commands(main.HELP)
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line, to its last verb, without running it.
+
+    Raises:
+        click.ClickException: it is not one.
+    """
+    command: click.Command = group
+    # The redirection of a completion's script is the shell's.
+    args = words[: words.index(">")] if ">" in words else words
+    context: click.Context | None = None
+    while isinstance(command, click.Group):
+        name, found, args = command.resolve_command(click.Context(command), args)
+        assert found is not None
+        command = found
+        context = command.make_context(name, list(args), resilient_parsing=False) if not isinstance(
+            command, click.Group
+        ) else None  # fmt: skip
+    assert context is not None
+
+
+@pytest.mark.parametrize("words", examples(), ids=lambda words: " ".join(words)[:60])
+def test_each_example_can_be_typed(words: list[str]) -> None:
+    if words[-1] == "--help":
+        return
+    parse(words)
+
+
+def test_a_wrong_example_would_be_seen() -> None:
+    assert len(examples()) > 40
+    with pytest.raises(click.ClickException):
+        parse(["plan", "--prots", "3"])
+    with pytest.raises(click.ClickException):
+        parse(["paln", "142.conf"])
+    with pytest.raises(click.ClickException):
+        parse(["guest", "fetch", "--sweet", "trixie"])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http:", "https:")):
+            continue
+        file, _, anchor = target.partition("#")
+        where = path.parent / file if file else path
+        assert where.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", where.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in slugs, target
