@@ -55,6 +55,8 @@ def parse(words: list[str]) -> CommandLine:
             line.serials.append(value)
         elif flag == "-mon":
             line.monitors.append(pairs(value, "chardev"))
+        elif flag == "-qmp":
+            line.monitors.append({"chardev": value.removeprefix("chardev:")})
         elif flag == "-append":
             line.append = value
         elif flag in ("-machine", "-M"):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,6 +30,48 @@ HARMLESS = ("poweroff", "reboot", "halt", "mount", "umount", "modprobe", "insmod
 """Commands of a guest that must not reach the host that plays it."""
 
 
+class Translator:
+    """Rewrites the paths in a guest's commands so that they lead into the fake's tree.
+
+    Lines are rewritten whole; the data that follows a command which asked for it
+    (``vs_say D``, ``head -c N``) passes as it is.
+    """
+
+    _DATA = re.compile(rb"vs_say D .*head -c ([0-9]+)")
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fsencode(root)
+        # Paths that already lead into the tree are taken whole and stay as they are.
+        self._paths = re.compile(
+            re.escape(self._root) + rb"[^\s']*|(?<![\w}])/(?:sys/|dev/(?=tty|hvc|vport)|tmp\b)"
+        )
+        self._raw = 0
+        self._line = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what goes to the shell when ``data`` comes."""
+        out = b""
+        while data:
+            if self._raw:
+                out += data[: self._raw]
+                taken = min(self._raw, len(data))
+                self._raw -= taken
+                data = data[taken:]
+                continue
+            before, newline, data = data.partition(b"\n")
+            self._line += before + newline
+            if newline:
+                asked = self._DATA.search(self._line)
+                self._raw = int(asked.group(1)) if asked else 0
+                out += self._paths.sub(self._lead_in, self._line)
+                self._line = b""
+        return out
+
+    def _lead_in(self, found: re.Match[bytes]) -> bytes:
+        path = found.group()
+        return path if path.startswith(self._root) else self._root + path
+
+
 @dataclass
 class Node:
     """One node of the guest: its name, its terminal, and what to take away with it."""
@@ -43,8 +86,8 @@ class Guest:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for folder in ("sys/class/tty", "sys/class/virtio-ports", "sys/bus/usb/devices",
-                       "sys/bus/usb-serial/devices", "dev", "proc/sys/kernel", "tmp", "bin"):
+        for folder in ("sys/class/tty", "sys/class/virtio-ports", "sys/kernel/debug/virtio-ports",
+                       "sys/bus/usb/devices", "sys/bus/usb-serial/devices", "dev", "tmp", "bin"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name in ("null", "zero"):
             (root / "dev" / name).symlink_to(f"/dev/{name}")
@@ -52,12 +95,20 @@ class Guest:
             command = root / "bin" / name
             command.write_text("#!/bin/sh\nexit 0\n")
             command.chmod(0o755)
-        for number in range(UNBACKED_8250):
-            self._unbacked(number)
         self._shells: list[subprocess.Popen[bytes]] = []
         self._virtio = 0
+        self._debug = root / "sys/kernel/debug/virtio-ports"
+        self._uevents = 0
+        for number in range(UNBACKED_8250):
+            self._unbacked(number)
+        self._uevent()
 
     # ------------------------------------------------------------ nodes
+
+    def _uevent(self) -> None:
+        """Tell watchers that something changed, as the kernel does."""
+        self._uevents += 1
+        (self.root / "sys/kernel/uevent_seqnum").write_text(f"{self._uevents}\n")
 
     def _unbacked(self, number: int) -> None:
         path = self._device("platform/serial8250/tty", f"ttyS{number}",
@@ -83,6 +134,7 @@ class Guest:
         dev = self.root / "dev" / name
         dev.unlink(missing_ok=True)
         dev.symlink_to(terminal.path)
+        self._uevent()
         return Node(name, terminal, [dev, *paths])
 
     def _free(self, prefix: str, start: int = 0) -> int:
@@ -109,8 +161,12 @@ class Guest:
 
     def add_pci(self, pci: str, uart: int) -> Node:
         """Add a 16550A behind the PCI function at sysfs path ``pci``."""
-        number = self._free("ttyS")
+        number = 0
+        while (self.root / f"dev/ttyS{number}").is_symlink():
+            number += 1
         name = f"ttyS{number}"
+        function = self._device(pci, "")
+        (function / "resource").write_text("0x0000000000001000 0x000000000000101f 0x0000000000040101\n")
         path = self._device(f"{pci}/tty", name, type="4", line=str(number),
                             port=f"0x{0x1000 + 8 * uart:X}", iomem_base="0x0")
         self._link(path / "device", path.parent.parent)
@@ -146,6 +202,10 @@ class Guest:
         if not console:
             return self._node(name, *paths)
         hvc = f"hvc{self._free('hvc')}"
+        used = [int(file.read_text().split()[-1]) for file in self._debug.iterdir()]
+        debug = self._debug / name
+        debug.write_text(f"console_vtermno: {min({*range(1, len(used) + 2)} - {*used})}\n")
+        paths.append(debug)
         virtual = self._device("virtual/tty", hvc)
         link = self._link(self.root / "sys/class/tty" / hvc, virtual)
         return self._node(hvc, *paths, virtual, link)
@@ -153,24 +213,23 @@ class Guest:
     def remove(self, node: Node) -> None:
         """Take the node and its device away, and hang up whoever has it open."""
         for path in node.paths:
-            if path.is_symlink():
+            if path.is_symlink() or path.is_file():
                 path.unlink()
             else:
                 shutil.rmtree(path, ignore_errors=True)
         node.pty.close()
         if node.name.startswith("ttyS") and int(node.name[4:]) < UNBACKED_8250:
             self._unbacked(int(node.name[4:]))
+        self._uevent()
 
     # ------------------------------------------------------------ the shell
 
-    def shell(self, append: str) -> socket.socket:
+    def shell(self) -> socket.socket:
         """Start a shell of the guest and return the far end of its input and output."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        (self.root / "proc/cmdline").write_text(append + "\n")
         environment = {
             "PATH": f"{self.root / 'bin'}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-            "VMSERIAL_ROOT": str(self.root),
             "TMPDIR": str(self.root / "tmp"),
             "HOME": str(self.root),
         }
@@ -182,6 +241,10 @@ class Guest:
         )
         theirs.close()
         return ours
+
+    def translator(self) -> Translator:
+        """Return what makes the commands for a guest's shell fit this one."""
+        return Translator(self.root)
 
     async def stop(self) -> None:
         """End the shells with all that they started."""

@@ -285,11 +285,11 @@ class Machine:
         if self._is_control(device):
             if self.fault("deaf-shell"):
                 return
-            shell = self.guest.shell(self._line.append)
+            shell = self.guest.shell()
             chardev = self.chardevs[device.chardevs[0]]
             await asyncio.gather(
                 self._carry(lambda: streams.read(shell.fileno()), chardev, None, wait=True),
-                self._deliver(chardev, shell.fileno(), None),
+                self._command(chardev, shell.fileno()),
             )
             return
         await asyncio.sleep(self._delay)
@@ -382,6 +382,11 @@ class Machine:
             data = self._mutate(id, "in", await chardev.receive())
             if data and not self.stopped.is_set():
                 await streams.write(fd, data)
+
+    async def _command(self, chardev: Chardev, fd: int) -> None:
+        translator = self.guest.translator()
+        while True:
+            await streams.write(fd, translator.feed(await chardev.receive()))
 
     async def stop(self) -> None:
         """Let go of everything."""

@@ -1,0 +1,111 @@
+"""Data through every port, both ways: each port alone, then all at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from vmserial.verify.cases import Case
+from vmserial.verify.session import BOTH, Session
+from vmserial.verify.transfer import Line, Outcome, Transfer
+from vmserial.verify.wire import OVERHEAD
+
+
+class DataCase(Case):
+    """Each plugged port: its node, and its bytes both ways, alone and together.
+
+    A port is tested as soon as its node is there, while the guest still
+    enumerates the others.
+
+    Args:
+        name: ``input``, ``default``, ``large`` or ``maximum``.
+        alone: payload sizes for each port by itself.
+        together: payload sizes for all ports at once.
+        brief: ports of another kind than the one that the VM is about (the console) take
+            the sizes of ``alone`` both times.  A pl011 under TCG needs more than a second
+            for 64 KiB, and slows all others down.
+    """
+
+    def __init__(
+        self, name: str, alone: tuple[int, ...], together: tuple[int, ...], *, brief: bool = False
+    ) -> None:
+        self.name = name  # type: ignore[misc]  # several cases share this class
+        self.sizes = {"alone": alone, "together": together}
+        self.brief = brief
+
+    def lines(self, session: Session) -> list[Line]:
+        """Return the ports under test."""
+        return [
+            line for line in session.lines.values() if line.assignment.port.state == "plugged"
+        ]
+
+    def bound(self, session: Session) -> float:
+        lines = len(self.lines(session))
+        size = sum(sum(sizes) + OVERHEAD * len(sizes) for sizes in self.sizes.values())
+        each = session.limits.command * 4 + session.limits.bytes(2 * size * max(lines, 1)) * 2
+        return session.limits.nodes(lines) + lines * each
+
+    def expect(self, session: Session) -> None:
+        for mode in ("alone", "together"):
+            for line in self.lines(session):
+                for way in BOTH:
+                    session.ledger.expect(session.check(self.name, line, mode, way))
+
+    def transfers(self, session: Session, lines: list[Line], mode: str) -> list[Transfer]:
+        """Return the transfers of one mode, in the order of ``lines``."""
+
+        def sizes(line: Line) -> tuple[int, ...]:
+            brief = self.brief and line.assignment.kind != session.kind
+            return self.sizes["alone" if brief else mode]
+
+        return session.transfers(lines, sizes)
+
+    async def run(self, session: Session) -> None:
+        lines = self.lines(session)
+        session.reporter.step(f"{self.name}: {len(lines)} ports, each alone")
+        alone = {t.line.name: t for t in self.transfers(session, lines, "alone")}
+        together = self.transfers(session, lines, "together")
+        exchange = session.exchange
+        await exchange.upload(list(alone.values()))
+        # Meanwhile the guest still enumerates; no port carries anything of this.
+        uploading = asyncio.create_task(exchange.upload(together))
+        try:
+            tested = await self._alone(session, lines, alone)
+            await uploading
+        finally:
+            uploading.cancel()
+            await asyncio.gather(uploading, return_exceptions=True)
+        await self._judge(session, tested, "alone")
+        ready = [t for t in together if not t.line.trouble]
+        session.reporter.step(f"{self.name}: {len(ready)} ports, all at once")
+        if ready:
+            await exchange.carry(ready)
+            await self._judge(session, ready, "together")
+        for line in lines:
+            if line.trouble:
+                for mode in ("alone", "together"):
+                    for way in BOTH:
+                        session.untestable(session.check(self.name, line, mode, way), line)
+        await exchange.forget([*alone.values(), *together])
+
+    async def _alone(
+        self, session: Session, lines: list[Line], transfers: dict[str, Transfer]
+    ) -> list[Transfer]:
+        tested: list[Transfer] = []
+        async for line in session.found(lines, session.limits.nodes(len(lines))):
+            transfer = transfers[line.name]
+            if line.assignment.port.index == 0:
+                session.take_console()
+            await session.exchange.carry([transfer])
+            tested.append(transfer)
+            session.reporter.advance(len(tested), len(lines), line.name)
+        return tested
+
+    async def _judge(self, session: Session, transfers: list[Transfer], mode: str) -> None:
+        for outcome in await session.exchange.judge(transfers):
+            check = session.check(self.name, outcome.line, mode, outcome.direction)
+            session.decide(check, outcome)
+            self.decided(session, outcome)
+
+    def decided(self, session: Session, outcome: Outcome) -> None:
+        """Hear of each outcome; for cases that build on this one."""
+

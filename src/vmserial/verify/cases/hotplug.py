@@ -1,0 +1,491 @@
+"""Ports that come and go on a running VM, as in the article and beyond it.
+
+The article: unplug a device, plug the same id again on the same chardev; plug
+a new id on a chardev that was there from the start.  Beyond: a chardev made and
+removed live, many cycles, an unplug in the middle of a stream, and another
+port whose data must stay whole all the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from vmserial.errors import MonitorError, QemuError, ShellError
+from vmserial.verify.cases import Case
+from vmserial.verify.results import (
+    HOTPLUG,
+    Check,
+    Direction,
+    Fault,
+    FaultKind,
+    Verdict,
+)
+from vmserial.verify.session import BOTH, Session
+from vmserial.verify.transfer import Line, Outcome, Transfer
+from vmserial.verify.wire import SHORT, SMOKE
+
+NOTHING = "/"
+"""What the article writes where no device was taken out."""
+
+_BATCH = 25
+"""Cycles whose data is put into the guest in one piece."""
+
+_TRAFFIC_PAUSE = 0.1
+"""Seconds between two transfers of the port that only looks on."""
+
+_TRAFFIC_FILES = 4
+
+_LOAD_PIECE = (65536,)
+_LOAD_PIECES = 64
+_LOAD_UNDER_WAY = 65536
+"""Bytes that have come when the device is taken out of the stream: 4 MiB, far from its end."""
+
+
+@dataclass
+class Roles:
+    """Which port does what.
+
+    Attributes:
+        victim: is taken out and put back.
+        bystander: carries data meanwhile; None if there is no other port.
+        spare: its chardev is there from the start, its device comes later.
+        absent: neither is there at the start.
+    """
+
+    victim: Line | None = None
+    bystander: Line | None = None
+    spare: str = ""
+    absent: str = ""
+
+
+@dataclass
+class Tally:
+    """Many outcomes of one direction, as one check."""
+
+    count: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    first_bad: tuple[int, Outcome] | None = None
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more."""
+        self.count += 1
+        self.bytes += outcome.bytes
+        self.seconds += outcome.seconds
+        if outcome.verdict is not Verdict.PASS and self.first_bad is None:
+            self.first_bad = self.count, outcome
+
+
+@dataclass
+class Pace:
+    """How long the cycles took, in seconds each."""
+
+    unplug: list[float] = field(default_factory=list)
+    plug: list[float] = field(default_factory=list)
+    data: list[float] = field(default_factory=list)
+
+    def text(self) -> str:
+        """For people."""
+        return ", ".join(
+            f"{name} {median(values):.3f} s (most {max(values):.3f})"
+            for name, values in (("unplug", self.unplug), ("node", self.plug), ("data", self.data))
+            if values
+        )
+
+
+class HotplugCase(Case):
+    """All of hot-plug on one VM; ``cycles`` is how often the victim goes and comes."""
+
+    name = HOTPLUG
+
+    def __init__(self, cycles: int) -> None:
+        self.cycles = cycles
+
+    def bound(self, session: Session) -> float:
+        limits = session.limits
+        step = 3 * limits.node + 6 * limits.command + limits.bytes(1 << 20)
+        return limits.nodes(len(session.lines)) + (self.cycles + 8) * step
+
+    # -------------------------------------------------------------- what is announced
+
+    def roles(self, session: Session) -> Roles:
+        """Choose the ports by what the plan says of them."""
+        roles = Roles()
+        others: list[Line] = []
+        for assignment in session.made.plan.assignments:
+            port = assignment.port
+            line = session.lines.get(port.name)
+            if port.state == "absent":
+                roles.absent = roles.absent or port.name
+            elif port.state == "unplugged":
+                roles.spare = roles.spare or port.name
+            elif line is not None:
+                if (
+                    roles.victim is None
+                    and assignment.hot_pluggable
+                    and assignment.kind == session.kind
+                ):
+                    roles.victim = line
+                else:
+                    others.append(line)
+        # A port of the same kind sits on the same bus and so is disturbed most easily.
+        others.sort(key=lambda line: line.assignment.kind != session.kind)
+        roles.bystander = others[0] if others else None
+        return roles
+
+    def _check(
+        self, session: Session, name: str, mode: str, way: Direction = "", *, out: str = "",
+    ) -> Check:  # fmt: skip
+        """Return a check of a port that was, or was not, there at the start."""
+        assignment = session.made.plan.assignment(int(name.removeprefix("serial")))
+        device = assignment.device
+        check = replace(
+            session.check(self.name, None, mode, way), port=name, kind=assignment.kind
+        )
+        if not out or device is None:
+            return check
+        return replace(check, unplugged=device.id if out != NOTHING else out, plugged=device.id)
+
+    def _ways(self, session: Session, name: str, mode: str, out: str = "") -> list[Check]:
+        return [self._check(session, name, mode, way, out=out) for way in BOTH]
+
+    def _victims(self, session: Session, name: str) -> list[Check]:
+        """Return the victim's checks that need it to go and come back."""
+        checks = [
+            self._check(session, name, "unplug", out=name),
+            *self._ways(session, name, "plugged", out=name),
+        ]
+        if self.cycles:
+            checks += self._ways(session, name, "cycle", out=name)
+        checks.append(self._check(session, name, "unplug under load", out=name))
+        return [*checks, *self._ways(session, name, "after load", out=name)]
+
+    def expect(self, session: Session) -> None:
+        roles = self.roles(session)
+        expected: list[Check] = []
+        if roles.victim is not None:
+            expected += self._ways(session, roles.victim.name, "before", roles.victim.name)
+            expected += self._victims(session, roles.victim.name)
+            expected += self._ways(session, roles.victim.name, "after", roles.victim.name)
+        if roles.spare:
+            expected += self._ways(session, roles.spare, "plugged", NOTHING)
+        if roles.absent:
+            expected += self._ways(session, roles.absent, "live", NOTHING)
+            expected.append(self._check(session, roles.absent, "removed", out=NOTHING))
+        if roles.bystander is not None:
+            expected += self._ways(session, roles.bystander.name, "during")
+        for check in expected:
+            session.ledger.expect(check)
+
+    # -------------------------------------------------------------- the case
+
+    async def run(self, session: Session) -> None:
+        roles = self.roles(session)
+        victim = roles.victim
+        assert victim is not None, "a VM without a port to unplug is not made for this case"
+        session.reporter.step(f"{self.name}: {victim.name} before")
+        missing = [
+            line
+            for line in session.lines.values()
+            if line.node is None and line.assignment.port.state == "plugged"
+        ]
+        async for line in session.found(missing, session.limits.nodes(len(missing))):
+            if line.assignment.port.index == 0:
+                session.take_console()
+        await self._exchange(session, victim, "before", victim.name, SHORT)
+        async with self._traffic(session, roles.bystander):
+            if await self._replug(session, victim):
+                await self._cycle(session, victim)
+                await self._under_load(session, victim)
+            if roles.spare:
+                await self._plug_spare(session, session.lines[roles.spare])
+            if roles.absent:
+                await self._live(session, roles.absent)
+        session.reporter.step(f"{self.name}: {victim.name} after")
+        await self._exchange(session, victim, "after", victim.name, SHORT)
+
+    async def _exchange(
+        self, session: Session, line: Line, mode: str, out: str, sizes: tuple[int, ...]
+    ) -> None:
+        """Pass data through one port and decide its two checks."""
+        checks = self._ways(session, line.name, mode, out)
+        if line.node is None or line.trouble:
+            line.trouble = line.trouble or (
+                Fault(FaultKind.NO_NODE, "it is not plugged in at this time"),
+            )
+            for check in checks:
+                session.untestable(check, line)
+            return
+        transfers = session.transfers([line], sizes)
+        await session.exchange.upload(transfers)
+        await session.exchange.carry(transfers)
+        outcomes = await session.exchange.judge(transfers)
+        await session.exchange.forget(transfers)
+        for check, outcome in zip(checks, outcomes, strict=True):
+            session.decide(check, outcome)
+
+    # -------------------------------------------------------------- out and in again
+
+    async def _replug(self, session: Session, victim: Line) -> bool:
+        """Unplug and plug the same id; False if it could not be unplugged."""
+        session.reporter.step(f"{self.name}: {victim.name} out and in again")
+        check = self._check(session, victim.name, "unplug", out=victim.name)
+        try:
+            took = await session.unplug(victim)
+        except (MonitorError, ShellError) as error:
+            _refused(session, check, error)
+            for other in self._victims(session, victim.name)[1:]:
+                session.ledger.decide(
+                    other, verdict=Verdict.SKIPPED, detail=f"{victim.name} was not unplugged"
+                )
+            return False
+        session.ledger.decide(
+            check, verdict=Verdict.PASS, seconds=round(took, 4),
+            detail=f"QEMU and the guest let go of it in {took:.3f} s",
+        )  # fmt: skip
+        await self._plug(session, victim)
+        await self._exchange(session, victim, "plugged", victim.name, SHORT)
+        return True
+
+    async def _plug(self, session: Session, line: Line) -> float:
+        """Plug a port in; what goes wrong becomes the line's trouble."""
+        try:
+            return await session.plug(line)
+        except MonitorError as error:
+            line.trouble = (Fault(FaultKind.REFUSED, f"device_add: {error.message}"),)
+            return 0.0
+
+    async def _plug_spare(self, session: Session, line: Line) -> None:
+        """Plug a new id on a chardev that was there from the start."""
+        session.reporter.step(f"{self.name}: {line.name}, a new device")
+        await self._plug(session, line)
+        await self._exchange(session, line, "plugged", NOTHING, SHORT)
+
+    async def _live(self, session: Session, name: str) -> None:
+        """Make a chardev and a device, use them, and remove both."""
+        session.reporter.step(f"{self.name}: {name}, a new chardev and device")
+        assignment = session.made.plan.assignment(int(name.removeprefix("serial")))
+        removed = self._check(session, name, "removed", out=NOTHING)
+        try:
+            line = await session.add_chardev(assignment)
+        except QemuError as error:
+            for check in (*self._ways(session, name, "live", NOTHING), removed):
+                _refused(session, check, error)
+            return
+        await self._plug(session, line)
+        await self._exchange(session, line, "live", NOTHING, SHORT)
+        begin = asyncio.get_running_loop().time()
+        try:
+            if not any(fault.kind is FaultKind.REFUSED for fault in line.trouble):
+                await session.unplug(line)
+            await session.remove_chardev(line)
+        except (MonitorError, ShellError) as error:
+            _refused(session, removed, error)
+            return
+        took = asyncio.get_running_loop().time() - begin
+        session.ledger.decide(
+            removed, verdict=Verdict.PASS, seconds=round(took, 4),
+            detail=f"device and chardev were gone after {took:.3f} s",
+        )  # fmt: skip
+
+    # -------------------------------------------------------------- cycles
+
+    async def _cycle(self, session: Session, victim: Line) -> None:
+        """Unplug and plug many times, with data each time."""
+        tallies: dict[Direction, Tally] = {way: Tally() for way in BOTH}
+        pace, trouble = Pace(), ""
+        waiting: list[Transfer] = []
+        for number in range(self.cycles):
+            session.reporter.step(f"{self.name}: cycle {number + 1} of {self.cycles}")
+            if not waiting:
+                wanted = min(_BATCH, self.cycles - number)
+                waiting = [session.transfers([victim], SMOKE)[0] for _ in range(wanted)]
+                await session.exchange.upload(waiting)
+            transfer = waiting.pop(0)
+            trouble = await self._one_cycle(session, victim, transfer, tallies, pace)
+            if trouble:
+                trouble = f"cycle {number + 1}: {trouble}"
+                break
+        session.timings["unplug"] = pace.unplug
+        session.timings["plug"] = pace.plug
+        session.timings["data"] = pace.data
+        if not self.cycles:
+            return
+        for way in BOTH:
+            check = self._check(session, victim.name, "cycle", way, out=victim.name)
+            self._decide_tally(session, check, tallies[way], "cycle", pace.text(), trouble)
+
+    async def _one_cycle(
+        self, session: Session, victim: Line, transfer: Transfer,
+        tallies: dict[Direction, Tally], pace: Pace,
+    ) -> str:  # fmt: skip
+        """Return what went wrong; empty if nothing did."""
+        try:
+            out = await session.unplug(victim)
+            into = await session.plug(victim)
+        except (MonitorError, ShellError) as error:
+            return error.message
+        if victim.trouble:
+            return "; ".join(fault.detail for fault in victim.trouble)
+        begin = asyncio.get_running_loop().time()
+        await session.exchange.carry([transfer])
+        pace.unplug.append(out)
+        pace.plug.append(into)
+        pace.data.append(asyncio.get_running_loop().time() - begin)
+        for outcome in await session.exchange.judge([transfer]):
+            tallies[outcome.direction].add(outcome)
+        await session.exchange.forget([transfer])
+        return ""
+
+    def _decide_tally(
+        self, session: Session, check: Check, tally: Tally, noun: str, note: str, trouble: str = ""
+    ) -> None:
+        faults: tuple[Fault, ...] = ()
+        detail = f"{tally.count} {noun}s" + (f": {note}" if note else "")
+        bad = tally.first_bad
+        if bad is not None:
+            detail, faults = f"{noun} {bad[0]}: {bad[1].detail}", bad[1].faults
+        elif trouble:
+            detail, faults = trouble, (Fault(FaultKind.GUEST_ERROR, trouble),)
+        elif not tally.count:
+            detail = f"not one {noun} was made"
+        good = bad is None and not trouble and tally.count > 0
+        session.ledger.decide(
+            check, verdict=Verdict.PASS if good else Verdict.FAIL, bytes=tally.bytes,
+            seconds=round(tally.seconds, 4), detail=detail, faults=faults,
+        )  # fmt: skip
+
+    # -------------------------------------------------------------- under load
+
+    async def _under_load(self, session: Session, victim: Line) -> None:
+        """Take the device out of the middle of streams both ways; then it must work again."""
+        session.reporter.step(f"{self.name}: {victim.name} out of a running stream")
+        check = self._check(session, victim.name, "unplug under load", out=victim.name)
+        if victim.node is None or victim.trouble:
+            session.untestable(check, victim)
+            return
+        transfer = session.transfers([victim], _LOAD_PIECE)[0]
+        await session.exchange.upload([transfer])
+        try:
+            carried, took = await self._cut(session, victim, transfer)
+            await session.shell.run("echo alive", session.limits.command)
+        except (MonitorError, ShellError) as error:
+            _refused(session, check, error)
+        else:
+            whole = transfer.out.data * (len(carried) // len(transfer.out.data) + 1)
+            intact = whole.startswith(carried)
+            detail = f"after {len(carried)} bytes it was taken out in {took:.3f} s"
+            session.ledger.decide(
+                check,
+                verdict=Verdict.PASS if intact else Verdict.FAIL,
+                detail=detail + ("" if intact else "; what came before was not what was sent"),
+                faults=() if intact else (Fault(FaultKind.CORRUPT, "before the unplug"),),
+                seconds=round(took, 4),
+            )
+        # What was on its way into the guest is gone with the device, or comes now.
+        await victim.endpoint.close()
+        await victim.endpoint.open(session.limits.command)
+        await self._plug(session, victim)
+        if victim.node is not None:
+            await session.exchange.start_anew(victim)
+        await self._exchange(session, victim, "after load", victim.name, SHORT)
+
+    async def _cut(
+        self, session: Session, victim: Line, transfer: Transfer
+    ) -> tuple[bytes, float]:
+        """Unplug while streams run both ways; return what came before, and how long it took."""
+        load = f"{transfer.file}.load"
+        await session.shell.run(
+            f"vs_i=0; while [ $vs_i -lt {_LOAD_PIECES} ]; do cat {transfer.file}; "
+            f"vs_i=$((vs_i + 1)); done >{load}",
+            session.limits.command,
+        )
+        bound = session.limits.bytes(len(transfer.out.data) * _LOAD_PIECES)
+        endpoint = victim.endpoint
+        endpoint.clear()
+        streams = [
+            asyncio.ensure_future(session.station.send(victim.path, load, bound)),
+            asyncio.ensure_future(endpoint.send(transfer.into.data * 4, bound)),
+        ]
+        try:
+            await endpoint.wait_bytes(_LOAD_UNDER_WAY, session.limits.transfer)
+            if endpoint.count < _LOAD_UNDER_WAY:
+                raise ShellError(
+                    f"the stream did not get under way: {endpoint.count} bytes came",
+                    hint="see the guest's messages",
+                )
+            took = await session.unplug(victim)
+        finally:
+            for stream in streams:
+                stream.cancel()
+            await asyncio.gather(*streams, return_exceptions=True)
+        await session.shell.run(f"rm -f {load}", session.limits.command)
+        return endpoint.received, took
+
+    # -------------------------------------------------------------- the port that looks on
+
+    @contextlib.asynccontextmanager
+    async def _traffic(self, session: Session, line: Line | None) -> AsyncIterator[None]:
+        """Keep data flowing through another port, and judge it at the end."""
+        if line is None:
+            yield
+            return
+        checks = self._ways(session, line.name, "during")
+        if line.node is None:
+            for check in checks:
+                session.untestable(check, line)
+            yield
+            return
+        tallies: dict[Direction, Tally] = {way: Tally() for way in BOTH}
+        ready = [session.transfers([line], SHORT)[0] for _ in range(_TRAFFIC_FILES)]
+        await session.exchange.upload(ready)
+        enough = asyncio.Event()
+        flow = asyncio.create_task(_flow(session, ready, tallies, enough), name="bystander")
+        try:
+            yield
+            enough.set()
+            await flow
+        finally:
+            if not flow.done():
+                flow.cancel()
+            await asyncio.gather(flow, return_exceptions=True)
+        await session.exchange.forget(ready)
+        for check in checks:
+            self._decide_tally(session, check, tallies[check.direction], "transfer", "")
+
+
+async def _flow(
+    session: Session, ready: Sequence[Transfer], tallies: dict[Direction, Tally],
+    enough: asyncio.Event,
+) -> None:  # fmt: skip
+    """Carry the same few transfers again and again until it is enough, and once more."""
+    number = 0
+    while True:
+        last = enough.is_set()
+        model = ready[number % len(ready)]
+        transfer = Transfer(model.line, model.out, model.into, model.file)
+        number += 1
+        await session.exchange.carry([transfer])
+        for outcome in await session.exchange.judge([transfer]):
+            tallies[outcome.direction].add(outcome)
+        if last:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TRAFFIC_PAUSE):
+                await enough.wait()
+
+
+def _refused(session: Session, check: Check, error: QemuError | ShellError) -> None:
+    """Decide a check that QEMU or the guest did not let happen."""
+    timeout = isinstance(error, MonitorError) and error.error_class == "Timeout"
+    session.ledger.decide(
+        check,
+        verdict=Verdict.FAIL,
+        detail=str(error),
+        faults=(Fault(FaultKind.TIMEOUT if timeout else FaultKind.REFUSED, str(error)),),
+    )
+

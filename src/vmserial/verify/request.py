@@ -1,0 +1,233 @@
+"""What a verification is asked for, and on what it runs: plain data.
+
+A :class:`Stand` is one pair of a QEMU binary and a guest; a verification runs
+all its cases on each stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vmserial.errors import UsageError
+from vmserial.model import Capabilities, Machine, Plan
+from vmserial.verify.results import Check, HostFacts, exit_code
+from vmserial.verify.wire import SHORT
+
+if TYPE_CHECKING:
+    from vmserial.guests.images import TestGuest
+
+CASES = ("input", "default", "large", "maximum", "hot-plug")
+"""All cases, in the order in which they run."""
+
+DEFAULT_PORTS = 3
+"""Ports besides serial0 in case ``default``: PVE's four."""
+
+LARGE_PORTS = 9
+"""Ports besides serial0 in case ``large``, as in the article."""
+
+ALONE = SHORT
+"""Payload sizes for each port by itself: all byte values and the edges of the small buffers."""
+
+TOGETHER = (*SHORT, 65536)
+"""Payload sizes for all ports at once: long enough that no port is done before the last began."""
+
+CEILINGS: Mapping[str, int] = {
+    "uart": 8, "isa": 4, "usb": 16, "virtio": 30, "virtconsole": 8,
+    "pci": 64, "pci-2x": 64, "pci-4x": 64,
+}  # fmt: skip
+"""How many ports of a kind case ``maximum`` boots at most, unless told otherwise."""
+
+EndpointKind = Literal["unix", "pty", "tcp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long anything may take, in seconds; a guest that needs more is lost.
+
+    Attributes:
+        boot: from QEMU's start to an answering shell.
+        node: from a device's presence to its node, for each port; and its going away.
+        command: one command of QEMU or of the guest's shell.
+        transfer: one transfer, whatever its size.
+        per_byte: on top of it for each byte of the transfer, all ports together: the
+            slowest path, a pl011's receiver under TCG, takes 15 µs.
+        idle: a transfer that stands still for so long is over, complete or not.
+        settle: how long a port must stay silent after its last byte.
+        hang: QEMU's own answer to a question that costs it nothing.
+    """
+
+    boot: float = 60.0
+    node: float = 20.0
+    command: float = 20.0
+    transfer: float = 5.0
+    per_byte: float = 1e-4
+    idle: float = 2.0
+    settle: float = 0.05
+    hang: float = 15.0
+
+    def bytes(self, count: int) -> float:
+        """Return the bound of a transfer of ``count`` bytes, in seconds."""
+        return self.transfer + count * self.per_byte
+
+    def nodes(self, count: int) -> float:
+        """Return the bound for ``count`` nodes to appear, in seconds."""
+        return self.node + count * 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRequest:
+    """What is to be proven.
+
+    Attributes:
+        machine: the VM; its arch, machine type, cpu and options are the platform of
+            every case, its ports are those of case ``input``.
+        given: the machine was an input of the user's; then ``input`` is a case.
+        cases: of :data:`CASES`; empty: ``input`` if one was given, else
+            ``default``, ``large`` and ``hot-plug``.
+        kinds: device kinds of all cases but ``input``; empty: all of the architecture.
+        binaries: QEMU binaries; empty: the one in ``$PATH``.
+        suites: Debian suites whose kernels are the guests.
+        kernel, initrd, config: a guest of the user's own instead.
+        seed: of the data; 0: a new one each time, named in the report.
+        cycles: hot-plug cycles.
+        alone, together: payload sizes, a frame each.
+        ceilings: ports that case ``maximum`` boots at most, by kind.
+        endpoint: the host side of each port under test.
+        mutants: faults to put in, as :func:`vmserial.verify.mutants.parse` reads them.
+        out: where results and logs go; None: nowhere.
+        limits: how long anything may take.
+        mirror: where Debian packages come from; empty: as this machine's apt.
+    """
+
+    machine: Machine
+    given: bool = False
+    cases: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    binaries: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ("bookworm",)
+    kernel: str = ""
+    initrd: str = ""
+    config: str = ""
+    seed: int = 0
+    cycles: int = 3
+    alone: tuple[int, ...] = ALONE
+    together: tuple[int, ...] = TOGETHER
+    ceilings: Mapping[str, int] = field(default_factory=lambda: dict(CEILINGS))
+    endpoint: EndpointKind = "unix"
+    mutants: tuple[str, ...] = ()
+    out: Path | None = None
+    limits: Limits = Limits()
+    mirror: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could do.
+
+        Raises:
+            UsageError: an unknown case, ``input`` without one, or a number out of range.
+        """
+        for case in self.cases:
+            if case not in CASES:
+                raise UsageError(
+                    f"there is no case {case!r}", hint=f"the cases are {', '.join(CASES)}"
+                )
+        if "input" in self.cases and not self.given:
+            raise UsageError(
+                "the case input needs a configuration",
+                hint="name a file: vmserial verify 142.conf, or choose another case",
+            )
+        if self.cycles < 0:
+            raise UsageError("cycles cannot be negative", hint="give 0 or more")
+        for name, sizes in (("alone", self.alone), ("together", self.together)):
+            if not sizes or any(size < 1 for size in sizes):
+                raise UsageError(
+                    f"payload sizes ({name}) must be positive, and there must be some",
+                    hint="choose one of the ladders: full, short, smoke",
+                )
+
+    @property
+    def chosen_cases(self) -> tuple[str, ...]:
+        """The cases to run, in order."""
+        wanted = self.cases or (("input",) if self.given else ("default", "large", "hot-plug"))
+        return tuple(case for case in CASES if case in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A QEMU binary and a guest.
+
+    Attributes:
+        capabilities: of the binary; ``binary`` in it is its path.
+        guest: the kernel, its initramfs, and what they carry.
+    """
+
+    capabilities: Capabilities
+    guest: TestGuest
+
+    @property
+    def name(self) -> str:
+        """For people: ``QEMU 7.2.22, debian-12-arm64``."""
+        return f"QEMU {self.capabilities.version_text}, {self.guest.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """One VM that was started for the checks.
+
+    Attributes:
+        title: as in the checks' ``vm``.
+        stand: on what.
+        kind: the device kind it is about; empty for an input.
+        cases: what was run in it.
+        plan: as it was started.
+        argv: its command line, without the monitor.
+        notes: what was left out of it or changed, and why.
+        nodes: the guest's node that each port had, by the port's name.
+        seconds: by milestone, from QEMU's start: ``shell`` (it answered), ``nodes``
+            (the last port's node was there), ``end``.
+        timings: how long each of many steps took, in seconds, by step.
+        console: what came out of serial0 that belonged to no check.
+    """
+
+    title: str
+    stand: Stand
+    kind: str
+    cases: tuple[str, ...]
+    plan: Plan
+    argv: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    timings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    console: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What came of it.
+
+    Attributes:
+        checks: in the order in which they were made.
+        booted: the VMs.
+        host: this host.
+        seed: of the data, so that a run can be repeated byte by byte.
+        seconds: the whole run.
+    """
+
+    checks: tuple[Check, ...]
+    booted: tuple[Booted, ...]
+    host: HostFacts
+    seed: int
+    seconds: float
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The plans that were booted."""
+        return tuple(one.plan for one in self.booted)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all pass, 1 something failed, 3 the VM was lost."""
+        return exit_code(self.checks)

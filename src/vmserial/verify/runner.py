@@ -1,0 +1,243 @@
+"""The whole verification: every stand, every VM, every case; then the report."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from vmserial.errors import LostVMError, QemuStartError, UsageError
+from vmserial.paths import RunDirectory, write_atomic
+from vmserial.progress import Reporter
+from vmserial.verify import mutants
+from vmserial.verify.ledger import Ledger
+from vmserial.verify.request import Booted, Stand, VerifyReport, VerifyRequest
+from vmserial.verify.results import (
+    Check,
+    Fault,
+    FaultKind,
+    HostFacts,
+    ResultsFile,
+    Verdict,
+)
+from vmserial.verify.session import Session
+from vmserial.verify.setup import Setup, setup
+from vmserial.verify.topologies import Builder, Skipped, Topology
+
+RESULTS = "results.jsonl"
+"""The results file in the output directory."""
+
+_RUN_BITS = 32
+
+
+async def run(
+    request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand] | None = None
+) -> VerifyReport:
+    """Prove what is asked for.
+
+    Args:
+        request: what.
+        reporter: told what is being done.
+        stands: on what; None: found from the request (:func:`find_stands`).
+
+    Returns:
+        The report; also for a VM that was lost, which ends the run.
+
+    Raises:
+        UsageError: the request cannot be carried out as it is.
+        PlanRefused: the input's ports cannot be carried.
+        BinaryError, ImageError: there is no QEMU, or no guest.
+    """
+    begin = time.monotonic()
+    if stands is None:
+        # Packages may have to be fetched, which is not for the event loop.
+        stands = await asyncio.to_thread(find_stands, request, reporter)
+    seed = request.seed or secrets.randbits(31) + 1
+    accels = {stand.capabilities.accelerators for stand in stands}
+    accel = "kvm" if any("kvm" in names for names in accels) else "tcg"
+    host = HostFacts.gather(accel)
+    work = [(stand, *Builder(request, stand).build()) for stand in stands]
+    _check_mutants(request, [one for _, made, _ in work for one in made])
+    with ExitStack() as stack:
+        writer = None
+        if request.out is not None:
+            _make_directory(request.out)
+            writer = stack.enter_context(ResultsFile(request.out / RESULTS, host))
+        runner = _Runner(request, reporter, seed, writer)
+        for stand, made, skipped in work:
+            for skip in skipped:
+                runner.skip(stand, skip)
+            for topology in made:
+                await runner.boot(stand, topology)
+    return VerifyReport(
+        checks=tuple(runner.checks),
+        booted=tuple(runner.booted),
+        host=host,
+        seed=seed,
+        seconds=round(time.monotonic() - begin, 3),
+    )
+
+
+def find_stands(request: VerifyRequest, reporter: Reporter) -> tuple[Stand, ...]:
+    """Return every pair of a binary and a guest that the request names.
+
+    Raises:
+        UsageError: the architecture, a suite or a file is not known.
+        BinaryError: a binary is missing or cannot be asked.
+        ImageError: a guest cannot be had.
+    """
+    from vmserial.guests import images
+    from vmserial.machines import architecture
+    from vmserial.qemu import accel, binary
+
+    machine = request.machine
+    arch = architecture(machine.arch)
+    board = arch.platform(machine.machine_type)
+    found = []
+    for name in request.binaries or ("",):
+        path = binary.find(arch.name, name or None)
+        capabilities = binary.probe(
+            path,
+            machine_types=[machine.machine_type or (board.name if board else "")],
+            machine_options=machine.machine_options,
+            arch=arch.name,
+        )
+        if machine.accel == "auto":
+            capabilities = accel.with_proof(capabilities, accel.proven(path, arch.name))
+        found.append(capabilities)
+    if bool(request.kernel) != bool(request.initrd):
+        raise UsageError(
+            "a guest of your own is a kernel and an initrd", hint="give --kernel and --initrd"
+        )
+    if request.kernel:
+        guests = [images.own(arch.name, request.kernel, request.initrd, request.config or None)]
+    else:
+        guests = [
+            images.ensure(arch.name, suite, reporter=reporter, mirror=request.mirror)
+            for suite in request.suites
+        ]
+    return tuple(Stand(capabilities, guest) for capabilities in found for guest in guests)
+
+
+def _check_mutants(request: VerifyRequest, topologies: Sequence[Topology]) -> None:
+    """Refuse a mutant that no VM would have: it could never be found."""
+    names = [{port.name for port in one.machine.ports} for one in topologies]
+    for text in request.mutants:
+        mutant = mutants.parse(text)
+        wanted = {mutant.port, mutant.other or mutant.port}
+        if not any(wanted <= there for there in names):
+            raise UsageError(
+                f"the mutant {mutant} is for {' and '.join(sorted(wanted))}, "
+                "which no VM of this run has",
+                hint="name a port that is tested",
+            )
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make {path}: {error.strerror}", hint="name another directory with --out"
+        ) from None
+
+
+class _Runner:
+    """What is collected on the way."""
+
+    def __init__(
+        self, request: VerifyRequest, reporter: Reporter, seed: int, writer: ResultsFile | None
+    ) -> None:
+        self.request = request
+        self.reporter = reporter
+        self.seed = seed
+        self.checks: list[Check] = []
+        self.booted: list[Booted] = []
+        self._writer = writer
+        self._runs = self._numbers()
+        self._lost = ""
+
+    def _numbers(self) -> Iterator[int]:
+        # The seed alone decides the bytes, and no two transfers share a number.
+        for number in itertools.count(1):
+            yield (self.seed << _RUN_BITS | number) & ((1 << 64) - 1)
+
+    def sink(self, check: Check) -> None:
+        """Keep a decided check."""
+        self.checks.append(check)
+        if self._writer is not None:
+            self._writer.add(check)
+
+    def skip(self, stand: Stand, skip: Skipped) -> None:
+        """Report a case that this stand cannot have."""
+        machine = self.request.machine
+        self.sink(
+            Check(
+                case=skip.case, arch=machine.arch, machine=machine.machine_type,
+                qemu=stand.capabilities.version_text, guest=stand.guest.name, kind=skip.kind,
+                verdict=Verdict.SKIPPED, detail=skip.reason, mode="",
+            )
+        )  # fmt: skip
+
+    async def boot(self, stand: Stand, topology: Topology) -> None:
+        """Boot one VM and run its cases; a lost one makes the rest of the run lost, too."""
+        ledger = Ledger(self.sink)
+        for note in topology.notes:
+            self.reporter.note(note)
+        with RunDirectory() as rundir:
+            made = setup(topology.machine, stand, self.request.endpoint, rundir.socket)
+            session = Session(
+                topology.title, stand, made, topology.kind, request=self.request, seed=self.seed,
+                runs=self._runs, ledger=ledger, reporter=self.reporter, rundir=rundir,
+            )  # fmt: skip
+            for case in topology.cases:
+                case.expect(session)
+            if self._lost:
+                ledger.close(Verdict.LOST, f"not tried: {self._lost}")
+                return
+            try:
+                async with session:
+                    for case in topology.cases:
+                        await session.guarded(
+                            case.run(session), case.bound(session), f"the case {case.name}"
+                        )
+            except LostVMError as error:
+                self._lose(session, topology, ledger, error)
+            except QemuStartError as error:
+                self._not_started(session, ledger, error)
+            self._keep(session, topology, made)
+
+    def _lose(
+        self, session: Session, topology: Topology, ledger: Ledger, error: LostVMError
+    ) -> None:
+        self._lost = f"{topology.title} was lost: {error.message}"
+        words = session.console.strip()
+        detail = error.message + (f"; the console's last words: {words[-400:]}" if words else "")
+        if not ledger.close(Verdict.LOST, detail):
+            # It went after its last check: that, too, must be seen.
+            ledger.decide(session.check("", None, "end"), verdict=Verdict.LOST, detail=detail)
+        self.reporter.note(f"lost: {detail}")
+
+    def _not_started(self, session: Session, ledger: Ledger, error: QemuStartError) -> None:
+        ledger.decide(
+            session.check("", None, "start"),
+            verdict=Verdict.FAIL,
+            detail=error.message,
+            faults=(Fault(FaultKind.REFUSED, error.message),),
+        )
+        ledger.close(Verdict.SKIPPED, "QEMU did not start")
+
+    def _keep(self, session: Session, topology: Topology, made: Setup) -> None:
+        """Keep what there is to say about a VM, and its console's log."""
+        booted = session.booted(tuple(case.name for case in topology.cases))
+        booted = replace(booted, notes=(*topology.notes, *made.notes))
+        self.booted.append(booted)
+        if self.request.out is not None and booted.console:
+            name = re.sub(r"[^A-Za-z0-9.+-]+", "-", booted.title).strip("-")
+            write_atomic(self.request.out / f"console-{name}.log", booted.console, mode=0o644)

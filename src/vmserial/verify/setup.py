@@ -1,0 +1,148 @@
+"""From a machine to the command line of the VM that proves its ports; pure.
+
+The ports, their controllers and the board are the plan's own.  Each port's
+backend is replaced by a private one, the guest by the test guest, and what has
+no part in the proof is left out: a user's disks and networks are never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from vmserial import chardevs
+from vmserial.model import (
+    Chardev,
+    Cpu,
+    DirectBoot,
+    Machine,
+    Plan,
+    Pty,
+    SerialPort,
+    TcpSocket,
+    Topology,
+    UnixSocket,
+)
+from vmserial.options import Option, render
+from vmserial.planner import CONTROL_CHARDEV, plan
+from vmserial.verify.request import EndpointKind, Stand
+
+KEPT = frozenset({"machine", "boot", "controller", "chardev", "serial", "control"})
+"""Roles of the options that are the proof; all others are left out."""
+
+_WORDS = {
+    "disk": "its disks",
+    "net": "its network cards",
+    "agent": "the guest agent's port",
+    "display": "its display",
+    "input": "its tablet and keyboard",
+    "args": "its own args",
+    "firmware": "its firmware",
+    "other": "its other devices",
+}
+
+MEMORY_MIB = 512
+"""RAM of the VM under test: room for the payloads of 300 ports."""
+
+CONTROL_SOCKET = "ctl"
+"""Name of the control port's socket in the run directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How one VM is started.
+
+    Attributes:
+        plan: of the ports with their private backends.
+        argv: the binary and its options, without the monitor.
+        notes: what was left out or replaced.
+    """
+
+    plan: Plan
+    argv: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def platform(machine: Machine, ports: Sequence[SerialPort]) -> Machine:
+    """Return a machine of the same platform with other ports and nothing else on it."""
+    return Machine(
+        arch=machine.arch,
+        ports=tuple(ports),
+        name="vmserial-verify",
+        machine_type=machine.machine_type,
+        machine_options=machine.machine_options,
+        cpu=machine.cpu,
+        accel=machine.accel,
+    )
+
+
+def private(port: SerialPort, endpoint: EndpointKind, socket: Callable[[str], str]) -> SerialPort:
+    """Return ``port`` with a backend that only the harness reaches.
+
+    Args:
+        port: as it was asked for.
+        endpoint: what kind of backend.
+        socket: gives the path of a unix socket of that name.
+    """
+    backend: UnixSocket | TcpSocket | Pty
+    if endpoint == "pty":
+        backend = Pty()
+    elif endpoint == "tcp":
+        # Port 0: the kernel chooses one, and query-chardev tells which.
+        backend = TcpSocket("127.0.0.1", 0, nodelay=True)
+    else:
+        backend = UnixSocket(socket(port.name))
+    return replace(port, chardev=Chardev(backend))
+
+
+def under_test(
+    machine: Machine, stand: Stand, endpoint: EndpointKind, socket: Callable[[str], str]
+) -> Machine:
+    """Return ``machine`` with private backends, the test guest, and a size that any host has."""
+    return replace(
+        machine,
+        ports=tuple(private(port, endpoint, socket) for port in machine.ports),
+        boot=DirectBoot(str(stand.guest.kernel), str(stand.guest.initrd), stand.guest.append),
+        memory_mib=MEMORY_MIB,
+        topology=Topology(),
+        cpu=Cpu() if machine.cpu.model == "host" else machine.cpu,
+    )
+
+
+def setup(
+    machine: Machine, stand: Stand, endpoint: EndpointKind, socket: Callable[[str], str]
+) -> Setup:
+    """Plan ``machine`` with its private backends on ``stand`` and return how to start it.
+
+    The plan may hold refusals; then it must not be started.
+
+    Raises:
+        UsageError: as :func:`vmserial.planner.plan`.
+    """
+    made = plan(
+        under_test(machine, stand, endpoint, socket),
+        stand.capabilities,
+        stand.guest.profile,
+        control=True,
+    )
+    left_out = dict.fromkeys(
+        _WORDS.get(option.role, option.flag)
+        for option in made.options
+        if option.role not in KEPT and option != Option("-display", "none", role="display")
+    )
+    notes = [f"not in the VM under test: {', '.join(left_out)}"] if left_out else []
+    control = chardevs.option(
+        CONTROL_CHARDEV,
+        Chardev(UnixSocket(socket(CONTROL_SOCKET))),
+        stand.capabilities.version,
+    )
+    options = [option for option in made.options if option.role in KEPT]
+    argv = (
+        stand.capabilities.binary,
+        *render([*options, control]),
+        "-display",
+        "none",
+        # A guest that reboots has failed; QEMU ends and says so.
+        "-no-reboot",
+    )
+    return Setup(made, argv, tuple(notes))

@@ -1,0 +1,95 @@
+"""The far end as a verification uses it: many ports at once, with few processes in the guest.
+
+On an emulated processor each process of the guest costs 5 to 10 ms, so files
+for all ports are put there in one piece and cut up by one command, and what
+came in at all ports is hashed by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from vmserial.guests.farend import FarEnd
+
+_AT_ONCE = 40
+"""Files that one command names: a command line of the guest has 4000 bytes on a tty."""
+
+_BLOB = 4 << 20
+"""Bytes that are put into the guest in one piece."""
+
+_LOOK_FIRST = 0.002
+_LOOK_MOST = 0.05
+# Pauses stay a small part of the time that is measured by them.
+_LOOK_PART = 0.1
+
+
+class Station(FarEnd):
+    """A :class:`FarEnd` with bulk operations."""
+
+    async def put_all(self, files: Mapping[str, bytes], timeout: float) -> dict[str, str]:
+        """Write files into the guest; return their paths there.
+
+        Args:
+            files: contents by plain file names, all of one size.
+            timeout: seconds for each piece.
+
+        Raises:
+            ShellError: no room, or something arrived wrong.
+            LostVMError: a piece was not done within ``timeout``.
+        """
+        paths: dict[str, str] = {}
+        names = list(files)
+        size = len(files[names[0]]) if names else 0
+        step = max(1, min(_AT_ONCE, _BLOB // max(size, 1)))
+        for at in range(0, len(names), step):
+            chosen = names[at : at + step]
+            # Its name is its own: two uploads may be under way.
+            blob = await self.put(f"all.{chosen[0]}", b"".join(files[name] for name in chosen), timeout)
+            base = blob.removesuffix(f"all.{chosen[0]}")
+            cut = [
+                f"dd if={blob} of={base}{name} bs={size} skip={number} count=1 2>/dev/null"
+                for number, name in enumerate(chosen)
+            ]
+            await self._shell.run(" && ".join([*cut, f": >{blob}"]), timeout)
+            paths |= {name: base + name for name in chosen}
+        return paths
+
+    async def remove(self, paths: Sequence[str], timeout: float) -> None:
+        """Remove files that :meth:`put_all` made."""
+        for at in range(0, len(paths), _AT_ONCE):
+            await self._shell.run(f"rm -f {' '.join(paths[at : at + _AT_ONCE])}", timeout)
+
+    async def counted(self, path: str, size: int, timeout: float, idle: float) -> int:
+        """Wait until a port received ``size`` bytes since it was opened; return how many it did.
+
+        Asks with growing pauses, so that waiting costs the guest little, and no
+        longer than ``timeout`` seconds in all or ``idle`` seconds without progress.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        begin = changed = loop.time()
+        before = -1
+        while True:
+            count = await self.count(path)
+            now = loop.time()
+            if count != before:
+                before, changed = count, now
+            if count >= size or now >= end or now - changed >= idle:
+                return count
+            await asyncio.sleep(max(_LOOK_FIRST, min((now - begin) * _LOOK_PART, _LOOK_MOST)))
+
+    async def hashes(self, paths: Sequence[str], timeout: float) -> dict[str, str]:
+        """Return, by port, the SHA-256 of all that it received since it was opened.
+
+        Raises:
+            LostVMError: the guest does not answer.
+        """
+        found: dict[str, str] = {}
+        for at in range(0, len(paths), _AT_ONCE):
+            chosen = paths[at : at + _AT_ONCE]
+            files = [f"{self._directory}/{self._agent(path).id}.in" for path in chosen]
+            output = await self._shell.run(f"sha256sum {' '.join(files)}", timeout)
+            sums = [line.split()[0] for line in output.splitlines() if line.strip()]
+            found |= dict(zip(chosen, sums, strict=True))
+        return found
