@@ -43,7 +43,8 @@ def say(text: str = "", stream: TextIO | None = None) -> None:
 
 
 def complain(text: str) -> None:
-    """Print text for people on stderr."""
+    """Print text for people on stderr, after what stdout was given before it."""
+    sys.stdout.flush()
     say(text, sys.stderr)
 
 
