@@ -113,8 +113,15 @@ def test_problems_are_named() -> None:
     found = problems([*BOTH, LOSS, HOTPLUG[-1]])
     assert [line.text for line in found] == [
         "FAIL default usb serial2 host->guest together: 1 byte lost",
-        "LOST hot-plug usb serial4 guest->host alone / out usbserial4 in: no detail",
+        "LOST hot-plug usb serial4 guest->host alone / out usbserial4 in of the VM: no detail",
     ]
+
+
+def test_a_lost_vm_is_told_once() -> None:
+    gone = replace(HOTPLUG[-1], vm="one", detail="QEMU ended by SIGSEGV")
+    found = problems([gone, replace(gone, port="serial5"), replace(gone, vm="two")])
+    assert len(found) == 2
+    assert "and 1 more checks of one: QEMU ended by SIGSEGV" in found[0].text
 
 
 def test_plain_is_aligned() -> None:

@@ -198,16 +198,22 @@ def tables(checks: Sequence[Check]) -> list[Table]:
 
 
 def problems(checks: Iterable[Check]) -> list[Cell]:
-    """Return a line for each check that did not pass, with what is wrong."""
-    return [
-        Cell(
-            f"{check.verdict.upper()} {check.case} {check.kind} {check.title}: "
-            f"{clean(check.detail) or 'no detail'}",
-            check.verdict,
-        )
-        for check in checks
-        if check.verdict in (Verdict.FAIL, Verdict.LOST)
-    ]
+    """Return what did not pass: a line for each failure, and one for each way a VM was lost."""
+    lines: list[Cell] = []
+    lost: dict[tuple[str, str], list[Check]] = {}
+    for check in checks:
+        words = clean(check.detail) or "no detail"
+        if check.verdict is Verdict.FAIL:
+            text = f"FAIL {check.case} {check.kind} {check.title}: {words}"
+            lines.append(Cell(text, check.verdict))
+        elif check.verdict is Verdict.LOST:
+            lost.setdefault((check.vm, words), []).append(check)
+    for (vm, words), group in lost.items():
+        first = group[0]
+        what = f"{first.case} {first.kind} {first.title}"
+        more = f" and {len(group) - 1} more checks" if len(group) > 1 else ""
+        lines.append(Cell(f"LOST {what}{more} of {vm or 'the VM'}: {words}", Verdict.LOST))
+    return lines
 
 
 # ------------------------------------------------------------------ terminals

@@ -47,7 +47,7 @@ async def run(
         stands: on what; None: found from the request (:func:`find_stands`).
 
     Returns:
-        The report; also for a VM that was lost, which ends the run.
+        The report; also where a VM was lost.
 
     Raises:
         UsageError: the request cannot be carried out as it is.
@@ -161,7 +161,6 @@ class _Runner:
         self.booted: list[Booted] = []
         self._writer = writer
         self._runs = self._numbers()
-        self._lost = ""
 
     def _numbers(self) -> Iterator[int]:
         # The seed alone decides the bytes, and no two transfers share a number.
@@ -186,7 +185,7 @@ class _Runner:
         )  # fmt: skip
 
     async def boot(self, stand: Stand, topology: Topology) -> None:
-        """Boot one VM and run its cases; a lost one makes the rest of the run lost, too."""
+        """Boot one VM and run its cases; a lost one loses its own checks, the next VM is tried."""
         ledger = Ledger(self.sink)
         for note in topology.notes:
             self.reporter.note(note)
@@ -198,9 +197,6 @@ class _Runner:
             )  # fmt: skip
             for case in topology.cases:
                 case.expect(session)
-            if self._lost:
-                ledger.close(Verdict.LOST, f"not tried: {self._lost}")
-                return
             try:
                 async with session:
                     for case in topology.cases:
@@ -208,15 +204,12 @@ class _Runner:
                             case.run(session), case.bound(session), f"the case {case.name}"
                         )
             except LostVMError as error:
-                self._lose(session, topology, ledger, error)
+                self._lose(session, ledger, error)
             except QemuStartError as error:
                 self._not_started(session, ledger, error)
             self._keep(session, topology, made)
 
-    def _lose(
-        self, session: Session, topology: Topology, ledger: Ledger, error: LostVMError
-    ) -> None:
-        self._lost = f"{topology.title} was lost: {error.message}"
+    def _lose(self, session: Session, ledger: Ledger, error: LostVMError) -> None:
         words = session.console.strip()
         detail = error.message + (f"; the console's last words: {words[-400:]}" if words else "")
         if not ledger.close(Verdict.LOST, detail):
