@@ -17,7 +17,8 @@ from pathlib import Path
 from generated import generator
 from vmserial import planner
 from vmserial.errors import VmserialError
-from vmserial.formats import overrides, pve
+from vmserial.formats import pve
+from vmserial.formats.overrides import Overrides, from_options
 from vmserial.model import Capabilities, GuestProfile, Machine, Plan
 from vmserial.options import pretty, render
 from vmserial.qemu import binary
@@ -111,7 +112,7 @@ def one(text: str | None, options: dict[str, object], capabilities: dict[str, Ca
     try:
         machine: Machine
         if text is None:
-            machine = overrides.from_options(overrides.Overrides(**options))  # type: ignore[arg-type]
+            machine = from_options(Overrides(**options))  # type: ignore[arg-type]
         else:
             document = pve.Document.parse(text, "100.conf")
             if document.text() != text:

@@ -277,7 +277,7 @@ def _is_own_socket(port: SerialPort) -> bool:
 def _kinds(machine: Machine, o: Overrides) -> Machine:
     """Return it with the device kinds and hot-pluggability that were asked for."""
     kind = ports.kind_name(o.kind, "--type") if o.kind else ""
-    console = ports.kind_name(o.console_kind, "--console-type") if o.console_kind else ""
+    console = ports.kind_name(o.console_kind, "--console") if o.console_kind else ""
     single = {index: ports.kind_name(name, "--type") for index, name in o.port_kinds}
     _known(machine, single, "--type")
     made = []

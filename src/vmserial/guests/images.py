@@ -207,7 +207,7 @@ def own(
         profile = replace(
             assumed,
             name=name,
-            source=f"assumed to be as {assumed.name}; give --config to know",
+            source=f"assumed to be as {assumed.name}; give --kernel-config to know",
             kernel=version or assumed.kernel,
             nr_uarts_parameter=parameter_of(words),
         )

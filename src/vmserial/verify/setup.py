@@ -128,7 +128,7 @@ def setup(
     left_out = dict.fromkeys(
         _WORDS.get(option.role, option.flag)
         for option in made.options
-        if option.role not in KEPT and option != Option("-display", "none", role="display")
+        if option.role not in KEPT and option != Option("-display", raw="none", role="display")
     )
     notes = [f"not in the VM under test: {', '.join(left_out)}"] if left_out else []
     control = chardevs.option(

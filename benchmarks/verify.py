@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""How long proving takes, beside what the same guest needs by itself; in one run, in turn.
+
+The large case: `vmserial verify` with 1 + 9 usb ports as a whole process, from
+command to verdict, against a boot of the same guest that only waits until its
+last port's node exists.  Hot-plug: whole cycles (out, in, data both ways, the
+verdict), against the guest's own part of them.  The figures to quote are the
+medians of the ratios; both aim at 1.5 or less.
+
+    .venv/bin/python benchmarks/verify.py [RUNS]
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from vmserial.formats.overrides import Overrides, from_options
+from vmserial.paths import RunDirectory
+from vmserial.progress import Silent
+from vmserial.qemu.loop import run_interruptible
+from vmserial.verify import runner
+from vmserial.verify.ledger import Ledger
+from vmserial.verify.request import VerifyRequest
+from vmserial.verify.results import Verdict
+from vmserial.verify.session import Session
+from vmserial.verify.setup import setup
+from vmserial.verify.topologies import Builder, Topology
+from vmserial.verify.wire import SMOKE
+
+COMMAND = [sys.executable, "-m", "vmserial", "verify", "--arch", "aarch64", "--type", "usb",
+           "--case", "large", "--quiet"]  # fmt: skip
+CYCLES = 20
+
+
+def whole() -> float:
+    """Return the seconds of one verification of the large case, as a whole process."""
+    begin = time.perf_counter()
+    subprocess.run(COMMAND, check=True, capture_output=True)
+    return time.perf_counter() - begin
+
+
+class Bench:
+    """One binary and guest, and how a VM of ours is started on it."""
+
+    def __init__(self, case: str) -> None:
+        machine = from_options(Overrides(arch="aarch64"))
+        self.request = VerifyRequest(machine, cases=(case,), kinds=("usb",))
+        (self.stand,) = runner.find_stands(self.request, Silent())
+        (self.topology,), _ = Builder(self.request, self.stand).build()
+        self.ledger = Ledger(lambda _: None)
+
+    def session(self, topology: Topology, rundir: RunDirectory) -> Session:
+        """Return a session that is not yet booted."""
+        made = setup(topology.machine, self.stand, "unix", rundir.socket)
+        return Session(
+            topology.title, self.stand, made, "usb", request=self.request, seed=1,
+            runs=itertools.count(1), ledger=self.ledger, reporter=Silent(), rundir=rundir,
+        )  # fmt: skip
+
+    async def floor(self) -> float:
+        """Return the seconds from QEMU's start until the last port's node exists."""
+        begin = time.perf_counter()
+        with RunDirectory() as rundir:
+            async with self.session(self.topology, rundir) as session:
+                wanted = [line.assignment.identity for line in session.lines.values()]
+                async for _ in session.station.appearing(wanted, 60.0):
+                    pass
+                return time.perf_counter() - begin
+
+    async def cycles(self) -> tuple[list[float], list[float]]:
+        """Return seconds of whole cycles, and of the guest's own part of each.
+
+        Its own part: from device_del until QEMU and the guest have let go, and
+        from device_add until the guest shows the node.
+        """
+        full: list[float] = []
+        own: list[float] = []
+        with RunDirectory() as rundir:
+            async with self.session(self.topology, rundir) as session:
+                lines = [
+                    line
+                    for line in session.lines.values()
+                    if line.assignment.port.state == "plugged"
+                ]
+                async for _ in session.found(lines, 60.0):
+                    pass
+                victim = session.lines["serial1"]
+                for _ in range(CYCLES):
+                    (transfer,) = session.transfers([victim], SMOKE)
+                    await session.exchange.upload([transfer])
+                    begin = time.perf_counter()
+                    out = await session.unplug(victim)
+                    into = await session.plug(victim)
+                    await session.exchange.carry([transfer])
+                    outcomes = await session.exchange.judge([transfer])
+                    full.append(time.perf_counter() - begin)
+                    own.append(out + into)
+                    assert all(one.verdict is Verdict.PASS for one in outcomes)
+        return full, own
+
+
+def say(name: str, values: Sequence[float]) -> None:
+    """Print one row."""
+    print(
+        f"{name:<52} median {statistics.median(values):.3f} "
+        f"({min(values):.3f} to {max(values):.3f})"
+    )
+
+
+def main(runs: int = 5) -> None:
+    """Print the figures."""
+    large = Bench("large")
+    whole()  # the guest is fetched and the files are read
+    pairs = [(whole(), run_interruptible(large.floor())) for _ in range(runs)]
+    say("large case, command to verdict, s", [a for a, _ in pairs])
+    say("the same guest until its last node, s", [b for _, b in pairs])
+    say("ratio", [a / b for a, b in pairs])
+    full, own = run_interruptible(Bench("hot-plug").cycles())
+    say("hot-plug cycle with data both ways, s", full)
+    say("the guest's own part: letting go and enumerating, s", own)
+    say("ratio", [a / b for a, b in zip(full, own, strict=True)])
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:2]))
