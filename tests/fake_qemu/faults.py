@@ -16,12 +16,24 @@ port's bytes with those of ``other``, ``stall`` passes nothing on any more.
 """
 
 LIFE_FAULTS = frozenset(
-    {"no-node", "refuse-start", "refuse-add", "keep-device", "busy", "die", "hang", "panic",
-     "reset", "deaf-shell"}
+    {
+        "no-node",
+        "rename",
+        "refuse-start",
+        "refuse-add",
+        "keep-device",
+        "busy",
+        "die",
+        "hang",
+        "panic",
+        "reset",
+        "deaf-shell",
+    }
 )
 """Faults of the machine.
 
-``no-node``: the port's node never shows.  ``refuse-start``: QEMU prints
+``no-node``: the port's node never shows.  ``rename``: it shows with the USB
+serial string ``text``.  ``refuse-start``: QEMU prints
 ``text`` and ends with status 1.  ``refuse-add``: device_add of the port is an
 error.  ``keep-device``: device_del is accepted, and nothing goes away.
 ``busy``: chardev-remove is refused ``size`` times.  ``die``, ``hang``,
@@ -102,7 +114,7 @@ class Mutator:
             fault = self._faults[0]
             needed = {"swap": 2 * fault.size, "late": 0}.get(fault.name, fault.size)
             offset = fault.at - start
-            if offset >= len(data):
+            if offset > len(data) or (offset == len(data) and needed):
                 break
             if offset + needed > len(data):
                 self._held = data[offset:]

@@ -25,8 +25,19 @@ from fake_qemu.streams import Pty
 UNBACKED_8250 = 4
 """ttyS nodes that the kernel registers without hardware behind them (type 0)."""
 
-HARMLESS = ("poweroff", "reboot", "halt", "mount", "umount", "modprobe", "insmod", "rmmod",
-            "dmesg", "mdev", "sysctl")
+HARMLESS = (
+    "poweroff",
+    "reboot",
+    "halt",
+    "mount",
+    "umount",
+    "modprobe",
+    "insmod",
+    "rmmod",
+    "dmesg",
+    "mdev",
+    "sysctl",
+)
 """Commands of a guest that must not reach the host that plays it."""
 
 
@@ -86,8 +97,16 @@ class Guest:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for folder in ("sys/class/tty", "sys/class/virtio-ports", "sys/kernel/debug/virtio-ports",
-                       "sys/bus/usb/devices", "sys/bus/usb-serial/devices", "dev", "tmp", "bin"):
+        for folder in (
+            "sys/class/tty",
+            "sys/class/virtio-ports",
+            "sys/kernel/debug/virtio-ports",
+            "sys/bus/usb/devices",
+            "sys/bus/usb-serial/devices",
+            "dev",
+            "tmp",
+            "bin",
+        ):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for name in ("null", "zero"):
             (root / "dev" / name).symlink_to(f"/dev/{name}")
@@ -111,12 +130,18 @@ class Guest:
         (self.root / "sys/kernel/uevent_seqnum").write_text(f"{self._uevents}\n")
 
     def _unbacked(self, number: int) -> None:
-        path = self._device("platform/serial8250/tty", f"ttyS{number}",
-                            type="0", line=str(number), port="0x0", iomem_base="0x0")
+        path = self._device(
+            "platform/serial8250/tty",
+            f"ttyS{number}",
+            type="0",
+            line=str(number),
+            port="0x0",
+            iomem_base="0x0",
+        )
         self._link(self.root / "sys/class/tty" / f"ttyS{number}", path)
 
-    def _device(self, parent: str, name: str, **attributes: str) -> Path:
-        path = self.root / "sys/devices" / parent / name
+    def _device(self, parent: str, folder: str, /, **attributes: str) -> Path:
+        path = self.root / "sys/devices" / parent / folder
         path.mkdir(parents=True, exist_ok=True)
         for key, value in attributes.items():
             (path / key).write_text(value + "\n")
@@ -146,16 +171,28 @@ class Guest:
     def add_mmio(self, number: int, base: int) -> Node:
         """Add a pl011 at physical address ``base``."""
         name = f"ttyAMA{number}"
-        path = self._device(f"platform/{base:x}.pl011/tty", name,
-                            type="32", line=str(number), iomem_base=f"0x{base:X}", port="0x0")
+        path = self._device(
+            f"platform/{base:x}.pl011/tty",
+            name,
+            type="32",
+            line=str(number),
+            iomem_base=f"0x{base:X}",
+            port="0x0",
+        )
         self._link(path / "device", path.parent.parent)
         return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
 
     def add_isa(self, index: int, port: int) -> Node:
         """Add a 16550A of the PC at I/O address ``port``."""
         name = f"ttyS{index}"
-        path = self._device(f"pnp0/00:0{index}/tty", name, type="4", line=str(index),
-                            port=f"0x{port:X}", iomem_base="0x0")
+        path = self._device(
+            f"pnp0/00:0{index}/tty",
+            name,
+            type="4",
+            line=str(index),
+            port=f"0x{port:X}",
+            iomem_base="0x0",
+        )
         self._link(path / "device", path.parent.parent)
         return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
 
@@ -166,17 +203,29 @@ class Guest:
             number += 1
         name = f"ttyS{number}"
         function = self._device(pci, "")
-        (function / "resource").write_text("0x0000000000001000 0x000000000000101f 0x0000000000040101\n")
-        path = self._device(f"{pci}/tty", name, type="4", line=str(number),
-                            port=f"0x{0x1000 + 8 * uart:X}", iomem_base="0x0")
+        (function / "resource").write_text(f"{0x1000:#018x} {0x101F:#018x} {0x40101:#018x}\n")
+        path = self._device(
+            f"{pci}/tty",
+            name,
+            type="4",
+            line=str(number),
+            port=f"0x{0x1000 + 8 * uart:X}",
+            iomem_base="0x0",
+        )
         self._link(path / "device", path.parent.parent)
         return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
 
     def add_usb(self, pci: str, bus: int, port: str, serial: str) -> Node:
         """Add a usb-serial on port ``port`` of the xhci at sysfs path ``pci``."""
         name = f"ttyUSB{self._free('ttyUSB')}"
-        device = self._device(f"{pci}/usb{bus}", f"{bus}-{port}", serial=serial, idVendor="0403",
-                              idProduct="6001", product="QEMU USB SERIAL")
+        device = self._device(
+            f"{pci}/usb{bus}",
+            f"{bus}-{port}",
+            serial=serial,
+            idVendor="0403",
+            idProduct="6001",
+            product="QEMU USB SERIAL",
+        )
         interface = device / f"{bus}-{port}:1.0"
         path = self._device(f"{interface.relative_to(self.root / 'sys/devices')}/{name}/tty", name)
         self._link(path / "device", path.parent.parent)
@@ -235,10 +284,11 @@ class Guest:
         }
         self._shells.append(
             subprocess.Popen(
-                ["/bin/sh"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment,
+                ["/bin/sh"], stdin=theirs.fileno(), stdout=theirs.fileno(),
+                stderr=theirs.fileno(), env=environment,
                 cwd=self.root, start_new_session=True,
             )
-        )
+        )  # fmt: skip
         theirs.close()
         return ours
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fake_qemu import streams
@@ -19,10 +20,20 @@ from fake_qemu.guest import Guest, Node
 CONTROL = "vmserial.control"
 UART_BASES = (0x9000000, 0x9040000)
 ISA_BASES = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
-BUS_DRIVERS = frozenset({"qemu-xhci", "nec-usb-xhci", "virtio-serial-pci", "virtio-serial",
-                         "pcie-root-port"})
-PORT_DRIVERS = frozenset({"isa-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x",
-                          "usb-serial", "virtserialport", "virtconsole"})
+BUS_DRIVERS = frozenset(
+    {"qemu-xhci", "nec-usb-xhci", "virtio-serial-pci", "virtio-serial", "pcie-root-port"}
+)
+PORT_DRIVERS = frozenset(
+    {
+        "isa-serial",
+        "pci-serial",
+        "pci-serial-2x",
+        "pci-serial-4x",
+        "usb-serial",
+        "virtserialport",
+        "virtconsole",
+    }
+)
 
 
 class Refused(Exception):
@@ -106,8 +117,7 @@ class Chardev:
             path = self.listener.getsockname()
             self.listener.close()
             if isinstance(path, str):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
+                Path(path).unlink(missing_ok=True)
         if self.client is not None:
             self.client.close()
         if self.pty is not None:
@@ -134,6 +144,7 @@ class Machine:
         faults: tuple[Fault, ...],
         emit: Callable[..., None],
         node_delay: float,
+        uarts: int,
     ) -> None:
         self.guest = guest
         self.emit = emit
@@ -143,6 +154,7 @@ class Machine:
         self._faults = faults
         self._line = line
         self._delay = node_delay
+        self._uarts = uarts
         self._nodes: dict[str, int] = {}
         self._mutators: dict[tuple[str, str], Mutator] = {}
         self._pci: dict[str, str] = {}
@@ -169,13 +181,15 @@ class Machine:
             id = target.removeprefix("chardev:")
             if target == "none":
                 continue
-            if number >= (1 if arm else 4):
+            if number >= (self._uarts if arm else len(ISA_BASES)):
                 continue
+            make = (
+                partial(self.guest.add_mmio, number, UART_BASES[number])
+                if arm
+                else partial(self.guest.add_isa, number, ISA_BASES[number])
+            )
             device = self.devices[target] = Device(target, [id])
-            self._plug(device, "uart", lambda n=number: [
-                self.guest.add_mmio(n, UART_BASES[n]) if arm
-                else self.guest.add_isa(n, ISA_BASES[n])
-            ])
+            self._plug(device, "uart", lambda make=make: [make()])  # type: ignore[misc]
         for params in self._line.devices:
             self.add_device(dict(params))
         if "console=tty" in self._line.append and self._line.serials:
@@ -242,8 +256,11 @@ class Machine:
             if "serial" in driver:
                 raise Refused(f"'{driver}' is not a valid device model name")
             return
-        keys = [key for key in ("chardev", "chardev1", "chardev2", "chardev3", "chardev4")
-                if key in params]
+        keys = [
+            key
+            for key in ("chardev", "chardev1", "chardev2", "chardev3", "chardev4")
+            if key in params
+        ]
         device = Device(id, [params[key] for key in keys])
         for chardev in device.chardevs:
             if chardev not in self.chardevs:
@@ -270,11 +287,27 @@ class Machine:
         if controller not in self._pci:
             raise Refused(f"Bus '{bus}' not found")
         if driver == "usb-serial":
-            return [self.guest.add_usb(self._pci[controller], self._numbers[bus],
-                                       params.get("port", "1"), params.get("serial", ""))]
-        return [self.guest.add_virtio(self._pci[controller], self._numbers[bus],
-                                      int(params.get("nr", "1")), params.get("name", ""),
-                                      driver == "virtconsole")]
+            return [
+                self.guest.add_usb(
+                    self._pci[controller],
+                    self._numbers[bus],
+                    params.get("port", "1"),
+                    self._serial(params),
+                )
+            ]
+        return [
+            self.guest.add_virtio(
+                self._pci[controller],
+                self._numbers[bus],
+                int(params.get("nr", "1")),
+                params.get("name", ""),
+                driver == "virtconsole",
+            )
+        ]
+
+    def _serial(self, params: dict[str, str]) -> str:
+        renamed = self.fault("rename", params["chardev"])
+        return renamed.text if renamed is not None else params.get("serial", "")
 
     def _plug(self, device: Device, driver: str, make: Callable[[], list[Node]]) -> None:
         for chardev in device.chardevs:
@@ -299,12 +332,16 @@ class Machine:
         wait = driver == "virtserialport"
         for id, node in zip(device.chardevs, device.nodes, strict=True):
             master = node.pty.master
-            device.tasks.append(asyncio.ensure_future(
-                self._carry(lambda fd=master: streams.read(fd), self._wired(id, "out"), id, wait)
-            ))
-            device.tasks.append(asyncio.ensure_future(
-                self._deliver(self._wired(id, "in"), master, id)
-            ))
+            device.tasks.append(
+                asyncio.ensure_future(
+                    self._carry(
+                        lambda fd=master: streams.read(fd), self._wired(id, "out"), id, wait
+                    )
+                )
+            )
+            device.tasks.append(
+                asyncio.ensure_future(self._deliver(self._wired(id, "in"), master, id))
+            )
 
     def _is_control(self, device: Device) -> bool:
         return any(

@@ -169,11 +169,17 @@ def _text(value: Any) -> str:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
-async def _run(line: CommandLine, root: Path, faults: tuple[Fault, ...],
-               version: tuple[int, int, int], node_delay: float) -> None:
+async def _run(
+    line: CommandLine,
+    root: Path,
+    faults: tuple[Fault, ...],
+    version: tuple[int, int, int],
+    node_delay: float,
+) -> None:
     guest = Guest(root)
     qmp = Qmp(line, version)
-    machine = qmp.machine = Machine(line, guest, faults, qmp.emit, node_delay)
+    uarts = 2 if version >= (9, 1, 0) else 1
+    machine = qmp.machine = Machine(line, guest, faults, qmp.emit, node_delay, uarts)
     try:
         machine.start()
         await qmp.serve()
@@ -193,6 +199,6 @@ def main(
             sys.exit(f"{sys.argv[0]}: {fault.text}")
     root = Path(folder) / f"guest-{os.getpid()}"
     try:
-        asyncio.run(_run(parse(words), root, told, tuple(version), node_delay))
+        asyncio.run(_run(parse(words), root, told, version, node_delay))
     except Refused as error:
         sys.exit(f"{sys.argv[0]}: {error}")

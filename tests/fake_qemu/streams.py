@@ -15,11 +15,16 @@ async def ready(fd: int, write: bool = False) -> None:
     add, remove = (
         (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
     )
-    add(fd, lambda: future.done() or future.set_result(None))
+    add(fd, _set, future)
     try:
         await future
     finally:
         remove(fd)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def read(fd: int, size: int = 65536) -> bytes:

@@ -49,7 +49,8 @@ class Limits:
 
     Attributes:
         boot: from QEMU's start to an answering shell.
-        node: from a device's presence to its node, for each port; and its going away.
+        node: from a device's presence to its node; and its going away.
+        per_node: on top of it for each port that appears with others.
         command: one command of QEMU or of the guest's shell.
         transfer: one transfer, whatever its size.
         per_byte: on top of it for each byte of the transfer, all ports together: the
@@ -61,6 +62,7 @@ class Limits:
 
     boot: float = 60.0
     node: float = 20.0
+    per_node: float = 1.0
     command: float = 20.0
     transfer: float = 5.0
     per_byte: float = 1e-4
@@ -74,7 +76,7 @@ class Limits:
 
     def nodes(self, count: int) -> float:
         """Return the bound for ``count`` nodes to appear, in seconds."""
-        return self.node + count * 1.0
+        return self.node + count * self.per_node
 
 
 @dataclass(frozen=True, slots=True)

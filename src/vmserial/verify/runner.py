@@ -160,9 +160,10 @@ class _Runner:
         self.checks: list[Check] = []
         self.booted: list[Booted] = []
         self._writer = writer
-        self._runs = self._numbers()
+        self._runs = self.numbers()
 
-    def _numbers(self) -> Iterator[int]:
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of the transfers."""
         # The seed alone decides the bytes, and no two transfers share a number.
         for number in itertools.count(1):
             yield (self.seed << _RUN_BITS | number) & ((1 << 64) - 1)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from vmserial import chardevs
-from vmserial.errors import LostVMError, MonitorError, QemuError, ShellError
+from vmserial.errors import MonitorError, QemuError, ShellError
 from vmserial.guests.shell import Shell
 from vmserial.model import Assignment, Pty, TcpSocket, UnixSocket
 from vmserial.paths import RunDirectory
@@ -204,8 +204,7 @@ class Session:
         """Return, by chardev id, where QEMU says that it is."""
         answer = await self.vm.monitor.execute("query-chardev")
         return {
-            str(one["label"]): str(one["filename"]).removeprefix("disconnected:")
-            for one in answer
+            str(one["label"]): str(one["filename"]).removeprefix("disconnected:") for one in answer
         }
 
     async def connect(self, line: Line, places: dict[str, str]) -> None:
@@ -232,7 +231,7 @@ class Session:
         """Keep what the guest said on serial0 outside of the checks."""
         for line in self.lines.values():
             if line.assignment.port.index == 0 and hasattr(line, "endpoint"):
-                self.console += printable(line.endpoint.received)
+                self.console += printable(line.endpoint.clear())
 
     # -------------------------------------------------------------- nodes
 

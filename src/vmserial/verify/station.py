@@ -45,7 +45,8 @@ class Station(FarEnd):
         for at in range(0, len(names), step):
             chosen = names[at : at + step]
             # Its name is its own: two uploads may be under way.
-            blob = await self.put(f"all.{chosen[0]}", b"".join(files[name] for name in chosen), timeout)
+            whole = b"".join(files[name] for name in chosen)
+            blob = await self.put(f"all.{chosen[0]}", whole, timeout)
             base = blob.removesuffix(f"all.{chosen[0]}")
             cut = [
                 f"dd if={blob} of={base}{name} bs={size} skip={number} count=1 2>/dev/null"

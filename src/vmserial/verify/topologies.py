@@ -147,9 +147,7 @@ class Builder:
 
     def _input(self) -> None:
         machine = self._request.machine
-        require(
-            plan(machine, self._stand.capabilities, self._stand.guest.profile, control=True)
-        )
+        require(plan(machine, self._stand.capabilities, self._stand.guest.profile, control=True))
         case = DataCase("input", self._request.alone, self._request.together)
         self._append("", machine, [case], f"input {machine.name}")
 

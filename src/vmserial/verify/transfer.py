@@ -33,6 +33,9 @@ from vmserial.verify.wire import Stream
 TIMED = 1 << 15
 """Bytes from which on a transfer's duration says something about the port, and not about us."""
 
+_QUIET = 0.3
+"""Seconds without a byte after which a port that was cut off has nothing left to come."""
+
 
 @dataclass
 class Line:
@@ -83,6 +86,7 @@ class Transfer:
         out: what the guest sends.
         into: what the guest receives.
         file: where ``out`` is in the guest.
+        stray: what came to the host before, while this port had nothing to send.
         faults: what went wrong besides the bytes, by direction.
         seconds: by direction, as far as they are known.
         began: when the host began to send, by the event loop's clock.
@@ -92,6 +96,7 @@ class Transfer:
     out: Stream
     into: Stream
     file: str = ""
+    stray: bytes = b""
     faults: dict[Direction, list[Fault]] = field(
         default_factory=lambda: {GUEST_TO_HOST: [], HOST_TO_GUEST: []}
     )
@@ -156,7 +161,7 @@ class Exchange:
 
     async def _both_ways(self, transfer: Transfer, bound: float) -> None:
         line, endpoint = transfer.line, transfer.line.endpoint
-        endpoint.clear()
+        transfer.stray = endpoint.clear()
         data = transfer.into.data
         transfer.began = asyncio.get_running_loop().time()
         sending = asyncio.ensure_future(self._station.send(line.path, transfer.file, bound))
@@ -179,9 +184,7 @@ class Exchange:
         if endpoint.first_at is not None and endpoint.last_at is not None:
             transfer.seconds[GUEST_TO_HOST] = endpoint.last_at - endpoint.first_at
 
-    async def _outcome_of_sending(
-        self, sending: asyncio.Future[Sent], transfer: Transfer
-    ) -> None:
+    async def _outcome_of_sending(self, sending: asyncio.Future[Sent], transfer: Transfer) -> None:
         try:
             await sending
         except ShellError as error:
@@ -202,13 +205,27 @@ class Exchange:
         await self._station.counted(line.path, line.came + size, bound, self._limits.idle)
 
     async def start_anew(self, line: Line) -> None:
-        """Take what a port has received up to now for no transfer of ours, if it is quiet.
+        """Wait until nothing comes any more, and forget what came for no transfer of ours.
 
         For a port that was cut off in mid-stream: what was on its way may come now.
+
+        Raises:
+            ShellError: it does not stop.
         """
-        await asyncio.sleep(self._limits.settle)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._limits.command
+        before, count = -1, await self._station.count(line.path)
+        while count != before:
+            if loop.time() > end:
+                raise ShellError(
+                    f"{line.name} goes on receiving what was sent before it was cut off",
+                    hint="see what else is connected to it",
+                )
+            await asyncio.sleep(_QUIET)
+            before, count = count, await self._station.count(line.path)
         data = await self._station.fetch(line.path, self._limits.command)
         line.came, line.digest = len(data), hashlib.sha256(data)
+        line.endpoint.clear()
 
     async def judge(
         self, transfers: Sequence[Transfer], strangers: Sequence[Stream] = ()
@@ -227,6 +244,8 @@ class Exchange:
         for transfer in transfers:
             line = transfer.line
             outcomes.append(_outcome(transfer, GUEST_TO_HOST, _sent(transfer, known)))
+            # What comes from here on belongs to no transfer.
+            line.endpoint.clear()
             digest = line.digest.copy()
             digest.update(transfer.into.data)
             if sums[line.path] == digest.hexdigest():
@@ -261,7 +280,7 @@ def _sent(transfer: Transfer, known: Sequence[Stream]) -> Analysis:
         transfer.faults[GUEST_TO_HOST].append(
             Fault(FaultKind.DISCONNECTED, f"the host's end: {endpoint.gone}")
         )
-    return analyse(transfer.out, endpoint.received, known)
+    return analyse(transfer.out, transfer.stray + endpoint.received, known)
 
 
 def _outcome(transfer: Transfer, direction: Direction, found: Analysis) -> Outcome:

@@ -34,17 +34,17 @@ class DataCase(Case):
 
     def lines(self, session: Session) -> list[Line]:
         """Return the ports under test."""
-        return [
-            line for line in session.lines.values() if line.assignment.port.state == "plugged"
-        ]
+        return [line for line in session.lines.values() if line.assignment.port.state == "plugged"]
 
     def bound(self, session: Session) -> float:
+        """Return how long the whole case may take, in seconds."""
         lines = len(self.lines(session))
         size = sum(sum(sizes) + OVERHEAD * len(sizes) for sizes in self.sizes.values())
         each = session.limits.command * 4 + session.limits.bytes(2 * size * max(lines, 1)) * 2
         return session.limits.nodes(lines) + lines * each
 
     def expect(self, session: Session) -> None:
+        """Announce all checks."""
         for mode in ("alone", "together"):
             for line in self.lines(session):
                 for way in BOTH:
@@ -60,6 +60,7 @@ class DataCase(Case):
         return session.transfers(lines, sizes)
 
     async def run(self, session: Session) -> None:
+        """Make the checks; a LostVMError if the VM was lost."""
         lines = self.lines(session)
         session.reporter.step(f"{self.name}: {len(lines)} ports, each alone")
         alone = {t.line.name: t for t in self.transfers(session, lines, "alone")}
@@ -104,8 +105,7 @@ class DataCase(Case):
         for outcome in await session.exchange.judge(transfers):
             check = session.check(self.name, outcome.line, mode, outcome.direction)
             session.decide(check, outcome)
-            self.decided(session, outcome)
+            self.decided(outcome)
 
-    def decided(self, session: Session, outcome: Outcome) -> None:
+    def decided(self, outcome: Outcome) -> None:
         """Hear of each outcome; for cases that build on this one."""
-

@@ -9,14 +9,15 @@ port whose data must stay whole all the time.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
 from vmserial.errors import MonitorError, QemuError, ShellError
 from vmserial.verify.cases import Case
+from vmserial.verify.cases.load import PIECE, cut_receiver, cut_sender, unsafe
+from vmserial.verify.cases.traffic import Tally, tallies, traffic
 from vmserial.verify.results import (
+    HOST_TO_GUEST,
     HOTPLUG,
     Check,
     Direction,
@@ -25,7 +26,7 @@ from vmserial.verify.results import (
     Verdict,
 )
 from vmserial.verify.session import BOTH, Session
-from vmserial.verify.transfer import Line, Outcome, Transfer
+from vmserial.verify.transfer import Line, Transfer
 from vmserial.verify.wire import SHORT, SMOKE
 
 NOTHING = "/"
@@ -33,16 +34,6 @@ NOTHING = "/"
 
 _BATCH = 25
 """Cycles whose data is put into the guest in one piece."""
-
-_TRAFFIC_PAUSE = 0.1
-"""Seconds between two transfers of the port that only looks on."""
-
-_TRAFFIC_FILES = 4
-
-_LOAD_PIECE = (65536,)
-_LOAD_PIECES = 64
-_LOAD_UNDER_WAY = 65536
-"""Bytes that have come when the device is taken out of the stream: 4 MiB, far from its end."""
 
 
 @dataclass
@@ -60,24 +51,6 @@ class Roles:
     bystander: Line | None = None
     spare: str = ""
     absent: str = ""
-
-
-@dataclass
-class Tally:
-    """Many outcomes of one direction, as one check."""
-
-    count: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    first_bad: tuple[int, Outcome] | None = None
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one more."""
-        self.count += 1
-        self.bytes += outcome.bytes
-        self.seconds += outcome.seconds
-        if outcome.verdict is not Verdict.PASS and self.first_bad is None:
-            self.first_bad = self.count, outcome
 
 
 @dataclass
@@ -106,6 +79,7 @@ class HotplugCase(Case):
         self.cycles = cycles
 
     def bound(self, session: Session) -> float:
+        """Return how long the whole case may take, in seconds."""
         limits = session.limits
         step = 3 * limits.node + 6 * limits.command + limits.bytes(1 << 20)
         return limits.nodes(len(session.lines)) + (self.cycles + 8) * step
@@ -143,9 +117,7 @@ class HotplugCase(Case):
         """Return a check of a port that was, or was not, there at the start."""
         assignment = session.made.plan.assignment(int(name.removeprefix("serial")))
         device = assignment.device
-        check = replace(
-            session.check(self.name, None, mode, way), port=name, kind=assignment.kind
-        )
+        check = replace(session.check(self.name, None, mode, way), port=name, kind=assignment.kind)
         if not out or device is None:
             return check
         return replace(check, unplugged=device.id if out != NOTHING else out, plugged=device.id)
@@ -161,10 +133,11 @@ class HotplugCase(Case):
         ]
         if self.cycles:
             checks += self._ways(session, name, "cycle", out=name)
-        checks.append(self._check(session, name, "unplug under load", out=name))
+        checks += self._ways(session, name, "unplug under load", out=name)
         return [*checks, *self._ways(session, name, "after load", out=name)]
 
     def expect(self, session: Session) -> None:
+        """Announce all checks."""
         roles = self.roles(session)
         expected: list[Check] = []
         if roles.victim is not None:
@@ -184,6 +157,7 @@ class HotplugCase(Case):
     # -------------------------------------------------------------- the case
 
     async def run(self, session: Session) -> None:
+        """Make the checks; a LostVMError if the VM was lost."""
         roles = self.roles(session)
         victim = roles.victim
         assert victim is not None, "a VM without a port to unplug is not made for this case"
@@ -197,7 +171,9 @@ class HotplugCase(Case):
             if line.assignment.port.index == 0:
                 session.take_console()
         await self._exchange(session, victim, "before", victim.name, SHORT)
-        async with self._traffic(session, roles.bystander):
+        bystander = roles.bystander
+        during = self._ways(session, bystander.name, "during") if bystander is not None else []
+        async with traffic(session, bystander, during):
             if await self._replug(session, victim):
                 await self._cycle(session, victim)
                 await self._under_load(session, victim)
@@ -296,7 +272,7 @@ class HotplugCase(Case):
 
     async def _cycle(self, session: Session, victim: Line) -> None:
         """Unplug and plug many times, with data each time."""
-        tallies: dict[Direction, Tally] = {way: Tally() for way in BOTH}
+        found = tallies()
         pace, trouble = Pace(), ""
         waiting: list[Transfer] = []
         for number in range(self.cycles):
@@ -306,7 +282,7 @@ class HotplugCase(Case):
                 waiting = [session.transfers([victim], SMOKE)[0] for _ in range(wanted)]
                 await session.exchange.upload(waiting)
             transfer = waiting.pop(0)
-            trouble = await self._one_cycle(session, victim, transfer, tallies, pace)
+            trouble = await self._one_cycle(session, victim, transfer, found, pace)
             if trouble:
                 trouble = f"cycle {number + 1}: {trouble}"
                 break
@@ -317,11 +293,11 @@ class HotplugCase(Case):
             return
         for way in BOTH:
             check = self._check(session, victim.name, "cycle", way, out=victim.name)
-            self._decide_tally(session, check, tallies[way], "cycle", pace.text(), trouble)
+            found[way].decide(session, check, "cycle", pace.text(), trouble)
 
     async def _one_cycle(
         self, session: Session, victim: Line, transfer: Transfer,
-        tallies: dict[Direction, Tally], pace: Pace,
+        found: dict[Direction, Tally], pace: Pace,
     ) -> str:  # fmt: skip
         """Return what went wrong; empty if nothing did."""
         try:
@@ -337,146 +313,41 @@ class HotplugCase(Case):
         pace.plug.append(into)
         pace.data.append(asyncio.get_running_loop().time() - begin)
         for outcome in await session.exchange.judge([transfer]):
-            tallies[outcome.direction].add(outcome)
+            found[outcome.direction].add(outcome)
         await session.exchange.forget([transfer])
         return ""
-
-    def _decide_tally(
-        self, session: Session, check: Check, tally: Tally, noun: str, note: str, trouble: str = ""
-    ) -> None:
-        faults: tuple[Fault, ...] = ()
-        detail = f"{tally.count} {noun}s" + (f": {note}" if note else "")
-        bad = tally.first_bad
-        if bad is not None:
-            detail, faults = f"{noun} {bad[0]}: {bad[1].detail}", bad[1].faults
-        elif trouble:
-            detail, faults = trouble, (Fault(FaultKind.GUEST_ERROR, trouble),)
-        elif not tally.count:
-            detail = f"not one {noun} was made"
-        good = bad is None and not trouble and tally.count > 0
-        session.ledger.decide(
-            check, verdict=Verdict.PASS if good else Verdict.FAIL, bytes=tally.bytes,
-            seconds=round(tally.seconds, 4), detail=detail, faults=faults,
-        )  # fmt: skip
 
     # -------------------------------------------------------------- under load
 
     async def _under_load(self, session: Session, victim: Line) -> None:
-        """Take the device out of the middle of streams both ways; then it must work again."""
-        session.reporter.step(f"{self.name}: {victim.name} out of a running stream")
-        check = self._check(session, victim.name, "unplug under load", out=victim.name)
-        if victim.node is None or victim.trouble:
-            session.untestable(check, victim)
-            return
-        transfer = session.transfers([victim], _LOAD_PIECE)[0]
-        await session.exchange.upload([transfer])
-        try:
-            carried, took = await self._cut(session, victim, transfer)
-            await session.shell.run("echo alive", session.limits.command)
-        except (MonitorError, ShellError) as error:
-            _refused(session, check, error)
-        else:
-            whole = transfer.out.data * (len(carried) // len(transfer.out.data) + 1)
-            intact = whole.startswith(carried)
-            detail = f"after {len(carried)} bytes it was taken out in {took:.3f} s"
-            session.ledger.decide(
-                check,
-                verdict=Verdict.PASS if intact else Verdict.FAIL,
-                detail=detail + ("" if intact else "; what came before was not what was sent"),
-                faults=() if intact else (Fault(FaultKind.CORRUPT, "before the unplug"),),
-                seconds=round(took, 4),
-            )
-        # What was on its way into the guest is gone with the device, or comes now.
-        await victim.endpoint.close()
-        await victim.endpoint.open(session.limits.command)
-        await self._plug(session, victim)
-        if victim.node is not None:
-            await session.exchange.start_anew(victim)
-        await self._exchange(session, victim, "after load", victim.name, SHORT)
-
-    async def _cut(
-        self, session: Session, victim: Line, transfer: Transfer
-    ) -> tuple[bytes, float]:
-        """Unplug while streams run both ways; return what came before, and how long it took."""
-        load = f"{transfer.file}.load"
-        await session.shell.run(
-            f"vs_i=0; while [ $vs_i -lt {_LOAD_PIECES} ]; do cat {transfer.file}; "
-            f"vs_i=$((vs_i + 1)); done >{load}",
-            session.limits.command,
-        )
-        bound = session.limits.bytes(len(transfer.out.data) * _LOAD_PIECES)
-        endpoint = victim.endpoint
-        endpoint.clear()
-        streams = [
-            asyncio.ensure_future(session.station.send(victim.path, load, bound)),
-            asyncio.ensure_future(endpoint.send(transfer.into.data * 4, bound)),
-        ]
-        try:
-            await endpoint.wait_bytes(_LOAD_UNDER_WAY, session.limits.transfer)
-            if endpoint.count < _LOAD_UNDER_WAY:
-                raise ShellError(
-                    f"the stream did not get under way: {endpoint.count} bytes came",
-                    hint="see the guest's messages",
-                )
-            took = await session.unplug(victim)
-        finally:
-            for stream in streams:
-                stream.cancel()
-            await asyncio.gather(*streams, return_exceptions=True)
-        await session.shell.run(f"rm -f {load}", session.limits.command)
-        return endpoint.received, took
-
-    # -------------------------------------------------------------- the port that looks on
-
-    @contextlib.asynccontextmanager
-    async def _traffic(self, session: Session, line: Line | None) -> AsyncIterator[None]:
-        """Keep data flowing through another port, and judge it at the end."""
-        if line is None:
-            yield
-            return
-        checks = self._ways(session, line.name, "during")
-        if line.node is None:
-            for check in checks:
-                session.untestable(check, line)
-            yield
-            return
-        tallies: dict[Direction, Tally] = {way: Tally() for way in BOTH}
-        ready = [session.transfers([line], SHORT)[0] for _ in range(_TRAFFIC_FILES)]
-        await session.exchange.upload(ready)
-        enough = asyncio.Event()
-        flow = asyncio.create_task(_flow(session, ready, tallies, enough), name="bystander")
-        try:
-            yield
-            enough.set()
-            await flow
-        finally:
-            if not flow.done():
-                flow.cancel()
-            await asyncio.gather(flow, return_exceptions=True)
-        await session.exchange.forget(ready)
-        for check in checks:
-            self._decide_tally(session, check, tallies[check.direction], "transfer", "")
-
-
-async def _flow(
-    session: Session, ready: Sequence[Transfer], tallies: dict[Direction, Tally],
-    enough: asyncio.Event,
-) -> None:  # fmt: skip
-    """Carry the same few transfers again and again until it is enough, and once more."""
-    number = 0
-    while True:
-        last = enough.is_set()
-        model = ready[number % len(ready)]
-        transfer = Transfer(model.line, model.out, model.into, model.file)
-        number += 1
-        await session.exchange.carry([transfer])
-        for outcome in await session.exchange.judge([transfer]):
-            tallies[outcome.direction].add(outcome)
-        if last:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_TRAFFIC_PAUSE):
-                await enough.wait()
+        """Take the device out of the middle of a stream each way; then it must work again."""
+        name = victim.name
+        for way, cut in zip(BOTH, (cut_sender, cut_receiver), strict=True):
+            session.reporter.step(f"{self.name}: {name} out of a running stream, {way}")
+            check = self._check(session, name, "unplug under load", way, out=name)
+            if victim.node is None or victim.trouble:
+                session.untestable(check, victim)
+                continue
+            if way == HOST_TO_GUEST and (why := unsafe(session, victim)):
+                session.ledger.decide(check, verdict=Verdict.SKIPPED, detail=why)
+                continue
+            transfer = session.transfers([victim], PIECE)[0]
+            try:
+                await cut(session, victim, transfer, check)
+                await session.shell.run("echo alive", session.limits.command)
+            except (MonitorError, ShellError) as error:
+                _refused(session, check, error)
+            # What was on its way into the guest is gone with the connection, or comes now.
+            await victim.endpoint.close()
+            await victim.endpoint.open(session.limits.command)
+            if victim.node is None:
+                await self._plug(session, victim)
+            if victim.node is not None:
+                try:
+                    await session.exchange.start_anew(victim)
+                except ShellError as error:
+                    victim.trouble = (Fault(FaultKind.EXTRA, error.message),)
+        await self._exchange(session, victim, "after load", name, SHORT)
 
 
 def _refused(session: Session, check: Check, error: QemuError | ShellError) -> None:
@@ -488,4 +359,3 @@ def _refused(session: Session, check: Check, error: QemuError | ShellError) -> N
         detail=str(error),
         faults=(Fault(FaultKind.TIMEOUT if timeout else FaultKind.REFUSED, str(error)),),
     )
-

@@ -1,0 +1,108 @@
+"""A device that is taken out of the middle of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+
+from vmserial.errors import LostVMError, ShellError
+from vmserial.verify.results import Check, Fault, FaultKind, Verdict
+from vmserial.verify.session import Session
+from vmserial.verify.transfer import Line, Transfer
+
+PIECE = (65536,)
+"""Payload of the stream's one frame, which is sent again and again."""
+
+_PIECES = 64
+_SENT = 65536
+"""Bytes of 4 MiB that have come from the guest when its device is taken out."""
+
+_RECEIVED = 16
+"""The same for what the guest receives; a 16550 needs a millisecond for it."""
+
+_USB_WAKEUP = (6, 0, 0)
+"""QEMU from which on usb-serial wakes the guest for what comes from the host."""
+
+
+def unsafe(session: Session, line: Line) -> str:
+    """Return why this port must not be unplugged while the host sends; empty if it may be.
+
+    QEMU's usb-serial goes on taking bytes from its chardev after the device has
+    left its bus, and usb_wakeup() then follows a null pointer: SIGSEGV each time
+    on 7.2.22, 10.0 and 11.1, never on 5.2.
+    """
+    if line.assignment.kind != "usb" or session.stand.capabilities.version < _USB_WAKEUP:
+        return ""
+    return (
+        "not tried: QEMU's usb-serial crashes (SIGSEGV in usb_wakeup) when it is unplugged "
+        "while bytes from the host wait for it; stop the client before device_del"
+    )
+
+
+async def cut_sender(session: Session, line: Line, transfer: Transfer, check: Check) -> None:
+    """Unplug while the guest sends, and decide the check.
+
+    Raises:
+        ShellError, MonitorError: the stream did not begin, or the device did not go.
+        LostVMError: the VM was lost.
+    """
+    await session.exchange.upload([transfer])
+    load = f"{transfer.file}.load"
+    await session.shell.run(
+        f"vs_i=0; while [ $vs_i -lt {_PIECES} ]; do cat {transfer.file}; "
+        f"vs_i=$((vs_i + 1)); done >{load}",
+        session.limits.command,
+    )
+    bound = session.limits.bytes(len(transfer.out.data) * _PIECES)
+    endpoint = line.endpoint
+    endpoint.clear()
+    stream = asyncio.ensure_future(session.station.send(line.path, load, bound))
+    try:
+        await endpoint.wait_bytes(_SENT, session.limits.transfer)
+        _under_way(line, endpoint.count, _SENT)
+        took = await session.unplug(line)
+    finally:
+        stream.cancel()
+        await asyncio.gather(stream, return_exceptions=True)
+    await session.shell.run(f"rm -f {transfer.file} {load}", session.limits.command)
+    carried, sent = endpoint.received, transfer.out.data
+    intact = (sent * (len(carried) // len(sent) + 1)).startswith(carried)
+    detail = f"taken out after {len(carried)} bytes, in {took:.3f} s"
+    session.ledger.decide(
+        check,
+        verdict=Verdict.PASS if intact else Verdict.FAIL,
+        bytes=len(carried),
+        detail=detail + ("" if intact else "; what came before was not what was sent"),
+        faults=() if intact else (Fault(FaultKind.CORRUPT, "before the unplug"),),
+    )
+
+
+async def cut_receiver(session: Session, line: Line, transfer: Transfer, check: Check) -> None:
+    """Unplug while the guest receives, and decide the check; errors as :func:`cut_sender`."""
+    data, limits = transfer.into.data * _PIECES, session.limits
+    stream = asyncio.ensure_future(line.endpoint.send(data, limits.bytes(len(data))))
+    try:
+        wanted = line.came + _RECEIVED
+        count = await session.station.counted(line.path, wanted, limits.transfer, limits.idle)
+        _under_way(line, count - line.came, _RECEIVED)
+        took = await session.unplug(line)
+    finally:
+        stream.cancel()
+        await asyncio.gather(stream, return_exceptions=True)
+    session.ledger.decide(
+        check,
+        verdict=Verdict.PASS,
+        detail=f"taken out of {len(data)} bytes, after {count - line.came} of them or a little "
+        f"more, in {took:.3f} s",
+    )
+
+
+def _under_way(line: Line, count: int, wanted: int) -> None:
+    if count < wanted and line.endpoint.gone:
+        raise LostVMError(
+            f"{line.name}, the host's end: {line.endpoint.gone}", hint="QEMU may have ended"
+        )
+    if count < wanted:
+        raise ShellError(
+            f"the stream did not get under way: {count} bytes came",
+            hint="see the guest's messages",
+        )

@@ -1,0 +1,446 @@
+"""verify's runner on the fake: what is tried, what is found, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_qemu import Fault
+from fake_qemu.stand import LIMITS, named, prove, request, stand, verdicts
+
+from vmserial.errors import PlanRefused, UsageError
+from vmserial.model import (
+    Capabilities,
+    Chardev,
+    GuestProfile,
+    Machine,
+    Nic,
+    Null,
+    Plan,
+    SerialPort,
+)
+from vmserial.paths import runtime_base
+from vmserial.planner import plan
+from vmserial.progress import Silent
+from vmserial.qemu import process
+from vmserial.verify import results
+from vmserial.verify.results import FaultKind, Verdict
+from vmserial.verify.runner import _Runner, run
+from vmserial.verify.setup import setup
+from vmserial.verify.topologies import Builder, find_limit, ports
+
+BOTH = ("guest->host", "host->guest")
+
+
+@pytest.fixture(autouse=True)
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that answers nothing is killed after a moment."""
+    monkeypatch.setattr(process, "_QUIT_BOUND", 0.2)
+    monkeypatch.setattr(process, "_TERM_BOUND", 0.2)
+
+
+# ------------------------------------------------------------------ all is well
+
+
+def test_each_port_both_ways_alone_and_together(tmp_path: Path) -> None:
+    report = prove(tmp_path)
+    assert report.exit_code == 0
+    assert {(c.port, c.direction, c.mode) for c in report.checks} == {
+        (f"serial{n}", way, mode)
+        for n in range(4)
+        for way in BOTH
+        for mode in ("alone", "together")
+    }
+    assert all(c.verdict is Verdict.PASS and c.bytes > 5000 and c.node for c in report.checks)
+    assert {c.kind for c in report.checks} == {"uart", "usb"}
+    assert report.booted[0].nodes["serial0"] == "/dev/ttyAMA0"
+
+
+@pytest.mark.parametrize("kind", ["uart", "pci", "virtio", "virtconsole", "pci-2x"])
+def test_other_kinds(tmp_path: Path, kind: str) -> None:
+    report = prove(tmp_path, kinds=(kind,))
+    assert report.exit_code == 0
+    assert {c.verdict for c in report.checks} == {Verdict.PASS}
+
+
+@pytest.mark.parametrize("kind", ["isa", "usb", "pci", "virtio"])
+def test_x86(tmp_path: Path, kind: str) -> None:
+    report = prove(tmp_path, arch="x86_64", kinds=(kind,))
+    assert report.exit_code == 0
+    assert len({c.port for c in report.checks}) == 4
+
+
+@pytest.mark.parametrize("endpoint", ["pty", "tcp"])
+def test_other_endpoints(tmp_path: Path, endpoint: str) -> None:
+    assert prove(tmp_path, endpoint=endpoint).exit_code == 0
+
+
+def test_two_uarts_from_qemu_9_1_on(tmp_path: Path) -> None:
+    report = prove(tmp_path, kinds=("uart",), version=(10, 0, 0))
+    assert report.exit_code == 0
+    assert {c.node for c in report.checks} == {"/dev/ttyAMA0", "/dev/ttyAMA1"}
+
+
+def test_the_seed_decides_the_bytes(tmp_path: Path) -> None:
+    def numbers(seed: int) -> list[int]:
+        return list(itertools.islice(_Runner(request(), Silent(), seed, None).numbers(), 3))
+
+    assert numbers(5) == numbers(5)
+    assert not set(numbers(5)) & set(numbers(6))
+    assert len(set(numbers(5))) == 3
+    assert prove(tmp_path, seed=5).seed == 5
+    assert prove(tmp_path, seed=0).seed > 0
+
+
+# ------------------------------------------------------------------ the input
+
+
+def port(index: int, kind: str = "auto") -> SerialPort:
+    return SerialPort(index, Chardev(Null()), kind=kind)
+
+
+def test_an_input_is_verified_as_it_is(tmp_path: Path) -> None:
+    machine = Machine("aarch64", (port(0), port(3, "virtio"), port(7, "usb")), name="mine")
+    report = prove(tmp_path, machine=machine, given=True, cases=())
+    assert report.exit_code == 0
+    assert {(c.case, c.port, c.kind) for c in report.checks} == {
+        ("input", "serial0", "uart"), ("input", "serial3", "virtio"), ("input", "serial7", "usb")
+    }  # fmt: skip
+
+
+def test_a_users_disks_and_networks_are_never_touched(tmp_path: Path) -> None:
+    machine = Machine(
+        "aarch64",
+        (port(0), port(1)),
+        nics=(Nic(0, mode="tap", bridge="vmbr0"),),
+        args=("-device", "usb-tablet"),
+        display=request().machine.display,
+    )
+    made = setup(machine, stand(tmp_path), "unix", lambda name: str(tmp_path / name))
+    line = " ".join(made.argv)
+    assert "tap" not in line
+    assert "usb-tablet" not in line
+    assert "-no-reboot" in line
+    assert "its network cards" in made.notes[0]
+    assert "its own args" in made.notes[0]
+    whole = plan(machine, stand(tmp_path).capabilities, stand(tmp_path).guest.profile)
+    assert any(option.role == "net" for option in whole.options)
+
+
+def test_a_refused_input_is_refused(tmp_path: Path) -> None:
+    machine = Machine("aarch64", (port(0), port(1, "isa")))
+    with pytest.raises(PlanRefused, match="isa-serial"):
+        prove(tmp_path, machine=machine, given=True, cases=())
+
+
+# ------------------------------------------------------------------ what cannot be tried
+
+
+def test_large_pci_is_skipped_with_the_guests_limit(tmp_path: Path) -> None:
+    report = prove(tmp_path, kinds=("pci",), cases=("large",))
+    assert [c.verdict for c in report.checks] == [Verdict.SKIPPED]
+    assert "guest-8250-limit" in report.checks[0].detail
+    assert "4" in report.checks[0].detail
+    assert not report.booted
+
+
+def test_a_kind_that_the_architecture_lacks(tmp_path: Path) -> None:
+    report = prove(tmp_path, kinds=("isa",), cases=("default", "large", "maximum", "hot-plug"))
+    assert {c.verdict for c in report.checks} == {Verdict.SKIPPED}
+    assert len(report.checks) == 4
+    assert all(c.detail for c in report.checks)
+
+
+def test_uart_cannot_be_hot_plugged(tmp_path: Path) -> None:
+    report = prove(tmp_path, kinds=("uart",), cases=("hot-plug",))
+    assert [c.verdict for c in report.checks] == [Verdict.SKIPPED]
+    assert "cannot be hot-plugged" in report.checks[0].detail
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"cases": ("big",)}, "there is no case"),
+        ({"cases": ("input",)}, "needs a configuration"),
+        ({"cycles": -1}, "negative"),
+        ({"alone": ()}, "payload sizes"),
+        ({"together": (0,)}, "payload sizes"),
+        ({"mutants": ("drop@serial77",)}, "which no VM"),
+        ({"mutants": ("eat@serial1",)}, "kind of mutant"),
+    ],
+)
+def test_bad_requests(tmp_path: Path, asked: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        prove(tmp_path, **asked)
+
+
+# ------------------------------------------------------------------ maximum
+
+
+@pytest.mark.parametrize(("kind", "most"), [("uart", 1), ("pci", 4), ("virtconsole", 8)])
+def test_maximum_is_found_proven_and_one_more_refused(tmp_path: Path, kind: str, most: int) -> None:
+    report = prove(tmp_path, kinds=(kind,), cases=("maximum",))
+    assert report.exit_code == 0
+    whole = {c.mode: c for c in report.checks if not c.port}
+    assert whole["maximum"].maximum == most
+    assert str(most + 1) in whole["refused"].detail
+    assert whole["refused"].verdict is Verdict.PASS
+    assert len({c.port for c in report.checks if c.kind == kind} - {""}) == most
+
+
+def test_maximum_stops_at_the_ceiling(tmp_path: Path) -> None:
+    report = prove(tmp_path, kinds=("usb",), cases=("maximum",), ceilings={"usb": 5})
+    assert report.exit_code == 0
+    assert max(c.maximum for c in report.checks) == 5
+
+
+def test_maximum_is_no_proof_if_one_port_fails(tmp_path: Path) -> None:
+    report = prove(
+        tmp_path, Fault("drop", "serial3", at=100), kinds=("virtconsole",), cases=("maximum",)
+    )
+    assert report.exit_code == 1
+    assert max(c.maximum for c in report.checks) == 0
+    assert results.summary(report.checks)[0].maximum == 0
+
+
+def test_the_limit_is_found_by_halving() -> None:
+    tried: list[int] = []
+
+    def planned(count: int) -> Plan:
+        tried.append(count)
+        machine = Machine("x86_64", tuple(ports("isa", count - 1)))
+        return plan(machine, Capabilities((7, 2, 0), "x86_64"), GuestProfile("g", source="test"))
+
+    limit = find_limit(planned)
+    assert limit.ports == 4
+    assert limit.refusals[0].id
+    assert len(tried) < 8
+
+
+# ------------------------------------------------------------------ nodes
+
+
+def test_a_port_without_a_node_is_named(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("no-node", "serial2"))
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert {c.port for c in failed} == {"serial2"}
+    assert len(failed) == 4
+    assert all(named(c) == {FaultKind.NO_NODE} for c in failed)
+    assert "usb:serial2" in failed[0].detail
+
+
+def test_a_node_of_somebody_else_is_shown_instead(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("rename", "serial2", text="stranger"))
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert {c.port for c in failed} == {"serial2"}
+    assert "stranger" in failed[0].detail
+
+
+# ------------------------------------------------------------------ lost VMs
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("die", "serial2", at=900), "SIGKILL"),
+        (Fault("hang", "serial2", at=900), "did not answer"),
+        (Fault("panic", "serial2", at=900), "panicked"),
+        (Fault("reset", "serial2", at=900), "reset"),
+        (Fault("die", "serial1", "in", at=10), "SIGKILL"),
+        (Fault("deaf-shell"), "no shell answered"),
+    ],
+)
+def test_a_lost_vm_is_no_verdict_on_its_ports(tmp_path: Path, fault: Fault, words: str) -> None:
+    report = prove(tmp_path, fault)
+    assert report.exit_code == 3
+    assert len(report.checks) == 16
+    lost = verdicts(report.checks, Verdict.LOST)
+    assert lost
+    assert not verdicts(report.checks, Verdict.FAIL)
+    assert all(words in c.detail for c in lost)
+    assert report.seconds < 5
+
+
+def test_a_lost_vm_loses_its_own_checks_only(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("die", "serial5", at=900), cases=("large", "default"))
+    assert report.exit_code == 3
+    assert {c.case for c in verdicts(report.checks, Verdict.LOST)} == {"large"}
+    assert {c.case for c in verdicts(report.checks, Verdict.PASS)} >= {"default"}
+    assert len(report.booted) == 2
+
+
+def test_a_vm_that_is_lost_after_its_last_check_is_seen(tmp_path: Path) -> None:
+    # The last bytes of the last transfer bring it down.
+    clean = prove(tmp_path)
+    size = sum(c.bytes for c in clean.checks if c.port == "serial3" and c.direction == BOTH[1])
+    report = prove(tmp_path, Fault("die", "serial3", "in", at=size - 1))
+    assert report.exit_code == 3
+
+
+def test_a_qemu_that_does_not_start_failed(tmp_path: Path) -> None:
+    words = "-device isa-serial: 'isa-serial' is not a valid device model name"
+    report = prove(tmp_path, Fault("refuse-start", text=words))
+    assert report.exit_code == 1
+    first = report.checks[0]
+    assert (first.verdict, first.mode) == (Verdict.FAIL, "start")
+    assert words in first.detail
+    assert {c.verdict for c in report.checks[1:]} == {Verdict.SKIPPED}
+
+
+# ------------------------------------------------------------------ hot-plug
+
+HOTPLUG = {"cases": ("hot-plug",), "cycles": 2}
+
+
+def test_hot_plug_on_a_sound_machine(tmp_path: Path) -> None:
+    report = prove(tmp_path, **HOTPLUG)
+    assert report.exit_code == 0
+    seen = {(c.port, c.mode) for c in report.checks if c.verdict is Verdict.PASS}
+    assert seen == {
+        ("serial1", "before"), ("serial1", "unplug"), ("serial1", "plugged"), ("serial1", "cycle"),
+        ("serial1", "unplug under load"), ("serial1", "after load"), ("serial1", "after"),
+        ("serial2", "during"), ("serial4", "plugged"), ("serial5", "live"), ("serial5", "removed"),
+    }  # fmt: skip
+    plugs = {(c.unplugged, c.plugged) for c in report.checks if c.plugged}
+    assert plugs == {
+        ("usbserial1", "usbserial1"), ("/", "usbserial4"), ("/", "usbserial5")
+    }  # fmt: skip
+    assert len(report.booted[0].timings["plug"]) == 2
+
+
+def test_usb_is_not_unplugged_while_the_host_sends(tmp_path: Path) -> None:
+    def load(version: tuple[int, int, int]) -> Verdict:
+        report = prove(tmp_path, version=version, **HOTPLUG)
+        return next(
+            c.verdict
+            for c in report.checks
+            if c.mode == "unplug under load" and c.direction == BOTH[1]
+        )
+
+    assert load((7, 2, 0)) is Verdict.SKIPPED
+    assert load((5, 2, 0)) is Verdict.PASS
+
+
+@pytest.mark.parametrize("kind", ["virtio", "pci"])
+def test_hot_plug_of_other_kinds(tmp_path: Path, kind: str) -> None:
+    report = prove(tmp_path, kinds=(kind,), **HOTPLUG)
+    assert report.exit_code == 0
+    assert {c.verdict for c in report.checks} == {Verdict.PASS}
+
+
+def test_default_and_hot_plug_share_one_vm_where_no_place_moves(tmp_path: Path) -> None:
+    report = prove(tmp_path, kinds=("usb", "pci"), cases=("default", "hot-plug"))
+    assert report.exit_code == 0
+    assert [one.cases for one in report.booted] == [
+        ("default", "hot-plug"), ("default",), ("hot-plug",)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "mode", "kind"),
+    [
+        (Fault("keep-device", "serial1"), "unplug", FaultKind.TIMEOUT),
+        (Fault("refuse-add", "serial4"), "plugged", FaultKind.REFUSED),
+        (Fault("refuse-add", "serial5"), "live", FaultKind.REFUSED),
+        (Fault("busy", "serial5", size=10000), "removed", FaultKind.REFUSED),
+        (Fault("no-node", "serial4"), "plugged", FaultKind.NO_NODE),
+        (Fault("drop", "serial2", at=9000), "during", FaultKind.LOSS),
+        (Fault("corrupt", "serial1", at=1000), "before", FaultKind.CORRUPT),
+        (Fault("duplicate", "serial1", at=9000), "plugged", FaultKind.DUPLICATE),
+    ],
+)
+def test_hot_plug_faults_are_named(
+    tmp_path: Path, fault: Fault, mode: str, kind: FaultKind
+) -> None:
+    report = prove(tmp_path, fault, **HOTPLUG)
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert {c.port for c in failed} == {fault.port}
+    assert {c.mode for c in failed} == {mode}
+    assert all(kind in named(c) for c in failed)
+
+
+def test_a_busy_chardev_is_asked_again(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("busy", "serial5", size=3), **HOTPLUG)
+    assert report.exit_code == 0
+
+
+def test_a_vm_that_dies_when_unplugged_under_load(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("die", "serial1", at=60000), **HOTPLUG)
+    assert report.exit_code == 3
+    assert not verdicts(report.checks, Verdict.FAIL)
+    lost = {(c.port, c.mode) for c in verdicts(report.checks, Verdict.LOST)}
+    assert ("serial1", "unplug under load") in lost
+    assert ("serial2", "during") in lost
+
+
+# ------------------------------------------------------------------ what is left behind
+
+
+def children() -> set[str]:
+    """Return the processes that this one has started and that still run."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[1] == str(os.getpid()) and fields[0] != "Z":
+            found.add(path.parent.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    "faults", [(), (Fault("die", "serial2", at=900),), (Fault("hang", "serial2"),)]
+)
+def test_nothing_is_left_behind(tmp_path: Path, faults: tuple[Fault, ...]) -> None:
+    before, running = set(runtime_base().iterdir()), children()
+    prove(tmp_path, *faults)
+    assert set(runtime_base().iterdir()) <= before
+    assert children() <= running
+
+
+def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    before, running = set(runtime_base().iterdir()), children()
+
+    async def cancelled() -> None:
+        made = stand(tmp_path, Fault("stall", "serial1", at=10))
+        slow = replace(LIMITS, idle=30.0, transfer=30.0)
+        task = asyncio.create_task(run(request(limits=slow), Silent(), [made]))
+        while len(children()) == len(running):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert set(runtime_base().iterdir()) <= before
+    assert children() <= running
+
+
+def test_results_are_written_as_they_come(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = prove(tmp_path, Fault("die", "serial2", at=900), out=out)
+    checks, host = results.read(out / "results.jsonl")
+    assert tuple(checks) == report.checks
+    assert host.cores > 0
+
+
+def test_an_output_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot make"):
+        prove(tmp_path, out=tmp_path / "file" / "out")
+
+
+def test_titles_are_unique(tmp_path: Path) -> None:
+    asked = request(kinds=("usb", "virtio"), cases=("default", "large", "maximum", "hot-plug"))
+    made, _ = Builder(asked, stand(tmp_path)).build()
+    titles = [one.title for one in made]
+    assert len(set(titles)) == len(titles) == 6
