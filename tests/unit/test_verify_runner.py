@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_qemu import Fault
-from fake_qemu.stand import LIMITS, named, prove, request, stand, verdicts
+from fake_qemu.stand import LIMITS, TIGHT, named, prove, request, stand, verdicts
 
 from vmserial.errors import PlanRefused, UsageError
 from vmserial.model import (
@@ -41,6 +43,14 @@ def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that answers nothing is killed after a moment."""
     monkeypatch.setattr(process, "_QUIT_BOUND", 0.2)
     monkeypatch.setattr(process, "_TERM_BOUND", 0.2)
+
+
+@pytest.fixture
+def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run directories that no other process makes; its path is short, for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="vs") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
 
 
 # ------------------------------------------------------------------ all is well
@@ -225,7 +235,7 @@ def test_the_limit_is_found_by_halving() -> None:
 
 
 def test_a_port_without_a_node_is_named(tmp_path: Path) -> None:
-    report = prove(tmp_path, Fault("no-node", "serial2"))
+    report = prove(tmp_path, Fault("no-node", "serial2"), limits=TIGHT)
     assert report.exit_code == 1
     failed = verdicts(report.checks, Verdict.FAIL)
     assert {c.port for c in failed} == {"serial2"}
@@ -235,7 +245,7 @@ def test_a_port_without_a_node_is_named(tmp_path: Path) -> None:
 
 
 def test_a_node_of_somebody_else_is_shown_instead(tmp_path: Path) -> None:
-    report = prove(tmp_path, Fault("rename", "serial2", text="stranger"))
+    report = prove(tmp_path, Fault("rename", "serial2", text="stranger"), limits=TIGHT)
     failed = verdicts(report.checks, Verdict.FAIL)
     assert {c.port for c in failed} == {"serial2"}
     assert "stranger" in failed[0].detail
@@ -256,7 +266,7 @@ def test_a_node_of_somebody_else_is_shown_instead(tmp_path: Path) -> None:
     ],
 )
 def test_a_lost_vm_is_no_verdict_on_its_ports(tmp_path: Path, fault: Fault, words: str) -> None:
-    report = prove(tmp_path, fault)
+    report = prove(tmp_path, fault, limits=TIGHT)
     assert report.exit_code == 3
     assert len(report.checks) == 16
     lost = verdicts(report.checks, Verdict.LOST)
@@ -357,7 +367,7 @@ def test_default_and_hot_plug_share_one_vm_where_no_place_moves(tmp_path: Path) 
 def test_hot_plug_faults_are_named(
     tmp_path: Path, fault: Fault, mode: str, kind: FaultKind
 ) -> None:
-    report = prove(tmp_path, fault, **HOTPLUG)
+    report = prove(tmp_path, fault, limits=TIGHT, **HOTPLUG)
     assert report.exit_code == 1
     failed = verdicts(report.checks, Verdict.FAIL)
     assert {c.port for c in failed} == {fault.port}
@@ -398,13 +408,15 @@ def children() -> set[str]:
 @pytest.mark.parametrize(
     "faults", [(), (Fault("die", "serial2", at=900),), (Fault("hang", "serial2"),)]
 )
+@pytest.mark.usefixtures("own_runtime")
 def test_nothing_is_left_behind(tmp_path: Path, faults: tuple[Fault, ...]) -> None:
     before, running = set(runtime_base().iterdir()), children()
-    prove(tmp_path, *faults)
+    prove(tmp_path, *faults, limits=TIGHT)
     assert set(runtime_base().iterdir()) <= before
     assert children() <= running
 
 
+@pytest.mark.usefixtures("own_runtime")
 def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
     before, running = set(runtime_base().iterdir()), children()
 
