@@ -139,13 +139,17 @@ def load_order(
         builtin: names that the kernel holds already.
 
     Raises:
-        ImageError: one is neither there nor built in.
+        ImageError: one is neither there nor built in, or two need each other.
     """
     order: list[str] = []
+    begun: set[str] = set()
 
     def add(name: str) -> None:
         if name in builtin or name in order:
             return
+        if name in begun:
+            raise ImageError(f"kernel modules need each other: {name}", hint="choose another suite")
+        begun.add(name)
         if name not in modules:
             raise ImageError(
                 f"the kernel package has no module {name}", hint="choose another suite"

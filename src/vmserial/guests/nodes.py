@@ -21,8 +21,8 @@ _UART_SIZE = 8
 # A directory of sysfs that is a PCI function: domain:bus:slot.function.
 _FUNCTION = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:([0-9a-f]{2}\.[0-7])\Z")
 _ROOT_BUS = re.compile(r"pci[0-9a-f]{4,}:[0-9a-f]{2}\Z")
-# Linux 6.5 put "…:0" and "…:0.0" (serial-base) between a UART and its device.
-_SERIAL_BASE = re.compile(r".+:\d+(\.\d+)?\Z")
+# Linux 6.5 put "NAME:0" and below it "NAME:0.0" (serial-base) between a device and its UART.
+_SERIAL_BASE = re.compile(r"[:.]\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,18 @@ def pci_path(sysfs: str) -> str:
     only sits somewhere below a PCI function (a UART behind an LPC bridge) is none.
     """
     parts = sysfs.split("/")
-    while parts and not _FUNCTION.match(parts[-1]) and _SERIAL_BASE.match(parts[-1]):
+    while len(parts) > 1 and _SERIAL_BASE.match(_beyond(parts[-1], parts[-2])):
         parts.pop()
     path: list[str] = []
     while parts and (match := _FUNCTION.match(parts[-1])):
         path.insert(0, match.group(1))
         parts.pop()
     return "/".join(path) if parts and _ROOT_BUS.match(parts[-1]) else ""
+
+
+def _beyond(name: str, parent: str) -> str:
+    """Return what a name has more than its parent's; empty if it does not begin with it."""
+    return name.removeprefix(parent) if name.startswith(parent) else ""
 
 
 def tty_node(text: str) -> Node | None:

@@ -31,21 +31,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from vmserial.errors import LostVMError, ShellError
+from vmserial.guests.records import Splitter
 
 T = TypeVar("T")
 
 CONTROL_PORT = "vmserial.control"
 """The virtserialport on which our test guests have their shell."""
 
-_BEGIN, _END = 0x1E, 0x1F
-# A cut-off record must not swallow all that follows it.
-_RECORD_MAX = 4096
+_NOISE_MAX = 4096
 
 # A canonical tty takes 4095 bytes a line and loses the rest (N_TTY_BUF_SIZE).
 _TTY_CHUNK = 6144
 _RAW_BLOCK = 1 << 16
 
-_NUDGE_FIRST = 0.5
+_NUDGE_FIRST = 0.25
 _NUDGE_MAX = 2.0
 
 _SAY = "vs_say() { printf '\\036%s\\037' \"$*\"; }"
@@ -93,39 +92,6 @@ def quote(text: str) -> str:
     return shlex.quote(text)
 
 
-class Splitter:
-    """Cuts a stream into records and what stands between them."""
-
-    def __init__(self) -> None:
-        self._record: bytearray | None = None
-
-    def feed(self, data: bytes) -> list[bytes | str]:
-        """Return what ``data`` adds, in order: bytes of text, and whole records as str."""
-        found: list[bytes | str] = []
-        while data:
-            if self._record is None:
-                text, begin, data = data.partition(b"\x1e")
-                if text:
-                    found.append(text)
-                if begin:
-                    self._record = bytearray()
-                continue
-            ends = [at for at in (data.find(_BEGIN), data.find(_END)) if at >= 0]
-            cut = min(ends, default=len(data))
-            self._record += data[:cut]
-            if not ends and len(self._record) <= _RECORD_MAX:
-                break
-            if ends and data[cut] == _END:
-                found.append(self._record.decode("utf-8", "replace"))
-                data = data[cut + 1 :]
-            else:
-                # Cut off by another record, or far too long: not one of ours.
-                found.append(bytes(self._record))
-                data = data[cut:]
-            self._record = None
-        return found
-
-
 class Shell:
     """A shell over a stream.  One command runs at a time; events come at any time.
 
@@ -169,7 +135,7 @@ class Shell:
                     elif self._command is not None and self._command.begun:
                         self._command.output += part
                     else:
-                        self.noise = (self.noise + part)[-_RECORD_MAX:]
+                        self.noise = (self.noise + part)[-_NOISE_MAX:]
         except OSError as error:
             reason = f"the stream to its shell broke: {error}"
         self._fail(reason)
@@ -391,12 +357,16 @@ class Shell:
             running = _Command(tag, asyncio.get_running_loop().create_future())
             self._command = running
             # `command eval` keeps the shell alive when the text is not even a command.
-            source = "" if data is not None else " </dev/null"
-            say_ready = f"vs_say D {tag}; " if data is not None else ""
-            self._send(
-                f"vs_say B {tag}; {{ {say_ready}command eval {quote(command)}; }}{source} 2>&1; "
-                f"vs_say E {tag} $?\n"
-            )
+            act = f"command eval {quote(command)}"
+            if data is None:
+                act = f"{{ {act}; }} </dev/null 2>&1"
+            else:
+                # If it stops reading early, nobody may take the rest for commands.
+                act = (
+                    f"{{ vs_say D {tag}; {act}; }} 2>&1 || "
+                    f"{{ vs_say E {tag} $?; exec cat >/dev/null; }}"
+                )
+            self._send(f"vs_say B {tag}; {act}; vs_say E {tag} $?\n")
             try:
                 async with asyncio.timeout(timeout):
                     if data is not None:
@@ -408,13 +378,15 @@ class Shell:
                 assert self._lost is not None
                 raise self._lost from None
             except asyncio.CancelledError:
-                if data is not None and not running.done.done():
+                if data is not None and (running.done.cancelled() or not running.done.done()):
                     # head waits for the rest and would take the next command for it.
                     self._fail("a file that was being written was given up half way")
                 raise
             finally:
                 self._command = None
             output = bytes(running.output)
+            if data is not None and status:
+                self._fail("it stopped reading a file that was being written")
         if self.tty:
             output = output.replace(b"\r\n", b"\n")
         if status:
@@ -429,8 +401,6 @@ class Shell:
     async def _feed(self, running: _Command, data: bytes) -> None:
         for at in range(0, len(data), _RAW_BLOCK):
             if running.done.done():
-                # It ended early; the shell would take the rest for commands.
-                self._fail("it stopped reading a file that was being written")
                 return
             self._writer.write(data[at : at + _RAW_BLOCK])
             with contextlib.suppress(ConnectionError):
@@ -447,7 +417,8 @@ class Shell:
             timeout: seconds for all of it.
 
         Raises:
-            ShellError: it cannot be written, or arrived wrong.
+            ShellError: it cannot be written, or arrived wrong.  If writing fails half
+                way (a full disk), the shell is lost from then on.
             LostVMError: not done within ``timeout``.
         """
         what = f"write {path}"

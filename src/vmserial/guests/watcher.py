@@ -8,6 +8,7 @@ the kernel sent a uevent.  Its events come over the control channel at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TypeVar
@@ -50,6 +51,11 @@ class Watcher:
     # -------------------------------------------------------------- events
 
     def _event(self, text: str) -> None:
+        # What noise on a console cut in two is no event.
+        with contextlib.suppress(ValueError):
+            self._take(text)
+
+    def _take(self, text: str) -> None:
         kind, _, rest = text.partition(" ")
         fields = rest.split(" ")
         if kind == "n":
