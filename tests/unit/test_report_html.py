@@ -108,8 +108,16 @@ def test_it_is_whole_and_needs_nothing_else() -> None:
     assert "url(" not in text
     assert "@import" not in text
     assert "prefers-color-scheme: dark" in text
-    for words in ("All 40 checks passed", "Example CPU", "roomy", "7.2.22", "12.5 s",
-                  "guest → host, together", "-device usb-serial,id=usbserial9", "qemu-xhci"):
+    for words in (
+        "All 40 checks passed",
+        "Example CPU",
+        "roomy",
+        "7.2.22",
+        "12.5 s",
+        "guest → host, together",
+        "-device usb-serial,id=usbserial9",
+        "qemu-xhci",
+    ):
         assert words in reader.text, words
 
 

@@ -126,9 +126,7 @@ def test_a_lost_vm_is_told_once() -> None:
 
 def test_plain_is_aligned() -> None:
     table = Table("t", ("guest", "n"), ((Cell("麒麟"), Cell("1")), (Cell("ascii!"), Cell("22"))))
-    assert plain(table) == (
-        "t\n  guest   n\n  ------  --\n  麒麟    1\n  ascii!  22\n"
-    )
+    assert plain(table) == ("t\n  guest   n\n  ------  --\n  麒麟    1\n  ascii!  22\n")
     assert width("麒麟é") == 5
 
 
