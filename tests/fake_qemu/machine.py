@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import os
 import signal
 import socket
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,19 +61,19 @@ class Chardev:
         self._accept: asyncio.Task[None] | None = None
         if backend == "pty":
             self.pty = streams.Pty()
-            self.filename = f"pty:{self.pty.path}"
+            self._filename = f"pty:{self.pty.path}"
         elif backend == "socket" and "path" in params:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(params["path"])
-            self.filename = f"unix:{params['path']},server=on"
+            self._filename = f"unix:{params['path']},server=on"
         elif backend == "socket":
             self.listener = socket.socket()
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.listener.bind((params["host"], int(params["port"])))
             host, port = self.listener.getsockname()
-            self.filename = f"tcp:{host}:{port},server=on"
+            self._filename = f"tcp:{host}:{port},server=on"
         else:
-            self.filename = backend
+            self._filename = backend
         if self.listener is not None:
             self.listener.listen(5)
             self.listener.setblocking(False)
@@ -84,6 +87,20 @@ class Chardev:
             # A second client waits until the first has left, as with QEMU.
             self._left.clear()
             await self._left.wait()
+
+    @property
+    def filename(self) -> str:
+        """Where it is, as query-chardev says it."""
+        waiting = self.listener is not None and not self.connected.is_set()
+        return f"{'disconnected:' if waiting else ''}{self._filename}"
+
+    def pending(self) -> bool:
+        """Tell whether bytes from the host wait to be read."""
+        if self.client is None or not self.connected.is_set():
+            return False
+        count = array.array("i", [0])
+        fcntl.ioctl(self.client.fileno(), termios.FIONREAD, count)
+        return count[0] > 0
 
     async def receive(self) -> bytes:
         """Return the next bytes from the host, waiting for a client where there is none."""
@@ -130,6 +147,7 @@ class Device:
 
     id: str
     chardevs: list[str]
+    driver: str = ""
     nodes: list[Node] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -261,7 +279,7 @@ class Machine:
             for key in ("chardev", "chardev1", "chardev2", "chardev3", "chardev4")
             if key in params
         ]
-        device = Device(id, [params[key] for key in keys])
+        device = Device(id, [params[key] for key in keys], driver)
         for chardev in device.chardevs:
             if chardev not in self.chardevs:
                 raise Refused(f"Property '{driver}.chardev' can't find value '{chardev}'")
@@ -365,6 +383,9 @@ class Machine:
         device = self.devices[id]
         if any(self.fault("keep-device", chardev) for chardev in device.chardevs):
             return
+        if device.driver == "usb-serial" and self.chardevs[device.chardevs[0]].pending():
+            # What QEMU's usb-serial does then, on every version: SIGSEGV in usb_wakeup().
+            os.kill(os.getpid(), signal.SIGSEGV)
         self._task(self._vanish(device))
 
     async def _vanish(self, device: Device) -> None:

@@ -211,7 +211,7 @@ class _Runner:
             self._keep(session, topology, made)
 
     def _lose(self, session: Session, ledger: Ledger, error: LostVMError) -> None:
-        words = session.console.strip()
+        words = session.messages.strip()
         detail = error.message + (f"; the console's last words: {words[-400:]}" if words else "")
         if not ledger.close(Verdict.LOST, detail):
             # It went after its last check: that, too, must be seen.

@@ -14,14 +14,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from types import TracebackType
 from typing import Any, TypeVar
 
-from vmserial import chardevs
-from vmserial.errors import MonitorError, QemuError, ShellError
+from vmserial.errors import QemuError, ShellError, UsageError
 from vmserial.guests.shell import Shell
-from vmserial.model import Assignment, Pty, TcpSocket, UnixSocket
+from vmserial.model import Pty, TcpSocket, UnixSocket
 from vmserial.paths import RunDirectory
 from vmserial.progress import Reporter
 from vmserial.qemu.process import VirtualMachine
-from vmserial.verify import mutants
+from vmserial.verify import console, mutants
 from vmserial.verify.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
 from vmserial.verify.ledger import Ledger
 from vmserial.verify.request import Booted, Stand, VerifyRequest
@@ -49,9 +48,6 @@ _HEARTBEAT = 1.0
 _READABLE = 7
 """Characters up to which a readable line may be one by chance."""
 
-_PTY_NOTICED = 1.2
-"""Seconds until QEMU has surely noticed that a pty was opened: it looks once a second."""
-
 
 class Session:
     """A VM under test; an async context manager that boots it and ends it.
@@ -70,6 +66,8 @@ class Session:
 
     Attributes:
         lines: the ports, by name.
+        in_band: serial0, if it is itself the control channel; then it cannot be tested
+            beside others, and ``in_band_outcomes`` say what came of it before.
         vm, shell, station: QEMU, the guest's shell, the guest's ports.
         seconds: milestones since QEMU's start.
         timings: how long each of many steps took, in seconds, by step.
@@ -100,8 +98,10 @@ class Session:
         }
         self.seconds: dict[str, float] = {}
         self.timings: dict[str, list[float]] = {}
-        self.console = ""
+        self.messages = ""
         self.seen_nodes: dict[str, str] = {}
+        self.in_band: Line | None = None
+        self.in_band_outcomes: list[Outcome] = []
         self._rundir = rundir
         self._runs = iter(runs)
         self._stack = contextlib.AsyncExitStack()
@@ -126,11 +126,12 @@ class Session:
         await self._end()
 
     async def _end(self) -> None:
-        self.seconds["end"] = self._since()
+        self.seconds["end"] = self.since()
         self.take_console()
         await self._stack.aclose()
 
-    def _since(self) -> float:
+    def since(self) -> float:
+        """Return the seconds since QEMU was started."""
         return asyncio.get_running_loop().time() - self._began
 
     async def _boot(self) -> None:
@@ -142,24 +143,70 @@ class Session:
         self._heart = asyncio.create_task(self._beat(), name="heartbeat")
         self._stack.push_async_callback(self._stop_heart, self._heart)
         places = await self.places()
-        for line in self.lines.values():
-            await self.connect(line, places)
-        endpoints = {name: line.endpoint for name, line in self.lines.items()}
-        for mutant in (mutants.parse(text, self.seed) for text in self.request.mutants):
-            # A VM without that port goes on without it; the runner knows that one has it.
-            if {mutant.port, mutant.other or mutant.port} <= endpoints.keys():
-                mutant.install(endpoints)
+        over_console = self.stand.guest.shell == "console"
+        for name, line in self.lines.items():
+            if not (over_console and name == "serial0"):
+                await self.connect(line, places)
         reader, writer = await asyncio.open_unix_connection(
             self._rundir.socket(CONTROL_SOCKET), limit=1 << 20
         )
         self._stack.callback(writer.close)
-        self.shell = Shell(reader, writer)
-        self._stack.push_async_callback(self.shell.close)
-        await self.guarded(self._greet(), self.limits.boot + self.limits.command, "the boot")
-        self.seconds["shell"] = self._since()
+        first = self._console(places, reader, writer) if over_console else None
+        bound = self.limits.boot + 10 * self.limits.command
+        await self.guarded(self._greet(first or self._control(reader, writer)), bound, "the boot")
+        endpoints = {
+            name: line.endpoint for name, line in self.lines.items() if line is not self.in_band
+        }
+        for mutant in (mutants.parse(text, self.seed) for text in self.request.mutants):
+            # A VM without that port goes on without it; the runner knows that one has it.
+            if {mutant.port, mutant.other or mutant.port} <= endpoints.keys():
+                mutant.install(endpoints)
+        self.seconds["shell"] = self.since()
 
-    async def _greet(self) -> None:
-        await self.shell.ready(self.limits.boot)
+    async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Shell:
+        """Return the shell on the control port."""
+        shell = Shell(reader, writer)
+        await shell.ready(self.limits.boot)
+        return shell
+
+    async def _console(
+        self,
+        places: dict[str, str],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> Shell:
+        """Return the shell of a guest that gives it on serial0, moved to the control port.
+
+        Where the guest has no control port it stays, and serial0 is tested now.
+        """
+        line = self.lines.get("serial0")
+        if line is None:
+            raise UsageError(
+                "a guest of your own gives its shell on serial0, and this VM has none",
+                hint="add serial0, or leave out --kernel",
+            )
+        found = await console.connect(line, places)
+        self._stack.callback(found.close)
+        shell = found.shell()
+        await shell.ready(self.limits.boot)
+        try:
+            moved = await shell.upgrade(reader, writer, self.limits.command)
+        except ShellError as error:
+            self.reporter.note(f"the shell stays on serial0: {error.message}")
+            self.in_band = line
+            transfer = self.transfers([line], self.request.alone)[0]
+            shell, self.in_band_outcomes = await console.exchange(
+                found, shell, transfer, self.limits
+            )
+            return shell
+        await shell.close()
+        found.close()
+        await self.connect(line, places)
+        return moved
+
+    async def _greet(self, shell: Coroutine[Any, Any, Shell]) -> None:
+        self.shell = await shell
+        self._stack.push_async_callback(self.shell.close)
         self.station = Station(self.shell)
         self.exchange = Exchange(self.station, self.limits)
         await self.station.start(self.limits.command)
@@ -214,9 +261,7 @@ class Session:
         if isinstance(backend, UnixSocket):
             endpoint = UnixEndpoint(backend.path, name=name)
         elif isinstance(backend, TcpSocket):
-            # tcp:127.0.0.1:40123,server=on
-            host, _, port = places[name].partition(":")[2].partition(",")[0].rpartition(":")
-            endpoint = TcpEndpoint(host, int(port), name=name)
+            endpoint = TcpEndpoint(*console.tcp_place(places[name]), name=name)
         elif isinstance(backend, Pty):
             endpoint = PtyEndpoint(places[name].removeprefix("pty:"), name=name)
         else:
@@ -231,7 +276,7 @@ class Session:
         """Keep what the guest said on serial0 outside of the checks."""
         for line in self.lines.values():
             if line.assignment.port.index == 0 and hasattr(line, "endpoint"):
-                self.console += printable(line.endpoint.clear())
+                self.messages += printable(line.endpoint.clear())
 
     # -------------------------------------------------------------- nodes
 
@@ -245,7 +290,7 @@ class Session:
         try:
             async for node in self.station.appearing(list(waiting), bound):
                 line = waiting.pop(node.identity)
-                self.seconds["nodes"] = self._since()
+                self.seconds["nodes"] = self.since()
                 self.seen_nodes[line.name] = node.path
                 expected = line.assignment.node
                 if not expected.startswith("/dev/virtio-ports/") and not fnmatch.fnmatch(
@@ -309,92 +354,6 @@ class Session:
             made.append(Transfer(line, out, into))
         return made
 
-    # -------------------------------------------------------------- plugging
-
-    async def unplug(self, line: Line) -> float:
-        """Take the port's device out, wait until QEMU and the guest have let go of it.
-
-        Returns:
-            How long it took, in seconds.
-
-        Raises:
-            MonitorError: QEMU refused, or the guest did not let go within its bound.
-            ShellError: the guest still has the node.
-        """
-        device = line.assignment.device
-        assert device is not None
-        begin = self._since()
-        with self.vm.monitor.expect(
-            "DEVICE_DELETED", lambda data: data.get("device") == device.id,
-            f"DEVICE_DELETED of {device.id}",
-        ) as deleted:  # fmt: skip
-            await self.vm.monitor.execute("device_del", id=device.id)
-            await deleted.wait(self.limits.node)
-        await self.station.gone(line.assignment.identity, self.limits.node)
-        took = self._since() - begin
-        if line.node is not None:
-            await self.station.close(line.path)
-            line.left()
-        return took
-
-    async def plug(self, line: Line) -> float:
-        """Put the port's device in, wait for its node and open it.
-
-        Returns:
-            How long the guest took to show the node, in seconds.
-
-        Raises:
-            MonitorError: QEMU refused it.
-        """
-        device = line.assignment.device
-        assert device is not None
-        line.trouble = ()
-        begin = self._since()
-        await self.vm.monitor.execute("device_add", device.qmp())
-        async for _ in self.found([line], self.limits.node):
-            return self.seconds["nodes"] - begin
-        return self._since() - begin
-
-    async def add_chardev(self, assignment: Assignment) -> Line:
-        """Create the port's chardev on the running VM and connect to it."""
-        port = assignment.port
-        answer = await self.vm.monitor.execute(
-            "chardev-add", chardevs.qmp(port.name, port.chardev, self.stand.capabilities.version)
-        )
-        places = await self.places()
-        if "pty" in (answer or {}):
-            places[port.name] = f"pty:{answer['pty']}"
-        line = Line(assignment)
-        await self.connect(line, places)
-        self.lines[line.name] = line
-        if isinstance(port.chardev.backend, Pty):
-            await asyncio.sleep(_PTY_NOTICED)
-        return line
-
-    async def remove_chardev(self, line: Line) -> None:
-        """Remove the port's chardev from the running VM.
-
-        QEMU says "busy" for a moment after device_del (7.2 and 10.0), so it is
-        asked again within the bound.
-
-        Raises:
-            MonitorError: QEMU refused it for longer than that.
-        """
-        end = self._since() + self.limits.command
-        pause = 0.01
-        while True:
-            try:
-                await self.vm.monitor.execute("chardev-remove", id=line.name)
-            except MonitorError as error:
-                if "busy" not in error.message or self._since() + pause > end:
-                    raise
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 0.5)
-            else:
-                break
-        await line.endpoint.close()
-        del self.lines[line.name]
-
     # -------------------------------------------------------------- checks
 
     def check(self, case: str, line: Line | None, mode: str, way: Direction = "") -> Check:
@@ -447,7 +406,7 @@ class Session:
             nodes=dict(self.seen_nodes),
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             timings={name: tuple(values) for name, values in self.timings.items()},
-            console=self.console,
+            console=self.messages,
         )
 
 

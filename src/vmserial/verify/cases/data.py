@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from vmserial.verify.cases import Case
+from vmserial.verify.results import Verdict
 from vmserial.verify.session import BOTH, Session
 from vmserial.verify.transfer import Line, Outcome, Transfer
 from vmserial.verify.wire import OVERHEAD
@@ -62,6 +63,9 @@ class DataCase(Case):
     async def run(self, session: Session) -> None:
         """Make the checks; a LostVMError if the VM was lost."""
         lines = self.lines(session)
+        if session.in_band in lines:
+            lines.remove(session.in_band)
+            self._in_band(session, session.in_band)
         session.reporter.step(f"{self.name}: {len(lines)} ports, each alone")
         alone = {t.line.name: t for t in self.transfers(session, lines, "alone")}
         together = self.transfers(session, lines, "together")
@@ -87,6 +91,17 @@ class DataCase(Case):
                     for way in BOTH:
                         session.untestable(session.check(self.name, line, mode, way), line)
         await exchange.forget([*alone.values(), *together])
+
+    def _in_band(self, session: Session, line: Line) -> None:
+        """Decide the checks of the port that carries the shell."""
+        for outcome in session.in_band_outcomes:
+            alone = session.check(self.name, line, "alone", outcome.direction)
+            session.decide(alone, outcome, "in band, by the shell on it")
+            session.ledger.decide(
+                session.check(self.name, line, "together", outcome.direction),
+                verdict=Verdict.SKIPPED,
+                detail=f"{line.name} carries the guest's shell: the guest has no virtio_console",
+            )
 
     async def _alone(
         self, session: Session, lines: list[Line], transfers: dict[str, Transfer]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from vmserial.errors import MonitorError, QemuError, ShellError
+from vmserial.verify import plugging
 from vmserial.verify.cases import Case
 from vmserial.verify.cases.load import PIECE, cut_receiver, cut_sender
 from vmserial.verify.cases.traffic import Tally, tallies, traffic
@@ -96,7 +97,7 @@ class HotplugCase(Case):
                 roles.absent = roles.absent or port.name
             elif port.state == "unplugged":
                 roles.spare = roles.spare or port.name
-            elif line is not None:
+            elif line is not None and line is not session.in_band:
                 if (
                     roles.victim is None
                     and assignment.hot_pluggable
@@ -164,7 +165,9 @@ class HotplugCase(Case):
         missing = [
             line
             for line in session.lines.values()
-            if line.node is None and line.assignment.port.state == "plugged"
+            if line.node is None
+            and line.assignment.port.state == "plugged"
+            and line is not session.in_band
         ]
         async for line in session.found(missing, session.limits.nodes(len(missing))):
             if line.assignment.port.index == 0:
@@ -210,7 +213,7 @@ class HotplugCase(Case):
         session.reporter.step(f"{self.name}: {victim.name} out and in again")
         check = self._check(session, victim.name, "unplug", out=victim.name)
         try:
-            took = await session.unplug(victim)
+            took = await plugging.unplug(session, victim)
         except (MonitorError, ShellError) as error:
             _refused(session, check, error)
             for other in self._victims(session, victim.name)[1:]:
@@ -229,7 +232,7 @@ class HotplugCase(Case):
     async def _plug(self, session: Session, line: Line) -> float:
         """Plug a port in; what goes wrong becomes the line's trouble."""
         try:
-            return await session.plug(line)
+            return await plugging.plug(session, line)
         except MonitorError as error:
             line.trouble = (Fault(FaultKind.REFUSED, f"device_add: {error.message}"),)
             return 0.0
@@ -246,7 +249,7 @@ class HotplugCase(Case):
         assignment = session.made.plan.assignment(int(name.removeprefix("serial")))
         removed = self._check(session, name, "removed", out=NOTHING)
         try:
-            line = await session.add_chardev(assignment)
+            line = await plugging.add_chardev(session, assignment)
         except QemuError as error:
             for check in (*self._ways(session, name, "live", NOTHING), removed):
                 _refused(session, check, error)
@@ -256,8 +259,8 @@ class HotplugCase(Case):
         begin = asyncio.get_running_loop().time()
         try:
             if not any(fault.kind is FaultKind.REFUSED for fault in line.trouble):
-                await session.unplug(line)
-            await session.remove_chardev(line)
+                await plugging.unplug(session, line)
+            await plugging.remove_chardev(session, line)
         except (MonitorError, ShellError) as error:
             _refused(session, removed, error)
             return
@@ -300,8 +303,8 @@ class HotplugCase(Case):
     ) -> str:  # fmt: skip
         """Return what went wrong; empty if nothing did."""
         try:
-            out = await session.unplug(victim)
-            into = await session.plug(victim)
+            out = await plugging.unplug(session, victim)
+            into = await plugging.plug(session, victim)
         except (MonitorError, ShellError) as error:
             return error.message
         if victim.trouble:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from vmserial.errors import LostVMError, ShellError
+from vmserial.verify import plugging
 from vmserial.verify.results import Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.transfer import Line, Transfer
@@ -58,7 +59,7 @@ async def cut_sender(session: Session, line: Line, transfer: Transfer, check: Ch
     try:
         await endpoint.wait_bytes(_SENT, session.limits.transfer)
         _under_way(line, endpoint.count, _SENT)
-        took = await session.unplug(line)
+        took = await plugging.unplug(session, line)
     finally:
         stream.cancel()
         await asyncio.gather(stream, return_exceptions=True)
@@ -93,7 +94,7 @@ async def cut_receiver(session: Session, line: Line, transfer: Transfer, check: 
             stream.cancel()
             await leave(session, line)
             left = ", its client having left in mid-stream"
-        took = await session.unplug(line)
+        took = await plugging.unplug(session, line)
     finally:
         stream.cancel()
         await asyncio.gather(stream, return_exceptions=True)

@@ -1,0 +1,102 @@
+"""Ports that are plugged and unplugged on a running VM, over QMP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from vmserial import chardevs
+from vmserial.errors import MonitorError
+from vmserial.model import Assignment, Pty
+from vmserial.verify.session import Session
+from vmserial.verify.transfer import Line
+
+_PTY_NOTICED = 1.2
+"""Seconds until QEMU has surely noticed that a pty was opened: it looks once a second."""
+
+
+async def unplug(session: Session, line: Line) -> float:
+    """Take the port's device out, wait until QEMU and the guest have let go of it.
+
+    Returns:
+        How long it took, in seconds.
+
+    Raises:
+        MonitorError: QEMU refused, or the guest did not let go within its bound.
+        ShellError: the guest still has the node.
+    """
+    device = line.assignment.device
+    assert device is not None
+    begin = session.since()
+    with session.vm.monitor.expect(
+        "DEVICE_DELETED", lambda data: data.get("device") == device.id,
+        f"DEVICE_DELETED of {device.id}",
+    ) as deleted:  # fmt: skip
+        await session.vm.monitor.execute("device_del", id=device.id)
+        await deleted.wait(session.limits.node)
+    await session.station.gone(line.assignment.identity, session.limits.node)
+    took = session.since() - begin
+    if line.node is not None:
+        await session.station.close(line.path)
+        line.left()
+    return took
+
+
+async def plug(session: Session, line: Line) -> float:
+    """Put the port's device in, wait for its node and open it.
+
+    Returns:
+        How long the guest took to show the node, in seconds.
+
+    Raises:
+        MonitorError: QEMU refused it.
+    """
+    device = line.assignment.device
+    assert device is not None
+    line.trouble = ()
+    begin = session.since()
+    await session.vm.monitor.execute("device_add", device.qmp())
+    async for _ in session.found([line], session.limits.node):
+        return session.seconds["nodes"] - begin
+    return session.since() - begin
+
+
+async def add_chardev(session: Session, assignment: Assignment) -> Line:
+    """Create the port's chardev on the running VM and connect to it."""
+    port = assignment.port
+    answer = await session.vm.monitor.execute(
+        "chardev-add", chardevs.qmp(port.name, port.chardev, session.stand.capabilities.version)
+    )
+    places = await session.places()
+    if "pty" in (answer or {}):
+        places[port.name] = f"pty:{answer['pty']}"
+    line = Line(assignment)
+    await session.connect(line, places)
+    session.lines[line.name] = line
+    if isinstance(port.chardev.backend, Pty):
+        await asyncio.sleep(_PTY_NOTICED)
+    return line
+
+
+async def remove_chardev(session: Session, line: Line) -> None:
+    """Remove the port's chardev from the running VM.
+
+    QEMU says "busy" for a moment after device_del (7.2 and 10.0), so it is
+    asked again within the bound.
+
+    Raises:
+        MonitorError: QEMU refused it for longer than that.
+    """
+    end = session.since() + session.limits.command
+    pause = 0.01
+    while True:
+        try:
+            await session.vm.monitor.execute("chardev-remove", id=line.name)
+        except MonitorError as error:
+            if "busy" not in error.message or session.since() + pause > end:
+                raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+        else:
+            break
+    await line.endpoint.close()
+    del session.lines[line.name]
