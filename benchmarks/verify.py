@@ -23,7 +23,7 @@ from vmserial.formats.overrides import Overrides, from_options
 from vmserial.paths import RunDirectory
 from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible
-from vmserial.verify import runner
+from vmserial.verify import plugging, runner
 from vmserial.verify.ledger import Ledger
 from vmserial.verify.request import VerifyRequest
 from vmserial.verify.results import Verdict
@@ -94,8 +94,8 @@ class Bench:
                     (transfer,) = session.transfers([victim], SMOKE)
                     await session.exchange.upload([transfer])
                     begin = time.perf_counter()
-                    out = await session.unplug(victim)
-                    into = await session.plug(victim)
+                    out = await plugging.unplug(session, victim)
+                    into = await plugging.plug(session, victim)
                     await session.exchange.carry([transfer])
                     outcomes = await session.exchange.judge([transfer])
                     full.append(time.perf_counter() - begin)
