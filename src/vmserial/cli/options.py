@@ -145,6 +145,10 @@ _MORE = [
 ]  # fmt: skip
 
 
+_GUEST_NAMES = frozenset({"guest", "kernel", "initrd", "append"})
+"""Fields of :class:`Asked` that come from ``_GUEST``."""
+
+
 def machine_options(
     *, guest: bool = True, many: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -165,7 +169,10 @@ def machine_options(
         @functools.wraps(function)
         def collected(**words: Any) -> Any:
             mine: dict[str, Any] = {
-                name: words.pop(name) for name in Asked.__dataclass_fields__ if name in words
+                name: words.pop(name)
+                for name in Asked.__dataclass_fields__
+                # A verb without the guest's options may have its own of these names.
+                if name in words and (guest or name not in _GUEST_NAMES)
             }
             mine["kinds"], mine["port_kinds"] = _split("--type", mine["kind"])
             backends, mine["port_backends"] = _split("--backend", mine["backend"])

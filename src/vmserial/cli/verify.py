@@ -40,6 +40,8 @@ _OPTIONS = [
                  help="Its initial RAM disk; it must end in a shell on the console."),
     click.option("--kernel-config", "config", default="", metavar="PATH", type=click.Path(),
                  help="Its configuration file, so that its limits are known."),
+    click.option("--append", default="", metavar="TEXT",
+                 help="Further words for its command line."),
     click.option("--out", metavar="DIR", type=click.Path(path_type=Path),
                  help="Write results.jsonl, junit.xml, report.html and the logs there."),
     click.option("--sizes", type=click.Choice(SIZES), help="How many sizes of data are sent."),
@@ -150,12 +152,13 @@ def request(
             hint="run verify once for each type",
             where=asked.input,
         )
-    if words.get("config") and not words.get("kernel"):
-        raise UsageError(
-            "--kernel-config is of a kernel of your own, and none is named",
-            hint="add --kernel and --initrd",
-            where="--kernel-config",
-        )
+    for name, option in (("config", "--kernel-config"), ("append", "--append")):
+        if words.get(name) and not words.get("kernel"):
+            raise UsageError(
+                f"{option} is of a kernel of your own, and none is named",
+                hint="add --kernel and --initrd",
+                where=option,
+            )
     machine = read_machine(asked)
     tell(machine.notes)
     more: dict[str, Any] = {name: value for name, value in words.items() if value}

@@ -92,7 +92,7 @@ class VerifyRequest:
         kinds: device kinds of all cases but ``input``; empty: all of the architecture.
         binaries: QEMU binaries; empty: the one in ``$PATH``.
         suites: Debian suites whose kernels are the guests.
-        kernel, initrd, config: a guest of the user's own instead.
+        kernel, initrd, config, append: a guest of the user's own instead.
         seed: of the data; 0: a new one each time, named in the report.
         cycles: hot-plug cycles.
         alone, together: payload sizes, a frame each.
@@ -113,6 +113,7 @@ class VerifyRequest:
     kernel: str = ""
     initrd: str = ""
     config: str = ""
+    append: str = ""
     seed: int = 0
     cycles: int = 3
     alone: tuple[int, ...] = ALONE

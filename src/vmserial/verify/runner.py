@@ -116,7 +116,10 @@ def find_stands(request: VerifyRequest, reporter: Reporter) -> tuple[Stand, ...]
             "a guest of your own is a kernel and an initrd", hint="give --kernel and --initrd"
         )
     if request.kernel:
-        guests = [images.own(arch.name, request.kernel, request.initrd, request.config or None)]
+        config = request.config or None
+        guests = [
+            images.own(arch.name, request.kernel, request.initrd, config, append=request.append)
+        ]
     else:
         guests = [
             images.ensure(arch.name, suite, reporter=reporter, mirror=request.mirror)
