@@ -1,0 +1,74 @@
+"""The long matrix (`make test-full`); its results make docs/support-matrix.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmserial.cli.main import run
+from vmserial.guests.foreign import fetch
+from vmserial.progress import Silent
+from vmserial.verify.results import Check, read
+
+ROOT = Path(__file__).parents[2]
+OUT = ROOT / "out" / "full"
+SUITES = ("bullseye", "bookworm", "trixie")
+
+pytestmark = [pytest.mark.live, pytest.mark.full]
+
+
+def verify(name: str, *words: str) -> list[Check]:
+    """Run the command, which must pass, and return its checks."""
+    out = OUT / name
+    assert run(["verify", *words, "--out", str(out), "--quiet"]) == 0
+    return read(out / "results.jsonl")[0]
+
+
+@pytest.mark.parametrize(("arch", "machine"), [("aarch64", "virt"), ("x86_64", "q35")])
+def test_every_qemu_with_every_guest(arch: str, machine: str) -> None:
+    binaries = [str(fetch(suite, [arch], reporter=Silent())[arch]) for suite in SUITES]
+    words = [word for path in binaries for word in ("--qemu", path)]
+    words += [word for suite in SUITES for word in ("--suite", suite)]
+    checks = verify(
+        f"matrix-{arch}", "--arch", arch, "--machine", machine, "--case", "default", *words
+    )
+    assert len({c.qemu for c in checks}) == 3
+    assert len({c.guest for c in checks}) == 3
+    uarts = {c.qemu: 0 for c in checks}
+    for check in checks:
+        if check.kind == "uart" and check.mode == "alone":
+            uarts[check.qemu] = max(uarts[check.qemu], int(check.port[6:]) + 1)
+    if arch == "aarch64":
+        assert {version.split(".")[0]: count for version, count in uarts.items()} == {
+            "5": 1, "7": 1, "10": 2,
+        }  # fmt: skip
+
+
+def test_sixty_usb_ports_and_two_hundred_and_forty_virtio_ports() -> None:
+    words = ["--type", "usb"]
+    words += [word for n in range(61, 301) for word in ("--type", f"serial{n}=virtio")]
+    checks = verify("sixty-usb-240-virtio", "--arch", "aarch64", "--ports", "301", *words,
+                    "--sizes", "smoke")  # fmt: skip
+    ports = {kind: {c.port for c in checks if c.kind == kind} for kind in ("uart", "usb", "virtio")}
+    assert {kind: len(names) for kind, names in ports.items()} == {
+        "uart": 1, "usb": 60, "virtio": 240,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["usb", "virtio"])
+def test_a_hundred_cycles(kind: str) -> None:
+    checks = verify(f"cycles-{kind}", "--arch", "aarch64", "--type", kind, "--case", "hot-plug",
+                    "--cycles", "100")  # fmt: skip
+    assert any("100 cycles" in c.detail for c in checks)
+
+
+@pytest.mark.parametrize(("arch", "machine"), [("aarch64", "virt"), ("x86_64", "q35")])
+def test_maximum_of_every_kind(arch: str, machine: str) -> None:
+    checks = verify(f"maximum-{arch}", "--arch", arch, "--machine", machine, "--case", "maximum")
+    assert {c.kind for c in checks if c.maximum}
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+def test_hot_plug_on_x86(machine: str) -> None:
+    verify(f"hotplug-{machine}", "--arch", "x86_64", "--machine", machine, "--case", "hot-plug")
