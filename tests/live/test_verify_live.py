@@ -1,157 +1,209 @@
-"""The product on real guests: every kind on both architectures, and the faults that it must find.
-
-Each test is one `vmserial verify` as a user types it.
-"""
+"""verify on real guests: both architectures, each kind, hot-plug, damage found by name."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vmserial.cli.main import run
+from vmserial.formats import load
 from vmserial.guests import images
+from vmserial.model import Chardev, Machine, Null, SerialPort
 from vmserial.progress import Silent
-from vmserial.verify.results import Check, FaultKind, Verdict, read
+from vmserial.qemu.loop import run_interruptible
+from vmserial.verify.request import Stand, VerifyReport, VerifyRequest
+from vmserial.verify.results import Check, FaultKind, Verdict
+from vmserial.verify.runner import find_stands, run
+from vmserial.verify.wire import SHORT, SMOKE
 
-ARTICLE = "arch: aarch64\nmemory: 2048\nserial0: socket\nserial1: socket\n"
+BOTH = {"guest->host", "host->guest"}
 
-
-def verify(out: Path, *words: str) -> tuple[int, list[Check]]:
-    """Run the command; return its exit code and the checks that it left."""
-    status = run(["verify", *words, "--out", str(out), "--quiet"])
-    checks, _ = read(out / "results.jsonl")
-    return status, checks
-
-
-def directions(checks: list[Check], mode: str) -> int:
-    """Return how many directions passed in that mode."""
-    return len([c for c in checks if c.mode == mode and c.direction and c.verdict == "pass"])
+BRIEF: dict[str, Any] = {"alone": SMOKE, "together": SHORT, "cycles": 1}
+"""Sizes for 16550s, which need seconds for what the other kinds do in no time."""
 
 
-@pytest.mark.live
+def prove(arch: str, stands: list[Stand] | None = None, **asked: Any) -> VerifyReport:
+    machine = asked.pop("machine", None) or Machine(
+        arch, (), machine_type=asked.pop("machine_type", ""), accel="tcg"
+    )
+    request = VerifyRequest(machine, **asked)
+    return run_interruptible(run(request, Silent(), stands))
+
+
+def wrong(report: VerifyReport) -> list[str]:
+    """Return what did not pass, for the assertion's words."""
+    return [
+        f"{c.case} {c.kind} {c.title}: {c.verdict}: {c.detail}"
+        for c in report.checks
+        if c.verdict is not Verdict.PASS
+    ]
+
+
+def modes(report: VerifyReport, case: str) -> dict[str, set[str]]:
+    """Return, by port, in which modes both directions passed."""
+    found: dict[str, set[str]] = {}
+    for check in report.checks:
+        if check.case == case and check.direction:
+            found.setdefault(check.port, set()).add(check.mode)
+    return found
+
+
+# ------------------------------------------------------------------ aarch64
+
+
+def test_the_articles_default_count_and_hot_plug() -> None:
+    report = prove("aarch64", kinds=("usb",), cases=("default", "hot-plug"))
+    assert wrong(report) == []
+    assert len(report.booted) == 1
+    assert modes(report, "default") == {f"serial{n}": {"alone", "together"} for n in range(4)}
+    assert {c.mode for c in report.checks if c.case == "hot-plug"} == {
+        "before", "unplug", "plugged", "cycle", "unplug under load", "after load", "live",
+        "removed", "during", "after",
+    }  # fmt: skip
+    largest = max(c.bytes for c in report.checks if c.case == "default")
+    assert largest > 65536
+    assert report.booted[0].nodes["serial0"] == "/dev/ttyAMA0"
+    assert report.booted[0].nodes["serial1"].startswith("/dev/ttyUSB")
+
+
+def test_the_articles_large_count() -> None:
+    report = prove("aarch64", kinds=("usb",), cases=("large",))
+    assert wrong(report) == []
+    assert {c.direction for c in report.checks} == BOTH
+    assert modes(report, "large") == {f"serial{n}": {"alone", "together"} for n in range(10)}
+
+
+@pytest.mark.parametrize("kind", ["pci", "pci-2x", "virtconsole", "uart"])
+def test_other_kinds_on_aarch64(kind: str) -> None:
+    report = prove("aarch64", kinds=(kind,), cases=("default",), **BRIEF)
+    assert wrong(report) == []
+    assert kind in {c.kind for c in report.checks}
+
+
+def test_virtio_on_aarch64() -> None:
+    report = prove("aarch64", kinds=("virtio",), cases=("default", "hot-plug"))
+    assert wrong(report) == []
+
+
+def test_ptys_as_in_the_article() -> None:
+    report = prove("aarch64", kinds=("usb",), cases=("default",), endpoint="pty", **BRIEF)
+    assert wrong(report) == []
+
+
+def test_pci_ports_past_the_guests_limit_are_not_booted() -> None:
+    report = prove("aarch64", kinds=("pci",), cases=("large",))
+    assert [c.verdict for c in report.checks] == [Verdict.SKIPPED]
+    assert "guest-8250-limit" in report.checks[0].detail
+
+
+@pytest.mark.parametrize(("kind", "most"), [("usb", 16), ("virtio", 30), ("pci", 4)])
+def test_maximum(kind: str, most: int) -> None:
+    report = prove("aarch64", kinds=(kind,), cases=("maximum",), alone=SMOKE)
+    bad = [text for text in wrong(report) if "more is not tried" not in text]
+    assert bad == []
+    assert max(c.maximum for c in report.checks) == most
+
+
+def test_the_articles_configuration() -> None:
+    file = Path(__file__).parents[1] / "data" / "142.conf"
+    machine = replace(load(str(file)), accel="tcg")
+    report = prove("aarch64", machine=machine, given=True, **BRIEF)
+    assert wrong(report) == []
+    assert {c.case for c in report.checks} == {"input"}
+    assert {c.port for c in report.checks} == {"serial0", "serial1"}
+
+
+def test_an_input_of_all_kinds() -> None:
+    kinds = ("auto", "usb", "virtio", "pci", "virtconsole")
+    ports = tuple(SerialPort(n * 3, Chardev(Null()), kind=kind) for n, kind in enumerate(kinds))
+    machine = Machine("aarch64", ports, accel="tcg")
+    report = prove("aarch64", machine=machine, given=True, **BRIEF)
+    assert wrong(report) == []
+    assert {c.kind for c in report.checks} == {"uart", "usb", "virtio", "pci", "virtconsole"}
+
+
+# ------------------------------------------------------------------ x86_64
+
+
+@pytest.mark.parametrize("kind", ["isa", "pci"])
+def test_16550s_on_q35(kind: str) -> None:
+    report = prove("x86_64", machine_type="q35", kinds=(kind,), cases=("default",), **BRIEF)
+    assert wrong(report) == []
+    assert kind in {c.kind for c in report.checks}
+
+
+def test_hot_plug_on_q35() -> None:
+    report = prove(
+        "x86_64", machine_type="q35", kinds=("usb", "virtio"), cases=("default", "hot-plug"),
+        **BRIEF,
+    )  # fmt: skip
+    assert wrong(report) == []
+
+
+def test_pc() -> None:
+    report = prove("x86_64", machine_type="pc", kinds=("pci",), cases=("hot-plug",), **BRIEF)
+    assert wrong(report) == []
+
+
+# ------------------------------------------------------------------ damage
+
+
 @pytest.mark.parametrize(
-    ("arch", "machine", "kinds", "ports"),
+    ("mutant", "port", "fault"),
     [
-        ("aarch64", "virt", ("usb", "pci", "virtio"), 4),
-        ("x86_64", "q35", ("isa", "usb", "pci", "virtio"), 4),
-        ("x86_64", "pc", ("isa", "pci"), 4),
+        ("drop@serial3", "serial3", FaultKind.LOSS),
+        ("crosswire@serial1+serial2:host->guest", "serial1", FaultKind.CROSSWIRE),
     ],
 )
-def test_default_case(
-    tmp_path: Path, arch: str, machine: str, kinds: tuple[str, ...], ports: int
-) -> None:
-    types = [word for kind in kinds for word in ("--type", kind)]
-    status, checks = verify(
-        tmp_path, "--arch", arch, "--machine", machine, *types, "--case", "default"
-    )
-    assert status == 0
-    assert {c.kind for c in checks} >= set(kinds)
-    assert directions(checks, "alone") == directions(checks, "together") == 2 * ports * len(kinds)
-    assert (tmp_path / "report.html").stat().st_size > 10_000
-    assert "<testsuites" in (tmp_path / "junit.xml").read_text()
+def test_damage_is_found_on_a_real_guest(mutant: str, port: str, fault: FaultKind) -> None:
+    report = prove("aarch64", kinds=("usb",), cases=("default",), mutants=(mutant,), **BRIEF)
+    assert report.exit_code == 1
+    failed = [c for c in report.checks if c.verdict is Verdict.FAIL]
+    assert port in {c.port for c in failed}
+    assert all(fault in {one.kind for one in c.faults} for c in failed)
+    assert {c.port for c in failed} <= {"serial1", "serial2", "serial3"}
 
 
-@pytest.mark.live
-def test_large_case(tmp_path: Path) -> None:
-    status, checks = verify(tmp_path, "--arch", "aarch64", "--type", "usb", "--case", "large")
-    assert status == 0
-    assert directions(checks, "alone") == directions(checks, "together") == 20
+def test_a_guest_that_panics_is_lost() -> None:
+    (stand,) = find_stands(VerifyRequest(Machine("aarch64", (), accel="tcg")), Silent())
+    broken = replace(stand, guest=stand.guest.with_append("rdinit=/bin/false"))
+    report = prove("aarch64", [broken], kinds=("usb",), cases=("default",))
+    assert report.exit_code == 3
+    assert {c.verdict for c in report.checks} == {Verdict.LOST}
+    assert "panic" in report.checks[0].detail.lower()
 
 
-@pytest.mark.live
-@pytest.mark.parametrize(
-    ("arch", "kind"),
-    [("aarch64", "usb"), ("aarch64", "virtio"), ("aarch64", "pci"), ("x86_64", "usb")],
-)
-def test_hot_plug(tmp_path: Path, arch: str, kind: str) -> None:
-    status, checks = verify(
-        tmp_path, "--arch", arch, "--machine", "virt" if arch == "aarch64" else "q35",
-        "--type", kind, "--case", "hot-plug", "--cycles", "2",
-    )  # fmt: skip
-    assert status == 0, [c.detail for c in checks if c.verdict != "pass"]
-    modes = {c.mode for c in checks}
-    assert modes >= {"before", "unplug", "plugged", "live", "removed", "cycle", "during",
-                     "unplug under load", "after load", "after"}  # fmt: skip
+# ------------------------------------------------------------------ a guest of the user's own
 
 
-@pytest.mark.live
-@pytest.mark.parametrize("kind", ["auto", "usb", "pci", "virtio"])
-def test_the_articles_configuration(tmp_path: Path, kind: str) -> None:
-    conf = tmp_path / "142.conf"
-    conf.write_text(ARTICLE)
-    status, checks = verify(tmp_path / "out", str(conf), "--type", kind)
-    assert status == 0
-    assert {c.port for c in checks} == {"serial0", "serial1"}
-    assert checks[-1].kind == ("usb" if kind == "auto" else kind)
+def own(*words: str) -> tuple[Stand, VerifyRequest]:
+    """Return a stand whose guest gives its shell on the console."""
+    request = VerifyRequest(Machine("aarch64", (), accel="tcg"), kinds=("usb",), **BRIEF)
+    (stand,) = find_stands(request, Silent())
+    guest = images.ensure("aarch64", shell="console").with_append(" ".join(words))
+    return replace(stand, guest=guest), replace(request, cases=("default",))
 
 
-@pytest.mark.live
-@pytest.mark.parametrize(
-    ("mutant", "fault", "port"),
-    [
-        ("drop@serial2", FaultKind.LOSS, "serial2"),
-        ("swap@serial1", FaultKind.REORDER, "serial1"),
-        ("duplicate@serial3", FaultKind.DUPLICATE, "serial3"),
-        ("corrupt@serial0", FaultKind.CORRUPT, "serial0"),
-        ("crosswire@serial1+serial3", FaultKind.CROSSWIRE, "serial1"),
-    ],
-)
-def test_a_mutant_turns_it_red_by_name(
-    tmp_path: Path, mutant: str, fault: FaultKind, port: str
-) -> None:
-    status, checks = verify(
-        tmp_path, "--arch", "aarch64", "--type", "virtio", "--case", "default",
-        "--mutant", mutant, "--sizes", "smoke",
-    )  # fmt: skip
-    assert status == 1
-    named = {c.port for c in checks for f in c.faults if f.kind is fault}
-    assert port in named
-    innocent = {c.port for c in checks if c.verdict is Verdict.PASS}
-    assert innocent >= {"serial0", "serial1", "serial2", "serial3"} - {port, "serial3", "serial1"}
+def test_a_shell_on_the_console_moves_to_the_control_port() -> None:
+    stand, request = own()
+    report = run_interruptible(run(request, Silent(), [stand]))
+    assert wrong(report) == []
+    assert modes(report, "default")["serial0"] == {"alone", "together"}
 
 
-@pytest.mark.live
-@pytest.mark.parametrize("kind", ["pci", "usb"])
-def test_the_maximum_is_found_and_one_more_is_refused(tmp_path: Path, kind: str) -> None:
-    status, checks = verify(
-        tmp_path, "--arch", "aarch64", "--type", kind, "--case", "maximum", "--ceiling", "usb=16"
-    )
-    assert status == 0
-    assert max(c.maximum for c in checks) == (4 if kind == "pci" else 16)
+def test_a_shell_that_stays_on_the_console_is_tested_in_band() -> None:
+    stand, request = own("initcall_blacklist=virtio_console_init")
+    report = run_interruptible(run(request, Silent(), [stand]))
+    assert report.exit_code == 0
 
+    def of(port: str, mode: str) -> set[Verdict]:
+        def is_it(check: Check) -> bool:
+            return check.port == port and check.mode == mode
 
-@pytest.mark.live
-def test_a_guest_of_ones_own_that_has_only_a_shell_on_its_console(tmp_path: Path) -> None:
-    guest = images.ensure("aarch64", "bookworm", reporter=Silent())
-    assert guest.config is not None
-    status, checks = verify(
-        tmp_path, "--arch", "aarch64", "--type", "usb", "--case", "default",
-        "--kernel", str(guest.kernel), "--initrd", str(guest.initrd),
-        "--kernel-config", str(guest.config), "--append", "vmserial_shell=console",
-    )  # fmt: skip
-    assert status == 0
-    assert directions(checks, "alone") == 8
+        return {c.verdict for c in report.checks if is_it(c)}
 
-
-@pytest.mark.live
-def test_showcmd_gives_a_command_that_starts(tmp_path: Path) -> None:
-    conf = tmp_path / "142.conf"
-    conf.write_text(ARTICLE)
-    base = [sys.executable, "-m", "vmserial", "showcmd", str(conf), "--json",
-            "--socket-dir", str(tmp_path)]  # fmt: skip
-    done = subprocess.run(base, check=True, capture_output=True, text=True, timeout=60)
-    argv = json.loads(done.stdout)["argv"]
-    commands = ("qmp_capabilities", "query-chardev", "quit")
-    qmp = "\n".join(json.dumps({"execute": name}) for name in commands)
-    begin = time.monotonic()
-    ran = subprocess.run(
-        [*argv, "-S", "-qmp", "stdio"], input=qmp, capture_output=True, text=True, timeout=60
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert '"label": "serial1"' in ran.stdout
-    assert time.monotonic() - begin < 60
+    assert of("serial0", "alone") == {Verdict.PASS}
+    assert of("serial0", "together") == {Verdict.SKIPPED}
+    assert of("serial3", "together") == {Verdict.PASS}

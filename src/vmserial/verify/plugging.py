@@ -100,3 +100,18 @@ async def remove_chardev(session: Session, line: Line) -> None:
             break
     await line.endpoint.close()
     del session.lines[line.name]
+
+
+async def renew_chardev(session: Session, line: Line) -> None:
+    """Replace the chardev of a port whose device is out by a fresh one of the same kind.
+
+    What a client sent and no device took stays in the old one and would be the
+    first that the next device receives, at any later time.
+
+    Raises:
+        MonitorError: QEMU refused it.
+    """
+    await remove_chardev(session, line)
+    fresh = await add_chardev(session, line.assignment)
+    line.endpoint = fresh.endpoint
+    session.lines[line.name] = line

@@ -15,7 +15,7 @@ from statistics import median
 from vmserial.errors import MonitorError, QemuError, ShellError
 from vmserial.verify import plugging
 from vmserial.verify.cases import Case
-from vmserial.verify.cases.load import PIECE, cut_receiver, cut_sender, leave
+from vmserial.verify.cases.load import PIECE, cut_receiver, cut_sender
 from vmserial.verify.cases.traffic import Tally, tallies, traffic
 from vmserial.verify.results import (
     HOTPLUG,
@@ -336,13 +336,13 @@ class HotplugCase(Case):
                 await session.shell.run("echo alive", session.limits.command)
             except (MonitorError, ShellError) as error:
                 _refused(session, check, error)
-            await victim.endpoint.close()
             if victim.node is None:
+                try:
+                    await plugging.renew_chardev(session, victim)
+                except MonitorError as error:
+                    victim.trouble = (Fault(FaultKind.REFUSED, error.message),)
+                    continue
                 await self._plug(session, victim)
-            # Without a device QEMU does not look at the connection: what was on its way into
-            # the guest comes now, and only behind it QEMU sees that the client is gone.
-            await leave(session, victim)
-            await victim.endpoint.open(session.limits.command)
             if victim.node is not None:
                 try:
                     await session.exchange.start_anew(victim)
