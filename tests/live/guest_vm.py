@@ -69,7 +69,8 @@ class GuestVM:
     async def shell(self, port: str = "control") -> Shell:
         """Return a shell that answers."""
         shell = Shell(*self.stream(port))
-        await self.vm.guarded(shell.ready(BOOT), BOOT + 5, "the guest's shell")
+        listen = 0.0 if port == "control" else BOOT / 2
+        await self.vm.guarded(shell.ready(BOOT, listen=listen), BOOT + 5, "the guest's shell")
         return shell
 
     async def send(self, name: str, data: bytes) -> None:

@@ -10,6 +10,7 @@ import pty
 import re
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from local_shell import SHELLS, Stream, close, fd_stream, on_pty, over_socket, pause
@@ -173,6 +174,40 @@ def test_nothing_is_left_behind(words: list[str]) -> None:
             assert "cat" not in children
 
     run(words, scenario)
+
+
+@each_shell
+def test_a_stream_that_ends_takes_everything_with_it(words: list[str]) -> None:
+    async def main() -> None:
+        async with over_socket(words) as stream, ports(2) as hosts:
+            shell = Shell(*stream)
+            await shell.ready(20)
+            far = FarEnd(shell)
+            await far.start()
+            await far.open(*hosts)
+            directory = (await shell.run("echo $vs_d")).strip()
+            pids = (await shell.run("echo $vs_watcher $$")).split()
+            pids += [str(agent.pid) for agent in far._agents.values()]
+            stream[1].write_eof()
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                alive = [pid for pid in pids if is_running(pid)]
+                if not alive and not os.path.lexists(directory):
+                    break
+            assert not alive
+            assert not os.path.lexists(directory)
+            await shell.close()
+
+    asyncio.run(main())
+
+
+def is_running(pid: str) -> bool:
+    """Tell whether there is such a process that has not ended (a zombie has)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_shell_that_dies_is_not_waited_for() -> None:

@@ -141,6 +141,52 @@ def test_a_port_that_loses_the_first_bytes_still_gets_its_shell(lost: int, tty: 
     run(["sh"], scenario, tty=tty, wire=Wire(down=lose))
 
 
+@pytest.mark.parametrize(("listen", "lives"), [(10.0, True), (0.0, False)])
+def test_a_uart_that_goes_deaf_if_spoken_to_too_early(listen: float, lives: bool) -> None:
+    heard = False
+    deaf = False
+
+    def up(data: bytes) -> bytes:
+        nonlocal heard
+        heard = True
+        return data
+
+    def down(data: bytes) -> bytes:
+        nonlocal deaf
+        deaf = deaf or not heard
+        return b"" if deaf else data
+
+    async def main() -> None:
+        # As a guest does: first nothing, then messages, then a shell.
+        boot = "sleep 0.3; echo 'Booting'; sleep 0.1; echo 'Done'; exec sh"
+        async with (
+            on_pty(["sh", "-c", boot]) as stream,
+            Wire(down=down, up=up).across(stream) as changed,
+        ):
+            shell = Shell(*changed)
+            if lives:
+                await shell.ready(20, listen=listen)
+                assert await shell.run("echo here") == "here\n"
+            else:
+                with pytest.raises(LostVMError):
+                    await shell.ready(2, listen=listen)
+            await shell.close()
+
+    asyncio.run(main())
+
+
+def test_listening_to_a_silent_shell_ends() -> None:
+    async def main() -> None:
+        async with over_socket(["sh"]) as stream:
+            shell = Shell(*stream)
+            begin = time.monotonic()
+            await shell.ready(20, listen=0.3)
+            assert 0.3 <= time.monotonic() - begin < 5
+            await shell.close()
+
+    asyncio.run(main())
+
+
 def test_kernel_messages_in_between_do_no_harm() -> None:
     def noise(data: bytes) -> bytes:
         return b"[    1.234567] usb 1-1: new full-speed USB device\r\n" + data

@@ -232,7 +232,8 @@ class FarEnd(Watcher):
             await self.stop(path)
             raise ShellError(
                 f"{path} did not take {file} within {timeout:g} s",
-                hint="is its host side read?",
+                hint="is its host side connected and read? with more than 15 virtio ports on one "
+                "controller, a guest misses who is connected when it boots",
             ) from None
         if status != "0":
             raise ShellError(

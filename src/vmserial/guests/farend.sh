@@ -42,6 +42,8 @@ vs_start() {
 	fi
 	vs_watch </dev/null 2>/dev/null &
 	vs_watcher=$!
+	# Also when the shell ends because its stream did.
+	trap vs_end EXIT
 	echo "$vs_d"
 }
 
@@ -221,14 +223,23 @@ vs_agent() {
 	done
 }
 
-# A virtio port reads as ended while nobody is connected on the host: try again.
+# A virtio port reads as ended while nobody is connected on the host: try again, at first
+# soon, then every 0.3 s.
 vs_receive() {
 	trap 'kill $vs_c; wait $vs_c; exit' TERM
+	vs_q=0 vs_n=1
 	while :; do
 		cat <&3 >&5 &
 		vs_c=$!
 		wait $vs_c || exit
-		vs_nap
+		read -r vs_k vs_p </proc/self/fdinfo/5
+		[ "$vs_p" = "$vs_q" ] || vs_n=1
+		vs_q=$vs_p vs_k=$vs_n
+		while [ $vs_k -gt 0 ]; do
+			vs_k=$((vs_k - 1))
+			vs_nap
+		done
+		[ $vs_n -ge 32 ] || vs_n=$((vs_n * 2))
 	done
 }
 
@@ -276,8 +287,13 @@ vs_order() {
 	printf '%s\n' "$*" 1<>"$vs_f.orders"
 }
 
+# Agents that ended leave a FIFO that nobody reads; process numbers may be somebody else's.
 vs_end() {
+	trap - EXIT
 	kill "$vs_watcher"
+	for vs_n in "$vs_d"/*.orders; do
+		[ -p "$vs_n" ] && echo close 1<>"$vs_n"
+	done
 	[ "$vs_debug" != "$vs_d/debug" ] || umount "$vs_debug"
 	exec 8>&- 9>&-
 	rm -rf "$vs_d"

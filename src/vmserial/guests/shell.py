@@ -46,6 +46,7 @@ _RAW_BLOCK = 1 << 16
 
 _NUDGE_FIRST = 0.25
 _NUDGE_MAX = 2.0
+_PAUSE = 0.2
 
 _SAY = "vs_say() { printf '\\036%s\\037' \"$*\"; }"
 # busybox of Debian 11 has no base64; uudecode reads the same text with a header.
@@ -115,6 +116,7 @@ class Shell:
         self._count = 0
         self._command: _Command | None = None
         self._hello: asyncio.Future[bool] | None = None
+        self._heard = asyncio.Event()
         self._subscribers: list[Callable[[str], None]] = []
         self._pump: asyncio.Task[None] | None = None
         self._lost: LostVMError | None = None
@@ -129,6 +131,7 @@ class Shell:
         reason = "the stream to its shell ended"
         try:
             while data := await self._reader.read(_RAW_BLOCK):
+                self._heard.set()
                 for part in splitter.feed(data):
                     if isinstance(part, str):
                         self._record(part)
@@ -166,6 +169,7 @@ class Shell:
             f"the {self._name} is lost: {reason}",
             hint="see the console's output and QEMU's own words",
         )
+        self._heard.set()
         if self._command is not None:
             self._command.fed.set()
         for future in self._waiting:
@@ -205,7 +209,7 @@ class Shell:
 
     # -------------------------------------------------------------- start and end
 
-    async def ready(self, timeout: float) -> None:
+    async def ready(self, timeout: float, *, listen: float = 0.0) -> None:
         """Wait until the shell answers, and make it quiet.
 
         Lines that ask for an answer are sent again and again, because a tty
@@ -214,6 +218,10 @@ class Shell:
 
         Args:
             timeout: seconds.
+            listen: for a console, wait so many seconds for its first word, and then
+                for a pause, before anything is sent.  QEMU's pl011 stays deaf for ever
+                if its FIFO fills up just before the guest's driver starts (its interrupt
+                comes when a count is reached, not while it is exceeded).
 
         Raises:
             LostVMError: no answer within ``timeout``, or the stream ended.
@@ -223,6 +231,7 @@ class Shell:
                 self._pump = asyncio.create_task(self._read(), name=f"{self._name} shell")
             try:
                 async with asyncio.timeout(timeout):
+                    await self._listen(listen)
                     self.tty = await self._greet()
                     if self.tty:
                         # A shell is interactive if stdin and stdout (or stderr) are ttys when
@@ -238,6 +247,16 @@ class Shell:
                 self._fail(f"no shell answered within {timeout:g} s")
         if self._lost is not None:
             raise self._lost
+
+    async def _listen(self, seconds: float) -> None:
+        """Wait for the first output and the pause after it."""
+        wait = seconds
+        while wait and self._lost is None:
+            self._heard.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._heard.wait()
+            wait = _PAUSE if self._heard.is_set() else 0.0
 
     async def _greet(self, before: str = "", to: str = "") -> bool:
         """Ask until an answer comes; tell whether the shell's stdin is a tty.

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from vmserial.errors import LostVMError, ShellError
 from vmserial.guests.nodes import HVC_NODES, HvcSlots, Node, tty_node
-from vmserial.guests.shell import Shell
+from vmserial.guests.shell import Countdown, Shell
 from vmserial.model import NodeIdentity
 
 T = TypeVar("T")
@@ -186,11 +186,15 @@ class Watcher:
                 if not future.done():
                     future.set_exception(error)
 
-    async def _until(self, found: Callable[[], T | None], timeout: float) -> T:
-        """Wait until ``found`` returns something; TimeoutError at the bound."""
+    async def _until(
+        self, found: Callable[[], T | None], timeout: float, *, look: bool = True
+    ) -> T:
+        """Wait until ``found`` returns something; TimeoutError at the bound.
+
+        Looks first (what is known may be old), unless it is told not to.
+        """
         async with asyncio.timeout(timeout):
-            if self._watch is None or self._watch.done():
-                # What is known may be old.
+            if look and (self._watch is None or self._watch.done()):
                 await self._look(0)
             while (result := found()) is None:
                 future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -235,19 +239,26 @@ class Watcher:
             LostVMError: the guest does not answer.
         """
         missing = dict.fromkeys(identities)
-        end = asyncio.get_running_loop().time() + timeout
+        left = Countdown(timeout)
+        look = True
         while missing:
-            left = max(end - asyncio.get_running_loop().time(), 0.001)
-            identity = await self._first(missing, left, timeout)
+            identity = await self._first(missing, left(), timeout, look=look)
+            # One look serves all that it found.
+            look = False
             del missing[identity]
             yield self.present[identity]
 
     async def _first(
-        self, identities: Collection[NodeIdentity], left: float, timeout: float
+        self,
+        identities: Collection[NodeIdentity],
+        left: float,
+        timeout: float,
+        *,
+        look: bool = True,
     ) -> NodeIdentity:
         try:
             return await self._until(
-                lambda: next((i for i in identities if i in self.present), None), left
+                lambda: next((i for i in identities if i in self.present), None), left, look=look
             )
         except TimeoutError:
             names = ", ".join(str(identity) for identity in identities)
