@@ -26,7 +26,7 @@ from vmserial.guests.shell import Countdown, Shell, quote
 from vmserial.guests.watcher import GRACE, Watcher
 
 _TICK = 0.01
-# Ports opened by one line: on a tty, a line is bounded.
+# Ports opened by one command: a tty takes so much at once.
 _AT_ONCE = 24
 
 
@@ -86,6 +86,7 @@ class FarEnd(Watcher):
         super().__init__(shell)
         self._directory = ""
         self._agents: dict[str, _Agent] = {}
+        self._opened = 0
         self._unsubscribe: Callable[[], None] | None = None
 
     # -------------------------------------------------------------- start and end
@@ -143,18 +144,14 @@ class FarEnd(Watcher):
         for path in paths:
             if path in self._agents or path in agents:
                 raise ShellError(f"{path} is open already", hint="close it first")
-            agents[path] = _Agent(self._number())
+            self._opened += 1
+            agents[path] = _Agent(self._opened)
         left = Countdown(timeout)
         starts = [self._expect(f"p {agent.id}") for agent in agents.values()]
         opens = [self._expect(f"o {agent.id}") for agent in agents.values()]
         lines = [f"vs_open {agent.id} {quote(path)}" for path, agent in agents.items()]
-        orders = [f'"$vs_d/{agent.id}.orders"' for agent in agents.values()]
         for at in range(0, len(lines), _AT_ONCE):
-            upto = at + _AT_ONCE
-            await self._shell.run(
-                f"mkfifo {' '.join(orders[at:upto])} &&\n{{\n" + "\n".join(lines[at:upto]) + "\n}",
-                left(),
-            )
+            await self._shell.run("\n".join(lines[at : at + _AT_ONCE]), left())
         self._agents |= agents
         failed, stuck = [], []
         for (path, agent), started, opened in zip(agents.items(), starts, opens, strict=True):

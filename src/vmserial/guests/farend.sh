@@ -23,7 +23,12 @@ vs_start() {
 		vs_d=$vs_d/vmserial.$$
 		mkdir "$vs_d" 2>/dev/null && break
 	done
-	mkfifo "$vs_d/nap" "$vs_d/watch" || return 1
+	# With the orders of the first agents: one process instead of one for each.
+	set -- nap watch
+	for vs_n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+		set -- "$@" $vs_n.orders
+	done
+	cd "$vs_d" && mkfifo "$@" && cd / || return 1
 	# A pipe that nobody writes to: waiting on it is a sleep without a process.
 	# What is in a pipe is lost when nobody has it open, so the orders' pipe stays open too.
 	exec 8<>"$vs_d/nap" 9<>"$vs_d/watch"
@@ -170,6 +175,7 @@ vs_line='
 # one opener, and an hvc or ttyS forgets its settings at the last close.
 vs_open() {
 	vs_id=$1 vs_f=$vs_d/$1
+	[ -p "$vs_f.orders" ] || mkfifo "$vs_f.orders"
 	{
 		# Opening both ways would make a file of a name that is not there.
 		[ -c "$2" ] && { vs_agent "$2"; } 3<>"$2" 4<>"$vs_f.orders" 5>"$vs_f.in" || {
