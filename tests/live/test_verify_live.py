@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vmserial.formats import load
+from vmserial.formats.overrides import Overrides, apply
 from vmserial.guests import images
 from vmserial.model import Chardev, Machine, Null, SerialPort
 from vmserial.progress import Silent
@@ -106,13 +107,15 @@ def test_maximum(kind: str, most: int) -> None:
     assert max(c.maximum for c in report.checks) == most
 
 
-def test_the_articles_configuration() -> None:
-    file = Path(__file__).parents[1] / "data" / "142.conf"
-    machine = replace(load(str(file)), accel="tcg")
+@pytest.mark.parametrize("kind", ["auto", "pci", "virtio"])
+def test_the_articles_configuration(kind: str) -> None:
+    file = Path(__file__).parents[1] / "data" / "pve" / "142.conf"
+    machine = apply(load(str(file)), Overrides(kind=kind, accel="tcg"))
     report = prove("aarch64", machine=machine, given=True, **BRIEF)
     assert wrong(report) == []
-    assert {c.case for c in report.checks} == {"input"}
-    assert {c.port for c in report.checks} == {"serial0", "serial1"}
+    assert {(c.case, c.port, c.kind) for c in report.checks} == {
+        ("input", "serial0", "uart"), ("input", "serial1", "usb" if kind == "auto" else kind)
+    }  # fmt: skip
 
 
 def test_an_input_of_all_kinds() -> None:
@@ -172,7 +175,7 @@ def test_a_guest_that_panics_is_lost() -> None:
     report = prove("aarch64", [broken], kinds=("usb",), cases=("default",))
     assert report.exit_code == 3
     assert {c.verdict for c in report.checks} == {Verdict.LOST}
-    assert "panic" in report.checks[0].detail.lower()
+    assert "reset" in report.checks[0].detail
 
 
 # ------------------------------------------------------------------ a guest of the user's own

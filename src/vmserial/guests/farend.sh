@@ -194,17 +194,17 @@ vs_agent() {
 	else
 		vs_receive &
 	fi
-	vs_rx=$! vs_jobs=
+	vs_rx=$!
 	vs_say o "$vs_id" ok
 	while read -r vs_op vs_seq vs_p <&4; do
 		case $vs_op in
 		send)
 			vs_send "$vs_seq" "$vs_p" &
-			vs_jobs="$vs_jobs $!"
+			eval "vs_job_$vs_seq=$!"
 			;;
 		await)
 			vs_await "$vs_seq" $vs_p &
-			vs_jobs="$vs_jobs $!"
+			eval "vs_job_$vs_seq=$!"
 			;;
 		count)
 			read -r vs_k vs_p </proc/self/fdinfo/5
@@ -212,12 +212,13 @@ vs_agent() {
 			vs_say r "$vs_id" "$vs_seq" "$vs_p" - "$vs_t"
 			;;
 		stop)
-			[ -z "$vs_jobs" ] || kill $vs_jobs
-			vs_jobs=
+			vs_kill $vs_p
 			vs_say k "$vs_id" "$vs_seq"
 			;;
 		close)
-			kill $vs_rx $vs_jobs
+			vs_kill $vs_p
+			kill $vs_rx
+			wait $vs_rx
 			wait
 			# Told only when nobody has the node open any more.
 			exec 3>&-
@@ -229,19 +230,26 @@ vs_agent() {
 	done
 }
 
+# vs_kill SEQ…: end these jobs. They are told by name: the number of a process that has
+# ended may be somebody else's by now.
+vs_kill() {
+	for vs_n in "$@"; do
+		eval "kill \$vs_job_$vs_n"
+	done
+}
+
 # A virtio port reads as ended while nobody is connected on the host: try again, at first
 # soon, then every 0.3 s.
 vs_receive() {
-	trap 'kill $vs_c; wait $vs_c; exit' TERM
-	vs_q=0 vs_n=1
-	while :; do
+	vs_q=0 vs_n=1 vs_c='' vs_stop=''
+	trap 'vs_stop=1; [ -z "$vs_c" ] || kill -9 $vs_c' TERM
+	while [ -z "$vs_stop" ]; do
 		cat <&3 >&5 &
-		vs_c=$!
-		wait $vs_c || exit
+		vs_wait $! || exit
 		read -r vs_k vs_p </proc/self/fdinfo/5
 		[ "$vs_p" = "$vs_q" ] || vs_n=1
 		vs_q=$vs_p vs_k=$vs_n
-		while [ $vs_k -gt 0 ]; do
+		while [ $vs_k -gt 0 ] && [ -z "$vs_stop" ]; do
 			vs_k=$((vs_k - 1))
 			vs_nap
 		done
@@ -249,13 +257,27 @@ vs_receive() {
 	done
 }
 
+# vs_wait PID: wait for a child that a TERM to this shell is to end too, also if the TERM
+# comes between the child's start and this. A TERM to the child could be lost: until it
+# has become cat, it has this shell's trap.
+vs_wait() {
+	vs_c=$1
+	[ -z "$vs_stop" ] || kill -9 $vs_c
+	wait $vs_c
+	vs_x=$?
+	# The signal ended the waiting, not yet the child.
+	[ -z "$vs_stop" ] || wait $vs_c
+	vs_c=''
+	return $vs_x
+}
+
 vs_send() {
+	vs_c='' vs_stop=''
+	trap 'vs_stop=1; [ -z "$vs_c" ] || kill -9 $vs_c' TERM
 	vs_up
 	vs_from=$vs_t
-	trap 'kill $vs_c; wait $vs_c' TERM
 	cat "$2" >&3 &
-	vs_c=$!
-	wait $vs_c
+	vs_wait $!
 	vs_k=$?
 	vs_up
 	vs_say s "$vs_id" "$1" $vs_k "$vs_from" "$vs_t"
@@ -265,6 +287,8 @@ vs_send() {
 # ticks; then tell how many there are and their hash. The file's offset is shared with
 # the receiver, so it is the number of bytes written, and reading it is no process.
 vs_await() {
+	# Who only counts must not hold the node open.
+	exec 3>&-
 	vs_n=$4
 	while read -r vs_k vs_p </proc/self/fdinfo/5 && [ "$vs_p" -lt $(($2 + $3)) ]; do
 		[ "$vs_n" -gt 0 ] || break

@@ -29,7 +29,7 @@ from vmserial.verify.setup import platform
 ON_BOARD = frozenset({"uart", "isa"})
 """Kinds that serial0 itself is of: there, serial0 counts as one of them."""
 
-_MOST = 4096
+_MOST = 1024
 """Ports with which the search for a limit ends."""
 
 

@@ -1,0 +1,84 @@
+"""`vmserial verify` as a user types it, on real guests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vmserial.cli.main import run
+from vmserial.guests import images
+from vmserial.progress import Silent
+from vmserial.verify.results import Check, FaultKind, Verdict, read
+
+ARTICLE = Path(__file__).parents[1] / "data" / "pve" / "142.conf"
+
+
+def verify(out: Path, *words: str) -> tuple[int, list[Check]]:
+    """Run the command; return its exit code and the checks that it left."""
+    status = run(["verify", *words, "--out", str(out), "--quiet"])
+    checks, _ = read(out / "results.jsonl")
+    return status, checks
+
+
+def directions(checks: list[Check], mode: str) -> int:
+    """Return how many directions passed in that mode."""
+    return len([c for c in checks if c.mode == mode and c.direction and c.verdict == "pass"])
+
+
+def test_ten_ports_and_a_report(tmp_path: Path) -> None:
+    status, checks = verify(tmp_path, "--arch", "aarch64", "--type", "usb", "--case", "large")
+    assert status == 0
+    assert directions(checks, "alone") == directions(checks, "together") == 20
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert "<testsuites" in (tmp_path / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("mutant", "fault", "port"),
+    [
+        ("swap@serial1", FaultKind.REORDER, "serial1"),
+        ("duplicate@serial3", FaultKind.DUPLICATE, "serial3"),
+        ("corrupt@serial0", FaultKind.CORRUPT, "serial0"),
+    ],
+)
+def test_a_mutant_turns_it_red_by_name(
+    tmp_path: Path, mutant: str, fault: FaultKind, port: str
+) -> None:
+    status, checks = verify(
+        tmp_path, "--arch", "aarch64", "--type", "virtio", "--case", "default",
+        "--mutant", mutant, "--sizes", "smoke",
+    )  # fmt: skip
+    assert status == 1
+    failed = [c for c in checks if c.verdict is Verdict.FAIL]
+    assert {c.port for c in failed} == {port}
+    assert all(fault in {one.kind for one in c.faults} for c in failed)
+
+
+def test_a_guest_of_ones_own_that_has_only_a_shell_on_its_console(tmp_path: Path) -> None:
+    guest = images.ensure("aarch64", "bookworm", reporter=Silent())
+    assert guest.config is not None
+    status, checks = verify(
+        tmp_path, "--arch", "aarch64", "--type", "usb", "--case", "default", "--sizes", "short",
+        "--kernel", str(guest.kernel), "--initrd", str(guest.initrd),
+        "--kernel-config", str(guest.config), "--append", "vmserial_shell=console",
+    )  # fmt: skip
+    assert status == 0
+    assert directions(checks, "alone") == 8
+
+
+def test_showcmd_gives_a_command_that_starts(tmp_path: Path) -> None:
+    base = [sys.executable, "-m", "vmserial", "showcmd", str(ARTICLE), "--json",
+            "--socket-dir", str(tmp_path)]  # fmt: skip
+    done = subprocess.run(base, check=True, capture_output=True, text=True, timeout=60)
+    argv = json.loads(done.stdout)["argv"]
+    commands = ("qmp_capabilities", "query-chardev", "quit")
+    qmp = "\n".join(json.dumps({"execute": name}) for name in commands)
+    ran = subprocess.run(
+        [*argv, "-S", "-qmp", "stdio"], input=qmp, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert '"label": "serial1"' in ran.stdout
