@@ -119,7 +119,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"ports": -1}, "--ports", "another"),
     ({"ports": 1001}, "--ports", "another"),
     ({"kind": "ubs"}, "--type", "did you mean usb?"),
-    ({"console_kind": "uatr"}, "--console-type", "did you mean uart?"),
+    ({"console_kind": "uatr"}, "--console", "did you mean uart?"),
     ({"port_kinds": ((0, "x"),)}, "--type", "known"),
     ({"port_kinds": ((1, "usb"),)}, "--type", "ports: serial0"),
     ({"port_backends": ((1, "pty"),)}, "--backend", "ports: serial0"),

@@ -7,6 +7,7 @@ import asyncio
 from vmserial import chardevs
 from vmserial.errors import MonitorError
 from vmserial.model import Assignment, Pty
+from vmserial.verify import mutants
 from vmserial.verify.session import Session
 from vmserial.verify.transfer import Line
 
@@ -114,4 +115,8 @@ async def renew_chardev(session: Session, line: Line) -> None:
     await remove_chardev(session, line)
     fresh = await add_chardev(session, line.assignment)
     line.endpoint = fresh.endpoint
+    for mutant in (mutants.parse(text, session.seed) for text in session.request.mutants):
+        # What was put into the old connection's path belongs into the new one's.
+        if mutant.port == line.name and not mutant.other:
+            mutant.install({line.name: line.endpoint})
     session.lines[line.name] = line
