@@ -14,7 +14,7 @@ from vmserial.guests import images
 from vmserial.progress import Silent
 from vmserial.verify.results import Check, FaultKind, Verdict, read
 
-ARTICLE = Path(__file__).parents[1] / "data" / "pve" / "142.conf"
+ARTICLE = "arch: aarch64\nmemory: 2048\nserial0: socket\nserial1: socket\n"
 
 
 def verify(out: Path, *words: str) -> tuple[int, list[Check]]:
@@ -71,7 +71,9 @@ def test_a_guest_of_ones_own_that_has_only_a_shell_on_its_console(tmp_path: Path
 
 
 def test_showcmd_gives_a_command_that_starts(tmp_path: Path) -> None:
-    base = [sys.executable, "-m", "vmserial", "showcmd", str(ARTICLE), "--json",
+    conf = tmp_path / "142.conf"
+    conf.write_text(ARTICLE)
+    base = [sys.executable, "-m", "vmserial", "showcmd", str(conf), "--json",
             "--socket-dir", str(tmp_path)]  # fmt: skip
     done = subprocess.run(base, check=True, capture_output=True, text=True, timeout=60)
     argv = json.loads(done.stdout)["argv"]

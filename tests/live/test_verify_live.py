@@ -99,7 +99,9 @@ def test_pci_ports_past_the_guests_limit_are_not_booted() -> None:
     assert "guest-8250-limit" in report.checks[0].detail
 
 
-@pytest.mark.parametrize(("kind", "most"), [("usb", 16), ("virtio", 30), ("pci", 4)])
+@pytest.mark.parametrize(
+    ("kind", "most"), [("usb", 16), pytest.param("virtio", 30, marks=pytest.mark.full), ("pci", 4)]
+)
 def test_maximum(kind: str, most: int) -> None:
     report = prove("aarch64", kinds=(kind,), cases=("maximum",), alone=SMOKE)
     bad = [text for text in wrong(report) if "more is not tried" not in text]

@@ -188,7 +188,7 @@ class Session:
         found = await console.connect(line, places)
         self._stack.callback(found.close)
         shell = found.shell()
-        await shell.ready(self.limits.boot)
+        await shell.ready(self.limits.boot, listen=self.limits.boot / 2)
         try:
             moved = await shell.upgrade(reader, writer, self.limits.command)
         except ShellError as error:
