@@ -76,7 +76,7 @@ def test_showcmd_gives_a_command_that_starts(tmp_path: Path) -> None:
     base = [sys.executable, "-m", "vmserial", "showcmd", str(conf), "--json",
             "--socket-dir", str(tmp_path)]  # fmt: skip
     done = subprocess.run(base, check=True, capture_output=True, text=True, timeout=60)
-    argv = json.loads(done.stdout)["argv"]
+    argv = json.loads(done.stdout)
     commands = ("qmp_capabilities", "query-chardev", "quit")
     qmp = "\n".join(json.dumps({"execute": name}) for name in commands)
     ran = subprocess.run(
