@@ -4,7 +4,7 @@ A :class:`Board` is the planner's scratch pad: it starts with what the machine
 type and the rest of the configuration already take, and each device kind takes
 its places from it.  All PCI devices that we add cold are packed as functions of
 as few root-bus slots as possible: PVE leaves one slot free, and eight functions
-of it carry 120 USB ports or 240 virtio ports.
+of it carry 120 USB ports or as many virtio ports.
 """
 
 from __future__ import annotations
@@ -23,8 +23,20 @@ ISA_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
 XHCI_PORTS = 15
 """USB ports of one qemu-xhci; a larger ``p2`` is silently clamped (hw/usb/hcd-xhci.h)."""
 
-VIRTIO_PORTS = 30
-"""Ports of one virtio-serial: ``max_ports`` 31 with number 0 kept for the first console."""
+VIRTIO_PORTS = 15
+"""Ports of one virtio-serial of ours; number 0 is kept for the first console.
+
+Its bus carries 31.  But while a guest's driver starts, QEMU sends it two messages
+for a named port that has a client, besides the one that adds it, through a queue of
+32 that the driver refills one by one.  What does not fit is dropped without a word
+(``send_control_msg`` in hw/char/virtio-serial-bus.c), and what is dropped last is
+the client's presence: the guest's writer then waits for ever.
+"""
+
+VIRTIO_MESSAGES = 31
+"""Messages about its ports that a starting controller brings through: the sum of the
+answers to each port (:attr:`DeviceKind.messages`), one of the queue's 32 being taken back
+only after each answer."""
 
 HVC_NODES = 8
 """``/dev/hvc0`` … ``hvc7``: Linux's MAX_NR_HVC_CONSOLES."""
@@ -54,6 +66,8 @@ class Controller:
     device: Device
     place: PciPlace
     free: list[int]
+    messages: int = 0
+    """What is left of a virtio-serial's start-up messages."""
 
 
 @dataclass
@@ -177,16 +191,23 @@ class Board:
         self.devices.append(made[0])
         return controller, controller.free.pop(0)
 
-    def virtio_port(self) -> tuple[Controller, int] | None:
-        """Take a port number of a virtio-serial of ours, adding one where all are full."""
+    def virtio_room(self, messages: int) -> Controller | None:
+        """Return a virtio-serial of ours with room for a port that takes so many messages."""
         for controller in self.virtio:
-            if controller.free:
-                return controller, controller.free.pop(0)
-        added = self.new_virtio(f"vmserial-virtio{len(self.virtio)}")
-        if added is None:
-            return None
-        self.virtio.append(added)
-        return added, added.free.pop(0)
+            if controller.free and controller.messages >= messages:
+                return controller
+        return None
+
+    def virtio_port(self, messages: int) -> tuple[Controller, int] | None:
+        """Take a port number of a virtio-serial of ours, adding one where all are full."""
+        controller = self.virtio_room(messages)
+        if controller is None:
+            controller = self.new_virtio(f"vmserial-virtio{len(self.virtio)}")
+            if controller is None:
+                return None
+            self.virtio.append(controller)
+        controller.messages -= messages
+        return controller, controller.free.pop(0)
 
     def new_virtio(self, id: str) -> Controller | None:
         """Add a virtio-serial controller; None if the bus is full."""
@@ -194,7 +215,7 @@ class Board:
         if made is None:
             return None
         self.devices.append(made[0])
-        return Controller(*made, list(range(1, VIRTIO_PORTS + 1)))
+        return Controller(*made, list(range(1, VIRTIO_PORTS + 1)), VIRTIO_MESSAGES)
 
     # -------------------------------------------------------------- what the user's args take
 

@@ -117,13 +117,23 @@ def test_fifteen_usb_ports_to_a_controller() -> None:
         assert dict(assignment.device.properties)["always-plugged"] is True
 
 
-def test_thirty_virtio_ports_to_a_controller() -> None:
+def test_fifteen_virtio_ports_to_a_controller() -> None:
     plan = planned(ports=241, kind="virtio")
     buses = Counter(a.bus for a in plan.assignments if a.kind == "virtio")
-    assert set(buses.values()) == {30}
-    assert len(buses) == 8
+    assert set(buses.values()) == {15}
+    assert len(buses) == 16
     numbers = {dict(a.device.properties)["nr"] for a in plan.assignments if a.device}
-    assert numbers == set(range(1, 31))
+    assert numbers == set(range(1, 16))
+
+
+def test_consoles_leave_a_virtio_controller_room_for_fewer_ports() -> None:
+    consoles = {f"serial{n}": "virtconsole" for n in range(1, 9)}
+    made = machine(ports=20, kind="virtio")
+    ports = (replace(p, kind=consoles.get(p.name, p.kind)) for p in made.ports)
+    plan = planner.plan(replace(made, ports=tuple(ports)), binary(), DEBIAN_12_ARM64)
+    buses = Counter(a.bus for a in plan.assignments if a.kind != "uart")
+    # 8 x 3 + 3 x 2 messages, and 8 x 2.
+    assert buses == {"vmserial-virtio0.0": 11, "vmserial-virtio1.0": 8}
 
 
 def test_hvc_ends_at_eight() -> None:

@@ -8,17 +8,19 @@ from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
 
 
 class VirtioKind(DeviceKind):
-    """``virtio``: virtserialport; the fastest, 30 to a controller; not a tty."""
+    """``virtio``: virtserialport; the fastest, 15 to a controller; not a tty."""
 
     name = "virtio"
     driver = "virtserialport"
-    title = "a virtio port known by its name; the fastest, 30 to a controller, not a tty"
+    title = "a virtio port known by its name; the fastest, 15 to a controller, not a tty"
     hot_pluggable = True
     cautions = (
         "the guest's writer blocks while nobody is connected on the host",
-        "virtio's control queue holds 32 entries and overflows silently: at most 30 ports to a "
-        "controller, and hot-adds are paced",
+        "virtio's control queue holds 32 entries and overflows silently: at most 15 ports to a "
+        "controller, or a starting guest misses that a client is there; hot-adds are paced",
     )
+    messages = 2
+    """What QEMU answers when a starting guest takes this port: its name, and its client."""
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
         """See :meth:`DeviceKind.obstacle`."""
@@ -32,7 +34,7 @@ class VirtioKind(DeviceKind):
                 f"the guest {board.guest.name} has no virtio_console driver ({board.guest.source})",
                 "use --type usb or pci",
             )
-        if not any(c.free for c in board.virtio) and not board.pci_functions_left():
+        if board.virtio_room(self.messages) is None and not board.pci_functions_left():
             return self.refuse(
                 port,
                 "pci-full",
@@ -44,7 +46,7 @@ class VirtioKind(DeviceKind):
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
-        taken = board.virtio_port()
+        taken = board.virtio_port(self.messages)
         assert taken is not None
         controller, number = taken
         bus = f"{controller.device.id}.0"
@@ -81,6 +83,8 @@ class VirtconsoleKind(VirtioKind):
         "virtconsole loses output silently when a connected client reads too slowly",
         f"Linux has {HVC_NODES} hvc nodes",
     )
+    messages = 3
+    """As above, and that it is a console."""
 
     def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
         """See :meth:`DeviceKind.obstacle`."""

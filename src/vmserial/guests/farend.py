@@ -230,7 +230,7 @@ class FarEnd(Watcher):
             raise ShellError(
                 f"{path} did not take {file} within {timeout:g} s",
                 hint="is its host side connected and read? with more than 15 virtio ports on one "
-                "controller, a guest misses who is connected when it boots",
+                "controller, a starting guest misses who is connected",
             ) from None
         if status != "0":
             raise ShellError(

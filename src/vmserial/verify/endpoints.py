@@ -57,6 +57,7 @@ class Endpoint(ABC):
         first_at: when the first byte since :meth:`clear` came, in seconds of the
             event loop's clock; None if none came.
         last_at: when the last one came.
+        moved: bytes that passed the wire, in both directions together, ever.
         tap_in: changes what is received; None outside tests of the harness.
         tap_out: changes what is sent.
         inbox: the endpoint that keeps what comes in here; itself, unless a
@@ -71,6 +72,7 @@ class Endpoint(ABC):
         self.overflow = 0
         self.first_at: float | None = None
         self.last_at: float | None = None
+        self.moved = 0
         self.tap_in: Tap | None = None
         self.tap_out: Tap | None = None
         self.inbox: Endpoint = self
@@ -80,6 +82,7 @@ class Endpoint(ABC):
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._sending = asyncio.Lock()
         self._writable: asyncio.Future[None] | None = None
+        self._given_up = False
 
     @abstractmethod
     async def _connect(self) -> int:
@@ -158,6 +161,7 @@ class Endpoint(ABC):
         if not size:
             self._lose("the other side closed")
             return
+        self.moved += size
         data = bytes(memoryview(_scratch)[:size])
         if self.tap_in is not None:
             data = self.tap_in.feed(data)
@@ -228,7 +232,8 @@ class Endpoint(ABC):
         """Send ``data``; return how many of its bytes the other side's buffers took.
 
         Fewer than all means that the other side did not read for ``timeout``
-        seconds in all, or is gone; the rest is not sent any more.
+        seconds in all, or is gone, or :meth:`give_up` was called; the rest is not
+        sent any more.
         """
         if self.tap_out is None:
             return await self.outlet.put(data, timeout)
@@ -242,9 +247,12 @@ class Endpoint(ABC):
         done = 0
         try:
             async with asyncio.timeout(timeout), self._sending:
-                while done < len(view) and self._fd >= 0:
+                self._given_up = False
+                while done < len(view) and self._fd >= 0 and not self._given_up:
                     try:
-                        done += os.write(self._fd, view[done : done + CHUNK])
+                        taken = os.write(self._fd, view[done : done + CHUNK])
+                        done += taken
+                        self.moved += taken
                     except (BlockingIOError, InterruptedError):
                         await self._room()
                     except OSError as error:
@@ -253,6 +261,13 @@ class Endpoint(ABC):
         except TimeoutError:
             pass
         return done
+
+    def give_up(self) -> None:
+        """Have what is being sent now end as if its time were over."""
+        wire = self.outlet
+        wire._given_up = True
+        if wire._writable is not None:
+            _done(wire._writable)
 
     async def _room(self) -> None:
         """Wait until the wire takes bytes again, or is gone."""

@@ -56,6 +56,7 @@ class Limits:
         per_byte: on top of it for each byte of the transfer, all ports together: the
             slowest path, a pl011's receiver under TCG, takes 15 µs.
         idle: a transfer that stands still for so long is over, complete or not.
+        stall: what is still to be sent is given up when no byte moved at any port for so long.
         settle: how long a port must stay silent after its last byte.
         hang: QEMU's own answer to a question that costs it nothing.
     """
@@ -67,6 +68,7 @@ class Limits:
     transfer: float = 5.0
     per_byte: float = 1e-4
     idle: float = 2.0
+    stall: float = 10.0
     settle: float = 0.05
     hang: float = 15.0
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vmserial.errors import ShellError
 from vmserial.guests.farend import Sent
@@ -150,7 +151,13 @@ class Exchange:
         """Carry all of ``transfers`` at once, both ways."""
         count = sum(len(t.out.data) + len(t.into.data) for t in transfers)
         bound = self._limits.bytes(count)
-        await asyncio.gather(*(self._both_ways(t, bound) for t in transfers))
+        still = asyncio.Event()
+        watch = asyncio.create_task(self._watch([t.line.endpoint for t in transfers], still))
+        try:
+            await asyncio.gather(*(self._both_ways(t, bound, still) for t in transfers))
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
         # One after the other: while one port is asked about, the others go on undisturbed.
         for transfer in transfers:
             await self._arrive(transfer, bound)
@@ -159,7 +166,24 @@ class Exchange:
             now = asyncio.get_running_loop().time()
             transfers[0].seconds[HOST_TO_GUEST] = now - transfers[0].began
 
-    async def _both_ways(self, transfer: Transfer, bound: float) -> None:
+    async def _watch(self, endpoints: Sequence[Endpoint], still: asyncio.Event) -> None:
+        """Give up what is being sent once no byte moves at any port, and set ``still``.
+
+        All together: on one emulated processor a port may have to wait for the others,
+        and a bound for the bytes of many ports is much too long for one that is dead.
+        """
+        loop = asyncio.get_running_loop()
+        before, changed = -1, loop.time()
+        while loop.time() - changed < self._limits.stall:
+            await asyncio.sleep(self._limits.stall / 20)
+            moved = sum(endpoint.moved for endpoint in endpoints)
+            if moved != before:
+                before, changed = moved, loop.time()
+        still.set()
+        for endpoint in endpoints:
+            endpoint.give_up()
+
+    async def _both_ways(self, transfer: Transfer, bound: float, still: asyncio.Event) -> None:
         line, endpoint = transfer.line, transfer.line.endpoint
         transfer.stray = endpoint.clear()
         data = transfer.into.data
@@ -168,14 +192,14 @@ class Exchange:
         try:
             taken = await endpoint.send(data, bound)
             if taken < len(data):
-                why = endpoint.gone or f"not within {bound:g} s"
+                why = endpoint.gone or (self._stood() if still.is_set() else f"in {bound:g} s")
                 transfer.faults[HOST_TO_GUEST].append(
                     Fault(
                         FaultKind.DISCONNECTED if endpoint.gone else FaultKind.TIMEOUT,
                         f"QEMU took {taken} of {len(data)} bytes: {why}",
                     )
                 )
-            await self._outcome_of_sending(sending, transfer)
+            await self._outcome_of_sending(sending, transfer, still)
         finally:
             if not sending.done():
                 sending.cancel()
@@ -184,11 +208,30 @@ class Exchange:
         if endpoint.first_at is not None and endpoint.last_at is not None:
             transfer.seconds[GUEST_TO_HOST] = endpoint.last_at - endpoint.first_at
 
-    async def _outcome_of_sending(self, sending: asyncio.Future[Sent], transfer: Transfer) -> None:
-        try:
-            await sending
-        except ShellError as error:
-            transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, error.message))
+    def _stood(self) -> str:
+        return f"no byte moved for {self._limits.stall:g} s"
+
+    async def _outcome_of_sending(
+        self, sending: asyncio.Future[Sent], transfer: Transfer, still: asyncio.Event
+    ) -> None:
+        standstill = asyncio.ensure_future(still.wait())
+        either: set[asyncio.Future[Any]] = {sending, standstill}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        standstill.cancel()
+        await asyncio.gather(standstill, return_exceptions=True)
+        path = transfer.line.path
+        if sending.done():
+            try:
+                sending.result()
+                return
+            except ShellError as error:
+                message = error.message
+        else:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            await self._station.stop(path)
+            message = f"{path} did not take what it was to send: {self._stood()}"
+        transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, message))
 
     async def _drain(self, endpoint: Endpoint, size: int, bound: float) -> None:
         """Wait for what the guest has sent, until nothing comes any more."""
