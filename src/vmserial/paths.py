@@ -20,9 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vmserial.errors import UsageError
-
-SUN_PATH_MAX = 107
-"""Bytes of a unix socket's path: ``sun_path`` holds 108 with the final NUL (unix(7))."""
+from vmserial.model import SUN_PATH_MAX
 
 _BASE_MAX = 60
 """Longest base of run directories, in bytes; the rest is for the names in them."""

@@ -1,0 +1,88 @@
+"""What a VM is, what a binary and a guest can carry, and what was planned: plain data.
+
+Everything here is frozen and knows no I/O.  A reader in :mod:`vmserial.formats`
+makes a :class:`Machine`; :mod:`vmserial.qemu.binary` makes
+:class:`Capabilities`; :mod:`vmserial.guests.profile` makes a
+:class:`GuestProfile`; :func:`vmserial.planner.plan` turns the three into a
+:class:`Plan`.
+
+No ``slots=True`` here: it makes each class twice, which costs every start of
+the command line 12 ms, and there are too few objects for it to save anything.
+"""
+
+from __future__ import annotations
+
+from vmserial.model.backends import (
+    SUN_PATH_MAX,
+    Backend,
+    Chardev,
+    File,
+    HostTty,
+    Null,
+    Pipe,
+    Pty,
+    Ringbuf,
+    Stdio,
+    TcpSocket,
+    Udp,
+    UnixSocket,
+    Vc,
+)
+from vmserial.model.hardware import Capabilities, DeviceType, GuestProfile, MachineType
+from vmserial.model.machine import (
+    Agent,
+    Cpu,
+    DirectBoot,
+    Disk,
+    Display,
+    Firmware,
+    Machine,
+    Nic,
+    PortState,
+    PveSerial,
+    SerialPort,
+    Topology,
+)
+from vmserial.model.plan import Assignment, Device, IdentityKind, NodeIdentity, Plan, Refusal
+from vmserial.model.source import Note, SourceRef
+
+__all__ = [
+    "SUN_PATH_MAX",
+    "Agent",
+    "Assignment",
+    "Backend",
+    "Capabilities",
+    "Chardev",
+    "Cpu",
+    "Device",
+    "DeviceType",
+    "DirectBoot",
+    "Disk",
+    "Display",
+    "File",
+    "Firmware",
+    "GuestProfile",
+    "HostTty",
+    "IdentityKind",
+    "Machine",
+    "MachineType",
+    "Nic",
+    "NodeIdentity",
+    "Note",
+    "Null",
+    "Pipe",
+    "Plan",
+    "PortState",
+    "Pty",
+    "PveSerial",
+    "Refusal",
+    "Ringbuf",
+    "SerialPort",
+    "SourceRef",
+    "Stdio",
+    "TcpSocket",
+    "Topology",
+    "Udp",
+    "UnixSocket",
+    "Vc",
+]

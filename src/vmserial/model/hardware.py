@@ -1,0 +1,108 @@
+"""What a QEMU binary has, and what a guest can register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DeviceType:
+    """A device of a QEMU binary: its bus (empty for none) and its properties."""
+
+    name: str
+    bus: str = ""
+    properties: frozenset[str] = frozenset()
+    hotpluggable: bool = True
+
+
+@dataclass(frozen=True)
+class MachineType:
+    """A machine type of a QEMU binary; ``alias`` is the short name (``virt``, ``q35``)."""
+
+    name: str
+    alias: str = ""
+    max_cpus: int = 1
+    default: bool = False
+    deprecated: bool = False
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What one QEMU binary has, as asked over QMP.
+
+    Attributes:
+        binary: the path that was asked; empty for a recorded or assumed one.
+        version: major, minor, micro.
+        target: QEMU's target name (``query-target``).
+        devices: by name.
+        machines: by name and by alias.
+        onboard_uarts: by machine type *as asked for* (``virt``), how many on-board
+            UARTs ``-serial`` really reaches; measured on a paused VM.
+        accelerators: those compiled in and *proven* to make progress.
+        chardevs: backend names that the binary has.
+        package: the packager's suffix of the version, such as ``Debian 1:7.2…``.
+        measured: False where a number was taken from a table, not from the binary.
+    """
+
+    version: tuple[int, int, int]
+    target: str
+    devices: Mapping[str, DeviceType] = field(default_factory=dict)
+    machines: Mapping[str, MachineType] = field(default_factory=dict)
+    onboard_uarts: Mapping[str, int] = field(default_factory=dict)
+    accelerators: frozenset[str] = frozenset({"tcg"})
+    chardevs: frozenset[str] = frozenset()
+    binary: str = ""
+    package: str = ""
+    measured: bool = True
+
+    @property
+    def version_text(self) -> str:
+        """``7.2.22``."""
+        return ".".join(str(part) for part in self.version)
+
+
+@dataclass(frozen=True)
+class GuestProfile:
+    """What a guest's kernel can carry.
+
+    Attributes:
+        name: such as ``debian-12-arm64``; ``unknown`` where nothing was said.
+        source: where the numbers come from: a kernel config file, a table, an assumption.
+        assumed: True if nobody said which guest it is; the plan then says so.
+        kernel: major and minor version of the kernel, or None.
+        nr_uarts: CONFIG_SERIAL_8250_NR_UARTS, a hard limit.
+        runtime_uarts: CONFIG_SERIAL_8250_RUNTIME_UARTS.
+        nr_uarts_parameter: ``8250.nr_uarts=`` on its command line, or None.
+        usb_serial: it has xhci and ftdi_sio (built in or as modules).
+        virtio_console: it has the virtio_console driver.
+        pci_hotplug: it handles PCI hot-plug (CONFIG_HOTPLUG_PCI_PCIE).
+        pci_serial: it has 8250_pci.
+    """
+
+    name: str
+    source: str = ""
+    assumed: bool = False
+    kernel: tuple[int, int] | None = None
+    nr_uarts: int = 4
+    runtime_uarts: int = 4
+    nr_uarts_parameter: int | None = None
+    usb_serial: bool = True
+    virtio_console: bool = True
+    pci_hotplug: bool = True
+    pci_serial: bool = True
+
+    @property
+    def uarts_8250(self) -> int:
+        """How many 8250 ports the kernel registers.
+
+        Before Linux 6.5 it is RUNTIME_UARTS (or ``8250.nr_uarts=``), from 6.5 on
+        ports added later may use all of NR_UARTS; never more than NR_UARTS.
+        """
+        if self.nr_uarts_parameter is not None:
+            wanted = self.nr_uarts_parameter
+        elif self.kernel is not None and self.kernel >= (6, 5):
+            wanted = self.nr_uarts
+        else:
+            wanted = self.runtime_uarts
+        return min(wanted, self.nr_uarts)
