@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from vmserial import board
 from vmserial.cli.main import run
 from vmserial.guests.foreign import fetch
 from vmserial.progress import Silent
-from vmserial.verify.results import Check, read
+from vmserial.verify.results import GUEST_TO_HOST, Check, Verdict, read
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "full"
@@ -72,3 +73,21 @@ def test_maximum_of_every_kind(arch: str, machine: str) -> None:
 @pytest.mark.parametrize("machine", ["q35", "pc"])
 def test_hot_plug_on_x86(machine: str) -> None:
     verify(f"hotplug-{machine}", "--arch", "x86_64", "--machine", machine, "--case", "hot-plug")
+
+
+def test_a_sixteenth_virtio_port_of_a_controller_is_found_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The guest never hears of its client (board.VIRTIO_PORTS); its writer waits for ever.
+    # QEMU 10.0.13 has longer queues, so the binary is a given one.
+    qemu = fetch("bookworm", ["aarch64"], reporter=Silent())["aarch64"]
+    monkeypatch.setattr(board, "VIRTIO_PORTS", 16)
+    monkeypatch.setattr(board, "VIRTIO_MESSAGES", 32)
+    out = OUT / "sixteenth"
+    words = ["--ports", "17", "--type", "virtio", "--sizes", "smoke", "--qemu", str(qemu)]
+    assert run(["verify", "--arch", "aarch64", *words, "--out", str(out), "--quiet"]) == 1
+    failed = [c for c in read(out / "results.jsonl")[0] if c.verdict is Verdict.FAIL]
+    assert {(c.port, c.direction, c.mode) for c in failed} == {
+        ("serial16", GUEST_TO_HOST, mode) for mode in ("alone", "together")
+    }
+    assert "no byte moved for 10 s" in failed[-1].detail
