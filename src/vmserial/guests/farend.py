@@ -19,7 +19,7 @@ import contextlib
 import importlib.resources
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmserial.errors import LostVMError, ShellError
 from vmserial.guests.shell import Countdown, Shell, quote
@@ -55,11 +55,25 @@ class Sent:
 
 @dataclass
 class _Agent:
-    """One open port: the agent's number, its process, and where receiving began."""
+    """One open port: the agent's number, its process, and where receiving began.
+
+    ``jobs`` are the numbers of what is being sent and waited for.
+    """
 
     id: int
     pid: int = 0
     mark: int = 0
+    jobs: set[int] = field(default_factory=set)
+
+    def order(self, what: str, *words: object) -> str:
+        """Return the line that gives this agent an order."""
+        return " ".join(map(str, ("vs_order", self.id, what, *words)))
+
+    def end_jobs(self) -> list[int]:
+        """Return the numbers of the jobs under way, which are to be ended now."""
+        jobs = sorted(self.jobs)
+        self.jobs.clear()
+        return jobs
 
 
 def script() -> str:
@@ -182,7 +196,10 @@ class FarEnd(Watcher):
         """
         agents = [self._agents.pop(path) for path in paths if path in self._agents]
         results = await asyncio.gather(
-            *(self._ask(f"vs_order {a.id} close", f"q {a.id}", timeout) for a in agents),
+            *(
+                self._ask(a.order("close", self._number(), *a.end_jobs()), f"q {a.id}", timeout)
+                for a in agents
+            ),
             return_exceptions=True,
         )
         stuck = []
@@ -219,12 +236,12 @@ class FarEnd(Watcher):
             LostVMError: the guest does not answer.
         """
         agent, number = self._agent(path), self._number()
+        agent.jobs.add(number)
         try:
             status, start, end = await self._ask(
-                f"vs_order {agent.id} send {number} {quote(file)}",
-                f"s {agent.id} {number}",
-                timeout,
+                agent.order("send", number, quote(file)), f"s {agent.id} {number}", timeout
             )
+            agent.jobs.discard(number)
         except TimeoutError:
             await self.stop(path)
             raise ShellError(
@@ -246,7 +263,7 @@ class FarEnd(Watcher):
         """
         agent, number = self._agent(path), self._number()
         await self._ask_now(
-            f"vs_order {agent.id} stop {number}", f"k {agent.id} {number}", "stop sending"
+            agent.order("stop", number, *agent.end_jobs()), f"k {agent.id} {number}", "stop sending"
         )
 
     async def count(self, path: str) -> int:
@@ -257,7 +274,7 @@ class FarEnd(Watcher):
         """
         agent, number = self._agent(path), self._number()
         answer = await self._ask_now(
-            f"vs_order {agent.id} count {number}", f"r {agent.id} {number}", "count"
+            agent.order("count", number), f"r {agent.id} {number}", "count"
         )
         return int(answer[0]) - agent.mark
 
@@ -284,12 +301,14 @@ class FarEnd(Watcher):
 
     async def _received(self, path: str, size: int, ticks: int, timeout: float) -> Received | None:
         agent, number = self._agent(path), self._number()
+        agent.jobs.add(number)
         try:
             count, sha256, at = await self._ask(
-                f"vs_order {agent.id} await {number} {agent.mark} {size} {ticks}",
+                agent.order("await", number, agent.mark, size, ticks),
                 f"r {agent.id} {number}",
                 timeout,
             )
+            agent.jobs.discard(number)
         except TimeoutError:
             return None
         return Received(int(count), sha256, float(at))
