@@ -30,7 +30,8 @@ def prove(arch: str, stands: list[Stand] | None = None, **asked: Any) -> VerifyR
         arch, (), machine_type=asked.pop("machine_type", ""), accel="tcg"
     )
     request = VerifyRequest(machine, **asked)
-    return run_interruptible(run(request, Silent(), stands))
+    found = stands if stands is not None else find_stands(request, Silent())
+    return run_interruptible(run(request, Silent(), found))
 
 
 def wrong(report: VerifyReport) -> list[str]:

@@ -247,6 +247,40 @@ def test_ctrl_c_ends_with_130() -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("words", "code"), [("--version", 0), ("probe /nowhere", 2)])
+def test_a_closed_stream_is_no_traceback(closed: str, words: str, code: int) -> None:
+    result = subprocess.run(
+        ["sh", "-c", f'"$0" -m vmserial {words} {closed}', sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert result.returncode == code
+    assert "Traceback" not in result.stderr
+    assert "defect" not in result.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_said_in_its_own_words(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "vmserial", "completion", "bash"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={
+                **os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": unbuffered,
+            },
+        )  # fmt: skip
+    assert result.returncode == main.UNWRITABLE_EXIT
+    assert "vmserial: error: cannot write: No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "defect" not in result.stderr
+
+
 def test_odd_file_names_are_no_traceback() -> None:
     """A name that is not in the terminal's encoding is written as the bytes that it is."""
     name = os.fsdecode(b"/nowhere/\xff\xfe")

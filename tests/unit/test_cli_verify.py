@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +116,7 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_words: object) -> None:
         pytest.fail("it would have run")
 
+    monkeypatch.setattr("vmserial.verify.runner.find_stands", begun)
     monkeypatch.setattr("vmserial.verify.runner.run", begun)
 
 
@@ -151,10 +156,12 @@ def test_what_a_run_prints_and_writes(
     verdict: Verdict, code: int, as_json: bool, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    async def run(request: VerifyRequest, _reporter: object) -> VerifyReport:
+    async def run(request: VerifyRequest, _reporter: object, stands: object) -> VerifyReport:
         assert request.out == tmp_path / "out"
+        assert stands == ("a stand",)
         return ended(verdict)
 
+    monkeypatch.setattr("vmserial.verify.runner.find_stands", lambda *_: ("a stand",))
     monkeypatch.setattr("vmserial.verify.runner.run", run)
     words = ["verify", "--arch", "aarch64", "--out", str(tmp_path / "out"), "-q"]
     assert main.run([*words, *(["--json"] if as_json else [])]) == code
@@ -173,6 +180,48 @@ def test_what_a_run_prints_and_writes(
     else:
         assert "serial1" in captured.out
         assert str(verdict) in captured.out
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_ends_the_fetching_of_a_guest_at_once(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """Of apt, which may take an hour, nothing is left; it is not in our process group."""
+    apt = tmp_path / "apt-get"
+    apt.write_text("#!/bin/sh\necho $$ >pid\nexec sleep 60\n".replace("pid", str(tmp_path / "pid")))
+    apt.chmod(0o755)
+    code_words = (
+        "import sys\n"
+        "from vmserial.cli.main import run\n"
+        "from vmserial.guests import images\n"
+        "from vmserial.guests.aptrun import run as apt\n"
+        "from vmserial.qemu import binary\n"
+        "binary.find = binary.probe = lambda *words, **more: None\n"
+        f"images.ensure = lambda *words, **more: apt([{str(apt)!r}], bound=60, doing='wait')\n"
+        "sys.exit(run(['verify', '--arch', 'aarch64', '--accel', 'tcg', '--quiet']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code_words],
+        stderr=subprocess.PIPE,
+        # A test runner in the background ignores Ctrl-C, and its children would, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        end = time.monotonic() + 30
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert b"Traceback" not in said
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
 
 
 def test_guests_are_listed(

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
 BUG_EXIT = 70
 """EX_SOFTWARE of sysexits(3)."""
 INTERRUPTED_EXIT = 130
+UNWRITABLE_EXIT = 2
 BROKEN_PIPE_EXIT = 141
+
+_NOT_TAKEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""A full disk behind stdout, or a terminal that is gone (EIO): no defect of ours."""
 
 VERBS: dict[str, str] = {
     "doctor": "Say what would fail or be silently dead, why, and what to do.",
@@ -154,11 +161,13 @@ def run(args: Sequence[str] | None = None) -> int:
     """
     from vmserial.errors import VmserialError
 
+    _open_closed_streams()
     _tolerate_odd_text()
     try:
-        result = main.main(
-            None if args is None else list(args), prog_name="vmserial", standalone_mode=False
-        )
+        with _ended_by_signals():
+            result = main.main(
+                None if args is None else list(args), prog_name="vmserial", standalone_mode=False
+            )
     except click.Abort:
         return INTERRUPTED_EXIT
     except KeyboardInterrupt:
@@ -177,6 +186,11 @@ def run(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if _debugging():
             raise
+        if isinstance(error, OSError) and error.errno in _NOT_TAKEN:
+            _silence(sys.stdout)
+            hint = "see where stdout and stderr go, and the free space there"
+            _complain(f"cannot write: {error.strerror}", "", hint)
+            return UNWRITABLE_EXIT
         name = type(error).__name__
         _complain(
             f"a defect in vmserial: {name}: {error}",
@@ -185,6 +199,42 @@ def run(args: Sequence[str] | None = None) -> int:
         )
         return BUG_EXIT
     return result if isinstance(result, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Put /dev/null where a standard stream is closed, as after ``2>&-``.
+
+    Python has None for it, and the next file or socket to be opened would get its number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free is the one that is missing.
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, mode, encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end us as Ctrl-C does: what was begun is cleaned up."""
+    before: dict[int, Any] = {}
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        # Only the first: what it sets off is bounded and must not be cut short.
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) has it ignored
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _debugging() -> bool:

@@ -95,7 +95,8 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
     started = datetime.now(UTC)
     progress = reporter(quiet)
     try:
-        report = run_interruptible(runner.run(asked_for, progress))
+        stands = runner.find_stands(asked_for, progress)
+        report = run_interruptible(runner.run(asked_for, progress, stands))
     finally:
         progress.close()
     if asked_for.out is not None:

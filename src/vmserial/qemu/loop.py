@@ -21,6 +21,7 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
         SystemExit: after SIGTERM (143) or SIGHUP (129).
     """
     got: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     async def guarded() -> T:
         task = asyncio.current_task()
@@ -33,8 +34,8 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
                 got.append(number)
                 task.cancel()
 
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:  # nohup(1)
                 loop.add_signal_handler(number, end, number)
         return await main
 
@@ -45,3 +46,7 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
         if got:
             raise SystemExit(128 + got[0]) from None
         raise
+    finally:
+        # The loop leaves the default, whatever was there.
+        for number, handler in before.items():
+            signal.signal(number, handler)

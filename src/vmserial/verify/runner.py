@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
 import secrets
@@ -36,15 +35,13 @@ RESULTS = "results.jsonl"
 _RUN_BITS = 32
 
 
-async def run(
-    request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand] | None = None
-) -> VerifyReport:
+async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand]) -> VerifyReport:
     """Prove what is asked for.
 
     Args:
         request: what.
         reporter: told what is being done.
-        stands: on what; None: found from the request (:func:`find_stands`).
+        stands: on what; :func:`find_stands` gives those that the request names.
 
     Returns:
         The report; also where a VM was lost.
@@ -52,12 +49,8 @@ async def run(
     Raises:
         UsageError: the request cannot be carried out as it is.
         PlanRefused: the input's ports cannot be carried.
-        BinaryError, ImageError: there is no QEMU, or no guest.
     """
     begin = time.monotonic()
-    if stands is None:
-        # Packages may have to be fetched, which is not for the event loop.
-        stands = await asyncio.to_thread(find_stands, request, reporter)
     seed = request.seed or secrets.randbits(31) + 1
     accels = {stand.capabilities.accelerators for stand in stands}
     accel = "kvm" if any("kvm" in names for names in accels) else "tcg"
@@ -86,6 +79,9 @@ async def run(
 
 def find_stands(request: VerifyRequest, reporter: Reporter) -> tuple[Stand, ...]:
     """Return every pair of a binary and a guest that the request names.
+
+    Not for an event loop, nor for a thread beside one: packages may have to be fetched,
+    and only the main thread gives that up on Ctrl-C.
 
     Raises:
         UsageError: the architecture, a suite or a file is not known.
