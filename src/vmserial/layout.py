@@ -175,7 +175,7 @@ class Layout:
         if board.architecture.name == "aarch64" and most > 8:
             # GICv2, the board's default under TCG, ends at eight CPUs.
             options.setdefault("gic-version", "3")
-        machine_type = machine.machine_type or board.platform.name
+        machine_type = board.architecture.machine_type(machine.machine_type)
         self.add("-machine", machine_type, *options.items(), role="machine")
         self.flag("-accel", accel, "machine")
         model, flags = machine.cpu.model, list(machine.cpu.flags)

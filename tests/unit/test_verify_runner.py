@@ -458,6 +458,14 @@ def test_results_are_written_as_they_come(tmp_path: Path) -> None:
     assert host.cores > 0
 
 
+@pytest.mark.parametrize(("arch", "machine"), [("aarch64", "virt"), ("x86_64", "pc")])
+def test_every_check_names_its_machine_type(tmp_path: Path, arch: str, machine: str) -> None:
+    """Also where nobody asked for one, and in a check that is skipped."""
+    report = prove(tmp_path, arch=arch, kinds=("usb", "pci"), cases=("default", "large"))
+    assert verdicts(report.checks, Verdict.SKIPPED)
+    assert {check.machine for check in report.checks} == {machine}
+
+
 def test_an_output_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot make"):

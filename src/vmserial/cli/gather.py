@@ -74,11 +74,10 @@ def capabilities_of(machine: Machine, binary: str = "") -> tuple[Capabilities, P
     from vmserial.qemu.binary import find, probe
 
     arch = architecture(machine.arch)
-    platform = arch.platform(machine.machine_type)
     path = find(arch.name, binary or None)
     capabilities = probe(
         path,
-        machine_types=[machine.machine_type or (platform.name if platform else "")],
+        machine_types=[arch.machine_type(machine.machine_type)],
         machine_options=machine.machine_options,
         arch=arch.name,
     )

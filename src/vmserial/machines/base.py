@@ -82,6 +82,10 @@ class Architecture:
     firmware: str
     console: str
 
+    def machine_type(self, asked: str) -> str:
+        """Return the machine type that is asked for; the default one where none is."""
+        return asked or self.platforms[0].name
+
     def platform(self, machine_type: str) -> Platform | None:
         """Return the platform of ``virt``, ``virt-9.1``, ``pc-q35-7.2``…; None if unknown."""
         if not machine_type:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmserial.errors import LostVMError, QemuStartError, UsageError
+from vmserial.machines import architecture
 from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
 from vmserial.verify import mutants
@@ -89,18 +90,16 @@ def find_stands(request: VerifyRequest, reporter: Reporter) -> tuple[Stand, ...]
         ImageError: a guest cannot be had.
     """
     from vmserial.guests import images
-    from vmserial.machines import architecture
     from vmserial.qemu import accel, binary
 
     machine = request.machine
     arch = architecture(machine.arch)
-    board = arch.platform(machine.machine_type)
     found = []
     for name in request.binaries or ("",):
         path = binary.find(arch.name, name or None)
         capabilities = binary.probe(
             path,
-            machine_types=[machine.machine_type or (board.name if board else "")],
+            machine_types=[arch.machine_type(machine.machine_type)],
             machine_options=machine.machine_options,
             arch=arch.name,
         )
@@ -176,9 +175,10 @@ class _Runner:
     def skip(self, stand: Stand, skip: Skipped) -> None:
         """Report a case that this stand cannot have."""
         machine = self.request.machine
+        machine_type = architecture(machine.arch).machine_type(machine.machine_type)
         self.sink(
             Check(
-                case=skip.case, arch=machine.arch, machine=machine.machine_type,
+                case=skip.case, arch=machine.arch, machine=machine_type,
                 qemu=stand.capabilities.version_text, guest=stand.guest.name, kind=skip.kind,
                 verdict=Verdict.SKIPPED, detail=skip.reason, mode="",
             )

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from vmserial.errors import QemuError, ShellError, UsageError
 from vmserial.guests.shell import Shell
+from vmserial.machines import architecture
 from vmserial.model import Pty, TcpSocket, UnixSocket
 from vmserial.paths import RunDirectory
 from vmserial.progress import Reporter
@@ -358,11 +359,11 @@ class Session:
 
     def check(self, case: str, line: Line | None, mode: str, way: Direction = "") -> Check:
         """Return a check of this VM, without its verdict."""
-        stand = self.stand
+        stand, machine = self.stand, self.made.plan.machine
         return Check(
             case=case,
-            arch=self.made.plan.machine.arch,
-            machine=self.made.plan.machine.machine_type or "",
+            arch=machine.arch,
+            machine=architecture(machine.arch).machine_type(machine.machine_type),
             qemu=stand.capabilities.version_text,
             guest=stand.guest.name,
             kind=line.assignment.kind if line is not None else self.kind,

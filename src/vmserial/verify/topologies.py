@@ -132,8 +132,7 @@ class Builder:
         self, kind: str, machine: Machine, cases: Sequence[Case], what: str,
         notes: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        board = architecture(machine.arch).platform(machine.machine_type)
-        name = machine.machine_type or (board.name if board else "")
+        name = architecture(machine.arch).machine_type(machine.machine_type)
         title = f"{machine.arch} {name} {what}, {self._stand.guest.name}"
         same = sum(one.title.startswith(title) for one in self._made)
         title += f" ({same + 1})" if same else ""
