@@ -182,6 +182,21 @@ def test_what_a_run_prints_and_writes(
         assert str(verdict) in captured.out
 
 
+def test_what_was_found_is_shown_also_where_it_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def run(*_words: object) -> VerifyReport:
+        return ended(Verdict.FAIL)
+
+    monkeypatch.setattr("vmserial.verify.runner.find_stands", lambda *_: ())
+    monkeypatch.setattr("vmserial.verify.runner.run", run)
+    (tmp_path / "file").write_text("")
+    assert main.run(["verify", "--arch", "aarch64", "--out", str(tmp_path / "file"), "-q"]) == 2
+    captured = capsys.readouterr()
+    assert "FAIL large usb serial1" in captured.out
+    assert "cannot make" in captured.err
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

@@ -99,14 +99,17 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
         report = run_interruptible(runner.run(asked_for, progress, stands))
     finally:
         progress.close()
-    if asked_for.out is not None:
-        _write(asked_for.out, report, started)
-    if as_json:
-        print_json(_json(report))
-    else:
-        from vmserial.report.table import show
+    try:
+        if asked_for.out is not None:
+            _write(asked_for.out, report, started)
+    finally:
+        # Also where the disk is full: what was found out is worth more than its files.
+        if as_json:
+            print_json(_json(report))
+        else:
+            from vmserial.report.table import show
 
-        show(report.checks, sys.stdout)
+            show(report.checks, sys.stdout)
     for note in dict.fromkeys(note for booted in report.booted for note in booted.notes):
         complain(f"vmserial: note: {note}")
     complain(f"vmserial: {len(report.checks)} checks, {report.seconds:.1f} s, seed {report.seed}")
