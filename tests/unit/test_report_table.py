@@ -97,6 +97,19 @@ def test_summary_without_a_limit_says_what_was_proven() -> None:
     assert by_title([LOSS])["summary"][0][2] == "-"
 
 
+def test_a_rate_of_all_at_once_where_no_port_was_timed_alone() -> None:
+    made = [check(mode="together", bytes=65536, seconds=0.5), check(bytes=4096, seconds=0.0)]
+    rows = by_title(made)["summary"]
+    assert rows[0][-2] == "sends 128 KiB/s a port, all at once"
+    rows = by_title([*made, check(bytes=65536, seconds=0.25)])["summary"]
+    assert rows[0][-2] == "sends 256 KiB/s"
+
+
+def test_what_failed_of_a_whole_vm_has_no_holes() -> None:
+    (line,) = problems([check("", "", case="", mode="start", verdict=Verdict.FAIL, detail="why")])
+    assert line.text == "FAIL usb vm start: why"
+
+
 def test_vms_have_tables_of_their_own() -> None:
     titles = [t.title for t in tables([check(vm="default aarch64 usb"), check(vm="other")])]
     assert titles == [

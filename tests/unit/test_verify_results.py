@@ -170,6 +170,7 @@ def test_summary() -> None:
     assert usb.verdict is Verdict.FAIL
     assert usb.send_rate == 2000
     assert usb.receive_rate == 500
+    assert usb.shared_rate == 1_000_000
     assert (pci.kind, pci.maximum, pci.hotplug, pci.send_rate) == ("pci", 0, None, 0.0)
 
 

@@ -466,6 +466,15 @@ def test_every_check_names_its_machine_type(tmp_path: Path, arch: str, machine: 
     assert {check.machine for check in report.checks} == {machine}
 
 
+def test_reports_of_an_earlier_run_are_gone_before_the_first_check(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("junit.xml", "report.html", "mine.txt"):
+        (out / name).write_text("of another run")
+    prove(tmp_path, out=out)
+    assert {path.name for path in out.iterdir()} == {"results.jsonl", "mine.txt"}
+
+
 def test_an_output_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot make"):

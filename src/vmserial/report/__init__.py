@@ -11,11 +11,7 @@ from vmserial.errors import UsageError
 from vmserial.model import Plan
 from vmserial.report import junit
 from vmserial.verify import results
-from vmserial.verify.results import Check, HostFacts
-
-RESULTS = "results.jsonl"
-JUNIT = "junit.xml"
-HTML = "report.html"
+from vmserial.verify.results import HTML, JUNIT, RESULTS, Check, HostFacts
 
 
 @dataclass(frozen=True, slots=True)

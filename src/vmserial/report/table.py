@@ -171,6 +171,9 @@ def _summary_row(row: Summary) -> tuple[Cell, ...]:
         for word, rate in (("sends", row.send_rate), ("receives", row.receive_rate))
         if rate
     ]
+    if not rates and row.shared_rate:
+        # Case large sends nothing long enough to be timed through one port alone.
+        rates = [f"sends {rate_text(row.shared_rate)} a port, all at once"]
     hotplug = Cell(str(row.hotplug), row.hotplug) if row.hotplug else Cell("not tried")
     return (
         Cell(clean(row.guest)),
@@ -204,16 +207,20 @@ def problems(checks: Iterable[Check]) -> list[Cell]:
     for check in checks:
         words = clean(check.detail) or "no detail"
         if check.verdict is Verdict.FAIL:
-            text = f"FAIL {check.case} {check.kind} {check.title}: {words}"
-            lines.append(Cell(text, check.verdict))
+            lines.append(Cell(f"FAIL {_named(check)}: {words}", check.verdict))
         elif check.verdict is Verdict.LOST:
             lost.setdefault((check.vm, words), []).append(check)
     for (vm, words), group in lost.items():
-        first = group[0]
-        what = f"{first.case} {first.kind} {first.title}"
         more = f" and {len(group) - 1} more checks" if len(group) > 1 else ""
-        lines.append(Cell(f"LOST {what}{more} of {vm or 'the VM'}: {words}", Verdict.LOST))
+        lines.append(
+            Cell(f"LOST {_named(group[0])}{more} of {vm or 'the VM'}: {words}", Verdict.LOST)
+        )
     return lines
+
+
+def _named(check: Check) -> str:
+    """Return a check's case, kind and title; one of a whole VM may have no case or kind."""
+    return " ".join(part for part in (check.case, check.kind, check.title) if part)
 
 
 # ------------------------------------------------------------------ terminals

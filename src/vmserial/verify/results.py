@@ -22,6 +22,11 @@ from typing import Any, Literal, TypeVar
 
 from vmserial.errors import UsageError
 
+RESULTS = "results.jsonl"
+JUNIT = "junit.xml"
+HTML = "report.html"
+"""The files of an output directory."""
+
 Direction = Literal["guest->host", "host->guest", ""]
 """Whose bytes they are; the guest *sends* ``guest->host`` and *receives* ``host->guest``."""
 
@@ -386,6 +391,7 @@ class Summary:
         hotplug: all hot-plug checks together; None if there are none.
         send_rate: median bytes a second of the guest's sending, one port alone; 0.0 if none.
         receive_rate: the same for receiving.
+        shared_rate: median bytes a second of the guest's sending, all ports at once.
         verdict: all checks of the kind together.
     """
 
@@ -397,6 +403,7 @@ class Summary:
     hotplug: Verdict | None
     send_rate: float
     receive_rate: float
+    shared_rate: float
     verdict: Verdict
 
 
@@ -437,21 +444,19 @@ def summary(checks: Iterable[Check]) -> list[Summary]:
                 maximum=max((c.maximum for c in group if c.verdict is Verdict.PASS), default=0),
                 ports=max((len({c.port for c in case}) for case in cases), default=0),
                 hotplug=combined(c for c in group if is_hotplug(c)),
-                send_rate=_rate(group, GUEST_TO_HOST),
-                receive_rate=_rate(group, HOST_TO_GUEST),
+                send_rate=_rate(group, GUEST_TO_HOST, "alone"),
+                receive_rate=_rate(group, HOST_TO_GUEST, "alone"),
+                shared_rate=_rate(group, GUEST_TO_HOST, "together"),
                 verdict=verdict,
             )
         )
     return rows
 
 
-def _rate(checks: Iterable[Check], direction: Direction) -> float:
+def _rate(checks: Iterable[Check], direction: Direction, mode: str) -> float:
     rates = [
         c.rate
         for c in checks
-        if c.direction == direction
-        and c.mode == "alone"
-        and c.verdict is Verdict.PASS
-        and c.rate > 0
+        if c.direction == direction and c.mode == mode and c.verdict is Verdict.PASS and c.rate > 0
     ]
     return median(rates) if rates else 0.0

@@ -19,6 +19,9 @@ from vmserial.verify import mutants
 from vmserial.verify.ledger import Ledger
 from vmserial.verify.request import Booted, Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import (
+    HTML,
+    JUNIT,
+    RESULTS,
     Check,
     Fault,
     FaultKind,
@@ -29,9 +32,6 @@ from vmserial.verify.results import (
 from vmserial.verify.session import Session
 from vmserial.verify.setup import Setup, setup
 from vmserial.verify.topologies import Builder, Skipped, Topology
-
-RESULTS = "results.jsonl"
-"""The results file in the output directory."""
 
 _RUN_BITS = 32
 
@@ -62,6 +62,7 @@ async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand
         writer = None
         if request.out is not None:
             _make_directory(request.out)
+            _remove_reports(request.out)
             writer = stack.enter_context(ResultsFile(request.out / RESULTS, host))
         runner = _Runner(request, reporter, seed, writer)
         for stand, made, skipped in work:
@@ -144,6 +145,18 @@ def _make_directory(path: Path) -> None:
         raise UsageError(
             f"cannot make {path}: {error.strerror}", hint="name another directory with --out"
         ) from None
+
+
+def _remove_reports(path: Path) -> None:
+    """Remove an earlier run's reports: beside the results of a run that is cut short they lie."""
+    for name in (JUNIT, HTML):
+        try:
+            (path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"cannot replace {path / name}: {error.strerror}",
+                hint="name another directory with --out",
+            ) from None
 
 
 class _Runner:
