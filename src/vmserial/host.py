@@ -115,7 +115,7 @@ def _unix_socket(port: SerialPort, backend: UnixSocket) -> Iterator[Finding]:
             )
         return
     yield from _directory(port, backend.path)
-    if Path(backend.path).exists() and _listened(backend.path):
+    if Path(backend.path).exists() and listened(backend.path):
         yield _finding(
             "socket-in-use",
             f"{port.name}: somebody already listens on {backend.path}",
@@ -125,7 +125,7 @@ def _unix_socket(port: SerialPort, backend: UnixSocket) -> Iterator[Finding]:
         )
 
 
-def _listened(path: str) -> bool:
+def listened(path: str) -> bool:
     """Tell whether a process listens on ``path``, without connecting to it.
 
     A connection would be the one client of another VM's port; /proc/net/unix

@@ -85,6 +85,20 @@ def test_ports_are_reached_and_nothing_stays(
     assert not (tmp_path / "made").exists()
 
 
+def test_sockets_of_a_killed_qemu_do_not_stay(tmp_path: Path) -> None:
+    """In a directory that was there before, too; what else is in it is not ours."""
+    (tmp_path / "mine").write_text("")
+    words = ("--arch", "aarch64", "--ports", "2", "--socket-dir", str(tmp_path))
+    with vmserial("run", *words, "--accel", "tcg") as running:
+        said = until(running, r"runs \(process \d+\)")
+        assert (tmp_path / "serial1").is_socket()
+        os.kill(int(re.findall(r"process (\d+)", said)[0]), signal.SIGKILL)
+        _, rest = running.communicate(timeout=BOUND)
+        assert running.returncode == 1
+        assert b"QEMU ended by SIGKILL" in rest
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_qemu_that_does_not_start_says_why(tmp_path: Path) -> None:
     toml = tmp_path / "vm.toml"
     toml.write_text('arch = "aarch64"\nports = 1\nargs = ["-device", "isa-serial"]\n')

@@ -50,7 +50,33 @@ def command(asked: Asked) -> None:
         for warning in made.warnings:
             if warning not in told:
                 complain(f"vmserial: know: {warning}")
-        run_interruptible(_supervise(made))
+        try:
+            run_interruptible(_supervise(made))
+        finally:
+            _remove_sockets(made)
+
+
+def _remove_sockets(plan: Plan) -> None:
+    """Remove the sockets that a QEMU left which was killed; those of others are left alone."""
+    from vmserial import host
+
+    for socket in _sockets(plan):
+        with contextlib.suppress(OSError):
+            if socket.is_socket() and not host.listened(str(socket)):
+                socket.unlink()
+
+
+def _sockets(plan: Plan) -> list[Path]:
+    """Return the sockets that QEMU makes."""
+    from vmserial.model import UnixSocket
+
+    return [
+        Path(backend.path)
+        for assignment in plan.assignments
+        if isinstance(backend := assignment.port.chardev.backend, UnixSocket)
+        and backend.server
+        and not backend.abstract
+    ]
 
 
 @contextlib.contextmanager
@@ -60,28 +86,15 @@ def _socket_directories(plan: Plan) -> Iterator[None]:
     Raises:
         UsageError: one cannot be made.
     """
-    from vmserial.model import UnixSocket
-
     made: list[Path] = []
-    sockets = [
-        Path(backend.path)
-        for assignment in plan.assignments
-        if isinstance(backend := assignment.port.chardev.backend, UnixSocket)
-        and backend.server
-        and not backend.abstract
-    ]
     try:
-        for directory in dict.fromkeys(socket.parent for socket in sockets):
+        for directory in dict.fromkeys(socket.parent for socket in _sockets(plan)):
             missing = [d for d in (directory, *directory.parents) if not d.exists()]
             for each in reversed(missing):
                 _make(each)
                 made.append(each)
         yield
     finally:
-        # QEMU removes its sockets, unless it was killed.
-        for socket in sockets:
-            if socket.parent in made:
-                socket.unlink(missing_ok=True)
         for directory in reversed(made):
             with contextlib.suppress(OSError):
                 directory.rmdir()
@@ -108,6 +121,7 @@ async def _supervise(plan: Plan) -> None:
     from vmserial.cli.data import command_line
     from vmserial.errors import QemuError
     from vmserial.model import Stdio
+    from vmserial.qemu.child import status_text
     from vmserial.qemu.process import VirtualMachine
 
     on_terminal = any(isinstance(a.port.chardev.backend, Stdio) for a in plan.assignments)
@@ -119,7 +133,7 @@ async def _supervise(plan: Plan) -> None:
         status = await vm.wait_closed()
         if status != 0:
             raise QemuError(
-                f"QEMU ended with status {status}: {vm.stderr_text().strip() or 'it said nothing'}",
+                f"QEMU ended{status_text(status)}: {vm.stderr_text().strip() or 'it said nothing'}",
                 hint="`vmserial showcmd --pretty` shows the whole command",
             )
 
