@@ -70,6 +70,21 @@ def test_a_guest_of_ones_own_that_has_only_a_shell_on_its_console(tmp_path: Path
     assert directions(checks, "alone") == 8
 
 
+def test_a_guest_that_panics_is_lost_with_its_last_words(tmp_path: Path) -> None:
+    guest = images.ensure("aarch64", "bookworm", reporter=Silent())
+    empty = tmp_path / "initrd"
+    empty.write_bytes(b"")
+    status, checks = verify(
+        tmp_path / "out", "--arch", "aarch64", "--type", "usb", "--case", "default",
+        "--kernel", str(guest.kernel), "--initrd", str(empty),
+    )  # fmt: skip
+    assert status == 3
+    assert {c.verdict for c in checks} == {Verdict.LOST}
+    assert all("Kernel panic" in c.detail for c in checks)
+    (log,) = (tmp_path / "out").glob("console-*.log")
+    assert "Kernel panic" in log.read_text()
+
+
 def test_showcmd_gives_a_command_that_starts(tmp_path: Path) -> None:
     conf = tmp_path / "142.conf"
     conf.write_text(ARTICLE)

@@ -35,6 +35,9 @@ from vmserial.verify.topologies import Builder, Skipped, Topology
 
 _RUN_BITS = 32
 
+_WORDS = 400
+"""Characters of the console's that a lost VM's checks repeat."""
+
 
 async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand]) -> VerifyReport:
     """Prove what is asked for.
@@ -159,6 +162,12 @@ def _remove_reports(path: Path) -> None:
             ) from None
 
 
+def _last_words(messages: str) -> str:
+    """Return the end of what a console said; of a panic its beginning, which has the reason."""
+    panic = messages.find("Kernel panic")
+    return messages[panic:][:_WORDS] if panic >= 0 else messages[-_WORDS:]
+
+
 class _Runner:
     """What is collected on the way."""
 
@@ -223,8 +232,8 @@ class _Runner:
             self._keep(session, topology, made)
 
     def _lose(self, session: Session, ledger: Ledger, error: LostVMError) -> None:
-        words = session.messages.strip()
-        detail = error.message + (f"; the console's last words: {words[-400:]}" if words else "")
+        words = _last_words(session.messages.strip())
+        detail = error.message + (f"; the console's last words: {words}" if words else "")
         if not ledger.close(Verdict.LOST, detail):
             # It went after its last check: that, too, must be seen.
             ledger.decide(session.check("", None, "end"), verdict=Verdict.LOST, detail=detail)

@@ -189,6 +189,7 @@ class Session:
         found = await console.connect(line, places)
         self._stack.callback(found.close)
         shell = found.shell()
+        self._stack.callback(self._keep_noise, shell)
         await shell.ready(self.limits.boot, listen=self.limits.boot / 2)
         try:
             moved = await shell.upgrade(reader, writer, self.limits.command)
@@ -278,6 +279,10 @@ class Session:
         for line in self.lines.values():
             if line.assignment.port.index == 0 and hasattr(line, "endpoint"):
                 self.messages += printable(line.endpoint.clear())
+
+    def _keep_noise(self, shell: Shell) -> None:
+        """Keep what the guest said on serial0 while its shell was looked for there."""
+        self.messages = printable(bytes(shell.noise)) + self.messages
 
     # -------------------------------------------------------------- nodes
 
