@@ -149,7 +149,7 @@ def ended(verdict: Verdict) -> VerifyReport:
 
 @pytest.mark.parametrize(
     ("verdict", "code"),
-    [(Verdict.PASS, 0), (Verdict.FAIL, 1), (Verdict.LOST, 3), (Verdict.SKIPPED, 0)],
+    [(Verdict.PASS, 0), (Verdict.FAIL, 1), (Verdict.LOST, 3), (Verdict.SKIPPED, 1)],
 )
 @pytest.mark.parametrize("as_json", [False, True])
 def test_what_a_run_prints_and_writes(

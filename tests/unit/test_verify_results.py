@@ -45,7 +45,7 @@ HOST = HostFacts("a cpu", 2, 4096, "6.1", "3.11.2", (0.5, 0.25, 0.0), "tcg")
         ([], 1),
         ([PASS], 0),
         ([PASS, SKIPPED], 0),
-        ([SKIPPED], 0),
+        ([SKIPPED], 1),
         ([replace(SKIPPED, detail="")], 1),
         ([PASS, FAIL], 1),
         ([PASS, LOST], 3),

@@ -75,8 +75,8 @@ Examples:
 
 \b
 Cases: input (the ports of INPUT or --ports), default (1 + 3), large (1 + 9), maximum (found by
-trying), hot-plug. Exit code 0: all passed; 1: something failed; 3: the VM was lost, which proves
-nothing either way.""",
+trying), hot-plug. Exit code 0: all passed; 1: something failed, or nothing could be tried; 3: the
+VM was lost, which proves nothing either way.""",
 )
 @machine_options(guest=False, many=True)
 @with_options(_OPTIONS)

@@ -374,11 +374,12 @@ def combined(checks: Iterable[Check]) -> Verdict | None:
 def exit_code(checks: Sequence[Check]) -> int:
     """Return the process's exit status: 0 all pass, 1 something failed, 3 the VM was lost.
 
-    No checks at all prove nothing and are a failure; so is a skip without its reason.
+    No checks at all prove nothing and are a failure; so are checks that were all
+    skipped, and a skip without its reason.
     """
     if any(c.verdict is Verdict.SKIPPED and not c.detail for c in checks):
         return 1
-    return {None: 1, Verdict.FAIL: 1, Verdict.LOST: 3}.get(combined(checks), 0)
+    return {Verdict.PASS: 0, Verdict.LOST: 3}.get(combined(checks) or Verdict.FAIL, 1)
 
 
 @dataclass(frozen=True, slots=True)
