@@ -35,8 +35,8 @@ def _refused(path: Path, error: OSError, doing: str) -> UsageError:
     """Return the error for an OSError of the file system, in its own words."""
     return UsageError(
         f"cannot {doing} {path}: {error.strerror or error}",
-        hint="check the directory's owner, mode and free space, "
-        "or set XDG_CACHE_HOME / XDG_RUNTIME_DIR to a directory of your own",
+        hint="check its directory's owner, mode and free space; XDG_CACHE_HOME and "
+        "XDG_RUNTIME_DIR say where caches and sockets go",
     )
 
 
