@@ -129,6 +129,7 @@ class _Planner:
         assignments = [self.settled(a) for a in assignments]
         placed = self.control() if control else None
         self.check_ids(layout.options, assignments)
+        self.check_isa(layout.options, assignments)
         self.refusals[:0] = layout.refusals
         self.warnings += [str(note) for note in layout.notes]
         self.note_facts(assignments)
@@ -348,6 +349,23 @@ class _Planner:
                     "id-taken",
                     f"args already have {flag} with id={identifier}, which the plan needs",
                     f"give it another id in args, or remove {identifier} from the configuration",
+                    where=self.machine.args_where,
+                )
+            )
+
+    def check_isa(self, options: list[Option], assignments: list[Assignment]) -> None:
+        """Refuse two ISA ports at one place: QEMU starts, and one of them is dead."""
+        made = [*options, *(a.device.option() for a in assignments if a.kind == "isa" and a.device)]
+        ours = {int(dict(o.params)["index"]) for o in made if o.head == "isa-serial"}
+        place = self.board.isa_clash(ours)
+        if place is not None:
+            self.refusals.append(
+                Refusal(
+                    "isa-clash",
+                    f"the isa-serial in args would have index {place}, which is taken: QEMU "
+                    "starts, and one of the two ports is dead",
+                    "write an index (index=0 to index=3) of its own into args; the plan goes "
+                    "around it",
                     where=self.machine.args_where,
                 )
             )

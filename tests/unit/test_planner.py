@@ -13,7 +13,7 @@ from plans import DEBIAN_12_ARM64, ROOMY, binary, kinds, machine, planned, refus
 from vmserial import chardevs, planner
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused, UsageError
-from vmserial.model import Agent, Disk, GuestProfile, Nic, SerialPort
+from vmserial.model import Agent, Disk, GuestProfile, Nic, Plan, SerialPort
 from vmserial.options import render, split_params
 
 
@@ -231,6 +231,46 @@ def test_args_are_read_for_what_they_take() -> None:
 def test_args_isa_serial_counts() -> None:
     plan = planned("x86_64", 4, args=("-device", "isa-serial,chardev=x"))
     assert kinds(plan) == ["isa"] * 3 + ["usb"]
+
+
+def isa_indexes(plan: Plan) -> list[int]:
+    return [int(dict(a.device.properties)["index"]) for a in plan.assignments
+            if a.device is not None and a.kind == "isa"]  # fmt: skip
+
+
+def test_args_isa_serial_without_an_index_comes_after_the_ports() -> None:
+    # QEMU gives it the number of those made before it: 1 beside serial0, not 0.
+    plan = planned("x86_64", 1, args=("-device", "isa-serial,chardev=x"))
+    assert isa_indexes(plan) == [0]
+    assert not plan.refusals
+    told = ("-device", "isa-serial,chardev=x,index=0")
+    assert isa_indexes(planned("x86_64", 1, args=told)) == [1]
+
+
+def test_args_isa_serial_that_would_share_an_index_is_refused() -> None:
+    gap = tuple(port for port in machine("x86_64", 3).ports if port.index != 1)
+    words = "isa-serial,chardev=x"
+    for more in ({"ports": gap}, {"agent": Agent("isa", "/run/qga")}):
+        asked = machine("x86_64", 1, args=("-device", words))
+        plan = planner.plan(replace(asked, **more), binary("x86_64"), DEBIAN_12_ARM64)
+        assert refusals(plan) == {"isa-clash"}
+        asked = replace(asked, args=("-device", f"{words},index=1"), **more)
+        assert not planner.plan(asked, binary("x86_64"), DEBIAN_12_ARM64).refusals
+
+
+def test_args_serial_is_com1_on_a_pc() -> None:
+    plan = planned("x86_64", 4, args=("-serial", "chardev:x"))
+    assert isa_indexes(plan) == [1, 2, 3]
+    assert kinds(plan)[3] == "usb"
+    none = ("-serial", "none", "-serial", "chardev:x")
+    assert isa_indexes(planned("x86_64", 2, args=none, version=(5, 2, 0))) == [1, 2]
+    assert isa_indexes(planned("x86_64", 2, args=none)) == [0, 2]
+
+
+def test_args_serial_is_the_uart_after_ours() -> None:
+    plan = planned(ports=2, uarts=2, args=("-serial", "chardev:x"))
+    assert kinds(plan) == ["uart", "usb"]
+    assert str(plan.assignments[0].identity) == "mmio:0x9000000"
 
 
 def test_arm_replaces_what_its_binary_does_not_have() -> None:
