@@ -242,13 +242,21 @@ class Layout:
             if not wants_ovmf:
                 return
         code = firmware.code or board.architecture.firmware
-        if not firmware.variables:
+        # -bios takes whole blocks of 64 KiB, which OVMF_CODE_4M.fd is not.
+        if not firmware.variables and not board.platform.isa:
             self.flag("-bios", code, "firmware")
             return
         for unit, path, format, readonly in (
             (0, code, "raw", True),
             (1, firmware.variables, firmware.variables_format, False),
         ):
+            if not path:
+                self.note(
+                    "ovmf has no variable store: its settings last until QEMU ends",
+                    "give it one (PVE: efidisk0)",
+                    machine.where,
+                )
+                continue
             self.add(
                 "-drive",
                 "",

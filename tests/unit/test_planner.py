@@ -13,7 +13,7 @@ from plans import DEBIAN_12_ARM64, ROOMY, binary, kinds, machine, planned, refus
 from vmserial import chardevs, planner
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused, UsageError
-from vmserial.model import Agent, Disk, GuestProfile, Nic, Plan, SerialPort
+from vmserial.model import Agent, Disk, Firmware, GuestProfile, Nic, Plan, SerialPort
 from vmserial.options import render, split_params
 
 
@@ -378,3 +378,14 @@ def test_an_lsi_controller_carries_seven_disks() -> None:
     assert "lsi53c895a,id=scsihw1" in argv
     assert "id=scsi13,bus=scsihw1.0,scsi-id=6" in argv
     assert "scsihw2" not in argv
+
+
+def test_ovmf_without_variables_is_flash_on_a_pc() -> None:
+    plan = planned("x86_64", 1, firmware=Firmware("ovmf"))
+    argv = render(plan.options)
+    assert "-bios" not in argv
+    drives = [word for word in argv if word.startswith("if=pflash")]
+    assert drives == [
+        "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
+    ]
+    assert any("no variable store" in note.message for note in plan.machine.notes)
