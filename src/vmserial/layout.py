@@ -80,6 +80,10 @@ class Layout:
         """Say what was put in another thing's place."""
         self.notes.append(Note("replaced", message, where, hint))
 
+    def left_out(self, what: str, why: str, where: SourceRef | None) -> None:
+        """Say what has no part in the command."""
+        self.notes.append(Note("untranslated", f"{what} is left out", where, why))
+
     def has(self, driver: str) -> bool:
         """Tell whether the binary has ``driver``; an unknown binary has everything."""
         known = self.board.capabilities.devices
@@ -295,6 +299,8 @@ class Layout:
         params: list[tuple[str, Scalar]] = [("id", "vga"), *self.at(2, "vga")]
         if machine.display.memory_mib and driver in {"VGA", "qxl-vga", "vmware-svga"}:
             params.append(("vgamem_mb", machine.display.memory_mib))
+        elif machine.display.memory_mib:
+            self.left_out("vga memory", f"{driver} has no such property", where)
         self.add("-device", driver, *params, role="display")
         self.note(
             "the graphics card is there, its screen is not shown",
@@ -426,6 +432,20 @@ class Layout:
                     device[1:1] = [("bus", f"ide.{index // 2}"), ("unit", index % 2)]
             if disk.ssd and driver in {"ide-hd", "scsi-hd"}:
                 device.append(("rotation_rate", 1))
+            elif disk.ssd:
+                self.left_out(f"{name}: ssd", f"{driver} has no such property", disk.where)
+            if disk.cache in {"writethrough", "directsync"} and not disk.cdrom:
+                # -blockdev cannot say it; -drive would set the same property.
+                device.append(("write-cache", False))
+            if disk.readonly and driver == "ide-hd":
+                self.refusals.append(
+                    Refusal(
+                        "disk-readonly",
+                        f"{name}: QEMU has no read-only disks on {disk.bus}",
+                        "use scsi or virtio, or media=cdrom",
+                        where=disk.where,
+                    )
+                )
             if self.need(driver, name, disk.where, "use scsi or virtio"):
                 self.add("-device", driver, *device, role="disk")
 
@@ -508,8 +528,15 @@ class Layout:
                 params.append(("mac", nic.mac))
             if nic.queues and mode == "tap" and driver == "virtio-net-pci":
                 params += [("mq", True), ("vectors", 2 * nic.queues + 2)]
+            elif nic.queues:
+                why = "QEMU has several queues only with virtio on a tap that is named"
+                self.left_out(f"{name}: queues={nic.queues}", why, nic.where)
             if nic.mtu and driver == "virtio-net-pci":
                 params.append(("host_mtu", nic.mtu))
+            elif nic.mtu:
+                self.left_out(
+                    f"{name}: mtu={nic.mtu}", f"only virtio has it, not {driver}", nic.where
+                )
             if nic.boot_index:
                 params.append(("bootindex", nic.boot_index))
             self.add("-device", driver, *params, role="net")

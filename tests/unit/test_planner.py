@@ -13,7 +13,7 @@ from plans import DEBIAN_12_ARM64, ROOMY, binary, kinds, machine, planned, refus
 from vmserial import chardevs, planner
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused, UsageError
-from vmserial.model import Agent, Disk, Firmware, GuestProfile, Nic, Plan, SerialPort
+from vmserial.model import Agent, Disk, Display, Firmware, GuestProfile, Nic, Plan, SerialPort
 from vmserial.options import render, split_params
 
 
@@ -389,3 +389,34 @@ def test_ovmf_without_variables_is_flash_on_a_pc() -> None:
         "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
     ]
     assert any("no variable store" in note.message for note in plan.machine.notes)
+
+
+def test_a_cache_without_write_back_is_said_at_the_device() -> None:
+    disks = tuple(
+        Disk(bus, n, f"/srv/{bus}{n}", cache=cache)
+        for bus in ("virtio", "scsi", "sata", "ide")
+        for n, cache in enumerate(("writethrough", "directsync", "writeback"))
+    )
+    devices = [
+        word for word in render(planned("x86_64", 1, disks=disks).options) if "drive=" in word
+    ]
+    assert [("write-cache=off" in word) for word in devices] == [True, True, False] * 4
+
+
+def test_a_read_only_ide_disk_is_refused() -> None:
+    for bus, refused in (("ide", True), ("sata", True), ("scsi", False), ("virtio", False)):
+        plan = planned("x86_64", 1, disks=(Disk(bus, 0, "/srv/a", readonly=True),))
+        assert ("disk-readonly" in refusals(plan)) is refused, bus
+
+
+def test_what_a_card_or_disk_does_not_have_is_named() -> None:
+    plan = planned(
+        "x86_64",
+        1,
+        nics=(Nic(0, queues=4, mode="tap", bridge="br0"), Nic(1, "e1000", mtu=1400)),
+        disks=(Disk("virtio", 0, "/srv/a", ssd=True),),
+        display=Display("virtio", memory_mib=64),
+    )
+    told = " ".join(note.message for note in plan.machine.notes if note.kind == "untranslated")
+    for words in ("net0: queues=4", "net1: mtu=1400", "virtio0: ssd", "vga memory"):
+        assert words in told
