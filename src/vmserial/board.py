@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from vmserial.machines import Architecture, Platform
 from vmserial.model import Capabilities, Device, GuestProfile, Machine
-from vmserial.options import split_params
+from vmserial.options import scalar_text, split_params
 
 ISA_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
 """I/O base and IRQ of ISA's four serial ports, by index (hw/char/serial-isa.c)."""
@@ -94,6 +94,8 @@ class Board:
     ttyusb: int = 0
     root_ports: int = 0
     ids: set[str] = field(default_factory=set)
+    buses_of_args: list[str] = field(default_factory=list)
+    """The buses that the user's own devices name."""
     isa_of_args: list[int | None] = field(default_factory=list)
     """The indexes of the user's own isa-serial devices; None where QEMU chooses it."""
     isa_of_serial: set[int] = field(default_factory=set)
@@ -230,17 +232,19 @@ class Board:
         words = self.machine.args
         serials = 0
         for flag, value in pairwise(words):
+            # QEMU takes --device, too.
+            flag = "-" + flag.lstrip("-") if flag.startswith("--") else flag
             if flag == "-serial":
                 serials = self._serial_of_args(value, serials)
             if flag not in {"-device", "-chardev", "-object", "-netdev", "-blockdev", "-drive"}:
                 continue
-            head, pairs = split_params(value)
-            params = dict(pairs)
+            head, params = _params(value)
             if params.get("id"):
                 self.ids.add(f"{flag} {params['id']}")
             if flag != "-device":
                 continue
             driver = head or params.get("driver", "")
+            self.buses_of_args.append(params.get("bus", ""))
             if driver == "isa-serial":
                 index = params.get("index", "")
                 self._isa_of_args(int(index) if re.fullmatch("[0-3]", index) else None)
@@ -293,3 +297,17 @@ class Board:
             taken = taken | {place}
             made += 1
         return None
+
+
+def _params(value: str) -> tuple[str, dict[str, str]]:
+    """Read an option's value in either of QEMU's forms: ``driver,key=value`` or JSON."""
+    if not value.startswith("{"):
+        head, pairs = split_params(value)
+        return head, dict(pairs)
+    import json  # few write it so
+
+    try:
+        data = json.loads(value)
+    except (ValueError, RecursionError):
+        return "", {}
+    return "", {key: scalar_text(v) for key, v in data.items() if isinstance(v, str | int)}

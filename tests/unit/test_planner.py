@@ -420,3 +420,36 @@ def test_what_a_card_or_disk_does_not_have_is_named() -> None:
     told = " ".join(note.message for note in plan.machine.notes if note.kind == "untranslated")
     for words in ("net0: queues=4", "net1: mtu=1400", "virtio0: ssd", "vga memory"):
         assert words in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--device", "isa-serial,chardev=x,index=0"),
+        ("-device", '{"driver": "isa-serial", "chardev": "x", "index": 0}'),
+    ],
+)
+def test_args_are_read_in_each_form_of_qemu(words: tuple[str, ...]) -> None:
+    assert isa_indexes(planned("x86_64", 1, args=words)) == [1]
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"id": [1]}', "{" * 5000])
+def test_json_in_args_that_says_nothing_is_left_to_qemu(text: str) -> None:
+    assert not planned("x86_64", 1, args=("-device", text)).refusals
+
+
+def test_args_isa_serial_is_refused_where_there_is_no_isa() -> None:
+    plan = planned(ports=1, args=("-device", "isa-serial,chardev=x"))
+    assert refusals(plan) == {"kind-not-on-arch"}
+    assert "'isa-serial' is not a valid device model name" in plan.refusals[0].message
+
+
+def test_args_on_a_bridge_of_pve_are_refused() -> None:
+    device = ("-device", "virtio-rng-pci,bus=pci.2,addr=19")
+    plan = planned("x86_64", 1, args=device)
+    assert refusals(plan) == {"bus-missing"}
+    bridge = ("-device", "pci-bridge,id=pci.2,chassis_nr=9,bus=pci.0,addr=1c")
+    assert not planned("x86_64", 1, args=(*bridge, *device)).refusals
+    many = tuple(Nic(n) for n in range(9))
+    behind = ("-device", "virtio-rng-pci,bus=pci.1,addr=19")
+    assert not planned("x86_64", 1, nics=many, args=behind).refusals
