@@ -8,6 +8,7 @@ on the root bus goes to a bridge at 0x1e, as there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from vmserial.board import Board
@@ -32,6 +33,13 @@ PVE_CPUS = {
         "+movbe,+xsave,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl",
     ),
 }
+
+X86_CPU = re.compile(
+    "(?:kvm|qemu)(?:32|64)|x86-64-v.*|486|athlon|core2?duo|phenom|pentium.*|Conroe|Penryn"
+    "|(?:Nehalem|Westmere|SandyBridge|IvyBridge|Haswell|Broadwell|Skylake|Cascadelake|Cooperlake"
+    "|Icelake|SapphireRapids|GraniteRapids|SierraForest|KnightsMill|Opteron_G|EPYC).*"
+)
+"""The x86 models that PVE offers: a configuration of one host may be planned for another."""
 
 NIC_DRIVERS = {"virtio": "virtio-net-pci"}
 SCSI_DRIVERS = {
@@ -183,6 +191,18 @@ class Layout:
         self.add("-machine", machine_type, *options.items(), role="machine")
         self.flag("-accel", accel, "machine")
         model, flags = machine.cpu.model, list(machine.cpu.flags)
+        if not board.platform.isa:
+            if X86_CPU.fullmatch(model):
+                self.note(
+                    f"cpu {model} is a model of x86: the default of {board.architecture.name} is "
+                    "used, without flags",
+                    "name one of its models, or host",
+                    machine.where,
+                )
+                model, flags = "", []
+            # Only x86 takes "+flag" and "-flag".
+            signs = {"+": "on", "-": "off"}
+            flags = [f"{f[1:]}={signs[f[0]]}" if f[0] in signs else f for f in flags]
         if not model and board.architecture.tcg_cpu:
             model = "host" if accel == "kvm" else board.architecture.tcg_cpu
         if accel == "tcg" and model == "host":
@@ -394,7 +414,7 @@ class Layout:
                 self.note(
                     f"{name}: there is no IDE on {self.board.architecture.name}: it becomes "
                     f"scsi{index}",
-                    "the guest must have virtio-scsi, as every Linux has",
+                    f"the guest must have the driver of {self.scsi_driver}",
                     disk.where,
                 )
                 bus = "scsi"
@@ -457,7 +477,7 @@ class Layout:
         if disk.cache == "unsafe":
             cache.append(("cache.no-flush", True))
         file: list[tuple[str, Scalar]] = [
-            ("file.driver", "host_device" if disk.path.startswith("/dev/") else "file"),
+            ("file.driver", _file_driver(disk)),
             ("file.filename", disk.path),
             *((f"file.{key}", value) for key, value in cache),
         ]
@@ -584,3 +604,12 @@ class Layout:
                     "nothing to do: a guest there does not look for it",
                     machine.where,
                 )
+
+
+def _file_driver(disk: Disk) -> str:
+    """Return QEMU's driver for the path; its kind is told by the name, nothing is looked at."""
+    path = disk.path
+    if disk.cdrom and re.match(r"/dev/(?:cdrom|dvd|sr[0-9])", path):
+        # Unlike host_device it opens a drive without a medium.
+        return "host_cdrom"
+    return "host_device" if re.match(r"/dev/(?!shm/)", path) else "file"

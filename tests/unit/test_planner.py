@@ -13,7 +13,7 @@ from plans import DEBIAN_12_ARM64, ROOMY, binary, kinds, machine, planned, refus
 from vmserial import chardevs, planner
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused, UsageError
-from vmserial.model import Agent, Disk, Display, Firmware, GuestProfile, Nic, Plan, SerialPort
+from vmserial.model import Agent, Cpu, Disk, Display, Firmware, GuestProfile, Nic, Plan, SerialPort
 from vmserial.options import render, split_params
 
 
@@ -453,3 +453,29 @@ def test_args_on_a_bridge_of_pve_are_refused() -> None:
     many = tuple(Nic(n) for n in range(9))
     behind = ("-device", "virtio-rng-pci,bus=pci.1,addr=19")
     assert not planned("x86_64", 1, nics=many, args=behind).refusals
+
+
+@pytest.mark.parametrize(
+    ("path", "cdrom", "driver"),
+    [
+        ("/dev/pve/vm-1-disk-0", False, "host_device"),
+        ("/dev/pve/vm-1-cloudinit", True, "host_device"),
+        ("/dev/sr0", True, "host_cdrom"),
+        ("/dev/cdrom", True, "host_cdrom"),
+        ("/dev/shm/a.img", False, "file"),
+        ("/srv/a.img", False, "file"),
+    ],
+)
+def test_the_driver_of_a_disks_path(path: str, cdrom: bool, driver: str) -> None:
+    plan = planned("x86_64", 1, disks=(Disk("scsi", 0, path, cdrom=cdrom),))
+    assert any(f"file.driver={driver},file.filename={path}" in w for w in render(plan.options))
+
+
+def test_arm_takes_no_x86_cpu_and_its_flags_as_properties() -> None:
+    for model in ("kvm64", "x86-64-v2-AES", "Skylake-Server-IBRS"):
+        plan = planned(ports=1, cpu=Cpu(model, ("+aes",)))
+        argv = render(plan.options)
+        assert argv[argv.index("-cpu") + 1] == "cortex-a57"
+        assert any(f"cpu {model}" in note.message for note in plan.machine.notes)
+    argv = render(planned(ports=1, cpu=Cpu("max", ("+pmu", "-sve", "aarch64=on"))).options)
+    assert argv[argv.index("-cpu") + 1] == "max,pmu=on,sve=off,aarch64=on"
