@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from vmserial.machines import Architecture, Platform
 from vmserial.model import Capabilities, Device, GuestProfile, Machine
-from vmserial.options import split_params
+from vmserial.options import scalar_text, split_params
 
 ISA_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
 """I/O base and IRQ of ISA's four serial ports, by index (hw/char/serial-isa.c)."""
@@ -83,6 +83,8 @@ class Board:
     devices: list[Device] = field(default_factory=list)
     uarts_left: int = 0
     uarts_used: int = 0
+    uarts_of_args: int = 0
+    """UARTs of the user's own ``-serial``: they come last, so they are those after ours."""
     isa_free: list[int] = field(default_factory=list)
     uarts_8250: int = 0
     """8250 ports that the guest has to register, whatever bus they are on."""
@@ -92,6 +94,12 @@ class Board:
     ttyusb: int = 0
     root_ports: int = 0
     ids: set[str] = field(default_factory=set)
+    buses_of_args: list[str] = field(default_factory=list)
+    """The buses that the user's own devices name."""
+    isa_of_args: list[int | None] = field(default_factory=list)
+    """The indexes of the user's own isa-serial devices; None where QEMU chooses it."""
+    isa_of_serial: set[int] = field(default_factory=set)
+    """The indexes of the user's own ``-serial``; QEMU makes them before any ``-device``."""
     _packing: tuple[int, int] | None = None
 
     # -------------------------------------------------------------- PCI
@@ -222,29 +230,84 @@ class Board:
     def read_args(self) -> None:
         """Mark the places and ids that the user's own ``args`` take."""
         words = self.machine.args
+        serials = 0
         for flag, value in pairwise(words):
-            if flag == "-serial" and value != "none" and self.uarts_left:
-                self.uarts_left -= 1
-                self.uarts_used += 1
+            # QEMU takes --device, too.
+            flag = "-" + flag.lstrip("-") if flag.startswith("--") else flag
+            if flag == "-serial":
+                serials = self._serial_of_args(value, serials)
             if flag not in {"-device", "-chardev", "-object", "-netdev", "-blockdev", "-drive"}:
                 continue
-            head, pairs = split_params(value)
-            params = dict(pairs)
+            head, params = _params(value)
             if params.get("id"):
                 self.ids.add(f"{flag} {params['id']}")
             if flag != "-device":
                 continue
             driver = head or params.get("driver", "")
+            self.buses_of_args.append(params.get("bus", ""))
             if driver == "isa-serial":
                 index = params.get("index", "")
-                if index.isdigit() and int(index) in self.isa_free:
-                    self.isa_free.remove(int(index))
-                elif self.isa_free:
-                    self.isa_free.pop(0)
-                self.uarts_8250 += 1
+                self._isa_of_args(int(index) if re.fullmatch("[0-3]", index) else None)
             self.uarts_8250 += {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}.get(
                 driver, 0
             )
             place = re.fullmatch(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.([0-7]))?", params.get("addr", ""))
             if place and params.get("bus", self.platform.root_bus) == self.platform.root_bus:
                 self.take(int(place.group(1), 16), int(place.group(2) or 0), f"args: {driver}")
+
+    def _serial_of_args(self, value: str, number: int) -> int:
+        """Take what the user's own ``-serial`` takes; return the next one's number."""
+        if value == "none":
+            # Old versions take it for nothing (run on 5.2), later ones leave a gap (7.2.22, 10.0).
+            return number + (self.capabilities.version >= (7, 0, 0))
+        if self.platform.isa:
+            # Made with the board, so before ours: the n-th is COM n.
+            if number in self.isa_free:
+                self.isa_free.remove(number)
+            self.isa_of_serial.add(number)
+            self.uarts_8250 += 1
+        elif self.uarts_left:
+            self.uarts_left -= 1
+            self.uarts_of_args += 1
+        return number + 1
+
+    def _isa_of_args(self, index: int | None) -> None:
+        """Take what an isa-serial of the user's takes."""
+        self.isa_of_args.append(index)
+        self.uarts_8250 += 1
+        if index in self.isa_free:
+            self.isa_free.remove(index)
+        elif index is None and self.isa_free:
+            # Its index will be the number of those before it: ours are packed from below.
+            self.isa_free.pop()
+
+    def isa_clash(self, ours: set[int]) -> int | None:
+        """Return the index that the user's isa-serial would share with another; None if none.
+
+        Args:
+            ours: the indexes of the plan's own isa-serial devices.
+        """
+        taken = ours | self.isa_of_serial
+        made = len(taken)
+        for index in self.isa_of_args:
+            # Where none is said, QEMU takes the number of those made before (serial-isa.c).
+            place = made if index is None else index
+            if place in taken:
+                return place
+            taken = taken | {place}
+            made += 1
+        return None
+
+
+def _params(value: str) -> tuple[str, dict[str, str]]:
+    """Read an option's value in either of QEMU's forms: ``driver,key=value`` or JSON."""
+    if not value.startswith("{"):
+        head, pairs = split_params(value)
+        return head, dict(pairs)
+    import json  # few write it so
+
+    try:
+        data = json.loads(value)
+    except (ValueError, RecursionError):
+        return "", {}
+    return "", {key: scalar_text(v) for key, v in data.items() if isinstance(v, str | int)}

@@ -8,6 +8,7 @@ on the root bus goes to a bridge at 0x1e, as there.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from vmserial.board import Board
@@ -32,6 +33,13 @@ PVE_CPUS = {
         "+movbe,+xsave,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl",
     ),
 }
+
+X86_CPU = re.compile(
+    "(?:kvm|qemu)(?:32|64)|x86-64-v.*|486|athlon|core2?duo|phenom|pentium.*|Conroe|Penryn"
+    "|(?:Nehalem|Westmere|SandyBridge|IvyBridge|Haswell|Broadwell|Skylake|Cascadelake|Cooperlake"
+    "|Icelake|SapphireRapids|GraniteRapids|SierraForest|KnightsMill|Opteron_G|EPYC).*"
+)
+"""The x86 models that PVE offers: a configuration of one host may be planned for another."""
 
 NIC_DRIVERS = {"virtio": "virtio-net-pci"}
 SCSI_DRIVERS = {
@@ -79,6 +87,10 @@ class Layout:
     def note(self, message: str, hint: str, where: SourceRef | None) -> None:
         """Say what was put in another thing's place."""
         self.notes.append(Note("replaced", message, where, hint))
+
+    def left_out(self, what: str, why: str, where: SourceRef | None) -> None:
+        """Say what has no part in the command."""
+        self.notes.append(Note("untranslated", f"{what} is left out", where, why))
 
     def has(self, driver: str) -> bool:
         """Tell whether the binary has ``driver``; an unknown binary has everything."""
@@ -179,6 +191,18 @@ class Layout:
         self.add("-machine", machine_type, *options.items(), role="machine")
         self.flag("-accel", accel, "machine")
         model, flags = machine.cpu.model, list(machine.cpu.flags)
+        if not board.platform.isa:
+            if X86_CPU.fullmatch(model):
+                self.note(
+                    f"cpu {model} is a model of x86: the default of {board.architecture.name} is "
+                    "used, without flags",
+                    "name one of its models, or host",
+                    machine.where,
+                )
+                model, flags = "", []
+            # Only x86 takes "+flag" and "-flag".
+            signs = {"+": "on", "-": "off"}
+            flags = [f"{f[1:]}={signs[f[0]]}" if f[0] in signs else f for f in flags]
         if not model and board.architecture.tcg_cpu:
             model = "host" if accel == "kvm" else board.architecture.tcg_cpu
         if accel == "tcg" and model == "host":
@@ -242,13 +266,21 @@ class Layout:
             if not wants_ovmf:
                 return
         code = firmware.code or board.architecture.firmware
-        if not firmware.variables:
+        # -bios takes whole blocks of 64 KiB, which OVMF_CODE_4M.fd is not.
+        if not firmware.variables and not board.platform.isa:
             self.flag("-bios", code, "firmware")
             return
         for unit, path, format, readonly in (
             (0, code, "raw", True),
             (1, firmware.variables, firmware.variables_format, False),
         ):
+            if not path:
+                self.note(
+                    "ovmf has no variable store: its settings last until QEMU ends",
+                    "give it one (PVE: efidisk0)",
+                    machine.where,
+                )
+                continue
             self.add(
                 "-drive",
                 "",
@@ -287,6 +319,8 @@ class Layout:
         params: list[tuple[str, Scalar]] = [("id", "vga"), *self.at(2, "vga")]
         if machine.display.memory_mib and driver in {"VGA", "qxl-vga", "vmware-svga"}:
             params.append(("vgamem_mb", machine.display.memory_mib))
+        elif machine.display.memory_mib:
+            self.left_out("vga memory", f"{driver} has no such property", where)
         self.add("-device", driver, *params, role="display")
         self.note(
             "the graphics card is there, its screen is not shown",
@@ -380,7 +414,7 @@ class Layout:
                 self.note(
                     f"{name}: there is no IDE on {self.board.architecture.name}: it becomes "
                     f"scsi{index}",
-                    "the guest must have virtio-scsi, as every Linux has",
+                    f"the guest must have the driver of {self.scsi_driver}",
                     disk.where,
                 )
                 bus = "scsi"
@@ -418,6 +452,20 @@ class Layout:
                     device[1:1] = [("bus", f"ide.{index // 2}"), ("unit", index % 2)]
             if disk.ssd and driver in {"ide-hd", "scsi-hd"}:
                 device.append(("rotation_rate", 1))
+            elif disk.ssd:
+                self.left_out(f"{name}: ssd", f"{driver} has no such property", disk.where)
+            if disk.cache in {"writethrough", "directsync"} and not disk.cdrom:
+                # -blockdev cannot say it; -drive would set the same property.
+                device.append(("write-cache", False))
+            if disk.readonly and driver == "ide-hd":
+                self.refusals.append(
+                    Refusal(
+                        "disk-readonly",
+                        f"{name}: QEMU has no read-only disks on {disk.bus}",
+                        "use scsi or virtio, or media=cdrom",
+                        where=disk.where,
+                    )
+                )
             if self.need(driver, name, disk.where, "use scsi or virtio"):
                 self.add("-device", driver, *device, role="disk")
 
@@ -429,7 +477,7 @@ class Layout:
         if disk.cache == "unsafe":
             cache.append(("cache.no-flush", True))
         file: list[tuple[str, Scalar]] = [
-            ("file.driver", "host_device" if disk.path.startswith("/dev/") else "file"),
+            ("file.driver", _file_driver(disk)),
             ("file.filename", disk.path),
             *((f"file.{key}", value) for key, value in cache),
         ]
@@ -500,8 +548,15 @@ class Layout:
                 params.append(("mac", nic.mac))
             if nic.queues and mode == "tap" and driver == "virtio-net-pci":
                 params += [("mq", True), ("vectors", 2 * nic.queues + 2)]
+            elif nic.queues:
+                why = "QEMU has several queues only with virtio on a tap that is named"
+                self.left_out(f"{name}: queues={nic.queues}", why, nic.where)
             if nic.mtu and driver == "virtio-net-pci":
                 params.append(("host_mtu", nic.mtu))
+            elif nic.mtu:
+                self.left_out(
+                    f"{name}: mtu={nic.mtu}", f"only virtio has it, not {driver}", nic.where
+                )
             if nic.boot_index:
                 params.append(("bootindex", nic.boot_index))
             self.add("-device", driver, *params, role="net")
@@ -549,3 +604,12 @@ class Layout:
                     "nothing to do: a guest there does not look for it",
                     machine.where,
                 )
+
+
+def _file_driver(disk: Disk) -> str:
+    """Return QEMU's driver for the path; its kind is told by the name, nothing is looked at."""
+    path = disk.path
+    if disk.cdrom and re.match(r"/dev/(?:cdrom|dvd|sr[0-9])", path):
+        # Unlike host_device it opens a drive without a medium.
+        return "host_cdrom"
+    return "host_device" if re.match(r"/dev/(?!shm/)", path) else "file"

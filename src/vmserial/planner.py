@@ -9,6 +9,7 @@ silently: what was assumed is in :attr:`Plan.assumptions`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -129,6 +130,8 @@ class _Planner:
         assignments = [self.settled(a) for a in assignments]
         placed = self.control() if control else None
         self.check_ids(layout.options, assignments)
+        self.check_isa(layout.options, assignments)
+        self.check_buses(layout.options)
         self.refusals[:0] = layout.refusals
         self.warnings += [str(note) for note in layout.notes]
         self.note_facts(assignments)
@@ -351,6 +354,51 @@ class _Planner:
                     where=self.machine.args_where,
                 )
             )
+
+    def check_isa(self, options: list[Option], assignments: list[Assignment]) -> None:
+        """Refuse two ISA ports at one place: QEMU starts, and one of them is dead."""
+        if self.board.isa_of_args and not self.platform.isa:
+            self.refusals.append(
+                Refusal(
+                    "kind-not-on-arch",
+                    "args: 'isa-serial' is not a valid device model name: "
+                    f"{self.arch.name} {self.platform.name} has no ISA bus",
+                    "take it out of args and ask for a port: PVE: '#vmserial serial1: socket'",
+                    where=self.machine.args_where,
+                )
+            )
+            return
+        made = [*options, *(a.device.option() for a in assignments if a.kind == "isa" and a.device)]
+        ours = {int(dict(o.params)["index"]) for o in made if o.head == "isa-serial"}
+        place = self.board.isa_clash(ours)
+        if place is not None:
+            self.refusals.append(
+                Refusal(
+                    "isa-clash",
+                    f"the isa-serial in args would have index {place}, which is taken: QEMU "
+                    "starts, and one of the two ports is dead",
+                    "write an index (index=0 to index=3) of its own into args; the plan goes "
+                    "around it",
+                    where=self.machine.args_where,
+                )
+            )
+
+    def check_buses(self, options: list[Option]) -> None:
+        """Refuse devices of the user's args on bridges that PVE makes and this plan does not."""
+        there = {str(value) for o in options for key, value in o.params if key == "id"}
+        there |= {clash.partition(" ")[2] for clash in self.board.ids} | {self.platform.root_bus}
+        for bus in dict.fromkeys(self.board.buses_of_args):
+            if re.fullmatch(r"pcie?\.[0-9]+", bus) and bus not in there:
+                self.refusals.append(
+                    Refusal(
+                        "bus-missing",
+                        f"args put a device on {bus}, which only PVE's own command line has",
+                        f"put it on {self.platform.root_bus}, or add the bridge to args before it: "
+                        f"-device pci-bridge,id={bus},chassis_nr=9,bus={self.platform.root_bus},"
+                        "addr=1a",
+                        where=self.machine.args_where,
+                    )
+                )
 
     def note_facts(self, assignments: list[Assignment]) -> None:
         used = Counter(a.kind for a in assignments)

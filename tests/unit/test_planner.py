@@ -13,7 +13,7 @@ from plans import DEBIAN_12_ARM64, ROOMY, binary, kinds, machine, planned, refus
 from vmserial import chardevs, planner
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused, UsageError
-from vmserial.model import Agent, Disk, GuestProfile, Nic, SerialPort
+from vmserial.model import Agent, Cpu, Disk, Display, Firmware, GuestProfile, Nic, Plan, SerialPort
 from vmserial.options import render, split_params
 
 
@@ -233,6 +233,46 @@ def test_args_isa_serial_counts() -> None:
     assert kinds(plan) == ["isa"] * 3 + ["usb"]
 
 
+def isa_indexes(plan: Plan) -> list[int]:
+    return [int(dict(a.device.properties)["index"]) for a in plan.assignments
+            if a.device is not None and a.kind == "isa"]  # fmt: skip
+
+
+def test_args_isa_serial_without_an_index_comes_after_the_ports() -> None:
+    # QEMU gives it the number of those made before it: 1 beside serial0, not 0.
+    plan = planned("x86_64", 1, args=("-device", "isa-serial,chardev=x"))
+    assert isa_indexes(plan) == [0]
+    assert not plan.refusals
+    told = ("-device", "isa-serial,chardev=x,index=0")
+    assert isa_indexes(planned("x86_64", 1, args=told)) == [1]
+
+
+def test_args_isa_serial_that_would_share_an_index_is_refused() -> None:
+    gap = tuple(port for port in machine("x86_64", 3).ports if port.index != 1)
+    words = "isa-serial,chardev=x"
+    for more in ({"ports": gap}, {"agent": Agent("isa", "/run/qga")}):
+        asked = machine("x86_64", 1, args=("-device", words))
+        plan = planner.plan(replace(asked, **more), binary("x86_64"), DEBIAN_12_ARM64)
+        assert refusals(plan) == {"isa-clash"}
+        asked = replace(asked, args=("-device", f"{words},index=1"), **more)
+        assert not planner.plan(asked, binary("x86_64"), DEBIAN_12_ARM64).refusals
+
+
+def test_args_serial_is_com1_on_a_pc() -> None:
+    plan = planned("x86_64", 4, args=("-serial", "chardev:x"))
+    assert isa_indexes(plan) == [1, 2, 3]
+    assert kinds(plan)[3] == "usb"
+    none = ("-serial", "none", "-serial", "chardev:x")
+    assert isa_indexes(planned("x86_64", 2, args=none, version=(5, 2, 0))) == [1, 2]
+    assert isa_indexes(planned("x86_64", 2, args=none)) == [0, 2]
+
+
+def test_args_serial_is_the_uart_after_ours() -> None:
+    plan = planned(ports=2, uarts=2, args=("-serial", "chardev:x"))
+    assert kinds(plan) == ["uart", "usb"]
+    assert str(plan.assignments[0].identity) == "mmio:0x9000000"
+
+
 def test_arm_replaces_what_its_binary_does_not_have() -> None:
     plan = planned(
         ports=1,
@@ -338,3 +378,104 @@ def test_an_lsi_controller_carries_seven_disks() -> None:
     assert "lsi53c895a,id=scsihw1" in argv
     assert "id=scsi13,bus=scsihw1.0,scsi-id=6" in argv
     assert "scsihw2" not in argv
+
+
+def test_ovmf_without_variables_is_flash_on_a_pc() -> None:
+    plan = planned("x86_64", 1, firmware=Firmware("ovmf"))
+    argv = render(plan.options)
+    assert "-bios" not in argv
+    drives = [word for word in argv if word.startswith("if=pflash")]
+    assert drives == [
+        "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd"
+    ]
+    assert any("no variable store" in note.message for note in plan.machine.notes)
+
+
+def test_a_cache_without_write_back_is_said_at_the_device() -> None:
+    disks = tuple(
+        Disk(bus, n, f"/srv/{bus}{n}", cache=cache)
+        for bus in ("virtio", "scsi", "sata", "ide")
+        for n, cache in enumerate(("writethrough", "directsync", "writeback"))
+    )
+    devices = [
+        word for word in render(planned("x86_64", 1, disks=disks).options) if "drive=" in word
+    ]
+    assert [("write-cache=off" in word) for word in devices] == [True, True, False] * 4
+
+
+def test_a_read_only_ide_disk_is_refused() -> None:
+    for bus, refused in (("ide", True), ("sata", True), ("scsi", False), ("virtio", False)):
+        plan = planned("x86_64", 1, disks=(Disk(bus, 0, "/srv/a", readonly=True),))
+        assert ("disk-readonly" in refusals(plan)) is refused, bus
+
+
+def test_what_a_card_or_disk_does_not_have_is_named() -> None:
+    plan = planned(
+        "x86_64",
+        1,
+        nics=(Nic(0, queues=4, mode="tap", bridge="br0"), Nic(1, "e1000", mtu=1400)),
+        disks=(Disk("virtio", 0, "/srv/a", ssd=True),),
+        display=Display("virtio", memory_mib=64),
+    )
+    told = " ".join(note.message for note in plan.machine.notes if note.kind == "untranslated")
+    for words in ("net0: queues=4", "net1: mtu=1400", "virtio0: ssd", "vga memory"):
+        assert words in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--device", "isa-serial,chardev=x,index=0"),
+        ("-device", '{"driver": "isa-serial", "chardev": "x", "index": 0}'),
+    ],
+)
+def test_args_are_read_in_each_form_of_qemu(words: tuple[str, ...]) -> None:
+    assert isa_indexes(planned("x86_64", 1, args=words)) == [1]
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"id": [1]}', "{" * 5000])
+def test_json_in_args_that_says_nothing_is_left_to_qemu(text: str) -> None:
+    assert not planned("x86_64", 1, args=("-device", text)).refusals
+
+
+def test_args_isa_serial_is_refused_where_there_is_no_isa() -> None:
+    plan = planned(ports=1, args=("-device", "isa-serial,chardev=x"))
+    assert refusals(plan) == {"kind-not-on-arch"}
+    assert "'isa-serial' is not a valid device model name" in plan.refusals[0].message
+
+
+def test_args_on_a_bridge_of_pve_are_refused() -> None:
+    device = ("-device", "virtio-rng-pci,bus=pci.2,addr=19")
+    plan = planned("x86_64", 1, args=device)
+    assert refusals(plan) == {"bus-missing"}
+    bridge = ("-device", "pci-bridge,id=pci.2,chassis_nr=9,bus=pci.0,addr=1c")
+    assert not planned("x86_64", 1, args=(*bridge, *device)).refusals
+    many = tuple(Nic(n) for n in range(9))
+    behind = ("-device", "virtio-rng-pci,bus=pci.1,addr=19")
+    assert not planned("x86_64", 1, nics=many, args=behind).refusals
+
+
+@pytest.mark.parametrize(
+    ("path", "cdrom", "driver"),
+    [
+        ("/dev/pve/vm-1-disk-0", False, "host_device"),
+        ("/dev/pve/vm-1-cloudinit", True, "host_device"),
+        ("/dev/sr0", True, "host_cdrom"),
+        ("/dev/cdrom", True, "host_cdrom"),
+        ("/dev/shm/a.img", False, "file"),
+        ("/srv/a.img", False, "file"),
+    ],
+)
+def test_the_driver_of_a_disks_path(path: str, cdrom: bool, driver: str) -> None:
+    plan = planned("x86_64", 1, disks=(Disk("scsi", 0, path, cdrom=cdrom),))
+    assert any(f"file.driver={driver},file.filename={path}" in w for w in render(plan.options))
+
+
+def test_arm_takes_no_x86_cpu_and_its_flags_as_properties() -> None:
+    for model in ("kvm64", "x86-64-v2-AES", "Skylake-Server-IBRS"):
+        plan = planned(ports=1, cpu=Cpu(model, ("+aes",)))
+        argv = render(plan.options)
+        assert argv[argv.index("-cpu") + 1] == "cortex-a57"
+        assert any(f"cpu {model}" in note.message for note in plan.machine.notes)
+    argv = render(planned(ports=1, cpu=Cpu("max", ("+pmu", "-sve", "aarch64=on"))).options)
+    assert argv[argv.index("-cpu") + 1] == "max,pmu=on,sve=off,aarch64=on"

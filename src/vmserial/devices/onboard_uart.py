@@ -38,8 +38,8 @@ class OnBoardUartKind(DeviceKind):
             port,
             "onboard-uart-limit",
             f"{board.platform.name} of QEMU {board.capabilities.version_text} wires up "
-            f"{board.uarts_used} {uart.model}, and {port.name} would be one more: QEMU starts and "
-            "the port is silently dead",
+            f"{board.uarts_used + board.uarts_of_args} {uart.model}, and {port.name} would be one "
+            "more: QEMU starts and the port is silently dead",
             f"use --type auto, usb, pci or virtio for it{newer}",
         )
 
