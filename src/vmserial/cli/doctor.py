@@ -97,6 +97,7 @@ def _show(group: list[Finding]) -> None:
         item(f"and the same for {ranges(ports[1:])}", "        ")
     item(finding.why, "  why:  ")
     item(finding.fix, "  do:   ")
+    item(f"vmserial explain {finding.id}", "  more: ")
     say()
 
 

@@ -41,6 +41,7 @@ VERBS: dict[str, str] = {
     "run": "Start the VM in the foreground and say where each port is reached.",
     "verify": "Boot test guests and prove every port in both directions.",
     "probe": "Show what a QEMU binary has.",
+    "explain": "Say cause and way out of a finding or of an error text.",
     "guest": "List or fetch the test guests.",
     "completion": "Print the script that completes vmserial's words in your shell.",
 }
