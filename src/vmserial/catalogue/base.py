@@ -46,9 +46,13 @@ class Text:
 
     @property
     def pattern(self) -> str:
-        """Return a regular expression that finds these words within one line."""
-        parts = [re.escape(part) for part in _BLANK.split(self.words)[::2]]
-        return rf"[^\n]{{0,{_BLANK_MOST}}}?".join(parts)
+        """Return a regular expression that finds these words within one line.
+
+        Each blank ends at the first place where the words go on, and is bounded,
+        so that no text, however odd, takes long.
+        """
+        first, *others = (re.escape(part) for part in _BLANK.split(self.words)[::2])
+        return first + "".join(rf"(?>[^\n]{{0,{_BLANK_MOST}}}?{part})" for part in others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,8 +284,8 @@ ENTRIES = (
         "a TCP port that somebody else has",
         Effect.FAILS,
         "QEMU does not start.",
-        "Another process, mostly another VM, listens there. (A unix socket's path never says so: "
-        "QEMU takes it away from whoever had it.)",
+        "Another process, mostly another VM, listens there. A unix socket's path never says so: "
+        "QEMU takes it away from whoever had it.",
         (
             "another process holds this socket or port; end it or choose another one "
             "(`ss -ltnp` says who)",
@@ -295,7 +295,6 @@ ENTRIES = (
             Text("Failed to find an available port: Address already in use"),
             Text("Failed to bind socket<>: Address already in use"),
             Text("Address already in use"),
-            Text("address already in use"),
         ),
         see=("socket-in-use",),
     ),

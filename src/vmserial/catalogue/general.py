@@ -33,10 +33,7 @@ ENTRIES = (
             "libvirt: put sockets and logs below /var/lib/libvirt/qemu",
         ),
         "the kernel",
-        (
-            Text("Permission denied"),
-            Text("permission denied"),
-        ),
+        (Text("Permission denied", "QEMU and tools in the guest"),),
     ),
     Entry(
         "bad-value",
