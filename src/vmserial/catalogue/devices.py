@@ -96,7 +96,7 @@ ENTRIES = (
         "QEMU does not start.",
         "isa-serial's index goes from 0 to 3; an own iobase and irq do not help.",
         (
-            "a VM has four ISA ports at most: use another type for the rest: "
+            "a VM has four ISA serial ports at most: use another type for the rest: "
             "`vmserial plan --arch x86_64 --ports 10`",
             "PVE: `agent: 1` instead of type=isa frees one",
             "libvirt: `<target type='pci-serial'>` or `'usb-serial'` from the fifth port on",
