@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from vmserial import planner
 from vmserial.machines import architecture
@@ -107,6 +108,7 @@ def _pve(machine: Machine) -> Iterator[Finding]:
         elif not (arm and line.index == 0):
             isa_ports.append(line)
     yield from _pve_agent(machine, arm, isa_ports)
+    yield from _pve_isa_args(machine, arm, isa_ports)
     if arm:
         yield from _pve_arm(machine)
 
@@ -179,6 +181,27 @@ def _pve_agent(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> Itera
         )
 
 
+def _pve_isa_args(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> Iterator[Finding]:
+    by_args = sum(
+        flag.lstrip("-") == "device"
+        and re.match(r"(?:driver=)?isa-serial(?:,|\Z)", value) is not None
+        for flag, value in pairwise(machine.args)
+    )
+    count = len(isa_ports) + by_args
+    if arm or not by_args or not isa_ports or count <= PVE_PORTS:
+        return
+    yield Finding(
+        "pve-isa-limit",
+        Severity.FAILS,
+        "kvm: -device isa-serial,…: Max. supported number of ISA serial ports is 4.",
+        f"{len(isa_ports)} serial ports and {by_args} isa-serial of args are {count} isa-serial "
+        "devices; the limit is isa-serial's index, an own iobase does not help",
+        "take the isa-serial out of args, or remove a serial port",
+        tuple(f"serial{line.index}" for line in isa_ports),
+        machine.args_where,
+    )
+
+
 def _pve_arm(machine: Machine) -> Iterator[Finding]:
     if machine.vmgenid:
         yield Finding(
@@ -187,7 +210,7 @@ def _pve_arm(machine: Machine) -> Iterator[Finding]:
             "kvm: -device vmgenid,…: 'vmgenid' is not a valid device model name",
             "QEMU has vmgenid only for x86",
             "remove vmgenid: from the configuration",
-            where=machine.where,
+            where=machine.place_of("vmgenid"),
         )
     for disk in machine.disks:
         if disk.bus == "ide":

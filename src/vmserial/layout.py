@@ -197,7 +197,7 @@ class Layout:
                     f"cpu {model} is a model of x86: the default of {board.architecture.name} is "
                     "used, without flags",
                     "name one of its models, or host",
-                    machine.where,
+                    machine.place_of("cpu"),
                 )
                 model, flags = "", []
             # Only x86 takes "+flag" and "-flag".
@@ -210,14 +210,14 @@ class Layout:
             self.note(
                 "cpu host needs KVM, which is not usable here: max is used",
                 "name a cpu model of your own",
-                machine.where,
+                machine.place_of("cpu"),
             )
         if model in PVE_CPUS:
             stock, more = PVE_CPUS[model]
             self.note(
                 f"cpu {model} is a name of PVE's: {stock} with {more} is used",
                 "name a model of stock QEMU to choose yourself",
-                machine.where,
+                machine.place_of("cpu"),
             )
             model, flags = stock, [*more.split(","), *flags]
         if model or flags:
@@ -231,7 +231,7 @@ class Layout:
                             "bad-value",
                             f"cpu {part!r} holds a character that -cpu cannot carry",
                             "give the flags one by one",
-                            where=machine.where,
+                            where=machine.place_of("cpu"),
                         )
                     )
                     return
@@ -260,7 +260,7 @@ class Layout:
                 self.note(
                     f"seabios does not exist for {board.architecture.name}: UEFI is used",
                     "set bios: ovmf",
-                    machine.where,
+                    machine.place_of("bios"),
                 )
                 wants_ovmf = machine.boot is None
             if not wants_ovmf:
@@ -278,7 +278,7 @@ class Layout:
                 self.note(
                     "ovmf has no variable store: its settings last until QEMU ends",
                     "give it one (PVE: efidisk0)",
-                    machine.where,
+                    machine.place_of("bios"),
                 )
                 continue
             self.add(
@@ -299,7 +299,7 @@ class Layout:
         kind = machine.display.kind
         if kind in {"none", "serial"}:
             return
-        where = machine.where
+        where = machine.place_of("vga")
         if self.board.platform.isa:
             driver = VIDEO_DRIVERS.get(kind, "")
         else:
@@ -335,7 +335,7 @@ class Layout:
             return
         driver = machine.usb_controller or ("piix3-usb-uhci" if not board.platform.pcie
                                             else "usb-ehci")  # fmt: skip
-        if not self.need(driver, "the usb tablet", machine.where, "set tablet: 0"):
+        if not self.need(driver, "the usb tablet", machine.place_of("tablet"), "set tablet: 0"):
             return
         if driver == "piix3-usb-uhci":
             board.take(1, 2, "usb")
@@ -520,13 +520,13 @@ class Layout:
             self.note(
                 f"scsihw {wanted} is not in this QEMU: virtio-scsi-pci is used",
                 "set scsihw: virtio-scsi-pci",
-                self.board.machine.where,
+                self.board.machine.place_of("scsihw"),
             )
         if number == 0 and wanted == "virtio-scsi-single":
             self.note(
                 "scsihw virtio-scsi-single: one controller carries all scsi disks",
                 "nothing to do: the guest sees the same disks",
-                self.board.machine.where,
+                self.board.machine.place_of("scsihw"),
             )
         self.add("-device", driver, ("id", name), *self.at(5 + number, name), role="disk")
 
@@ -586,11 +586,13 @@ class Layout:
         """Add balloon, random numbers and the generation id."""
         machine = self.board.machine
         if machine.balloon and self.need(
-            "virtio-balloon-pci", "balloon", machine.where, "set balloon: 0"
+            "virtio-balloon-pci", "balloon", machine.place_of("balloon"), "set balloon: 0"
         ):
             self.add("-device", "virtio-balloon-pci", ("id", "balloon0"),
                      *self.at(3, "balloon"), role="other")  # fmt: skip
-        if machine.rng and self.need("virtio-rng-pci", "rng0", machine.where, "remove rng0"):
+        if machine.rng and self.need(
+            "virtio-rng-pci", "rng0", machine.place_of("rng0"), "remove rng0"
+        ):
             self.add("-object", "rng-random", ("id", "rng0"), ("filename", "/dev/urandom"),
                      role="other")  # fmt: skip
             self.add("-device", "virtio-rng-pci", ("id", "rng0-device"), ("rng", "rng0"),
@@ -602,7 +604,7 @@ class Layout:
                 self.note(
                     f"vmgenid is not a device of {self.board.architecture.name} QEMU: left out",
                     "nothing to do: a guest there does not look for it",
-                    machine.where,
+                    machine.place_of("vmgenid"),
                 )
 
 

@@ -9,12 +9,12 @@ silently: what was assumed is in :attr:`Plan.assumptions`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 
 from vmserial import chardevs
 from vmserial.board import Board
+from vmserial.clashes import clashes
 from vmserial.devices import KINDS, DeviceKind, kind
 from vmserial.errors import PlanRefused, UsageError
 from vmserial.layout import Layout
@@ -73,7 +73,7 @@ def plan(
                     f"machine type {machine.machine_type!r} is not one that {arch.name} serial "
                     "ports can be planned on",
                     f"known for {arch.name}: {names}",
-                    where=machine.where,
+                    where=machine.place_of("machine"),
                 ),
             ),
         )  # fmt: skip
@@ -129,9 +129,7 @@ class _Planner:
         assignments = [a for port in ports if (a := self.assign(port)) is not None]
         assignments = [self.settled(a) for a in assignments]
         placed = self.control() if control else None
-        self.check_ids(layout.options, assignments)
-        self.check_isa(layout.options, assignments)
-        self.check_buses(layout.options)
+        self.refusals += clashes(board, layout.options, assignments)
         self.refusals[:0] = layout.refusals
         self.warnings += [str(note) for note in layout.notes]
         self.note_facts(assignments)
@@ -167,7 +165,7 @@ class _Planner:
                     "machine-not-in-binary",
                     f"QEMU {capabilities.version_text} has no machine type {wanted!r}",
                     f"use {self.platform.name}, or a QEMU that has it",
-                    where=self.machine.where,
+                    where=self.machine.place_of("machine"),
                 )
             )
         if not capabilities.measured:
@@ -337,68 +335,6 @@ class _Planner:
 
     def refuse(self, port: SerialPort, id: str, message: str, hint: str) -> None:
         self.refusals.append(Refusal(id, message, hint, ports=(port.name,), where=port.where))
-
-    def check_ids(self, options: list[Option], assignments: list[Assignment]) -> None:
-        """Refuse ids that the user's own args already use; QEMU would not start."""
-        ours = [f"-chardev {a.chardev_id}" for a in assignments]
-        ours += [f"-device {a.device.id}" for a in assignments if a.device]
-        ours += [f"-device {device.id}" for device in self.board.devices]
-        ours += [f"{o.flag} {value}" for o in options for key, value in o.params if key == "id"]
-        for clash in sorted(self.board.ids.intersection(ours)):
-            flag, identifier = clash.split(" ", 1)
-            self.refusals.append(
-                Refusal(
-                    "id-taken",
-                    f"args already have {flag} with id={identifier}, which the plan needs",
-                    f"give it another id in args, or remove {identifier} from the configuration",
-                    where=self.machine.args_where,
-                )
-            )
-
-    def check_isa(self, options: list[Option], assignments: list[Assignment]) -> None:
-        """Refuse two ISA ports at one place: QEMU starts, and one of them is dead."""
-        if self.board.isa_of_args and not self.platform.isa:
-            self.refusals.append(
-                Refusal(
-                    "kind-not-on-arch",
-                    "args: 'isa-serial' is not a valid device model name: "
-                    f"{self.arch.name} {self.platform.name} has no ISA bus",
-                    "take it out of args and ask for a port: PVE: '#vmserial serial1: socket'",
-                    where=self.machine.args_where,
-                )
-            )
-            return
-        made = [*options, *(a.device.option() for a in assignments if a.kind == "isa" and a.device)]
-        ours = {int(dict(o.params)["index"]) for o in made if o.head == "isa-serial"}
-        place = self.board.isa_clash(ours)
-        if place is not None:
-            self.refusals.append(
-                Refusal(
-                    "isa-clash",
-                    f"the isa-serial in args would have index {place}, which is taken: QEMU "
-                    "starts, and one of the two ports is dead",
-                    "write an index (index=0 to index=3) of its own into args; the plan goes "
-                    "around it",
-                    where=self.machine.args_where,
-                )
-            )
-
-    def check_buses(self, options: list[Option]) -> None:
-        """Refuse devices of the user's args on bridges that PVE makes and this plan does not."""
-        there = {str(value) for o in options for key, value in o.params if key == "id"}
-        there |= {clash.partition(" ")[2] for clash in self.board.ids} | {self.platform.root_bus}
-        for bus in dict.fromkeys(self.board.buses_of_args):
-            if re.fullmatch(r"pcie?\.[0-9]+", bus) and bus not in there:
-                self.refusals.append(
-                    Refusal(
-                        "bus-missing",
-                        f"args put a device on {bus}, which only PVE's own command line has",
-                        f"put it on {self.platform.root_bus}, or add the bridge to args before it: "
-                        f"-device pci-bridge,id={bus},chassis_nr=9,bus={self.platform.root_bus},"
-                        "addr=1a",
-                        where=self.machine.args_where,
-                    )
-                )
 
     def note_facts(self, assignments: list[Assignment]) -> None:
         used = Counter(a.kind for a in assignments)

@@ -25,14 +25,16 @@ def test_twenty_thousand_inputs() -> None:
 
 
 @pytest.mark.full
-def test_a_million_inputs() -> None:
+@pytest.mark.parametrize("first", range(0, 1_000_000, 100_000))
+def test_a_million_inputs(first: int) -> None:
     step = 10_000
+    parts = (range(n, n + step) for n in range(first, first + 100_000, step))
     done: Counter[str] = Counter()
-    with ProcessPoolExecutor(2) as pool:
-        for part in pool.map(check.many, (range(n, n + step) for n in range(0, 1_000_000, step))):
+    with ProcessPoolExecutor() as pool:
+        for part in pool.map(check.many, parts):
             done += part
-    assert done.total() == 1_000_000
-    print(dict(done))
+    assert done.total() == 100_000
+    assert min(done["planned"], done["refused"]) > 15_000, done
 
 
 def test_through_the_command_itself(tmp_path: Path) -> None:

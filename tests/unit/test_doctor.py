@@ -69,6 +69,9 @@ def test_limits_of_pve() -> None:
     agent = Agent("isa", "/r/qga")
     assert "pve-isa-limit" in found(pve("x86_64", 4, agent=agent), "x86_64")
     assert "pve-isa-limit" not in found(pve("x86_64", 3, agent=agent), "x86_64")
+    args = ("-device", "isa-serial,chardev=x")
+    assert "pve-isa-limit" in found(pve("x86_64", 4, args=args), "x86_64")
+    assert "pve-isa-limit" not in found(pve("x86_64", 3, args=args), "x86_64")
     assert "pve-agent-isa-on-aarch64" in found(pve(ports=1, agent=agent))
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import DEBIAN_12_ARM64, binary
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.formats import load, pve_keys
 from vmserial.formats.pve import Document, machine
 from vmserial.formats.pve_values import split_args
 from vmserial.model import Agent, Cpu, Disk, Display, Firmware, Machine, Nic, Note, Topology
+from vmserial.planner import plan
 
 DATA = Path(__file__).parent.parent / "data" / "pve"
 UUID = "9b0cd49c-8f51-4d4b-9a2b-8e6b3c7a1f00"
@@ -304,6 +306,15 @@ def test_parts_of_a_value_that_are_not_translated_are_named() -> None:
         "untranslated: scsi0: size, backup concerns PVE's management, not the command",
         "untranslated: scsi0: iothread=1, aio=native, future=1 is not translated",
     ]
+
+
+def test_each_setting_knows_its_line() -> None:
+    made = read(f"arch: aarch64\nserial0: socket\nvmgenid: {UUID}\nvga: std\n")
+    places = [str(made.place_of(key)).rpartition(":")[2] for key in ("vmgenid", "vga")]
+    assert [int(place) for place in places] == [5, 6]
+    assert made.place_of("bios") == made.where
+    notes = plan(made, binary(), DEBIAN_12_ARM64).machine.notes
+    assert {5, 6} <= {n.where.line for n in notes if n.where and n.kind == "replaced"}
 
 
 def test_an_ide_disk_and_vmgenid_stay_in_an_aarch64_machine() -> None:

@@ -228,6 +228,14 @@ def test_args_are_read_for_what_they_take() -> None:
     assert not any("addr=1f.0" in word and "xhci" in word for word in argv)
 
 
+def test_tls_needs_its_object() -> None:
+    port = SerialPort(1, chardevs.parse("tcp=127.0.0.1:4001,tls-creds=t0"))
+    made = replace(machine(ports=0), ports=(port,))
+    assert [r.id for r in planner.plan(made, binary(), ROOMY).refusals] == ["object-missing"]
+    made = replace(made, args=("-object", "tls-creds-psk,id=t0,dir=/tmp,endpoint=server"))
+    assert not planner.plan(made, binary(), ROOMY).refusals
+
+
 def test_args_isa_serial_counts() -> None:
     plan = planned("x86_64", 4, args=("-device", "isa-serial,chardev=x"))
     assert kinds(plan) == ["isa"] * 3 + ["usb"]

@@ -17,7 +17,7 @@ class UsbSerialKind(DeviceKind):
     cautions = (
         "usb-serial blocks migration and snapshots with RAM",
         # Run on 5.2, 7.2 and 10.0: device_del with a client that keeps sending.
-        "before it is unplugged its client must be disconnected: QEMU (5.2 to 10.0) dies by "
+        "before it is unplugged its client must be disconnected: QEMU (5.2 to 11.1) dies by "
         "SIGSEGV when input arrives while a usb-serial is taken out",
         "a connected client that stops reading hangs the whole guest and QMP: whoever holds its "
         "chardev must always drain it",

@@ -83,6 +83,7 @@ class _Translation:
 
     def machine(self) -> Machine:
         view = self.view
+        lines = {key: view.where(setting.line) for key, setting in view.settings.items()}
         machine_type = self.read_machine_type()
         self.arch = self.read_arch(machine_type)
         self.aarch64 = self.arch == "aarch64"
@@ -108,7 +109,7 @@ class _Translation:
         if display.kind == "serial" and display.serial not in {p.index for p in found_ports}:
             view.note(
                 "warning",
-                0,
+                lines["vga"].line,
                 f"vga: serial{display.serial} is not configured: the VM has no console at all",
                 f"add 'serial{display.serial}: socket'",
             )
@@ -147,6 +148,7 @@ class _Translation:
             notes=tuple(sorted(view.notes, key=lambda n: n.where.line if n.where else 0)),
             origin="pve",
             where=view.where(0),
+            lines=lines,
             **fields,
         )
 

@@ -47,6 +47,8 @@ _RAW_BLOCK = 1 << 16
 _NUDGE_FIRST = 0.25
 _NUDGE_MAX = 2.0
 _PAUSE = 0.2
+_KNOCKS = (0.3, 0.6, 1.2, 3.0, 6.0)
+"""Seconds to wait for the echo of each knock, which is 5 bytes."""
 
 _SAY = "vs_say() { printf '\\036%s\\037' \"$*\"; }"
 # busybox of Debian 11 has no base64; uudecode reads the same text with a header.
@@ -218,10 +220,11 @@ class Shell:
 
         Args:
             timeout: seconds.
-            listen: for a console, wait so many seconds for its first word, and then
-                for a pause, before anything is sent.  QEMU's pl011 stays deaf for ever
-                if its FIFO fills up just before the guest's driver starts (its interrupt
-                comes when a count is reached, not while it is exceeded).
+            listen: for a console, wait so many seconds for its first word, then for
+                a pause, and then knock, before more is sent.  QEMU's pl011 stays deaf for
+                ever if more waits in it when the guest's driver starts than that throws
+                away, which is 32 bytes (its interrupt comes when a count is reached, not
+                while it is exceeded; pl011_startup() in Linux).
 
         Raises:
             LostVMError: no answer within ``timeout``, or the stream ended.
@@ -249,14 +252,32 @@ class Shell:
             raise self._lost
 
     async def _listen(self, seconds: float) -> None:
-        """Wait for the first output and the pause after it."""
-        wait = seconds
-        while wait and self._lost is None:
-            self._heard.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._heard.wait()
-            wait = _PAUSE if self._heard.is_set() else 0.0
+        """Wait for the first output and the pause after it; then knock until it echoes.
+
+        On a busy host a booting guest pauses, too.  A knock is a comment for the shell,
+        and all knocks together are too few bytes to make a pl011 deaf.
+        """
+        if not (seconds and await self._hears(seconds)):
+            return
+        while await self._hears(_PAUSE):
+            pass
+        for wait in _KNOCKS:
+            knock = f"#{secrets.token_hex(1)}"
+            self._send(f"\n{knock}\n")
+            end = Countdown(wait)
+            while knock.encode() not in self.noise and self._lost is None:
+                if not await self._hears(end()):
+                    break
+            else:
+                return
+
+    async def _hears(self, seconds: float) -> bool:
+        """Wait for any output; tell whether it came in time."""
+        self._heard.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
+        return self._heard.is_set() and self._lost is None
 
     async def _greet(self, before: str = "", to: str = "") -> bool:
         """Ask until an answer comes; tell whether the shell's stdin is a tty.

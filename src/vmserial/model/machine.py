@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vmserial.model.backends import Chardev
@@ -184,6 +185,8 @@ class Machine:
         notes: what the reader wants the user to hear.
         origin: ``pve``, ``toml`` or ``options``.
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
+        where: the file as a whole.
+        lines: where single settings stand, by the file's own key; for messages only.
     """
 
     arch: str
@@ -219,3 +222,8 @@ class Machine:
     origin: Literal["pve", "toml", "options"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
     where: SourceRef | None = None
+    lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)
+
+    def place_of(self, key: str) -> SourceRef | None:
+        """Return where a setting stands; the file as a whole where that is not known."""
+        return self.lines.get(key, self.where)
