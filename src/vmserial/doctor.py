@@ -80,7 +80,7 @@ def of_plan(made: Plan) -> Iterator[Finding]:
     """Yield the findings that a plan holds."""
     for refusal in made.refusals:
         dead = refusal.id in {"guest-8250-limit", "onboard-uart-limit", "hvc-limit",
-                              "guest-driver-missing"}  # fmt: skip
+                              "ttyusb-limit", "guest-driver-missing", "isa-clash"}  # fmt: skip
         yield Finding(
             refusal.id,
             Severity.DEAD if dead else Severity.FAILS,

@@ -91,7 +91,7 @@ STARTS: tuple[tuple[str, str, str], ...] = (
     ("socket-options-clash", "x86_64", "-chardev socket,id=a,path={tmp}/nobody,wait=off"),
     ("address-in-use", "x86_64",
      "-chardev socket,id=a,host=127.0.0.1,port={port},server=on,wait=off"),
-    ("tls-credentials-missing", "x86_64",
+    ("object-missing", "x86_64",
      "-chardev socket,id=a,path={tmp}/s,server=on,wait=off,tls-creds=t"),
     ("pipe-missing", "x86_64", "-chardev pipe,id=a,path={tmp}/nopipe"),
     ("tty-missing", "x86_64", "-chardev serial,id=a,path=/dev/ttyNONE"),

@@ -202,13 +202,15 @@ def test_no_text_takes_long() -> None:
 
 
 def test_the_effect_is_doctors_severity() -> None:
-    refusals = tuple(Refusal(id, "m", "h") for id in sorted(ids()))
+    refused = {id for path in PACKAGE.rglob("*.py") if path.name not in {"doctor.py", "host.py"}
+               for id in ids_of(path.read_text())}  # fmt: skip
+    refusals = tuple(Refusal(id, "m", "h") for id in sorted(refused))
     made = Plan(machine(), binary(), DEBIAN_12_ARM64, (), (), refusals=refusals)
     for finding in of_plan(made):
         entry = catalogue.by_id(finding.id)
         assert entry is not None
-        if finding.severity is Severity.DEAD:
-            assert entry.effect is Effect.DEAD
+        if entry.id not in {"port-clash", "pci-io-windows"}:  # the one or the other, by the case
+            assert (entry.effect is Effect.DEAD) == (finding.severity is Severity.DEAD), entry.id
 
 
 def test_the_document_is_up_to_date() -> None:

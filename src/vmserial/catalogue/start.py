@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.catalogue.base import Effect, Entry, Text
+from vmserial.catalogue.base import ALL, Effect, Entry, Text
 
 _RUN = "run with QEMU 5.2, 7.2, 10.0 and 11.1"
 _OURS = "the plan, before anything starts"
@@ -87,12 +87,18 @@ ENTRIES = (
         "QEMU does not start.",
         "The file is in a package of its own (qemu-efi-aarch64, ovmf, seabios), or the path is "
         "wrong.",
-        ("a firmware file is not installed, or its path is wrong",),
+        (
+            "check the path of the firmware, kernel or initrd that QEMU names, or install its "
+            "package",
+        ),
         _RUN,
         (
             Text("Could not find ROM image '</usr/share/AAVMF/AAVMF_CODE.fd>'"),
-            Text("could not load kernel '</boot/vmlinuz>'"),
-            Text("could not load "),
+            Text("could not load kernel '</boot/vmlinuz>'", ALL + ", aarch64"),
+            Text("could not load initrd '</boot/initrd.img>'", ALL + ", aarch64"),
+            Text("could not open kernel file '</boot/vmlinuz>'", ALL + ", x86"),
+            Text("error reading initrd </boot/initrd.img>:", ALL + ", x86"),
+            Text("could not load PC BIOS '</usr/share/seabios/bios.bin>'"),
         ),
         see=("file-missing",),
     ),
