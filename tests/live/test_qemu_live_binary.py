@@ -68,8 +68,8 @@ def test_what_does_not_plug_is_what_qemu_says_does_not(arch: str) -> None:
         answers = ask.ask(
             path,
             ["-machine", TYPES[arch][0], "-nodefaults", "-display", "none", "-S",
-             "-device", "pcie-root-port,id=slot"],
-            {name: ("device_add", {"driver": name, "bus": "slot"}) for name in names},
+             "-device", "pcie-root-port,id=plugs"],
+            {name: ("device_add", {"driver": name, "bus": "plugs"}) for name in names},
             bound=60,
         )  # fmt: skip
         assert len(names) > 5
