@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
-from test_cli_main import loaded, process
+from test_cli_main import ROOT, loaded, process
 
 from vmserial.catalogue import ENTRIES
 from vmserial.cli import main
@@ -71,6 +72,7 @@ def test_a_log_on_standard_input() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "vmserial", "explain", "-"],
         input=log.encode("latin-1"), capture_output=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
     assert result.returncode == 0
     heads = [line for line in result.stdout.decode().splitlines() if line and line[0] != " "]
