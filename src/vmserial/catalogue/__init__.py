@@ -13,6 +13,7 @@ from vmserial.catalogue import (
     devices,
     general,
     guest,
+    libvirt,
     live,
     pve,
     silent,
@@ -25,6 +26,7 @@ __all__ = ["ENTRIES", "Effect", "Entry", "Match", "Text", "by_id", "fragment", "
 
 ENTRIES: tuple[Entry, ...] = (
     *pve.ENTRIES,
+    *libvirt.ENTRIES,
     *devices.ENTRIES,
     *chardevs.ENTRIES,
     *buses.ENTRIES,

@@ -95,4 +95,18 @@ ENTRIES = (
         (Text("start failed: QEMU exited with code 1", "PVE"),),
         ("PVE",),
     ),
+    Entry(
+        "libvirt-start-failed",
+        "libvirt says only that QEMU ended",
+        Effect.FAILS,
+        "The domain does not start.",
+        "It is not the cause: QEMU's own words behind it, or in the domain's log, are.",
+        ("give the whole log: `vmserial explain - </var/log/libvirt/qemu/DOM.log`",),
+        "libvirt's source",
+        (
+            Text("process exited while connecting to monitor", "libvirt"),
+            Text("unexpectedly closed the monitor", "libvirt"),
+        ),
+        ("libvirt",),
+    ),
 )

@@ -72,7 +72,10 @@ class Matcher:
         parts = [re.escape(part) for part in _LEFT_OUT.split(words.strip())]
         if sum(map(len, parts)) < _LEAST:
             return []
-        pattern = re.compile(".*".join(parts), re.IGNORECASE)
+        # Each part at its first place is enough, and quick whatever was left out.
+        pattern = re.compile(
+            parts[0] + "".join(f"(?>.*?{part})" for part in parts[1:]), re.IGNORECASE
+        )
         return [e for e in self._entries if any(pattern.search(t.example) for t in e.texts)]
 
     def nearest(self, words: str, most: int) -> list[Entry]:

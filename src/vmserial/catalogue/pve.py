@@ -122,6 +122,20 @@ ENTRIES = (
         ("tty-missing",),
     ),
     Entry(
+        "pve-terminal-none",
+        "qm terminal finds no port",
+        Effect.REFUSED,
+        "qm terminal and the web console are refused.",
+        "No serialN of the configuration is 'socket'; ports in `args:` do not count.",
+        (
+            "`qm set 142 --serial0 socket` and a cold start; reach a port of `args:` with `socat "
+            "-,rawer,escape=0x1d UNIX-CONNECT:/var/run/qemu-server/142.serial1`",
+        ),
+        "qemu-server's source",
+        (Text("unable to find a serial interface", "PVE"),),
+        _PVE,
+    ),
+    Entry(
         "pve-option",
         "PVE's own option or machine type, given to another QEMU",
         Effect.FAILS,

@@ -125,7 +125,7 @@ def _nothing(text: str) -> int:
     several = "\n" in text.strip()
     about = f"these {len(text.splitlines())} lines" if several else f"{short!r}"
     complain(f"vmserial: nothing is known of {about}")
-    near = catalogue.nearest(text)
+    near = [] if several else catalogue.nearest(text)
     for entry in near:
         complain(f"  near: {entry.id}: {entry.title}")
     if not near:
