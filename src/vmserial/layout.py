@@ -260,7 +260,7 @@ class Layout:
                 self.note(
                     f"seabios does not exist for {board.architecture.name}: UEFI is used",
                     "set bios: ovmf",
-                    machine.place_of("bios"),
+                    machine.place_of("firmware"),
                 )
                 wants_ovmf = machine.boot is None
             if not wants_ovmf:
@@ -278,7 +278,7 @@ class Layout:
                 self.note(
                     "ovmf has no variable store: its settings last until QEMU ends",
                     "give it one (PVE: efidisk0)",
-                    machine.place_of("bios"),
+                    machine.place_of("firmware"),
                 )
                 continue
             self.add(
@@ -299,7 +299,7 @@ class Layout:
         kind = machine.display.kind
         if kind in {"none", "serial"}:
             return
-        where = machine.place_of("vga")
+        where = machine.place_of("display")
         if self.board.platform.isa:
             driver = VIDEO_DRIVERS.get(kind, "")
         else:
@@ -520,13 +520,13 @@ class Layout:
             self.note(
                 f"scsihw {wanted} is not in this QEMU: virtio-scsi-pci is used",
                 "set scsihw: virtio-scsi-pci",
-                self.board.machine.place_of("scsihw"),
+                self.board.machine.place_of("scsi_controller"),
             )
         if number == 0 and wanted == "virtio-scsi-single":
             self.note(
                 "scsihw virtio-scsi-single: one controller carries all scsi disks",
                 "nothing to do: the guest sees the same disks",
-                self.board.machine.place_of("scsihw"),
+                self.board.machine.place_of("scsi_controller"),
             )
         self.add("-device", driver, ("id", name), *self.at(5 + number, name), role="disk")
 
@@ -591,7 +591,7 @@ class Layout:
             self.add("-device", "virtio-balloon-pci", ("id", "balloon0"),
                      *self.at(3, "balloon"), role="other")  # fmt: skip
         if machine.rng and self.need(
-            "virtio-rng-pci", "rng0", machine.place_of("rng0"), "remove rng0"
+            "virtio-rng-pci", "rng0", machine.place_of("rng"), "remove rng0"
         ):
             self.add("-object", "rng-random", ("id", "rng0"), ("filename", "/dev/urandom"),
                      role="other")  # fmt: skip

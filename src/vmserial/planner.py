@@ -73,7 +73,7 @@ def plan(
                     f"machine type {machine.machine_type!r} is not one that {arch.name} serial "
                     "ports can be planned on",
                     f"known for {arch.name}: {names}",
-                    where=machine.place_of("machine"),
+                    where=machine.place_of("machine_type"),
                 ),
             ),
         )  # fmt: skip
@@ -165,7 +165,7 @@ class _Planner:
                     "machine-not-in-binary",
                     f"QEMU {capabilities.version_text} has no machine type {wanted!r}",
                     f"use {self.platform.name}, or a QEMU that has it",
-                    where=self.machine.place_of("machine"),
+                    where=self.machine.place_of("machine_type"),
                 )
             )
         if not capabilities.measured:

@@ -310,9 +310,9 @@ def test_parts_of_a_value_that_are_not_translated_are_named() -> None:
 
 def test_each_setting_knows_its_line() -> None:
     made = read(f"arch: aarch64\nserial0: socket\nvmgenid: {UUID}\nvga: std\n")
-    places = [str(made.place_of(key)).rpartition(":")[2] for key in ("vmgenid", "vga")]
+    places = [str(made.place_of(key)).rpartition(":")[2] for key in ("vmgenid", "display")]
     assert [int(place) for place in places] == [5, 6]
-    assert made.place_of("bios") == made.where
+    assert made.place_of("firmware") == made.where
     notes = plan(made, binary(), DEBIAN_12_ARM64).machine.notes
     assert {5, 6} <= {n.where.line for n in notes if n.where and n.kind == "replaced"}
 

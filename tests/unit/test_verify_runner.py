@@ -341,8 +341,13 @@ def test_the_client_of_a_usb_port_leaves_before_the_unplug(
 def test_a_vm_is_lost_if_the_client_of_a_usb_port_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    streams = []
+
     async def stay(session: Session, line: Line) -> None:
-        del session, line
+        del session
+        # More than the fake has read when the order to unplug comes.
+        streams.append(asyncio.create_task(line.endpoint.send(bytes(1 << 26), 10)))
+        await asyncio.sleep(0.01)
 
     # The fake crashes as QEMU does if the client stays.
     monkeypatch.setattr(load, "leave", stay)

@@ -38,6 +38,13 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})\Z")
 _MACHINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*?)(\+pve[0-9]+)?(\.pxe)?\Z")
 _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
 _FLAG = re.compile(r"[+-][A-Za-z0-9._-]+\Z")
+_FIELDS = {
+    "bios": "firmware",
+    "machine": "machine_type",
+    "rng0": "rng",
+    "scsihw": "scsi_controller",
+    "vga": "display",
+}
 _SMBIOS = ("manufacturer", "product", "version", "serial", "sku", "family")
 
 
@@ -83,7 +90,10 @@ class _Translation:
 
     def machine(self) -> Machine:
         view = self.view
-        lines = {key: view.where(setting.line) for key, setting in view.settings.items()}
+        lines = {
+            _FIELDS.get(key, key): view.where(setting.line)
+            for key, setting in view.settings.items()
+        }
         machine_type = self.read_machine_type()
         self.arch = self.read_arch(machine_type)
         self.aarch64 = self.arch == "aarch64"
@@ -109,7 +119,7 @@ class _Translation:
         if display.kind == "serial" and display.serial not in {p.index for p in found_ports}:
             view.note(
                 "warning",
-                lines["vga"].line,
+                lines["display"].line,
                 f"vga: serial{display.serial} is not configured: the VM has no console at all",
                 f"add 'serial{display.serial}: socket'",
             )

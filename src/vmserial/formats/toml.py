@@ -234,6 +234,7 @@ class _Reader:
             notes=() if found_ports else (ports.no_ports_note(self.file),),
             origin="toml",
             where=SourceRef(self.file),
+            lines={key: self.where(key) for key in data},
             **fields,
         )
 

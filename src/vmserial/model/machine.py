@@ -186,7 +186,8 @@ class Machine:
         origin: ``pve``, ``toml`` or ``options``.
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
         where: the file as a whole.
-        lines: where single settings stand, by the file's own key; for messages only.
+        lines: where single settings stand, by the name of their field here (``cpu``); for
+            messages only.
     """
 
     arch: str
@@ -224,6 +225,6 @@ class Machine:
     where: SourceRef | None = None
     lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)
 
-    def place_of(self, key: str) -> SourceRef | None:
-        """Return where a setting stands; the file as a whole where that is not known."""
-        return self.lines.get(key, self.where)
+    def place_of(self, name: str) -> SourceRef | None:
+        """Return where a field's setting stands; the file as a whole where that is not known."""
+        return self.lines.get(name, self.where)
