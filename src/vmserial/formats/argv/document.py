@@ -18,7 +18,9 @@ from vmserial.formats.argv.params import Params
 from vmserial.formats.argv.words import Word
 from vmserial.model import Note, SourceRef
 
-_EMULATOR = re.compile(r"(?:.*/)?(?:qemu-system-[A-Za-z0-9_]+[^/\s=]*|qemu-kvm|kvm|qemu)\Z", re.DOTALL)
+_EMULATOR = re.compile(
+    r"(?:.*/)?(?:qemu-system-[A-Za-z0-9_]+[^/\s=]*|qemu-kvm|kvm|qemu)\Z", re.DOTALL
+)
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _NAMES_SOMEONE = frozenset({"-u", "-g", "-U", "-a", "--user", "--group"})
 """Of sudo, setpriv and ``exec -a``: the next word is a user, a group or a name."""
@@ -184,7 +186,11 @@ class _Options:
                 continue
             if _EMULATOR.match(word.value):
                 return index
-        if len(first) > 1 and first.startswith("-") and tables.has_argument(first.lstrip("-")) is not None:
+        if (
+            len(first) > 1
+            and first.startswith("-")
+            and tables.has_argument(first.lstrip("-")) is not None
+        ):
             return -1
         program = next((w for w in self.words if not _ASSIGNMENT.match(w.value)), None)
         if not self.is_text and program is self.words[0]:

@@ -199,4 +199,6 @@ def _quotes_equals(command: CommandLine) -> bool:
 
 
 def _needless(word: Word) -> bool:
-    return word.source == f"'{word.value}'" and "=" in word.value and quoted(word.value) == word.value
+    return (
+        word.source == f"'{word.value}'" and "=" in word.value and quoted(word.value) == word.value
+    )

@@ -14,9 +14,7 @@ _USB = re.compile(r"usb-(?!ehci|uhci|xhci|ohci)|u2f-|ccid-card")
 _USB_CONTROLLER = re.compile(
     r"(?:.*-)?(?:usb-)?(?:ich9-)?(?:usb-)?(?:xhci|ehci|uhci|ohci)[a-z0-9-]*\Z|qemu-xhci|sysbus-ohci"
 )
-_VIRTIO_SERIAL = re.compile(
-    r"virtio-serial(?:-(?:pci|device|ccw)(?:-(?:non-)?transitional)?)?\Z"
-)
+_VIRTIO_SERIAL = re.compile(r"virtio-serial(?:-(?:pci|device|ccw)(?:-(?:non-)?transitional)?)?\Z")
 _VIRTIO_PORT = frozenset({"virtserialport", "virtconsole"})
 _PCI_BRIDGE = re.compile(
     r"pcie-root-port|ioh3420|x3130-upstream|xio3130-downstream|pci-bridge|pcie-pci-bridge|"
@@ -85,7 +83,7 @@ class DeviceEntry:
     option: CommandOption
 
     def get(self, key: str, default: str = "") -> str:
-        """Return a key's value; ``-`` and ``_`` are the same where the driver says so."""
+        """Return a key's value."""
         return self.params.get(key, default)
 
     @property
@@ -99,10 +97,8 @@ class DeviceEntry:
         match = _PCI.match(self.get("addr"))
         if match is None or self.is_usb or _ISA.match(self.driver):
             return None
+        # Hexadecimal with and without "0x" (hw/core/qdev-properties-system.c).
         slot = int(match.group(1), 16)
-        # A number without "0x" and without a function may be written in decimal.
-        if match.group(2) is None and not self.get("addr").lower().startswith("0x"):
-            slot = int(match.group(1), 16)
         multifunction = self.get("multifunction") in {"on", "true", "yes", "y"}
         return PciPlace(self.bus, slot, int(match.group(2) or 0), multifunction)
 
