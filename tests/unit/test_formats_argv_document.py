@@ -186,18 +186,26 @@ def test_no_option_is_in_both_tables() -> None:
 @pytest.mark.live
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
 def test_tables_agree_with_the_binary(arch: str) -> None:
-    """Every option that -help lists is known, and takes an argument where the binary says so."""
+    """Every option that -help lists is known, and takes an argument as the table says."""
     binary = shutil.which(f"qemu-system-{arch}")
     assert binary is not None
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([binary, *words], text=True, capture_output=True, timeout=30)
+        return subprocess.run([binary, *words], text=True, capture_output=True, timeout=60)
 
-    names = set(re.findall(r"^--?([A-Za-z][\w-]*)", run("-help").stdout, re.M))
+    names = sorted(set(re.findall(r"^--?([A-Za-z][\w-]*)", run("-help").stdout, re.M)))
     assert len(names) > 80
-    for name in sorted(names):
-        needs = "requires an argument" in run("-version", f"-{name}").stderr
-        assert has_argument(name) is needs, name
+    assert [name for name in names if has_argument(name) is None] == []
+
+    def words_for(name: str, takes: bool | None) -> list[str]:
+        # "-bogus" is refused unless it is an argument: a wrong entry shifts it out of its place.
+        return [f"-{name}", "-bogus"] if takes else [f"-{name}", "-D", "-bogus"]
+
+    # All options are looked up before -version, the first, is obeyed.
+    right = run("-version", *(w for name in names for w in words_for(name, has_argument(name))))
+    assert right.returncode == 0, right.stderr
+    for name in ("serial", "S"):
+        assert "invalid option" in run("-version", *words_for(name, not has_argument(name))).stderr
 
 
 # ------------------------------------------------------------------ properties
@@ -208,13 +216,22 @@ texts = st.text(
 values = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
 
 
+def refused_with_a_hint(error: VmserialError) -> None:
+    assert error.hint
+    assert error.where
+
+
+def misses_an_argument(error: VmserialError) -> None:
+    assert "requires" in error.message
+
+
 @given(texts)
 def test_any_text_comes_back_or_is_refused(text: str) -> None:
     for whole in (text, f"qemu-system-x86_64 {text}"):
         try:
             command = CommandLine.parse(whole)
         except ConfigError as error:
-            assert error.hint
+            refused_with_a_hint(error)
             continue
         assert command.text() == whole
         covered = "".join(whole[word.start : word.end] for word in command.words)
@@ -222,8 +239,7 @@ def test_any_text_comes_back_or_is_refused(text: str) -> None:
         try:
             view = CommandView.of(command, read_file=lambda _: text)
         except ConfigError as error:
-            assert error.where
-            assert error.hint
+            refused_with_a_hint(error)
         else:
             look_at_everything(view)
 
@@ -247,7 +263,7 @@ def test_any_value_is_looked_at_or_refused(flag: str, value: str) -> None:
     try:
         look_at_everything(CommandView.of(command))
     except VmserialError as error:
-        assert error.hint
+        refused_with_a_hint(error)
 
 
 @given(st.lists(values))
@@ -255,7 +271,7 @@ def test_any_list_of_words_comes_back(words: list[str]) -> None:
     try:
         command = CommandLine.from_words(["qemu-system-x86_64", *words])
     except ConfigError as error:
-        assert "requires" in error.message
+        misses_an_argument(error)
         return
     assert [word.value for word in command.words] == ["qemu-system-x86_64", *words]
     again = CommandLine.parse(command.text())
@@ -282,6 +298,6 @@ def test_words_are_those_of_shlex(parts: list[tuple[str, str]], gap: str) -> Non
     try:
         command = CommandLine.parse(text)
     except ConfigError as error:
-        assert "requires" in error.message
+        misses_an_argument(error)
         return
     assert [word.value for word in command.words] == shlex.split(text)
