@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from vmserial.errors import ConfigError
 from vmserial.model import SourceRef
 
-_GAP = re.compile(r"(?:[ \t\r\f\v]+|\n|\\\r?\n|(?:(?<=[\s;|&<>])|\A)#[^\n]*)+")
+_GAP = re.compile(r"(?:[ \t\r]+|\n|\\\r?\n|(?:(?<=[\s;|&<>])|\A)#[^\n]*)+")
 _OPERATOR = re.compile(r"[0-9]*[<>]+&?[0-9-]*|[;|&]+")
-_BARE = re.compile(r"[^\s\\'\"$;|&<>]+")
+_BARE = re.compile(r"[^ \t\r\n\\'\"$;|&<>]+")
 _SINGLE = re.compile(r"'([^']*)'")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
