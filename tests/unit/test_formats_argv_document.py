@@ -97,7 +97,7 @@ def test_libvirt_log() -> None:
     command = CommandLine.parse(LIBVIRT)
     assert command.environment["HOME"] == "/var/lib/libvirt/qemu/domain-1-a b"
     assert command.options[-1].value == "timestamp=on"
-    assert command.words[command.tail].line == 25
+    assert command.words[command.tail].line == 22
     assert command.named("chardev")[2].params.get("logfile") == "/var/log/a,b"
     port = command.named("device")[0].params
     assert port.is_json

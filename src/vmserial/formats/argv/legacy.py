@@ -215,8 +215,10 @@ def _socket(params: dict[str, str]) -> Backend | None:
     port = _number(params, "port")
     if port is None:
         return None
+    # A bare "nodelay" reads as delay=off, which is the older name of the same key.
+    nodelay = _flag(params, "nodelay", not _flag(params, "delay", True))
     return TcpSocket(
         params.get("host", ""), port, server, wait, _number(params, "to"),
-        _maybe(params, "ipv4"), _maybe(params, "ipv6"), _flag(params, "nodelay", False),
+        _maybe(params, "ipv4"), _maybe(params, "ipv6"), nodelay,
         telnet, websocket, params.get("tls-creds", ""), params.get("tls-authz", ""), reconnect,
     )  # fmt: skip

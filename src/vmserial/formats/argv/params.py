@@ -110,10 +110,8 @@ class Params:
         if found:
             return self.source[: found[-1].start] + member + self.source[found[-1].end :]
         nested = any(item.key.startswith(f"{key}.") for item in self.items)
-        if (
-            nested
-            or ("." in key
-            and any(item.key.startswith(key.split(".")[0] + ".") for item in self.items))
+        if nested or (
+            "." in key and any(item.key.startswith(key.split(".")[0] + ".") for item in self.items)
         ):
             raise UsageError(
                 f"{key!r} is an object within the JSON, or stands within one",
