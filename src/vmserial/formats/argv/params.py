@@ -20,7 +20,7 @@ from vmserial.options import Scalar, scalar_text
 _PART = re.compile(r"(?:[^,]|,,)*", re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _KEY = re.compile(r"[A-Za-z0-9_.\-\[\]]+\Z")
-_DEPTH = 64
+_DEPTH = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,7 @@ def split(text: str, file: str) -> tuple[Word, ...]:
         ConfigError: a quote is not closed, or a backslash ends the text.
     """
     words: list[Word] = []
-    position = line = 0
-    line_start = 0
+    position = line_start = counted = 0
     line = 1
     while position < len(text):
         new_line = False
@@ -78,10 +77,10 @@ def split(text: str, file: str) -> tuple[Word, ...]:
             bare = re.sub(r"\\\r?\n", "", gap.group())
             new_line = "\n" in bare
             position = gap.end()
-        breaks = text.count("\n", line_start, position)
-        if breaks:
+        if breaks := text.count("\n", counted, position):
             line += breaks
             line_start = text.rindex("\n", 0, position) + 1
+        counted = position
         if position >= len(text):
             break
         column = position - line_start + 1
