@@ -164,3 +164,25 @@ def test_an_added_option_stands_where_it_was_put(
     pairs = [(option.flag, option.value) for option in result.options]
     assert pairs[index + 1 : index + 3] == [("-append", first), ("-name", new[1].value())]
     assert pairs[: index + 1] + pairs[index + 3 :] == [(o.flag, o.value) for o in command.options]
+
+
+def test_options_alone_as_the_article_shows_them() -> None:
+    text = (
+        "-chardev 'socket,id=serial0,path=/var/run/qemu-server/142.serial0,server=on,wait=off' \\\n"
+        "-serial chardev:serial0 \\\n"
+        "-chardev pty,id=charserial1\n"
+        "-device 'isa-serial,chardev=serial1' \\\n"
+    )
+    command = CommandLine.parse(text)
+    assert command.program == ""
+    assert command.text() == text
+    assert [option.name for option in command.options] == ["chardev", "serial", "chardev", "device"]
+    result = edited(command, [SetKey(last(command, "device"), "driver", "pci-serial")])
+    assert result.text() == text.replace("isa-serial", "pci-serial")
+    assert edited(command, [Remove(command.options[0])]).options[0].name == "serial"
+
+
+def test_a_line_broken_within_quotes_is_noted() -> None:
+    command = CommandLine.parse("kvm -append 'root=x \\\n  -v'")
+    assert "within single quotes" in command.notes[0].message
+    assert command.text().endswith("-v'")
