@@ -1,0 +1,62 @@
+"""QEMU command lines: a lossless document, a view of its serial ports, and edits.
+
+command = CommandLine.parse(text, "vm.sh")       # or CommandLine.from_words(argv)
+view = CommandView.of(command)
+for port in view.serial_devices:
+    command = edited(command, [SetKey(port.device.option, "chardev", "serial1")])
+command.text()                                   # all other bytes as they were
+"""
+
+from __future__ import annotations
+
+from vmserial.formats.argv.document import CommandLine, CommandOption
+from vmserial.formats.argv.edits import (
+    Edit,
+    InsertAfter,
+    Remove,
+    RemoveKey,
+    ReplaceValue,
+    SetKey,
+    edited,
+)
+from vmserial.formats.argv.legacy import HostSide, host_side
+from vmserial.formats.argv.places import (
+    DeviceEntry,
+    IsaPlace,
+    PciPlace,
+    UsbPlace,
+    VirtioPort,
+)
+from vmserial.formats.argv.view import (
+    SERIAL_DRIVERS,
+    ChardevEntry,
+    CommandView,
+    PortOption,
+    SerialDevice,
+    Use,
+)
+
+__all__ = [
+    "SERIAL_DRIVERS",
+    "ChardevEntry",
+    "CommandLine",
+    "CommandOption",
+    "CommandView",
+    "DeviceEntry",
+    "Edit",
+    "HostSide",
+    "InsertAfter",
+    "IsaPlace",
+    "PciPlace",
+    "PortOption",
+    "Remove",
+    "RemoveKey",
+    "ReplaceValue",
+    "SerialDevice",
+    "SetKey",
+    "UsbPlace",
+    "Use",
+    "VirtioPort",
+    "edited",
+    "host_side",
+]

@@ -1,0 +1,235 @@
+"""One option's value in QEMU's key=value grammar or as JSON: read, and changed key by key.
+
+Whatever is not changed keeps its bytes.  A doubled comma is one comma; a part
+without ``=`` is the implied first key's value, else a bool (``server``), with
+``no`` before it an ``off`` (``nowait``), as util/qemu-option.c reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from vmserial.errors import ConfigError, UsageError
+from vmserial.options import Scalar, scalar_text
+
+_PART = re.compile(r"(?:[^,]|,,)*", re.DOTALL)
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_KEY = re.compile(r"[A-Za-z0-9_.\-\[\]]+\Z")
+_DEPTH = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One key and its value.
+
+    Attributes:
+        key: the key; of a part that stands first without one, the implied key.
+        value: as text, with single commas; a JSON bool is ``on`` or ``off``.
+        start: where its source begins in the option's value.
+        end: where it ends.
+        written: ``pair``, ``implied`` (no key), ``bare`` (no value) or ``json``.
+    """
+
+    key: str
+    value: str
+    start: int
+    end: int
+    written: str
+
+
+@dataclass(frozen=True)
+class Params:
+    """The value of one option.
+
+    Attributes:
+        source: the value as written.
+        items: its keys and values in order.
+        is_json: it is a JSON object; nested keys are joined by dots.
+    """
+
+    source: str
+    items: tuple[Param, ...]
+    is_json: bool = False
+
+    @classmethod
+    def parse(
+        cls, source: str, implied: str = "", *, where: str = "", json_too: bool = False
+    ) -> Params:
+        """Read a value.
+
+        Args:
+            source: the value.
+            implied: the key of a first part that has none.
+            where: for the error's place.
+            json_too: a value that begins with a brace is JSON.
+
+        Raises:
+            ConfigError: it begins as JSON and is not an object.
+        """
+        if json_too and source.lstrip(" \t\r\n").startswith("{"):
+            return cls(source, tuple(_json_items(source, where)), True)
+        return cls(source, tuple(_key_value_items(source, implied)))
+
+    @cached_property
+    def values(self) -> Mapping[str, str]:
+        """The values by key; of several the last, as QEMU takes it."""
+        return {item.key: item.value for item in self.items}
+
+    def get(self, key: str, default: str = "") -> str:
+        """Return a key's value."""
+        return self.values.get(key, default)
+
+    def with_key(self, key: str, value: Scalar) -> str:
+        """Return the source with a key set; each other key keeps its bytes.
+
+        Raises:
+            UsageError: the key cannot be written, or is within an object of the JSON.
+        """
+        if not _KEY.match(key):
+            raise UsageError(f"{key!r} cannot be the name of a property", hint="check its spelling")
+        found = [item for item in self.items if item.key == key]
+        if self.is_json:
+            return self._json_with_key(key, value, found)
+        doubled = scalar_text(value).replace(",", ",,")
+        if not found:
+            joint = "," if self.source else ""
+            return f"{self.source}{joint}{key}={doubled}"
+        item = found[-1]
+        # A value with "=" would make an implied first part a key.
+        bare = item.written == "implied" and "=" not in doubled and doubled
+        new = doubled if bare else f"{key}={doubled}"
+        return self.source[: item.start] + new + self.source[item.end :]
+
+    def _json_with_key(self, key: str, value: Scalar, found: list[Param]) -> str:
+        member = f"{json.dumps(key)}:{json.dumps(value, ensure_ascii=False)}"
+        if found:
+            return self.source[: found[-1].start] + member + self.source[found[-1].end :]
+        nested = any(item.key.startswith(f"{key}.") for item in self.items)
+        if nested or (
+            "." in key and any(item.key.startswith(key.split(".")[0] + ".") for item in self.items)
+        ):
+            raise UsageError(
+                f"{key!r} is an object within the JSON, or stands within one",
+                hint="replace the option's whole value",
+            )
+        close = self.source.rindex("}")
+        before = self.source[:close].rstrip(" \t\r\n")
+        joint = "" if before.endswith("{") and not self.items else ","
+        return before + joint + member + self.source[len(before) :]
+
+    def without_key(self, key: str) -> str:
+        """Return the source without a key; as it is if the key is not there.
+
+        Raises:
+            UsageError: the key is within an object of the JSON.
+        """
+        source = self.source
+        spans = sorted({(i.start, i.end, i.key, i.written) for i in self.items}, reverse=True)
+        for start, end, found, written in spans:
+            if found != key:
+                continue
+            if written == "nested":
+                raise UsageError(
+                    f"{key!r} stands within an object of the JSON",
+                    hint="replace the option's whole value",
+                )
+            after = re.compile(r"[ \t\r\n]*,[ \t\r\n]*" if self.is_json else ",").match(source, end)
+            if after:
+                source = source[:start] + source[after.end() :]
+            else:
+                before = re.sub(r"[ \t\r\n]*,[ \t\r\n]*\Z" if self.is_json else r",\Z", "",
+                                source[:start])  # fmt: skip
+                source = before + source[end:]
+        return source
+
+
+def _key_value_items(source: str, implied: str) -> list[Param]:
+    items: list[Param] = []
+    position = 0
+    while position <= len(source):
+        match = _PART.match(source, position)
+        assert match is not None
+        part = match.group()
+        key, equals, value = part.partition("=")
+        value = value.replace(",,", ",")
+        key = key.replace(",,", ",")
+        if equals:
+            items.append(Param(key, value, position, match.end(), "pair"))
+        elif position == 0 and implied and part:
+            items.append(Param(implied, key, 0, match.end(), "implied"))
+        elif part.startswith("no") and len(part) > 2 and position:
+            items.append(Param(key[2:], "off", position, match.end(), "bare"))
+        elif part:
+            items.append(Param(key, "on", position, match.end(), "bare"))
+        position = match.end() + 1
+    return items
+
+
+def _json_items(source: str, where: str) -> list[Param]:
+    """Read the members of a JSON object with their spans."""
+    items: list[Param] = []
+    decoder = json.JSONDecoder()
+    try:
+        if _nesting(source) > _DEPTH:
+            raise ValueError("it is nested too deeply")
+        whole, end = decoder.raw_decode(source, _skip(source, 0))
+        if source[end:].strip(" \t\r\n"):
+            raise ValueError(f"something follows the object at column {end + 1}")
+        position = _skip(source, _skip(source, 0) + 1)
+        while source[position] != "}":
+            start = position
+            key, position = decoder.raw_decode(source, position)
+            position = _skip(source, _skip(source, position) + 1)
+            value, position = decoder.raw_decode(source, position)
+            if isinstance(value, dict):
+                for name, text in _flat(f"{key}.", value):
+                    items.append(Param(name, text, start, position, "nested"))
+            else:
+                items.append(Param(key, _json_text(value), start, position, "json"))
+            position = _skip(source, position)
+            if source[position] == ",":
+                position = _skip(source, position + 1)
+        del whole
+    except (ValueError, RecursionError, IndexError) as error:
+        raise ConfigError(
+            f"the JSON cannot be read: {error}",
+            hint="check its quotes, commas and braces; in a shell it stands in single quotes",
+            where=where,
+        ) from None
+    return items
+
+
+def _nesting(source: str) -> int:
+    depth = deepest = 0
+    for char in source:
+        if char in "{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "}]":
+            depth -= 1
+    return deepest
+
+
+def _skip(source: str, position: int) -> int:
+    match = _BLANKS.match(source, position)
+    assert match is not None
+    return match.end()
+
+
+def _flat(prefix: str, value: Any) -> list[tuple[str, str]]:
+    if not isinstance(value, dict):
+        return [(prefix[:-1], _json_text(value))]
+    return [pair for key, inner in value.items() for pair in _flat(f"{prefix}{key}.", inner)]
+
+
+def _json_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return scalar_text(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
