@@ -218,7 +218,7 @@ def test_a_virtconsole_is_found_by_what_it_is(suite: str) -> None:
             # Who comes later did not see it, and may have to probe.
             async with FarEnd(shell) as late:
                 assert set(await late.nodes()) > set(CONSOLES.values())
-                await hears_itself(vm, late, probed=True)
+                await hears_itself(vm, late)
             await shell.close()
 
     asyncio.run(scenario())
@@ -241,8 +241,12 @@ def test_virtconsoles_on_two_controllers_are_probed() -> None:
     asyncio.run(scenario())
 
 
-async def hears_itself(vm: GuestVM, far: FarEnd, *, probed: bool = False) -> None:
-    """Write each console's own word to its node; hear it, and nothing else, at its chardev."""
+async def hears_itself(vm: GuestVM, far: FarEnd) -> None:
+    """Write each console's own word to its node; hear it, and nothing else, at its chardev.
+
+    But for the one NUL of a probe: on a busy host the watcher may look in the middle of
+    the consoles' coming, and what it then cannot conclude it has to try.
+    """
     paths = {n: far.present[identity].path for n, identity in CONSOLES.items()}
     assert len(set(paths.values())) == len(paths)
     await far.open(*paths.values())
@@ -250,7 +254,7 @@ async def hears_itself(vm: GuestVM, far: FarEnd, *, probed: bool = False) -> Non
         word = f"I am {n}.".encode()
         await far.send(path, await far.put("word", word), 10)
         got = await vm.read(f"c{n}", 1)
-        if probed and got == b"\0":
+        if got == b"\0":
             got = await vm.read(f"c{n}", 1)
         assert got + await vm.read(f"c{n}", len(word) - 1) == word
     await far.close(*paths.values())
