@@ -71,7 +71,7 @@ class HostSides:
             if port.onboard is not None and port.onboard.host.form != "chardev":
                 continue
             entry = self.scene.chardevs.get(port.chardev_id)
-            if not port.chardev_id:
+            if not port.chardev_id and port.device is not None:
                 yield self.without(port)
             elif entry is None:
                 yield self.missing(port)

@@ -36,8 +36,8 @@ class Devices:
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield what is wrong."""
-        for flaws in (self.same_id(), self.strangers(), self.onboard(), self.isa(), self.without_device(),
-                      self.guest_8250(), self.consoles()):  # fmt: skip
+        for flaws in (self.same_id(), self.strangers(), self.onboard(), self.isa(),
+                      self.without_device(), self.guest_8250(), self.consoles()):  # fmt: skip
             for flaw in flaws:
                 self.moved |= {r.port for r in flaw.remedies if isinstance(r, Rehome)}
                 yield flaw

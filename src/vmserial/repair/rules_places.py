@@ -142,11 +142,11 @@ class Places:
                        f"{subject}: Bus '{device.bus}' not found", where, again)  # fmt: skip
             return
         if bus.kind == "ehci":
-            yield Flaw(
-                "usb-speed", Severity.FAILS, names,
+            happens = (
                 f'{subject}: Warning: speed mismatch trying to attach usb device "QEMU USB Serial" '
-                f'(full speed) to bus "{bus.name}", port "{len(bus.taken) + 1}" (high speed)', where, again,
-            )  # fmt: skip
+                f'(full speed) to bus "{bus.name}", port "{len(bus.taken) + 1}" (high speed)'
+            )
+            yield Flaw("usb-speed", Severity.FAILS, names, happens, where, again)
             return
         place = device.get("port")
         last = number(place.split(".")[0]) if place else None
