@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from vmserial import chardevs
 from vmserial.formats.argv import CommandView, DeviceEntry
 from vmserial.formats.argv.document import CommandOption
-from vmserial.model import Capabilities, Chardev, Null, UnixSocket
+from vmserial.model import Capabilities, Chardev, Null, SourceRef, UnixSocket
 from vmserial.options import Option, Scalar
 from vmserial.qemu import standins
 from vmserial.qemu.standins import HOST_KEYS, Fate
@@ -67,6 +67,7 @@ class PrivatePort:
         name: ``serialN``.
         index: N.
         chardev_id: of its private backend.
+        socket: the path of its private backend.
         driver: empty for -serial.
         device_id: of its device; empty for -serial.
         number: of -serial and of isa-serial, its index; of a card, the UART's number.
@@ -79,13 +80,14 @@ class PrivatePort:
     name: str
     index: int
     chardev_id: str
+    socket: str
     driver: str = ""
     device_id: str = ""
     number: int = 0
     bus: str = ""
     params: dict[str, str] = field(default_factory=dict, hash=False)
     provable: bool = True
-    where: str = ""
+    where: SourceRef | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,11 @@ def isolate(
         UsageError: a device in JSON cannot be changed, or a path is too long.
     """
     return _Isolator(view, capabilities, socket).run()
+
+
+def uses_kvm(capabilities: Capabilities) -> bool:
+    """Tell whether the private copy runs under KVM: where it is proven, or nothing else is."""
+    return "kvm" in capabilities.accelerators or "tcg" not in capabilities.accelerators
 
 
 @dataclass
@@ -234,13 +241,11 @@ class _Isolator:
         """Return, by the user's chardev id, what replaces it; and give each port its id."""
         made: dict[str, list[Option]] = {}
         seen: Counter[str] = Counter()
-        inline: list[Option] = []
         for wanted in self.wanted:
             given = wanted.chardev_id
             if not given:
                 free = wanted.name not in self.entries
                 wanted.chardev_id = wanted.name if free else f"vmserial-{wanted.name}"
-                inline.append(self.socket_chardev(wanted.chardev_id, wanted.name))
                 continue
             entry = self.entries.get(given)
             if entry is None:
@@ -256,7 +261,6 @@ class _Isolator:
             if self.fates[device.option] is Fate.KEPT and given in self.entries:
                 null = chardevs.option(given, Chardev(Null()), self.version)
                 made.setdefault(given, [null])
-        made[""] = inline
         return made
 
     def socket_chardev(self, chardev_id: str, name: str) -> Option:
@@ -277,7 +281,7 @@ class _Isolator:
         self.default_network()
         ports = sorted((self.port(w) for w in self.wanted), key=lambda port: port.index)
         return PrivateCommand(
-            self.view.arch,
+            self.view.arch or self.capabilities.target,
             machine_type,
             (*self.made, *self.late),
             tuple(ports),
@@ -293,7 +297,10 @@ class _Isolator:
         if name == "device":
             self.device(self.devices[option])
         elif name == "chardev":
-            self.made += self.chardevs.get(option.params.get("id"), ())
+            identifier = option.params.get("id")
+            # QEMU refuses one without an id, and shall.
+            nameless = [Option("-chardev", "null", role="chardev")]
+            self.made += self.chardevs.get(identifier, ()) if identifier else nameless
         elif name == "serial":
             self.onboard(option)
         elif name in _AS_THEY_ARE:
@@ -329,7 +336,7 @@ class _Isolator:
         for key, value in self.view.machine.items():
             if key in _MACHINE_KEYS_OUT or key.startswith(_MACHINE_GROUPS_OUT) or "/" in value:
                 continue
-            if key == "gic-version" and value == "host":
+            if key == "gic-version" and value == "host" and not uses_kvm(self.capabilities):
                 continue
             kept.append((key, value))
         if self.view.nographic and not any(key == "graphics" for key, _ in kept):
@@ -346,8 +353,16 @@ class _Isolator:
             # "none" keeps its index; what QEMU does not know it shall refuse itself.
             self.made.append(Option("-serial", raw=option.value, role="serial"))
 
+    @staticmethod
+    def named(wanted: _Wanted) -> bool:
+        """Tell whether a -serial names a chardev of its user's, which may not be there."""
+        return wanted.option is not None and (wanted.option.value or "").startswith(
+            ("chardev:", "mon:chardev:")
+        )
+
     def serial(self, wanted: _Wanted) -> None:
-        self.made += [o for o in self.chardevs[""] if ("id", wanted.chardev_id) in o.params]
+        if wanted.chardev_id not in self.entries and not self.named(wanted):
+            self.made.append(self.socket_chardev(wanted.chardev_id, wanted.name))
         self.made.append(Option("-serial", raw=f"chardev:{wanted.chardev_id}", role="serial"))
 
     # ------------------------------------------------------------------ devices
@@ -456,16 +471,17 @@ class _Isolator:
 
     def port(self, wanted: _Wanted) -> PrivatePort:
         device, index = wanted.device, int(wanted.name.removeprefix("serial"))
-        where = str(wanted.option.where) if wanted.option is not None else ""
+        where = wanted.option.where if wanted.option is not None else None
+        socket = self.socket(wanted.name)
         if device is None:
             return PrivatePort(
-                wanted.name, index, wanted.chardev_id, number=wanted.number, where=where
+                wanted.name, index, wanted.chardev_id, socket, number=wanted.number, where=where
             )
         mine = [w for w in self.wanted if w.device is device]
         params = {**device.params, **self.identity(device, mine)}
         return PrivatePort(
-            wanted.name, index, wanted.chardev_id, device.driver, params["id"], wanted.number,
-            device.bus, params, wanted.provable, where,
+            wanted.name, index, wanted.chardev_id, socket, device.driver, params["id"],
+            wanted.number, device.bus, params, wanted.provable, where,
         )  # fmt: skip
 
     def notes(self) -> list[str]:
@@ -489,4 +505,3 @@ def _serial_number(chardev_id: str) -> int:
 
 def _with(option: CommandOption, value: str) -> CommandOption:
     return CommandOption(option.name, option.flag, value, option.where)
-

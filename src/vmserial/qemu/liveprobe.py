@@ -9,24 +9,28 @@ its own words why it does not start.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmserial.doctor import Finding, Severity
 from vmserial.errors import LostVMError, MonitorError, QemuStartError, UsageError
 from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.machines import architecture
-from vmserial.model import Capabilities
+from vmserial.model import Capabilities, SourceRef
 from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
 from vmserial.qemu import binary as binaries
 from vmserial.qemu.hints import hint_for
-from vmserial.qemu.isolation import PrivateCommand, isolate
+from vmserial.qemu.isolation import PrivateCommand, isolate, uses_kvm
 from vmserial.qemu.loop import run_interruptible
 from vmserial.qemu.process import VirtualMachine
+
+if TYPE_CHECKING:
+    from vmserial.catalogue import Match
 
 MEMORY_MIB = 512
 """RAM of the private copy; whatever the user's VM has, its host may have less."""
@@ -59,7 +63,7 @@ class PortSeen:
     device_id: str
     open: bool | None = None
     pci: str = ""
-    where: str = ""
+    where: SourceRef | None = None
 
     @property
     def dead(self) -> bool:
@@ -148,6 +152,10 @@ def understand(
         return path.read_text(encoding="utf-8", errors="surrogateescape")
 
     view = CommandView.of(command, arch=arch, read_file=read_file)
+    if not view.arch and Path(command.program).name in {"kvm", "qemu-kvm"}:
+        # PVE's and RHEL's names of the emulator for the host's own architecture.
+        host = os.uname().machine
+        view = CommandView.of(command, arch=host, read_file=read_file)
     path = _binary(command, view, binary)
     return view, binaries.probe(path, arch=view.arch)
 
@@ -161,7 +169,6 @@ def _binary(command: CommandLine, view: CommandView, explicit: str) -> str:
             hint="name it with --arch, or give a command with qemu-system-<arch>",
         )
     name = command.program
-    # PVE's and RHEL's names are those of the host's own architecture.
     if f"qemu-system-{view.arch}" in name and Path(name).is_file():
         return binaries.find(view.arch, name)
     return binaries.find(view.arch)
@@ -169,7 +176,7 @@ def _binary(command: CommandLine, view: CommandView, explicit: str) -> str:
 
 def argv_of(private: PrivateCommand, capabilities: Capabilities) -> tuple[str, ...]:
     """Return the words that start a private command, without what it boots."""
-    kvm = "kvm" in capabilities.accelerators
+    kvm = uses_kvm(capabilities)
     own = [Option("-accel", "kvm" if kvm else "tcg", role="machine")]
     # The user's model may need KVM, and has no part in serial ports.
     if cpu := "host" if kvm else _tcg_cpu(private.arch):
@@ -311,6 +318,7 @@ def findings(probed: Probed) -> tuple[Finding, ...]:
             "is false)",
             "give it a device: `vmserial fix` does",
             (port.name,),
+            port.where,
         )
         for port in probed.ports
         if port.dead
@@ -334,17 +342,18 @@ def _start_findings(probed: Probed) -> Sequence[Finding]:
                 hint_for(probed.words),
             )
         ]
-    return [
-        Finding(
-            match.entry.id,
-            Severity.FAILS,
-            match.line,
-            match.entry.cause,
-            match.entry.way_out[0],
-            tuple(port.name for port in probed.ports if _names(match.line, port)),
-        )
-        for match in meant
-    ]
+    return [_known(match.entry.id, match, probed) for match in meant]
+
+
+def _known(id: str, match: Match, probed: Probed) -> Finding:
+    return Finding(
+        id,
+        Severity.FAILS,
+        match.line,
+        match.entry.cause,
+        match.entry.way_out[0],
+        tuple(port.name for port in probed.ports if _names(match.line, port)),
+    )
 
 
 def _names(line: str, port: PortSeen) -> bool:

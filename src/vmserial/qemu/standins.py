@@ -99,6 +99,7 @@ def stand_in(device: DeviceEntry, capabilities: Capabilities) -> Option:
     """Return a device that takes the same place and needs nothing of the host."""
     bus = bus_of(device.driver, capabilities)
     has = capabilities.devices
+    keys: tuple[str, ...]
     if bus == "usb-bus":
         driver, keys = _USB_STAND_IN, ("id", "bus", "port")
     elif bus == "virtio-bus":
