@@ -93,8 +93,8 @@ def _pve_line(line: PveSerial, arm: bool) -> Finding | None:
             f"{name} never reaches PVE's command line, and the line '{name}:' is gone at PVE's "
             "next write of this file",
             f"PVE knows serial0 to serial{PVE_PORTS - 1} (isa-serial allows four)",
-            f"ask for it in a description line, '#vmserial {name}: socket', which PVE keeps, and "
-            "start the VM with 'vmserial run' or put the devices of 'vmserial showcmd' into args",
+            f"'vmserial fix' puts it into args:, which PVE keeps; or ask for it in a description "
+            f"line, '#vmserial {name}: socket', and start the VM with 'vmserial run'",
             (name,),
             line.where,
         )
@@ -116,8 +116,8 @@ def _pve_line(line: PveSerial, arm: bool) -> Finding | None:
             f"kvm: {error}; the VM does not start (QEMU exited with code 1)",
             "PVE gives the on-board UART to serial0 only, and only for 'socket'; every other "
             "port becomes isa-serial, and aarch64 has no ISA bus, so its QEMU has no such device",
-            f"'vmserial showcmd' plans {name} on a device that aarch64 has (usb-serial by "
-            "default; --type pci or virtio); 'vmserial run' starts it",
+            f"'vmserial fix' gives {name} a device that aarch64 has (usb-serial by default; --type "
+            "pci or virtio), in PVE's args: or by the shim; 'vmserial run' starts it, too",
             (name,),
             line.where,
         )

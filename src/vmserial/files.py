@@ -64,14 +64,14 @@ def digest(content: bytes) -> str:
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
-def replace_file(path: Path, old: bytes, new: bytes, backups: Backups) -> Path:
+def replace_file(path: str | Path, old: bytes, new: bytes, backups: Backups | None = None) -> Path:
     """Put ``new`` in the place of ``old``; owner and mode stay, a symlink's target is replaced.
 
     Args:
         path: the file.
         old: its content as it was read; whatever else is there now is never overwritten.
         new: its content to be.
-        backups: where ``old`` is kept.
+        backups: where ``old`` is kept; by default beside it, as ``NAME.vmserial-<n>.bak``.
 
     Returns:
         The backup's path.
@@ -81,7 +81,8 @@ def replace_file(path: Path, old: bytes, new: bytes, backups: Backups) -> Path:
             then the old content is still there (or the new one, where only making it
             durable failed), and no temporary file.
     """
-    target = path.resolve()
+    target = Path(path).resolve()
+    backups = backups or Backups(target.parent, f"{target.name}.vmserial-", ".bak")
     _check_unchanged(target, old)
     try:
         backup = _back_up(old, backups)
@@ -90,8 +91,7 @@ def replace_file(path: Path, old: bytes, new: bytes, backups: Backups) -> Path:
     renamed = False
     try:
         before = target.stat()
-        aside = target.with_name(f"{target.name}.tmp.{os.getpid()}")
-        with _aside(aside, new, stat.S_IMODE(before.st_mode)) as descriptor:
+        with _aside(target, new, stat.S_IMODE(before.st_mode)) as (aside, descriptor):
             _keep_owner(descriptor, before)
             # Once more, as late as can be: not all who write take the lock.
             _check_unchanged(target, old)
@@ -106,6 +106,27 @@ def replace_file(path: Path, old: bytes, new: bytes, backups: Backups) -> Path:
         )
         raise _cannot(what, target, error) from None
     return backup
+
+
+def new_file(path: str | Path, content: bytes) -> None:
+    """Write a file that is not there yet, whole or not at all.
+
+    Raises:
+        ConfigError: there is something of this name, or it cannot be written.
+    """
+    target = Path(path)
+    if os.path.lexists(target):
+        raise ConfigError(
+            "this file is there already",
+            hint="choose another name; --apply changes the input in its place",
+            where=str(target),
+        )
+    try:
+        with _aside(target, content, None) as (aside, _):
+            aside.rename(target)
+        _sync_directory(target.parent)
+    except OSError as error:
+        raise _cannot("the file cannot be written", target, error) from None
 
 
 def _check_unchanged(target: Path, old: bytes) -> None:
@@ -145,28 +166,34 @@ def _back_up(content: bytes, backups: Backups) -> Path:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sync_directory(directory.parent)
     path = backups.free()
-    aside = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    with _aside(aside, content, 0o600):
+    with _aside(path, content, 0o600) as (aside, _):
         aside.rename(path)
     _sync_directory(directory)
     return path
 
 
 @contextlib.contextmanager
-def _aside(path: Path, content: bytes, mode: int) -> Iterator[int]:
-    """Write a file that is not yet in its place; gone at the end if it was not renamed."""
+def _aside(target: Path, content: bytes, mode: int | None) -> Iterator[tuple[Path, int]]:
+    """Write what is to become ``target`` beside it; it is gone again if it was not renamed.
+
+    Args:
+        target: whose name it gets, with ``.tmp.PID``.
+        content: of the file.
+        mode: of the file; None: as new files get theirs.
+    """
+    path = target.with_name(f"{target.name}.tmp.{os.getpid()}")
     # A file of this name is left over from a process that was killed and had our number.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, mode)
+    descriptor = os.open(path, flags, 0o666 if mode is None else mode)
     try:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:  # the umask
+        if mode is not None and stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:  # the umask
             with _if_it_can():
                 os.fchmod(descriptor, mode)
         os.fsync(descriptor)
-        yield descriptor
+        yield path, descriptor
     except BaseException:
         with contextlib.suppress(OSError):
             path.unlink()

@@ -25,7 +25,7 @@ def remove(document: Document, key: str) -> Document:
 
 
 def put(document: Document, key: str, value: str) -> Document:
-    """Set ``key``: in its line if it has one (of several the last, as PVE reads), else in a new one.
+    """Set ``key`` in its line (of several the last, as PVE reads), else in a new one.
 
     A new line goes to its place in PVE's order, which is the alphabet's.
     """
@@ -52,8 +52,8 @@ def _place(document: Document, key: str) -> tuple[int, bool]:
     for setting in settings:
         if setting.key > key:
             return setting.line - 1, False
-    said = [*settings, *document.main.remarks]
-    at = max((each.line for each in said), default=0)
+    said = [s.line for s in settings] + [r.line for r in document.main.remarks]
+    at = max(said, default=0)
     return at, at > 0 and at == len(document.lines)
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial import doctor
-from vmserial.doctor import Finding, Severity
 from vmserial.errors import ConfigError
 from vmserial.formats.pve import Document
 from vmserial.formats.pve import machine as read_machine
-from vmserial.model import Capabilities, GuestProfile, Machine
+from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.mend import DIRECTIVE_ONLY, NO_DEVICE, STALE, TWICE, Mended, Way, mend
 
 _SHIM_ANSWERS = frozenset({"pve-isa-on-aarch64", "pve-isa-limit", NO_DEVICE})
 """What the shim mends at every start."""
 
-_NOT_PVES = frozenset({"bus-missing", "agent-isa-not-on-arch"})
-"""Refusals of our own command lines that PVE's has no part in, or that PVE's finding says."""
+_NOT_PVES = frozenset({"bus-missing", "agent-isa-not-on-arch", "machine-not-in-binary"})
+"""Refusals of our own command lines: PVE's has bridges of its own, PVE chooses the machine's
+version, and of the agent PVE's own finding speaks."""
 
 
 def examine(
@@ -47,7 +47,7 @@ def examine(
     found = [
         finding
         for finding in doctor.diagnose(machine, capabilities, guest)
-        if finding.id not in _NOT_PVES
+        if finding.id not in _NOT_PVES and not _of_our_command(finding, answer)
     ]
     found += _of_changes(answer, machine, {p for f in found for p in f.ports})
     found += _stuck(answer, machine)
@@ -65,6 +65,13 @@ def wrong(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     return tuple(f for f in findings if f.severity is not Severity.NOTE)
 
 
+def _of_our_command(finding: Finding, answer: Mended) -> bool:
+    """Tell whether a note is only about what our own command line does differently from PVE's."""
+    return finding.severity is Severity.NOTE and finding.happens in map(
+        str, answer.plan.machine.notes
+    )
+
+
 def _of_changes(answer: Mended, machine: Machine, said: set[str]) -> Iterator[Finding]:
     """Yield what no rule about PVE's own lines has named yet."""
     where = {port.name: port.where for port in machine.ports}
@@ -73,7 +80,7 @@ def _of_changes(answer: Mended, machine: Machine, said: set[str]) -> Iterator[Fi
             place = where.get(name)
             if change.id == TWICE:
                 yield Finding(
-                    TWICE,
+                    "id-taken",
                     Severity.FAILS,
                     f"kvm: Duplicate ID '{name}' for chardev",
                     f"args has the port already, and the line '{name}:' asks for it once more",
@@ -83,7 +90,7 @@ def _of_changes(answer: Mended, machine: Machine, said: set[str]) -> Iterator[Fi
                 )
             elif change.id == DIRECTIVE_ONLY and name not in said:
                 yield Finding(
-                    DIRECTIVE_ONLY,
+                    "pve-directive-only",
                     Severity.DEAD,
                     f"{name}: PVE starts the VM without this port, or with another device",
                     "only vmserial reads '#vmserial' lines; for PVE they are a description",
@@ -93,7 +100,7 @@ def _of_changes(answer: Mended, machine: Machine, said: set[str]) -> Iterator[Fi
                 )
             elif change.id == STALE:
                 yield Finding(
-                    STALE,
+                    "pve-args-stale",
                     Severity.DEAD,
                     f"{name}: what args has for it is not what the configuration asks for",
                     "the lines about the port, or what it is planned for, changed after args "
@@ -104,7 +111,7 @@ def _of_changes(answer: Mended, machine: Machine, said: set[str]) -> Iterator[Fi
                 )
             elif change.id == NO_DEVICE:
                 yield Finding(
-                    NO_DEVICE,
+                    "port-without-device",
                     Severity.DEAD,
                     f"{name}: args has its chardev and no device: the guest has no such port",
                     "the emulator shim gives such a chardev its device, and it is not installed",

@@ -39,7 +39,7 @@ from vmserial.model import (
 from vmserial.options import Option
 from vmserial.planner import plan
 from vmserial.pve import edits
-from vmserial.pve.changes import Change
+from vmserial.repair import Change
 
 Way = Literal["args", "shim"]
 
@@ -178,9 +178,7 @@ class _Mending:
         if self.way == "shim":
             return made
         own = self._kept(made)
-        wrong = [
-            a.port for a in made.assignments if a.port.name not in own and self._shaky(a, own)
-        ]
+        wrong = [a.port for a in made.assignments if a.port.name not in own and self._shaky(a, own)]
         if not wrong:
             return made
         for name in architecture(self.arch).order:
@@ -254,7 +252,9 @@ class _Mending:
             tuple(self.changes),
             self.plan,
             tuple(port.name for port in moved),
-            tuple(p.name for p in self.machine.ports if p.name in kept and p.name not in self.stuck),
+            tuple(
+                p.name for p in self.machine.ports if p.name in kept and p.name not in self.stuck
+            ),
             self.stuck,
             tuple(self.lowered),
         )

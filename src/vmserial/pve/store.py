@@ -42,7 +42,6 @@ def check_lock(conf: Conf) -> None:
     if setting is not None:
         raise ConfigError(
             f"the VM is locked by a task of PVE: {setting.value}",
-            hint="wait for its end; after a crash of that task: "
-            f"qm unlock {conf.place.vmid}",
+            hint=f"wait for its end; after a crash of that task: qm unlock {conf.place.vmid}",
             where=f"{conf.place.path}:{setting.line}",
         )

@@ -164,7 +164,7 @@ def of_path(path: Path) -> Place:
             where=str(path),
         )
     vmid = int(match[1])
-    absolute = Path(os.path.abspath(path))
+    absolute = path.absolute()
     for parts in (absolute.parts, absolute.resolve().parts):
         for at in range(len(parts) - 2, 0, -1):
             if parts[at : at + 2] == ("etc", "pve"):
