@@ -101,9 +101,9 @@ def test_pves_own_command_starts_and_all_ports_pass(tree: Path, vm: Vm, way: str
     for check in report.checks:
         if check.direction:
             passed.setdefault(check.port, set()).add(check.direction)
-    assert passed == {f"serial{number}": BOTH for number in vm.ports} | {
-        name: directions for name, directions in passed.items() if not name.startswith("serial")
-    }
+    # An agent or a device of the user's is a port, too; it has a number past theirs.
+    assert {name for name, ways in passed.items() if ways == BOTH} == passed.keys()
+    assert {f"serial{number}" for number in vm.ports} <= passed.keys()
 
 
 def before_fix(vm: Vm) -> None:
@@ -113,6 +113,11 @@ def before_fix(vm: Vm) -> None:
     except ValueError as error:
         assert str(error) == "no such serial device"
         assert "pve-backend-unknown" in vm.before
+        return
+    if "isa-clash" in vm.before:
+        report = prove_command(CommandLine.from_words(words))
+        dead = {check.port for check in report.checks if check.verdict is Verdict.FAIL}
+        assert "serial3" in dead
         return
     if vm.starts:
         there = {f"id=serial{number}" for number in vm.ports}

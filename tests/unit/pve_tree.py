@@ -99,7 +99,7 @@ VMS = (
         "name: q35-six\nserial0: socket\n", (0, 4, 5), WANTED, starts=True),
     _vm(204, "args: -chardev null,id=mine -device isa-serial,chardev=mine,index=3\nmemory: 512\n"
         "name: by-hand\nserial0: socket\nserial1: socket\nserial2: socket\nserial3: socket\n",
-        4, "pve-isa-limit"),
+        4, "isa-clash", starts=True),
     _vm(205, "#vmserial serial1%3A socket,type=virtio\nbios: ovmf\nmachine: q35\nmemory: 512\n"
         "name: screen\nserial0: socket\nvga: serial0\n", 2, WANTED, starts=True),
     _vm(206, "memory: 512\nname: pty\nserial0: socket\nserial1: pty\n", 2, "pve-backend-unknown"),

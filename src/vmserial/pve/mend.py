@@ -370,7 +370,7 @@ class _Mending:
             if port.index in self.machine_args:
                 return TWICE
             for finding in doctor.diagnose(self.original, self.capabilities, self.guest):
-                if port.name in finding.ports and finding.id.startswith("pve-"):
+                if port.name in finding.ports and finding.id.startswith(("pve-", "isa-")):
                     return finding.id
             return DIRECTIVE_ONLY
         if port.index not in self.machine_args:
