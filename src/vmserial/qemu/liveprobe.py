@@ -25,8 +25,9 @@ from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
 from vmserial.qemu import binary as binaries
 from vmserial.qemu.hints import hint_for
-from vmserial.qemu.isolation import PrivateCommand, isolate, uses_kvm
+from vmserial.qemu.isolation import isolate, uses_kvm
 from vmserial.qemu.loop import run_interruptible
+from vmserial.qemu.private import PrivateCommand
 from vmserial.qemu.process import VirtualMachine
 
 if TYPE_CHECKING:
@@ -346,13 +347,15 @@ def _start_findings(probed: Probed) -> Sequence[Finding]:
 
 
 def _known(id: str, match: Match, probed: Probed) -> Finding:
+    ports = [port for port in probed.ports if _names(match.line, port)]
     return Finding(
         id,
         Severity.FAILS,
         match.line,
         match.entry.cause,
         match.entry.way_out[0],
-        tuple(port.name for port in probed.ports if _names(match.line, port)),
+        tuple(port.name for port in ports),
+        ports[0].where if ports else None,
     )
 
 

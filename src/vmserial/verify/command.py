@@ -35,9 +35,10 @@ from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
 from vmserial.planner import CONTROL_CHARDEV, CONTROL_NAME
 from vmserial.progress import Reporter, Silent
-from vmserial.qemu.isolation import PrivateCommand, PrivatePort, isolate
+from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed, argv_of, probe, understand
 from vmserial.qemu.loop import run_interruptible
+from vmserial.qemu.private import PrivateCommand, PrivatePort
 from vmserial.verify.cases.command import NAME, CommandCase
 from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
