@@ -155,10 +155,13 @@ def understand(
     view = CommandView.of(command, arch=arch, read_file=read_file)
     if not view.arch and Path(command.program).name in {"kvm", "qemu-kvm"}:
         # PVE's and RHEL's names of the emulator for the host's own architecture.
-        host = os.uname().machine
-        view = CommandView.of(command, arch=host, read_file=read_file)
+        view = CommandView.of(command, arch=_host(), read_file=read_file)
     path = _binary(command, view, binary)
     return view, binaries.probe(path, arch=view.arch)
+
+
+def _host() -> str:
+    return os.uname().machine
 
 
 def _binary(command: CommandLine, view: CommandView, explicit: str) -> str:
