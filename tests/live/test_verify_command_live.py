@@ -12,11 +12,16 @@ from pathlib import Path
 import pytest
 
 from vmserial.errors import QemuStartError
-from vmserial.formats.argv import CommandLine
+from vmserial.formats.argv import CommandLine, DeviceEntry
 from vmserial.guests.foreign import fetch
-from vmserial.qemu import binary, liveprobe
+from vmserial.model import Capabilities
+from vmserial.paths import RunDirectory
+from vmserial.qemu import binary, liveprobe, standins
+from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed, findings, probe_command
 from vmserial.qemu.process import VirtualMachine
+from vmserial.qemu.standins import Fate
+from vmserial.report import Report, Vm, write_all
 from vmserial.verify.command import Proof, prove_command
 from vmserial.verify.request import VerifyReport
 from vmserial.verify.results import FaultKind, Verdict
@@ -116,6 +121,9 @@ def test_a_pve_command_on_q35(tmp_path: Path) -> None:
     assert {(c.port, c.kind) for c in report.checks} == {
         ("serial0", "isa"), ("serial1", "isa"), ("serial2", "pci"), ("serial5", "usb")
     }  # fmt: skip
+    vms = tuple(Vm(one.title, one.plan, one.argv, one.nodes) for one in report.booted)
+    written = write_all(tmp_path / "out", Report(report.checks, report.host, vms))
+    assert "serial5" in next(path for path in written if path.suffix == ".html").read_text()
 
 
 def test_a_serial_past_the_boards_uarts_is_named(tmp_path: Path) -> None:
@@ -189,8 +197,8 @@ def test_a_probe_touches_nothing_of_a_running_vms(text: str, arch: str, tmp_path
         async with VirtualMachine(bare, paused=True):
             before = snapshot(tmp_path)
             view, capabilities = liveprobe.understand(made, arch=arch)
-            with liveprobe.RunDirectory() as rundir:
-                private = liveprobe.isolate(view, capabilities, rundir.socket)
+            with RunDirectory() as rundir:
+                private = isolate(view, capabilities, rundir.socket)
                 probed = await liveprobe.probe(private, capabilities, rundir=rundir)
             assert snapshot(tmp_path) == before
             # They are locked indeed: who opens them as the user's command does is refused.
@@ -228,10 +236,11 @@ def test_the_dead_uart_is_seen_without_running(tmp_path: Path) -> None:
         "-device qemu-xhci,id=e -drive if=virtio,file=null-co://,format=raw -device edu,id=f",
         "qemu-system-aarch64 -M virt -device virtio-gpu-pci,id=a -device pcie-root-port,id=b "
         "-device virtio-scsi-pci,id=c,bus=b -device virtio-net-pci,id=d -device ich9-ahci,id=e "
-        "-device pcie-pci-bridge,id=f -device pci-serial,id=g,chardev=x,bus=f,addr=2 -chardev null,id=x",
+        "-device pcie-pci-bridge,id=f -device pci-serial,id=g,chardev=x,bus=f,addr=2 "
+        "-chardev null,id=x",
     ],
 )
-def test_what_is_kept_stays_where_it_would_be(text: str) -> None:
+def test_what_is_kept_stays_where_it_would_be(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = CommandLine.parse(text)
 
     async def places() -> dict[str, str]:
@@ -242,9 +251,23 @@ def test_what_is_kept_stays_where_it_would_be(text: str) -> None:
             names = [e["name"] for e in entries if e["type"].startswith("child<")]
             return {n: await liveprobe._pci_path(vm, f"/machine/peripheral/{n}") for n in names}
 
+    def kept() -> dict[str, str]:
+        return {name: path for name, path in probe_command(made).pci.items() if name in there}
+
     there = asyncio.run(places())
     assert len(there) >= 6
-    assert {name: path for name, path in probe_command(made).pci.items() if name in there} == there
+    assert kept() == there
+    # Without what stands in for the rest they would move.
+    fate = standins.fate
+
+    def careless(device: DeviceEntry, capabilities: Capabilities) -> Fate:
+        return (
+            Fate.OUT if fate(device, capabilities) is Fate.STAND_IN else fate(device, capabilities)
+        )
+
+    monkeypatch.setattr(standins, "fate", careless)
+    moved = kept()
+    assert moved != {name: there[name] for name in moved}
 
 
 @pytest.mark.full
@@ -259,7 +282,7 @@ def test_other_versions_of_qemu(suite: str, dead: int, tmp_path: Path) -> None:
         count = dead if arch == "aarch64" else 1
         assert sum(port.dead for port in probed.ports) == count
         whole = ARM if arch == "aarch64" else Q35.replace(
-            "'{{\"driver\":\"pci-serial\",\"chardev\":\"c\"}}'", "pci-serial,chardev=c"
+            "'{{\"driver\":\"pci-serial\",\"chardev\":\"c\"}}'", "pci-serial,chardev=c,addr=0x10"
         )  # fmt: skip
         answer = probe_command(command(whole, tmp_path), binary=str(path), arch=arch)
         assert answer.starts, answer.words

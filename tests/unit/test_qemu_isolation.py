@@ -59,7 +59,8 @@ def test_pves_aarch64_command_of_the_article() -> None:
       -smp '4,sockets=1,cores=4,maxcpus=4' -nodefaults -boot 'menu=on' \
       -vnc 'unix:/var/run/qemu-server/142.vnc,password=on' -cpu host -m 4096 \
       -device 'pci-bridge,id=pci.1,chassis_nr=1,bus=pcie.0,addr=0x1e' \
-      -device 'usb-ehci,id=ehci,bus=pcie.0,addr=0x1' -device 'usb-tablet,id=tablet,bus=ehci.0,port=1' \
+      -device 'usb-ehci,id=ehci,bus=pcie.0,addr=0x1' \
+      -device 'usb-tablet,id=tablet,bus=ehci.0,port=1' \
       -chardev 'socket,id=serial0,path=/var/run/qemu-server/142.serial0,server=on,wait=off' \
       -serial chardev:serial0 \
       -chardev 'socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,wait=off' \

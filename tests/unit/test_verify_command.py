@@ -15,7 +15,7 @@ from vmserial.errors import UsageError
 from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.guests.images import TestGuest
 from vmserial.model import Capabilities
-from vmserial.qemu import liveprobe
+from vmserial.qemu import binary, liveprobe
 from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import PortSeen, Probed, argv_of, findings
 from vmserial.qemu.private import PrivateCommand
@@ -182,8 +182,11 @@ def test_which_binary_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         asked.append((arch, explicit))
         return "/q"
 
-    monkeypatch.setattr(liveprobe.binaries, "find", find)
-    monkeypatch.setattr(liveprobe.binaries, "probe", lambda path, arch: replace(ARM, binary=path))
+    def probe(path: str, **_: object) -> Capabilities:
+        return replace(ARM, binary=path)
+
+    monkeypatch.setattr(binary, "find", find)
+    monkeypatch.setattr(binary, "probe", probe)
     monkeypatch.setattr(liveprobe, "_host", lambda: "aarch64")
     here = tmp_path / "qemu-system-aarch64"
     here.touch()
