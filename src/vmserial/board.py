@@ -150,6 +150,12 @@ class Board:
         self.take(slot, function, owner)
         return PciPlace(self.platform.root_bus, slot, function), function == 0
 
+    def resume(self, place: PciPlace) -> None:
+        """Go on packing behind a device of ours that is already there."""
+        self.take(place.slot, place.function, "vmserial")
+        if self._packing is None or (place.slot, place.function + 1) > self._packing:
+            self._packing = (place.slot, place.function + 1)
+
     def pack_device(self, driver: str, id: str, *properties: tuple[str, int | str | bool]
                     ) -> tuple[Device, PciPlace] | None:  # fmt: skip
         """Make a device on the next function; None if the bus is full."""

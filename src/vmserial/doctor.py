@@ -10,55 +10,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 
 from vmserial import planner
 from vmserial.machines import architecture
 from vmserial.model import (
     Capabilities,
+    Finding,
     GuestProfile,
     Machine,
     Plan,
     PveSerial,
-    SourceRef,
+    Severity,
 )
+
+__all__ = ["PVE_PORTS", "Finding", "Severity", "diagnose", "of_plan"]
 
 PVE_PORTS = 4
 """PVE knows serial0 to serial3."""
-
-
-class Severity(StrEnum):
-    """How bad it is; everything but ``note`` makes ``doctor`` exit with 1."""
-
-    FAILS = "fails to start"
-    DEAD = "silently dead"
-    LOST = "will be lost"
-    NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        id: stable, such as ``pve-isa-on-aarch64``.
-        severity: what it does to the VM.
-        ports: the ports it concerns; empty for the VM as a whole.
-        happens: what the user sees, with QEMU's own words where it has some.
-        why: the cause.
-        fix: what to do.
-        where: where it was asked for.
-    """
-
-    id: str
-    severity: Severity
-    happens: str
-    why: str
-    fix: str
-    ports: tuple[str, ...] = ()
-    where: SourceRef | None = None
 
 
 def diagnose(

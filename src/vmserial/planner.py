@@ -2,9 +2,8 @@
 
 Order of work: what the board and the user's own ``args`` take; then everything
 that is not a serial port (:mod:`vmserial.layout`); then each port in the order
-of its index.  ``auto`` tries the architecture's kinds in order and takes the
-first that this board, this binary and this guest can carry.  Nothing is guessed
-silently: what was assumed is in :attr:`Plan.assumptions`.
+of its index (:mod:`vmserial.placing`).  Nothing is guessed silently: what was
+assumed is in :attr:`Plan.assumptions`.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from dataclasses import replace
 from vmserial import chardevs
 from vmserial.board import Board
 from vmserial.clashes import clashes
-from vmserial.devices import KINDS, DeviceKind, kind
-from vmserial.errors import PlanRefused, UsageError
+from vmserial.devices import KINDS
+from vmserial.errors import PlanRefused
 from vmserial.layout import Layout
 from vmserial.machines import Architecture, Platform, architecture
 from vmserial.model import (
@@ -34,12 +33,10 @@ from vmserial.model import (
     UnixSocket,
 )
 from vmserial.options import Option
+from vmserial.placing import Placer, onboard_uarts
 
 CONTROL_NAME = "vmserial.control"
 CONTROL_CHARDEV = "vmserial-control"
-
-AUTO_USB_PORTS = 60
-"""How many usb ports ``auto`` gives before it goes on: four xhci, measured on a real guest."""
 
 
 def plan(
@@ -126,8 +123,9 @@ class _Planner:
         layout = Layout(board)
         layout.build()
         ports = self.checked_ports()
-        assignments = [a for port in ports if (a := self.assign(port)) is not None]
-        assignments = [self.settled(a) for a in assignments]
+        placer = Placer(board, self.refusals)
+        assignments = [a for port in ports if (a := placer.assign(port)) is not None]
+        assignments = [placer.settled(a) for a in assignments]
         placed = self.control() if control else None
         self.refusals += clashes(board, layout.options, assignments)
         self.refusals[:0] = layout.refusals
@@ -183,25 +181,23 @@ class _Planner:
             )
 
     def onboard_uarts(self) -> int:
-        """Return how many UARTs ``-serial`` reaches: measured, else from the table."""
+        """Return how many UARTs ``-serial`` reaches; say so where it is from the table."""
         uart = self.platform.uart
         if uart is None:
             return 0
-        measured = self.capabilities.onboard_uarts
-        for name in (self.machine.machine_type, self.platform.name):
-            if name in measured:
-                count = measured[name]
-                break
-        else:
-            count = uart.assumed(self.capabilities.version)
+        count, measured = onboard_uarts(
+            self.platform,
+            self.machine.machine_type,
+            dict(self.machine.machine_options),
+            self.capabilities,
+        )
+        if not measured:
             self.assumptions.append(
-                f"on-board UARTs of {self.platform.name} were not measured: {count} assumed "
+                f"on-board UARTs of {self.platform.name} were not measured: "
+                f"{uart.assumed(self.capabilities.version)} assumed "
                 f"for QEMU {self.capabilities.version_text} ({uart.source})"
             )
-        if dict(self.machine.machine_options).get("secure") == "on":
-            # With secure=on the second -serial is the secure world's UART.
-            count = min(count, 1)
-        return min(count, len(uart.identities))
+        return count
 
     def checked_ports(self) -> list[SerialPort]:
         """Return the ports by index, without those that clash with another."""
@@ -235,66 +231,6 @@ class _Planner:
             else:
                 kept.append(port)
         return kept
-
-    # -------------------------------------------------------------- placing
-
-    def assign(self, port: SerialPort) -> Assignment | None:
-        try:
-            chardevs.option(port.name, port.chardev, self.capabilities.version)
-            if port.state == "absent":
-                chardevs.qmp(port.name, port.chardev, self.capabilities.version)
-            chosen = None if port.kind == "auto" else kind(port.kind)
-        except UsageError as error:
-            self.refuse(port, "bad-value", error.message, error.hint)
-            return None
-        if chosen is None:
-            return self.assign_auto(port)
-        problem = self.hotplug_obstacle(chosen, port) or chosen.obstacle(self.board, port)
-        if problem is not None:
-            self.refusals.append(problem)
-            return None
-        return chosen.place(self.board, port, f"{chosen.name} was asked for")
-
-    def assign_auto(self, port: SerialPort) -> Assignment | None:
-        passed: list[str] = []
-        for name in self.arch.order:
-            candidate = KINDS[name]
-            if name == "usb" and self.board.ttyusb >= AUTO_USB_PORTS:
-                passed.append(f"usb: {AUTO_USB_PORTS} are taken, more is not proven")
-                continue
-            problem = self.hotplug_obstacle(candidate, port) or candidate.obstacle(self.board, port)
-            if problem is None:
-                reason = _WHY.get(name, candidate.title)
-                if passed:
-                    reason += f" (not {'; not '.join(passed)})"
-                return candidate.place(self.board, port, reason)
-            passed.append(f"{name}: {_short(problem)}")
-        self.refuse(
-            port,
-            "no-kind-fits",
-            f"{port.name}: no kind of port fits any more: {'; '.join(passed)}",
-            "ask for fewer ports",
-        )
-        return None
-
-    def hotplug_obstacle(self, candidate: DeviceKind, port: SerialPort) -> Refusal | None:
-        if (port.hotplug or port.state != "plugged") and not candidate.hot_pluggable:
-            return candidate.refuse(
-                port,
-                "not-hot-pluggable",
-                f"{port.name}: {candidate.name} ({candidate.title}) cannot be hot-plugged",
-                "use --type usb, virtio or pci for it",
-            )
-        return None
-
-    def settled(self, assignment: Assignment) -> Assignment:
-        """Return it with the final form of a card that later ports joined."""
-        if assignment.device is None:
-            return assignment
-        for device in self.board.devices:
-            if device.id == assignment.device.id:
-                return replace(assignment, device=device)
-        return assignment
 
     def control(self) -> Assignment | None:
         """Place the harness's own port."""
@@ -332,9 +268,6 @@ class _Planner:
         )
 
     # -------------------------------------------------------------- after placing
-
-    def refuse(self, port: SerialPort, id: str, message: str, hint: str) -> None:
-        self.refusals.append(Refusal(id, message, hint, ports=(port.name,), where=port.where))
 
     def note_facts(self, assignments: list[Assignment]) -> None:
         used = Counter(a.kind for a in assignments)
@@ -374,28 +307,6 @@ class _Planner:
             result.append(control.device.option("control"))
         result += _args(self.machine)
         return result
-
-
-_WHY = {
-    "uart": "the board's own UART carries firmware and boot output",
-    "isa": "the PC's classic port: firmware, boot loader and every system know it",
-    "usb": "a real tty, hot-pluggable, and it takes no PCI slot of its own",
-    "pci": "a real tty within the guest's 8250 ports",
-    "virtio": "a named virtio port: the only kind left with room",
-}
-
-
-def _short(problem: Refusal) -> str:
-    return {
-        "onboard-uart-limit": "the board's UARTs are taken",
-        "isa-limit": "the four ISA ports are taken",
-        "guest-8250-limit": "the guest's 8250 ports are used up",
-        "not-hot-pluggable": "cannot be hot-plugged",
-        "pci-full": "no PCI place is left",
-        "guest-driver-missing": "the guest has no driver",
-        "binary-no-device": "the binary does not have it",
-        "kind-not-on-arch": "not on this machine",
-    }.get(problem.id, problem.message)
 
 
 def _args(machine: Machine) -> list[Option]:

@@ -94,12 +94,16 @@ def guest_of(asked: Asked, machine: Machine) -> GuestProfile:
     Raises:
         UsageError: there is no such profile or file, or it is no kernel configuration.
     """
+    return guest_profile(asked, machine.arch, machine.boot.append if machine.boot else "")
+
+
+def guest_profile(asked: Asked, arch: str, append: str) -> GuestProfile:
+    """As :func:`guest_of`, for an architecture and the kernel's command line."""
     from vmserial.guests import profile
 
-    append = machine.boot.append if machine.boot else ""
     if asked.guest:
         return profile.resolve(asked.guest, append=append)
-    assumed = profile.unknown(machine.arch)
+    assumed = profile.unknown(arch)
     parameter = profile.parameter_of(append)
     return assumed if parameter is None else replace(assumed, nr_uarts_parameter=parameter)
 

@@ -45,7 +45,7 @@ def load(
         UsageError: the file is not there or cannot be read.
         ConfigError: it is no configuration, or a wrong one.
     """
-    raw = _read(path)
+    raw = read_bytes(path)
     if b"\0" in raw:
         line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
         raise ConfigError(
@@ -74,8 +74,13 @@ def load(
     return machine(document, vmid, snapshot=snapshot, pending=pending, arch=arch)
 
 
-def _read(path: str) -> bytes:
-    """Read a file of bounded size; a pipe may be silent for a bounded time."""
+def read_bytes(path: str) -> bytes:
+    """Read a file of bounded size; a pipe may be silent for a bounded time.
+
+    Raises:
+        UsageError: it is not there, cannot be read, or is silent.
+        ConfigError: it is larger than any configuration.
+    """
     try:
         # Non-blocking: opening a pipe that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

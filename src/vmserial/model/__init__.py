@@ -28,6 +28,7 @@ from vmserial.model.backends import (
     UnixSocket,
     Vc,
 )
+from vmserial.model.finding import Finding, Severity
 from vmserial.model.hardware import Capabilities, DeviceType, GuestProfile, MachineType
 from vmserial.model.machine import (
     Agent,
@@ -60,6 +61,7 @@ __all__ = [
     "Disk",
     "Display",
     "File",
+    "Finding",
     "Firmware",
     "GuestProfile",
     "HostTty",
@@ -78,6 +80,7 @@ __all__ = [
     "Refusal",
     "Ringbuf",
     "SerialPort",
+    "Severity",
     "SourceRef",
     "Stdio",
     "TcpSocket",

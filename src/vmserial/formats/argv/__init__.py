@@ -13,6 +13,7 @@ from vmserial.formats.argv.document import CommandLine, CommandOption
 from vmserial.formats.argv.edits import (
     Edit,
     InsertAfter,
+    InsertBefore,
     Remove,
     RemoveKey,
     ReplaceValue,
@@ -46,6 +47,7 @@ __all__ = [
     "Edit",
     "HostSide",
     "InsertAfter",
+    "InsertBefore",
     "IsaPlace",
     "PciPlace",
     "PortOption",

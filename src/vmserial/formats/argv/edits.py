@@ -40,6 +40,14 @@ class InsertAfter:
 
 
 @dataclass(frozen=True)
+class InsertBefore:
+    """Add options before another one."""
+
+    option: CommandOption
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True)
 class SetKey:
     """Set one key of an option's value."""
 
@@ -56,7 +64,7 @@ class RemoveKey:
     key: str
 
 
-Edit = ReplaceValue | Remove | InsertAfter | SetKey | RemoveKey
+Edit = ReplaceValue | Remove | InsertAfter | InsertBefore | SetKey | RemoveKey
 
 
 def edited(command: CommandLine, edits: Iterable[Edit]) -> CommandLine:
@@ -76,6 +84,10 @@ def edited(command: CommandLine, edits: Iterable[Edit]) -> CommandLine:
             else:
                 last = in_this_command(edit.option, command).last
             inserted.setdefault(last, []).extend(edit.options)
+            continue
+        if isinstance(edit, InsertBefore):
+            before = in_this_command(edit.option, command).first - 1
+            inserted.setdefault(before, []).extend(edit.options)
             continue
         option = in_this_command(edit.option, command)
         if isinstance(edit, Remove):

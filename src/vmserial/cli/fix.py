@@ -1,0 +1,63 @@
+"""``vmserial fix``: mend what is wrong with a VM's serial ports, where it stands."""
+
+from __future__ import annotations
+
+import click
+
+from vmserial.cli.options import Asked, json_option, machine_options
+from vmserial.cli.subject import CommandAfterDashes, FixWords, fix_words, kind_of, module_of
+
+
+@click.command(
+    "fix",
+    cls=CommandAfterDashes,
+    epilog="""\b
+Examples:
+  vmserial fix -- qemu-system-aarch64 -M virt -serial pty -serial pty
+  vmserial fix --pretty - <command.txt
+  vmserial fix start-vm.sh --diff
+  vmserial fix guest.xml -o mended.xml
+  vmserial fix 142 --apply
+  vmserial fix 142 --root copy-of-the-host --way shim
+
+A command is printed mended; for a file a diff is shown and nothing is written without --apply or
+-o. Only what is wrong is changed. Exit code 0: nothing is wrong (any more); 1: something is left
+that only its owner can mend.""",
+)
+@machine_options()
+@click.option("--diff", is_flag=True, help="Show what would change, and write nothing.")
+@click.option("--apply", is_flag=True, help="Write it in its place; a backup is kept.")
+@click.option(
+    "-o",
+    "--output",
+    default="",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write the result into this new file; - is stdout.",
+)
+@click.option("--pretty", is_flag=True, help="A command with one option a line.")
+@click.option(
+    "--way",
+    type=click.Choice(["args", "shim"]),
+    default="args",
+    show_default=True,
+    help="PVE: put the ports into args:, or leave them to the emulator shim.",
+)
+@click.option(
+    "--logs",
+    default="",
+    metavar="DIR",
+    type=click.Path(),
+    help="Give each port that keeps no log one in this directory.",
+)
+@fix_words
+@json_option
+def command(asked: Asked, words: FixWords, as_json: bool) -> int:
+    """Mend a QEMU command, a libvirt domain (XML) or a PVE VM (its number or its .conf)."""
+    from dataclasses import replace
+
+    chosen = [name for name, given in (("--diff", words.diff), ("--apply", words.apply),
+                                       ("-o", words.output)) if given]  # fmt: skip
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
+    return module_of(kind_of(asked, words)).fix(asked, replace(words, as_json=as_json))

@@ -1,0 +1,96 @@
+"""What all kinds of `fix` print and write: changes, what is left, a diff, the result."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from vmserial.cli.options import Asked
+from vmserial.cli.output import complain, printable
+from vmserial.cli.subject import FixWords
+
+if TYPE_CHECKING:
+    from vmserial.model import Finding
+    from vmserial.repair import Change
+
+
+def finish(
+    asked: Asked,
+    words: FixWords,
+    *,
+    before: str,
+    after: str,
+    changes: Sequence[Change],
+    left: Sequence[Finding],
+    printed: bool,
+) -> int:
+    """Tell what was mended and what is left, then print or write the result.
+
+    Args:
+        asked: whose ``input`` is the file.
+        words: where it is to go.
+        before: the text as it was.
+        after: the mended text.
+        changes: what was mended.
+        left: what is wrong still.
+        printed: without any option the result itself goes to stdout; else a diff does.
+
+    Returns:
+        0: nothing is left; 1: something is.
+
+    Raises:
+        click.UsageError: --apply without a file.
+    """
+    for change in changes:
+        complain(f"mended: {change.text}  [{change.id}]")
+    for finding in left:
+        complain(f"left: {finding.happens}  [{finding.id}]\n  hint: {finding.fix}")
+    if not changes and not left:
+        complain("nothing is wrong; nothing was changed")
+    if words.diff:
+        sys.stdout.write(printable(diff(before, after, asked.input or "command")))
+    elif words.apply or words.output not in {"", "-"}:
+        write(asked, words, before, after)
+    elif printed or words.output == "-":
+        # As it is: a shell must read exactly these words.
+        sys.stdout.write(after)
+    elif changes:
+        sys.stdout.write(printable(diff(before, after, asked.input)))
+        complain("nothing was written: --apply writes it in place, -o FILE elsewhere")
+    return 1 if left else 0
+
+
+def write(asked: Asked, words: FixWords, before: str, after: str) -> None:
+    """Write the result in the input's place, or into another file.
+
+    Raises:
+        click.UsageError: there is no file to write to.
+        ConfigError: it cannot be written, or was changed meanwhile.
+    """
+    from vmserial.files import new_file, replace_file
+
+    def raw(text: str) -> bytes:
+        return text.encode("utf-8", "surrogateescape")
+
+    if words.output:
+        new_file(words.output, raw(after))
+        complain(f"written: {words.output}")
+        return
+    if not asked.input or asked.input == "-":
+        raise click.UsageError("--apply needs a file; for stdin and -- there is -o FILE")
+    if before == after:
+        return
+    backup = replace_file(asked.input, raw(before), raw(after))
+    complain(f"written: {asked.input}; as it was: {backup}")
+
+
+def diff(before: str, after: str, name: str) -> str:
+    """Return a unified diff."""
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), name, f"{name} (mended)"
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

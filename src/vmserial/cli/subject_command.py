@@ -1,0 +1,163 @@
+"""A QEMU command line: after ``--``, on stdin, or in a file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from vmserial.cli.gather import guest_profile, tell
+from vmserial.cli.options import Asked
+from vmserial.cli.output import complain, print_json
+from vmserial.cli.repaired import finish
+from vmserial.cli.subject import FixWords
+from vmserial.errors import BinaryError, ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from vmserial.formats.argv import CommandLine
+    from vmserial.model import Capabilities, Finding
+    from vmserial.repair import Verdict
+
+
+def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+    """Return what is wrong with a command line."""
+    command = read(asked, words)
+    verdict, capabilities = judged(asked, words, command)
+    findings = list(verdict.findings)
+    if words.live_probe:
+        from vmserial.cli.live_findings import probed
+
+        findings += probed(command, capabilities, findings)
+    if words.boot:
+        from vmserial.cli.live_findings import booted
+
+        findings += booted(command, capabilities, asked, findings)
+    return findings, "the command"
+
+
+def fix(asked: Asked, words: FixWords) -> int:
+    """Print the mended command line, or write it where it came from."""
+    from vmserial.options import pretty
+
+    command = read(asked, words)
+    verdict, _ = judged(asked, words, command)
+    if words.command:
+        argv = verdict.command.argv()
+        text = (pretty(argv) if words.pretty else shlex.join(argv)) + "\n"
+    elif words.pretty:
+        # What stands around the command (a wrapper, a redirection) has no place in this form.
+        text = pretty(verdict.command.argv()) + "\n"
+    else:
+        text = verdict.command.text()
+    if words.as_json:
+        print_json(_json(verdict))
+        return 1 if verdict.left else 0
+    return finish(
+        asked, words, before=command.text(), after=text, changes=verdict.changes,
+        left=verdict.left, printed=bool(words.command) or asked.input == "-",
+    )  # fmt: skip
+
+
+def read(asked: Asked, words: FixWords) -> CommandLine:
+    """Read the command line.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    from vmserial.formats import read_bytes
+    from vmserial.formats.argv import CommandLine
+
+    if words.command:
+        command = CommandLine.from_words(words.command)
+    else:
+        if asked.input == "-":
+            raw, name = sys.stdin.buffer.read(), "stdin"
+        else:
+            raw, name = read_bytes(asked.input), asked.input
+        if raw.endswith(b"\0") and raw.count(b"\0") > 1 and b"\n" not in raw:
+            # /proc/PID/cmdline
+            parts = raw[:-1].decode("utf-8", "surrogateescape").split("\0")
+            command = CommandLine.from_words(parts, name)
+        else:
+            command = CommandLine.parse(raw.decode("utf-8", "surrogateescape"), name)
+    tell(command.notes)
+    return command
+
+
+def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict, Capabilities]:
+    """Judge a command line on its own binary, or on this machine's of that architecture.
+
+    Raises:
+        UsageError: nothing tells its architecture.
+        BinaryError: this machine has no such binary.
+    """
+    from vmserial.repair import Wishes, judge
+
+    capabilities = capabilities_of(asked, command)
+    guest = guest_profile(asked, capabilities.target, _append(command))
+    wishes = Wishes(asked.kind or "auto", bool(asked.hotplug), words.logs)
+    return judge(command, capabilities, guest, wishes, read_file=_read_file), capabilities
+
+
+def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
+    """Ask the command's own binary; where this machine does not have it, its like.
+
+    Raises:
+        UsageError: nothing tells the architecture.
+        BinaryError: this machine has no such binary.
+    """
+    from vmserial.formats.argv import CommandView
+    from vmserial.machines import ARCHITECTURES, architecture
+    from vmserial.qemu.binary import find, probe
+
+    asked_arch = architecture(asked.arch).name if asked.arch else ""
+    view = CommandView.of(command, arch=asked_arch, read_file=_read_file)
+    arch = view.arch or asked_arch
+    binary = asked.qemu[0] if asked.qemu else ""
+    if not binary and command.program:
+        try:
+            binary = find(arch, command.program)
+        except BinaryError as error:
+            if not arch:
+                raise UsageError(
+                    f"nothing tells the architecture of {command.program!r}",
+                    hint="give --arch aarch64 or --arch x86_64", where=command.file,
+                ) from None  # fmt: skip
+            complain(
+                f"vmserial: note: {error.message}; qemu-system-{arch} of this machine is asked"
+            )
+    path = find(arch, binary or None)
+    machine_type = view.machine_type.partition("+pve")[0]
+    if not machine_type and arch in ARCHITECTURES:
+        machine_type = ARCHITECTURES[arch].machine_type("")
+    secure = view.machine.get("secure")
+    return probe(
+        path, machine_types=[machine_type],
+        machine_options=(("secure", secure),) if secure else (), arch=arch,
+    )  # fmt: skip
+
+
+def _append(command: CommandLine) -> str:
+    values = [option.value or "" for option in command.named("append")]
+    return values[-1] if values else ""
+
+
+def _read_file(path: str) -> str:
+    from vmserial.formats import read_bytes
+
+    try:
+        return read_bytes(path).decode("utf-8", "surrogateescape")
+    except ConfigError:
+        raise
+    except UsageError as error:
+        raise ValueError(error.message) from None
+
+
+def _json(verdict: Verdict) -> dict[str, object]:
+    return {
+        "command": verdict.command.argv(),
+        "changes": [
+            {"id": c.id, "ports": list(c.ports), "text": c.text} for c in verdict.changes
+        ],
+        "left": [finding.id for finding in verdict.left],
+    }  # fmt: skip

@@ -1,0 +1,48 @@
+"""Judging and mending a QEMU command line.  Pure; also run by the emulator shim."""
+
+from __future__ import annotations
+
+from vmserial.formats.argv import CommandLine, CommandView
+from vmserial.formats.argv.view import ReadFile
+from vmserial.model import Capabilities, GuestProfile
+from vmserial.repair.base import Flaw, Verdict, Wishes
+from vmserial.repair.mending import Mender
+from vmserial.repair.rules_chardevs import HostSides
+from vmserial.repair.rules_devices import Devices
+from vmserial.repair.rules_places import Places
+from vmserial.repair.scene import Scene
+
+
+def judge(
+    command: CommandLine,
+    capabilities: Capabilities,
+    guest: GuestProfile,
+    wishes: Wishes | None = None,
+    *,
+    read_file: ReadFile | None = None,
+) -> Verdict:
+    """Say what is wrong with a command line's serial ports, and mend what can be mended.
+
+    What is not wrong keeps every byte, and a mended command line has nothing left to mend.
+
+    Args:
+        command: the command line.
+        capabilities: the binary's; an empty device list means "unknown, has all".
+        guest: what the guest's kernel carries.
+        wishes: what its owner prefers.
+        read_file: reads the files of -readconfig.
+
+    Raises:
+        ConfigError: a value of the command line is broken.
+    """
+    view = CommandView.of(command, arch=capabilities.target, read_file=read_file)
+    scene = Scene(command, view, capabilities, guest, wishes or Wishes())
+    sides = HostSides(scene)
+    flaws: list[Flaw] = list(sides.flaws())
+    if scene.platform is not None:
+        devices = Devices(scene, sides.adopted)
+        flaws += devices.flaws()
+        flaws += Places(scene, devices.moved).flaws()
+    mender = Mender(scene, flaws)
+    mended = mender.mended()
+    return Verdict(tuple(flaws), tuple(mender.changes), mended, tuple(mender.unmended))
