@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from vmserial.pve.listing import Listed
 
 
-@click.group("pve")
+@click.group(
+    "pve",
+    epilog="""\b
+Examples:
+  vmserial pve list
+  vmserial pve list --root copy-of-the-host --json
+
+`vmserial doctor 142` and `vmserial fix 142` are about one VM.""",
+)
 def command() -> None:
     """Look at all VMs of a Proxmox VE host, or of a copy of its files."""
 
