@@ -294,8 +294,8 @@ def test_identities_are_given_where_they_are_missing_or_twice() -> None:
     )
     assert [(p.driver, p.params.get("serial"), p.params.get("name"), p.number, p.device_id)
             for p in made.ports] == [
-        ("usb-serial", "x", None, 0, ""),
-        ("usb-serial", "serial1", None, 0, ""),
+        ("usb-serial", "x", None, 0, "vmserial-serial0"),
+        ("usb-serial", "serial1", None, 0, "vmserial-serial1"),
         ("virtserialport", None, "vmserial.serial2", 0, ""),
         ("virtconsole", None, "serial2", 0, ""),
         ("pci-serial-2x", None, None, 0, "vmserial-serial4"),

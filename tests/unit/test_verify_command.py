@@ -21,6 +21,7 @@ from vmserial.qemu.liveprobe import PortSeen, Probed, argv_of, findings
 from vmserial.qemu.private import PrivateCommand
 from vmserial.verify import command
 from vmserial.verify.request import Stand
+from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.setup import Setup
 
 
@@ -130,6 +131,29 @@ def test_a_machine_type_that_nobody_knows() -> None:
         made("qemu-system-aarch64 -M raspi3b -serial pty", ARM)
 
 
+def test_ports_at_one_place_are_not_mistaken_for_each_other() -> None:
+    private, setup = made(
+        "qemu-system-x86_64 -M q35 -nodefaults -serial pty -chardev pty,id=a -chardev pty,id=b "
+        "-device isa-serial,chardev=a,index=2 -device isa-serial,chardev=b,index=2",
+        X86,
+    )
+    stand = Stand(X86, guest("x86_64"))
+    checks = command._ambiguous(setup.plan, private, stand)
+    assert [(c.port, c.verdict, c.faults[0].kind) for c in checks] == [
+        ("serial1", Verdict.FAIL, FaultKind.WRONG_NODE),
+        ("serial2", Verdict.FAIL, FaultKind.WRONG_NODE),
+    ]
+    assert "serial2 is at io:0x3e8 as well" in checks[0].detail
+    assert list(identities(command._without_ambiguous(setup))) == ["serial0"]
+
+
+def test_a_mutant_for_a_port_that_is_not_there() -> None:
+    private, _ = made("qemu-system-x86_64 -nodefaults -serial pty", X86)
+    command._check_mutants(private, ["drop@serial0"])
+    with pytest.raises(UsageError, match="does not have"):
+        command._check_mutants(private, ["drop@serial0", "drop@serial1"])
+
+
 # ------------------------------------------------------------------ what a probe means
 
 
@@ -149,6 +173,17 @@ def test_only_a_serial_can_be_dead_on_a_paused_vm() -> None:
         ("onboard-uart-limit", Severity.DEAD, ("serial1",))
     ]
     assert "virt of QEMU 7.2.22 has 1 on-board UART" in found[0].happens
+
+
+def test_a_usb_serial_that_waits_for_a_client() -> None:
+    ports = (
+        PortSeen("serial0", "serial0", "usb-serial", "a", open=True, attached=True),
+        PortSeen("serial1", "serial1", "usb-serial", "b", open=True, attached=False),
+    )
+    (found,) = findings(probed(*ports))
+    assert (found.id, found.severity, found.ports) == (
+        "usb-not-plugged", Severity.DEAD, ("serial1",)
+    )  # fmt: skip
 
 
 def test_qemus_words_are_recognised_and_name_the_port() -> None:

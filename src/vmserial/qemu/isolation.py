@@ -263,8 +263,8 @@ class _Isolator:
         keys = {w.key: w.chardev_id for w in mine}
         if not mine:
             return keys
-        if not device.id and device.driver.startswith("pci-serial"):
-            # By it QEMU is asked for its address.
+        if not device.id and device.driver.startswith(("pci-serial", "usb-serial")):
+            # By it QEMU is asked for its address, and whether it is plugged in.
             keys["id"] = f"vmserial-{mine[0].name}"
         if device.driver == "usb-serial" and self.ambiguous(device, "serial"):
             keys["serial"] = mine[0].name

@@ -55,6 +55,7 @@ class PortSeen:
         open: a device has opened the chardev; None if QEMU does not start.
         pci: its path of PCI slots and functions from the root bus (``1d.0/00.0``); empty
             if it is not on PCI.
+        attached: of a usb-serial, it is plugged in while no client is there; None of others.
         where: its place in the command.
     """
 
@@ -64,6 +65,7 @@ class PortSeen:
     device_id: str
     open: bool | None = None
     pci: str = ""
+    attached: bool | None = None
     where: SourceRef | None = None
 
     @property
@@ -246,7 +248,8 @@ async def probe(
         tuple(
             PortSeen(
                 port.name, port.chardev_id, port.driver, port.device_id,
-                answers.open.get(port.chardev_id), answers.pci.get(port.device_id, ""), port.where,
+                answers.open.get(port.chardev_id), answers.pci.get(port.device_id, ""),
+                answers.attached.get(port.device_id), port.where,
             )
             for port in private.ports
         ),
@@ -267,6 +270,7 @@ class _Answers:
     open: dict[str, bool] = field(default_factory=dict)
     pci: dict[str, str] = field(default_factory=dict)
     usb: dict[str, str] = field(default_factory=dict)
+    attached: dict[str, bool] = field(default_factory=dict)
 
 
 async def _ask(vm: VirtualMachine, private: PrivateCommand, answers: _Answers) -> None:
@@ -278,7 +282,14 @@ async def _ask(vm: VirtualMachine, private: PrivateCommand, answers: _Answers) -
             path = await _pci_path(vm, f"/machine/peripheral/{entry['name']}")
             if path:
                 answers.pci[str(entry["name"])] = path
-    if any(port.driver.startswith("usb-") for port in private.ports):
+    usb = [port.device_id for port in private.ports if port.driver.startswith("usb-")]
+    for name in usb:
+        try:
+            path = f"/machine/peripheral/{name}"
+            answers.attached[name] = bool(await execute("qom-get", path=path, property="attached"))
+        except MonitorError:
+            continue
+    if usb:
         for line in (await vm.monitor.command_line("info usb")).splitlines():
             if match := re.match(r"\s*Device (\S+), (Port .*?), Product .*, ID: (\S+)", line):
                 answers.usb[match[3]] = match[2]
@@ -311,22 +322,38 @@ def findings(probed: Probed) -> tuple[Finding, ...]:
     """Return what is wrong with a command, as QEMU itself shows it."""
     if not probed.starts:
         return tuple(_start_findings(probed))
+    found = []
     kept = sum(not port.driver and port.open is True for port in probed.ports)
-    return tuple(
-        Finding(
-            "onboard-uart-limit",
-            Severity.DEAD,
-            f"QEMU starts, and {port.name} is silently dead: {probed.machine_type or 'the machine'}"
-            f" of QEMU {probed.version} has {kept} on-board UART{'s' * (kept != 1)}",
-            "seen on the paused VM: no device opened its chardev (query-chardev: frontend-open "
-            "is false)",
-            "give it a device: `vmserial fix` does",
-            (port.name,),
-            port.where,
-        )
-        for port in probed.ports
-        if port.dead
-    )
+    for port in probed.ports:
+        if port.dead:
+            found.append(
+                Finding(
+                    "onboard-uart-limit",
+                    Severity.DEAD,
+                    f"QEMU starts, and {port.name} is silently dead: "
+                    f"{probed.machine_type or 'the machine'} of QEMU {probed.version} has "
+                    f"{kept} on-board UART{'s' * (kept != 1)}",
+                    "seen on the paused VM: no device opened its chardev (query-chardev: "
+                    "frontend-open is false)",
+                    "give it a device: `vmserial fix` does",
+                    (port.name,),
+                    port.where,
+                )
+            )
+        elif port.attached is False:
+            found.append(
+                Finding(
+                    "usb-not-plugged",
+                    Severity.DEAD,
+                    f"the guest has no {port.name} until a client opens its chardev",
+                    "seen on the paused VM: without always-plugged=on a usb-serial is plugged in "
+                    "only while a client is there (qom-get: attached is false)",
+                    "add always-plugged=on to its device: `vmserial fix` does",
+                    (port.name,),
+                    port.where,
+                )
+            )
+    return tuple(found)
 
 
 def _start_findings(probed: Probed) -> Sequence[Finding]:
