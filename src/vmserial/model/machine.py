@@ -185,6 +185,8 @@ class Machine:
         notes: what the reader wants the user to hear.
         origin: ``pve``, ``toml`` or ``options``.
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
+        pve_args_ports: the ports whose chardevs and devices stand in PVE's ``args:``, as
+            ``vmserial fix`` writes them; they are not among ``args`` any more.
         where: the file as a whole.
         lines: where single settings stand, by the name of their field here (``cpu``); for
             messages only.
@@ -222,6 +224,7 @@ class Machine:
     notes: tuple[Note, ...] = ()
     origin: Literal["pve", "toml", "options"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
+    pve_args_ports: tuple[int, ...] = ()
     where: SourceRef | None = None
     lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)
 
