@@ -95,7 +95,7 @@ def test_each_ports_identity_on_aarch64() -> None:
     _, setup = made(
         "qemu-system-aarch64 -M virt -nodefaults -serial pty -serial pty -serial pty "
         "-device qemu-xhci -device virtio-serial-pci -chardev pty,id=a -device usb-serial,chardev=a"
-        " -chardev pty,id=b -device virtserialport,chardev=b,name=org.me.x "
+        " -chardev pty,id=b -device virtserialport,chardev=b,name=me.x "
         "-chardev pty,id=c -device virtconsole,chardev=c -device pci-serial-4x,id=card,chardev1=d,"
         "chardev2=e -chardev pty,id=d -chardev pty,id=e",
         ARM,
@@ -106,7 +106,7 @@ def test_each_ports_identity_on_aarch64() -> None:
         "serial1": ("uart", "mmio:0x9040000", "/dev/ttyAMA*"),
         "serial2": ("uart", "mmio:UART-3", "/dev/ttyAMA*"),
         "serial3": ("usb", "usb:serial3", "/dev/ttyUSB*"),
-        "serial4": ("virtio", "virtio:org.me.x", "/dev/virtio-ports/org.me.x"),
+        "serial4": ("virtio", "virtio:me.x", "/dev/virtio-ports/me.x"),
         "serial5": ("virtconsole", "virtio:serial5", "/dev/hvc*"),
         "serial6": ("pci-4x", "pci:01.0/02.1#0", "/dev/ttyS*"),
         "serial7": ("pci-4x", "pci:01.0/02.1#1", "/dev/ttyS*"),
@@ -145,6 +145,26 @@ def test_ports_at_one_place_are_not_mistaken_for_each_other() -> None:
     ]
     assert "serial2 is at io:0x3e8 as well" in checks[0].detail
     assert list(identities(command._without_ambiguous(setup))) == ["serial0"]
+
+
+def test_what_a_test_guest_cannot_prove_is_said() -> None:
+    private, _ = made(
+        "qemu-system-x86_64 -usb -serial pty -chardev pty,id=serial1 -chardev pty,id=serial2 "
+        "-device usb-serial,chardev=serial1 -device usb-serial,chardev=serial2 "
+        "-chardev pty,id=charserial9",
+        X86,
+    )
+    said = probed(
+        PortSeen("serial1", "serial1", "usb-serial", "a", controller="piix3-usb-uhci"),
+        PortSeen("serial2", "serial2", "usb-serial", "b", controller="nec-usb-xhci"),
+    )
+    kept, checks = command._provable(private, said, Stand(X86, guest("x86_64")))
+    assert [port.name for port in kept.ports] == ["serial0", "serial2"]
+    assert [(c.port, c.verdict) for c in checks] == [
+        ("serial9", Verdict.FAIL), ("serial1", Verdict.SKIPPED)
+    ]  # fmt: skip
+    assert "piix3-usb-uhci" in checks[1].detail
+    assert "chardev charserial9" in checks[0].detail
 
 
 def test_a_mutant_for_a_port_that_is_not_there() -> None:

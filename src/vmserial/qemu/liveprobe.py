@@ -9,6 +9,7 @@ its own words why it does not start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ class PortSeen:
         pci: its path of PCI slots and functions from the root bus (``1d.0/00.0``); empty
             if it is not on PCI.
         attached: of a usb-serial, it is plugged in while no client is there; None of others.
+        controller: of a usb-serial, the type of its controller; empty of others.
         where: its place in the command.
     """
 
@@ -66,6 +68,7 @@ class PortSeen:
     open: bool | None = None
     pci: str = ""
     attached: bool | None = None
+    controller: str = ""
     where: SourceRef | None = None
 
     @property
@@ -87,7 +90,8 @@ class Probed:
         version: of the binary.
         machine_type: as asked for; empty for the binary's default.
         ports: in the order of their numbers.
-        without_device: chardevs that are named as ports and that no device uses.
+        without_device: ports that were asked for by a chardev that no device uses: their names
+            and the chardevs' ids.
         pci: by device id, the paths of all devices of the command that are on PCI.
         usb: by device id, what QEMU's ``info usb`` says of its place.
         argv: as it was started, without the monitor.
@@ -100,7 +104,7 @@ class Probed:
     version: str
     machine_type: str
     ports: tuple[PortSeen, ...]
-    without_device: tuple[str, ...] = ()
+    without_device: tuple[tuple[str, str], ...] = ()
     pci: dict[str, str] = field(default_factory=dict, hash=False)
     usb: dict[str, str] = field(default_factory=dict, hash=False)
     argv: tuple[str, ...] = ()
@@ -249,7 +253,9 @@ async def probe(
             PortSeen(
                 port.name, port.chardev_id, port.driver, port.device_id,
                 answers.open.get(port.chardev_id), answers.pci.get(port.device_id, ""),
-                answers.attached.get(port.device_id), port.where,
+                answers.attached.get(port.device_id),
+                answers.controllers.get(port.device_id, ""),
+                port.where,
             )
             for port in private.ports
         ),
@@ -271,6 +277,7 @@ class _Answers:
     pci: dict[str, str] = field(default_factory=dict)
     usb: dict[str, str] = field(default_factory=dict)
     attached: dict[str, bool] = field(default_factory=dict)
+    controllers: dict[str, str] = field(default_factory=dict)
 
 
 async def _ask(vm: VirtualMachine, private: PrivateCommand, answers: _Answers) -> None:
@@ -282,17 +289,27 @@ async def _ask(vm: VirtualMachine, private: PrivateCommand, answers: _Answers) -
             path = await _pci_path(vm, f"/machine/peripheral/{entry['name']}")
             if path:
                 answers.pci[str(entry["name"])] = path
-    usb = [port.device_id for port in private.ports if port.driver.startswith("usb-")]
+    usb = [port.device_id for port in private.ports if port.driver == "usb-serial"]
     for name in usb:
-        try:
-            path = f"/machine/peripheral/{name}"
-            answers.attached[name] = bool(await execute("qom-get", path=path, property="attached"))
-        except MonitorError:
-            continue
+        await _usb(vm, name, answers)
     if usb:
         for line in (await vm.monitor.command_line("info usb")).splitlines():
             if match := re.match(r"\s*Device (\S+), (Port .*?), Product .*, ID: (\S+)", line):
                 answers.usb[match[3]] = match[2]
+
+
+async def _usb(vm: VirtualMachine, name: str, answers: _Answers) -> None:
+    """Ask whether a usb-serial is plugged in, and what it is plugged into."""
+    path = f"/machine/peripheral/{name}"
+    with contextlib.suppress(MonitorError):
+        attached = await vm.monitor.execute("qom-get", path=path, property="attached")
+        answers.attached[name] = bool(attached)
+        kind = "usb-hub"
+        while kind == "usb-hub":
+            bus = await vm.monitor.execute("qom-get", path=path, property="parent_bus")
+            path = str(bus).rpartition("/")[0]
+            kind = str(await vm.monitor.execute("qom-get", path=path, property="type"))
+        answers.controllers[name] = kind
 
 
 async def _pci_path(vm: VirtualMachine, path: str) -> str:

@@ -182,7 +182,8 @@ async def _boot(
     if not probed.starts:
         runner.sink(vm_check(private, stand, Verdict.FAIL, probed.words, FaultKind.REFUSED))
         return
-    for check in _unproven(private, stand):
+    private, unproven = _provable(private, probed, stand)
+    for check in unproven:
         runner.sink(check)
     made = setup(private, probed, stand, rundir.socket(CONTROL_SOCKET))
     for check in _ambiguous(made.plan, private, stand):
@@ -214,20 +215,29 @@ def _check_mutants(private: PrivateCommand, texts: Sequence[str]) -> None:
             )
 
 
-def _unproven(private: PrivateCommand, stand: Stand) -> list[Check]:
-    """Return the checks of ports that no boot is needed for."""
-    found = []
-    for chardev_id in private.without_device:
-        name = f"serial{chardev_id.rpartition('serial')[2]}"
+def _provable(
+    private: PrivateCommand, probed: Probed, stand: Stand
+) -> tuple[PrivateCommand, list[Check]]:
+    """Return the command with only the ports to be booted for, and the checks of the others."""
+    checks: list[Check] = []
+    for name, chardev_id in private.without_device:
         detail = f"no device uses the chardev {chardev_id}: the guest has no {name}"
         check = vm_check(private, stand, Verdict.FAIL, detail, FaultKind.NO_NODE)
-        found.append(replace(check, port=name))
+        checks.append(replace(check, port=name))
+    controllers = {port.name: port.controller for port in probed.ports}
+    kept = []
     for port in private.ports:
+        controller = controllers.get(port.name, "")
         if not port.provable:
             detail = f"a test guest cannot tell which node a {port.driver} is"
-            check = vm_check(private, stand, Verdict.SKIPPED, detail)
-            found.append(replace(check, port=port.name))
-    return found
+        elif controller and "xhci" not in controller:
+            detail = f"it sits on {controller}: the test guest has a driver for xhci alone"
+        else:
+            kept.append(port)
+            continue
+        check = vm_check(private, stand, Verdict.SKIPPED, detail)
+        checks.append(replace(check, port=port.name))
+    return replace(private, ports=tuple(kept)), checks
 
 
 def _shared(made: Plan) -> dict[NodeIdentity, list[str]]:
@@ -262,7 +272,8 @@ def vm_check(
 ) -> Check:  # fmt: skip
     """Return a check about the VM as a whole."""
     return Check(
-        case=NAME, arch=private.arch, machine=private.machine_type,
+        case=NAME, arch=private.arch,
+        machine=architecture(private.arch).machine_type(private.machine_type),
         qemu=stand.capabilities.version_text, guest=stand.guest.name, kind="",
         verdict=verdict, detail=detail, mode="start",
         faults=(Fault(fault, detail),) if fault is not None else (),
@@ -304,9 +315,7 @@ def setup(private: PrivateCommand, probed: Probed, stand: Stand, control: str) -
     platform = platform_of(private)
     capabilities, guest = stand.capabilities, stand.guest
     assignments = tuple(
-        assignment(port, platform, probed.pci.get(port.device_id, ""))
-        for port in private.ports
-        if port.provable
+        assignment(port, platform, probed.pci.get(port.device_id, "")) for port in private.ports
     )
     boot = [
         Option("-kernel", raw=str(guest.kernel), role="boot"),
