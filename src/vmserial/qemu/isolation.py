@@ -20,6 +20,7 @@ from vmserial.options import Option, Scalar
 from vmserial.qemu import private, standins
 from vmserial.qemu.private import PrivateCommand, PrivatePort, Wanted
 from vmserial.qemu.standins import HOST_KEYS, Fate
+from vmserial.repair.ports import ports_of
 
 _AS_THEY_ARE = frozenset({
     "L", "no-acpi", "no-hpet", "no-user-config", "nodefaults", "only-migratable", "usb", "watchdog",
@@ -92,7 +93,12 @@ class _Isolator:
         self.devices = {device.option: device for device in view.devices}
         self.fates = {d.option: standins.fate(d, capabilities) for d in view.devices}
         self.entries = {entry.id: entry for entry in view.chardevs}
-        self.wanted = private.find(view, self.fates)
+        self.called = ports_of(view)
+        for port in self.called:
+            # The guest agent's and its like are there for a program, not to be proven.
+            if port.channel and self.fates.get(port.option) in {Fate.PORT, Fate.SERIAL}:
+                self.fates[port.option] = Fate.KEPT
+        self.wanted = private.find(view, self.fates, self.called)
         self.chardevs = self.private_chardevs()
 
     # ------------------------------------------------------------------ their backends
@@ -145,7 +151,11 @@ class _Isolator:
             machine_type,
             (*self.made, *self.late),
             tuple(ports),
-            private.without_device(self.view),
+            tuple(
+                (f"serial{port.number}", port.chardev_id)
+                for port in self.called
+                if port.device is None and port.onboard is None
+            ),
             any(device.option.params.is_json for device in self.view.devices),
             tuple(self.notes()),
         )
@@ -237,7 +247,7 @@ class _Isolator:
             self.made.append(standins.stand_in(device, self.capabilities))
             self.replaced.append(f"{device.driver} {device.id}".strip())
         elif what is Fate.KEPT:
-            role = "controller" if device.virtio_port is None else "agent"
+            role = "agent" if device.driver in standins.PROVABLE else "controller"
             value = self.changed(device, {}, keep=("chardev",))
             self.made.append(Option("-device", raw=value, role=role))
         else:
@@ -263,8 +273,8 @@ class _Isolator:
         keys = {w.key: w.chardev_id for w in mine}
         if not mine:
             return keys
-        if not device.id and device.driver.startswith("pci-serial"):
-            # By it QEMU is asked for its address.
+        if not device.id and device.driver.startswith(("pci-serial", "usb-serial")):
+            # By it QEMU is asked for its address, and whether it is plugged in.
             keys["id"] = f"vmserial-{mine[0].name}"
         if device.driver == "usb-serial" and self.ambiguous(device, "serial"):
             keys["serial"] = mine[0].name
