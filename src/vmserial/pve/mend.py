@@ -115,6 +115,8 @@ class _Mending:
         way: Way,
     ) -> None:
         self.document = document
+        args = document.main.values.get("args")
+        self.lifted = lift(args.value if args is not None else "")
         self.original = machine
         self.capabilities, self.guest, self.way = capabilities, guest, way
         self.arch = architecture(machine.arch).name
@@ -332,14 +334,12 @@ class _Mending:
             self.changes.append(Change(self._why(port), (port.name,), text))
 
     def _args(self, words: list[str], moved: list[SerialPort]) -> None:
-        setting = self.document.main.values.get("args")
-        found = lift(setting.value) if setting is not None else lift("")
-        present = list(found.ours)
+        present = list(self.lifted.ours)
         if words != present:
-            value = " ".join(filter(None, (found.text, *map(quoted, words))))
+            value = " ".join(filter(None, (self.lifted.text, *map(quoted, words))))
             if value:
                 self.document = edits.put(self.document, "args", value)
-            elif setting is not None:
+            else:
                 self.document = edits.remove(self.document, "args")
         said = _pairs(present)
         for port in moved:
@@ -375,9 +375,8 @@ class _Mending:
             return DIRECTIVE_ONLY
         if port.index not in self.machine_args:
             return DIRECTIVE_ONLY
-        setting = self.document.main.values.get("args")
-        there = {p.index: p.kind for p in lift(setting.value if setting else "").ports}
-        return STALE if there.get(port.index, "auto") else NO_DEVICE
+        there = {known.index: known.kind for known in self.lifted.ports}
+        return STALE if there[port.index] else NO_DEVICE
 
 
 def _line(port: SerialPort) -> str:
