@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import replace
+from itertools import pairwise
 
 import pve_tree
 import pytest
@@ -14,7 +15,7 @@ from plans import binary
 
 from vmserial.errors import VmserialError
 from vmserial.formats.pve import Document, machine
-from vmserial.formats.pve_args import lift
+from vmserial.formats.pve_args import Lifted, lift
 from vmserial.formats.pve_values import quoted, split_args
 from vmserial.guests import profile
 from vmserial.model import Capabilities, Machine, Severity
@@ -64,7 +65,7 @@ def args(text: str) -> list[str]:
 
 def devices(words: list[str]) -> list[tuple[str, dict[str, str]]]:
     found = []
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in pairwise(words):
         if flag == "-device":
             head, *rest = value.split(",")
             found.append((head, dict(part.split("=", 1) for part in rest)))
@@ -114,7 +115,7 @@ def test_a_mended_vm_is_right_and_stays_so(vm: pve_tree.Vm, way: Way) -> None:
     assert lift_of(back).ports == lift_of(first.document).ports
 
 
-def lift_of(document: Document):  # type: ignore[no-untyped-def]
+def lift_of(document: Document) -> Lifted:
     setting = document.main.values.get("args")
     return lift(setting.value if setting else "")
 

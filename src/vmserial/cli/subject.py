@@ -113,7 +113,9 @@ def kind_of(asked: Asked, words: FixWords) -> Kind:
     if not asked.input:
         return "machine"
     name = asked.input.lower()
-    if name.endswith((".toml", ".conf")):
+    if name.endswith(".conf"):
+        return "pve"
+    if name.endswith(".toml"):
         return "machine"
     start = _start_of(asked.input)
     if name.endswith(".xml") or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
