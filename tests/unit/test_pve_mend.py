@@ -219,6 +219,20 @@ def test_a_line_for_a_port_that_is_in_args_already() -> None:
     twice = once + "serial1: socket\n"
     assert "id-taken" in left(twice)
     assert after(twice) == once
+    # PVE starts this one itself: what args has for it goes.
+    uart = ARM + f"args: {UART} -boot menu=on\nserial0: socket\n"
+    assert "id-taken" in left(uart)
+    assert after(uart) == ARM + "args: -boot menu=on\nserial0: socket\n"
+
+
+def test_where_the_users_own_words_have_our_ids_nothing_is_written() -> None:
+    text = ARM + f"args: {XHCI} -device usb-tablet,bus=vmserial-xhci0.0\n"
+    text += "serial0: socket\nserial1: socket\n"
+    assert after(text) == text
+    assert "pve-isa-on-aarch64" in left(text)
+    # Nor where a port that args has could no longer be placed.
+    fixed = after(ARM + "serial0: socket\nserial1: socket\n")
+    assert after(fixed + "machine: q35\n") == fixed + "machine: q35\n"
 
 
 def test_a_directive_that_was_changed_since() -> None:
@@ -389,14 +403,29 @@ def test_a_line_goes_with_its_end() -> None:
     assert remove("serial10: x\n") == "serial10: x\n"
 
 
-KEYS = st.sampled_from(
-    ["serial0: socket", "serial1: socket", "serial2: /dev/ttyS1", "serial3: pty", "serial5: socket",
-     "serial1:socket", "args: -no-reboot", "args: -global 'a.b=c'", "agent: 1,type=isa", "cores: 2",
-     "vga: serial0", "vga: serial2", "machine: q35", "machine: virt", "arch: aarch64", "name: vm",
-     "#vmserial serial4: socket", "#vmserial serial1: type=pci", "#vmserial serial6: null,type=usb",
-     "#a comment%0A", "", " odd", "Serial1: x", "garbage \udcff", "lock: backup",
-     "description: x%3Ay", "ostype: l26", "memory: 1024"]
-)  # fmt: skip
+XHCI = "-device qemu-xhci,id=vmserial-xhci0,bus=pcie.0,addr=1d.0,multifunction=on,p2=15,p3=1"
+PTY = (
+    "-chardev pty,id=serial1 -device usb-serial,id=usbserial1,bus=vmserial-xhci0.0,port=1,"
+    "chardev=serial1,always-plugged=on,serial=serial1"
+)
+UART = "-chardev serial,id=serial0,path=/dev/ttyS0 -serial chardev:serial0"
+
+LINES = [
+    f"args: {XHCI} {PTY}",
+    f"args: -no-reboot {PTY}",
+    f"args: {UART} -boot menu=on",
+    f"args: {XHCI}",
+    f"args: {XHCI} {PTY} -device usb-tablet,bus=vmserial-xhci0.0",
+    "args: -chardev null,id=serial9",
+    "args: -chardev socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,wait=off",
+    "serial0: socket", "serial1: socket", "serial2: /dev/ttyS1", "serial3: pty", "serial5: socket",
+    "serial1:socket", "args: -no-reboot", "args: -global 'a.b=c'", "agent: 1,type=isa", "cores: 2",
+    "vga: serial0", "vga: serial2", "machine: q35", "machine: virt", "arch: aarch64", "name: vm",
+    "#vmserial serial4: socket", "#vmserial serial1: type=pci", "#vmserial serial6: null,type=usb",
+    "#a comment%0A", "", " odd", "Serial1: x", "garbage \udcff", "lock: backup",
+    "description: x%3Ay", "ostype: l26", "memory: 1024",
+]  # fmt: skip
+KEYS = st.sampled_from(LINES)
 SECTIONS = st.lists(
     st.tuples(
         st.sampled_from(["[PENDING]", "[snap]", "[special:cloudinit]", "[1odd]", "[snap]"]),
@@ -406,7 +435,7 @@ SECTIONS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(KEYS, max_size=12),
     SECTIONS,
