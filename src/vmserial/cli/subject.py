@@ -113,10 +113,8 @@ def kind_of(asked: Asked, words: FixWords) -> Kind:
     if not asked.input:
         return "machine"
     name = asked.input.lower()
-    if name.endswith(".conf"):
-        return "pve"
-    if name.endswith(".toml"):
-        return "machine"
+    if name.endswith((".toml", ".conf")):
+        return "machine" if name.endswith(".toml") else "pve"
     start = _start_of(asked.input)
     if name.endswith(".xml") or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "domain"

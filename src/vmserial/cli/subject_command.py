@@ -27,11 +27,11 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     if words.live_probe:
         from vmserial.cli.live_findings import probed
 
-        findings += probed(command, capabilities, findings)
+        findings += probed(command, capabilities.binary, findings)
     if words.boot:
         from vmserial.cli.live_findings import booted
 
-        findings += booted(command, capabilities, asked, findings)
+        findings += booted(command, asked, capabilities.binary)
     return findings, "the command"
 
 
