@@ -44,7 +44,6 @@ VERBS: dict[str, str] = {
     "verify": "Boot test guests and prove every port in both directions.",
     "probe": "Show what a QEMU binary has.",
     "explain": "Say cause and way out of a finding or of an error text.",
-    "pve": "Show all VMs of a Proxmox VE host and what is wrong with their ports.",
     "guest": "List or fetch the test guests.",
     "completion": "Print the script that completes vmserial's words in your shell.",
 }
