@@ -45,8 +45,9 @@ def parse(words: list[str]) -> None:
         click.ClickException: it is not one.
     """
     command: click.Command = group
-    # The redirection of a completion's script is the shell's.
+    # A redirection is the shell's.
     args = words[: words.index(">")] if ">" in words else words
+    args = [word for word in args if not word.startswith("<")]
     context: click.Context | None = None
     while isinstance(command, click.Group):
         name, found, args = command.resolve_command(click.Context(command), args)

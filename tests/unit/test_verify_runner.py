@@ -32,7 +32,7 @@ from vmserial.qemu import process
 from vmserial.verify import results
 from vmserial.verify.cases import load
 from vmserial.verify.results import FaultKind, Verdict
-from vmserial.verify.runner import _Runner, run
+from vmserial.verify.runner import Runner, run
 from vmserial.verify.session import Session
 from vmserial.verify.setup import setup
 from vmserial.verify.topologies import Builder, find_limit, ports
@@ -100,7 +100,7 @@ def test_two_uarts_from_qemu_9_1_on(tmp_path: Path) -> None:
 
 def test_the_seed_decides_the_bytes(tmp_path: Path) -> None:
     def numbers(seed: int) -> list[int]:
-        return list(itertools.islice(_Runner(request(), Silent(), seed, None).numbers(), 3))
+        return list(itertools.islice(Runner(request(), Silent(), seed, None).numbers(), 3))
 
     assert numbers(5) == numbers(5)
     assert not set(numbers(5)) & set(numbers(6))

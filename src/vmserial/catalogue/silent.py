@@ -22,6 +22,22 @@ ENTRIES = (
         see=("ttyusb-missing", "usb-always-plugged-too-old"),
     ),
     Entry(
+        "port-without-device",
+        "a chardev of a port's name that no device uses",
+        Effect.DEAD,
+        "QEMU starts, and the guest has no such port.",
+        "A chardev is only the host's end: a -serial or a -device makes the guest's.",
+        (
+            "`vmserial fix` gives it a device; or write one: `-device usb-serial,chardev=serial1,"
+            "always-plugged=on`",
+            "PVE: this is how ports past serial3 are asked for where the emulator shim is "
+            "installed, which gives each a device: `args: -chardev socket,id=serial4,"
+            "path=/var/run/qemu-server/142.serial4,server=on,wait=off`",
+        ),
+        _BOOTED,
+        see=("onboard-uart-limit", "pve-serial-limit"),
+    ),
+    Entry(
         "virtio-queue-overflow",
         "many virtio ports on one controller",
         Effect.DEAD,

@@ -131,4 +131,17 @@ ENTRIES = (
         _OURS,
         see=("pci-full", "guest-8250-limit"),
     ),
+    Entry(
+        "start-failed",
+        "QEMU does not start, in words that are not known here",
+        Effect.FAILS,
+        "QEMU ends at once; its own words are shown.",
+        "A private copy of the command was started paused, without its disks and networks, so "
+        "the cause is among its board, its controllers and its devices.",
+        (
+            "QEMU's words name the option: mend it; `qemu-system-… -device DRIVER,help` shows "
+            "what a device takes",
+        ),
+        "`vmserial doctor --live-probe`",
+    ),
 )

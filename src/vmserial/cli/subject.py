@@ -112,15 +112,12 @@ def kind_of(asked: Asked, words: FixWords) -> Kind:
         return "pve"
     if not asked.input:
         return "machine"
-    start = _start_of(asked.input)
-    if asked.input.lower().endswith(".xml") or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(
-        b"<"
-    ):
-        return "domain"
-    if asked.input.lower().endswith(".toml"):
+    name = asked.input.lower()
+    if name.endswith((".toml", ".conf")):
         return "machine"
-    if asked.input.lower().endswith(".conf"):
-        return "pve"
+    start = _start_of(asked.input)
+    if name.endswith(".xml") or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "domain"
     if re.search(rb"(?:\A|[\s/'\"])(?:qemu-system-[a-z0-9_]+|qemu-kvm|kvm)['\"]?\s+", start):
         return "command"
     return "machine"

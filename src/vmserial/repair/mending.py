@@ -235,7 +235,7 @@ class Mender:
             SetKey(remedy.option, "addr", place.address),
         ]
         self.changes.append(
-            Change(flaw.id, flaw.ports, f"{remedy.name}: {place.bus}, {place.address}")
+            Change(flaw.id, flaw.ports, f"{remedy.name}: moved to {place.bus}, {place.address}")
         )
         return True
 

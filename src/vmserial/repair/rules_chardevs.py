@@ -55,7 +55,6 @@ class HostSides:
             if first is entry or not entry.id:
                 continue
             new = self.fresh_id(entry.id)
-            self.ids.add(new)
             self.spare.append(ChardevEntry(new, entry.backend, entry.params, entry.option))
             yield Flaw(
                 "id-taken", Severity.FAILS, (self.name_of(entry.id),),
@@ -72,7 +71,7 @@ class HostSides:
             if port.onboard is not None and port.onboard.host.form != "chardev":
                 continue
             entry = self.scene.chardevs.get(port.chardev_id)
-            if not port.chardev_id:
+            if not port.chardev_id and port.device is not None:
                 yield self.without(port)
             elif entry is None:
                 yield self.missing(port)
@@ -139,8 +138,7 @@ class HostSides:
             self.adopted.add(entry.id)
             new = entry.id
         else:
-            new = self.fresh_id(port.chardev_id or port.name)
-            self.ids.add(new)
+            new = self.fresh_id(port.chardev_id or port.name, port.number)
             edits.append(InsertBefore(port.option, (self.new_chardev(new, like),)))
         if port.device is not None:
             edits.append(SetKey(port.option, port.device.key, new))
@@ -167,14 +165,17 @@ class HostSides:
         """Return the name of the port that has a chardev; else the chardev's id."""
         return next((p.name for p in self.scene.ports if p.chardev_id == chardev_id), chardev_id)
 
-    def fresh_id(self, id: str) -> str:
-        """Return an id like this one that nothing has."""
+    def fresh_id(self, id: str, number: int = -1) -> str:
+        """Return an id like this one that nothing has, with this number if it can be."""
         stem = re.sub(r"[0-9]+\Z", "", id) or "serial"
-        numbers = {port.number for port in self.scene.ports}
-        return next(
-            f"{stem}{number}" for number in range(2000)
+        numbers = {port.number for port in self.scene.ports} - {number}
+        wanted = [number] if number >= 0 else []
+        found = next(
+            f"{stem}{number}" for number in (*wanted, *range(2000))
             if f"{stem}{number}" not in self.ids and number not in numbers
         )  # fmt: skip
+        self.ids.add(found)
+        return found
 
     def fresh_path(self, path: str, old: str, new: str) -> str:
         """Return a path like this one that nothing has."""
@@ -191,7 +192,7 @@ class HostSides:
 
     def sockets(self) -> Iterator[Flaw]:
         """Paths that are too long or taken, and servers that keep QEMU waiting."""
-        seen: dict[str, str] = {}
+        seen: dict[str, tuple[CommandOption, str]] = {}
         for option, id, backend, params in self.all_sides():
             if backend != "socket" or not params.get("path"):
                 continue
@@ -212,8 +213,9 @@ class HostSides:
                 )  # fmt: skip
             if not server:
                 continue
-            first = seen.setdefault(f"@{path}" if abstract else path, id or str(option))
-            if first != (id or str(option)) and own:
+            place = f"@{path}" if abstract else path
+            before, first = seen.setdefault(place, (option, id or str(option)))
+            if before is not option and own:
                 new = self.fresh_path(path, first, id)
                 yield Flaw(
                     "port-clash", Severity.DEAD, (self.name_of(first), *names),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from vmserial.board import HVC_NODES
+from vmserial.formats.argv import DeviceEntry
 from vmserial.formats.argv.edits import SetKey
 from vmserial.model import Severity
 from vmserial.repair.base import Flaw, Rehome, Remedy, Retouch
@@ -35,8 +36,8 @@ class Devices:
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield what is wrong."""
-        for flaws in (self.strangers(), self.onboard(), self.isa(), self.without_device(),
-                      self.guest_8250(), self.consoles()):  # fmt: skip
+        for flaws in (self.same_id(), self.strangers(), self.onboard(), self.isa(),
+                      self.without_device(), self.guest_8250(), self.consoles()):  # fmt: skip
             for flaw in flaws:
                 self.moved |= {r.port for r in flaw.remedies if isinstance(r, Rehome)}
                 yield flaw
@@ -44,6 +45,26 @@ class Devices:
     def staying(self) -> Iterator[Port]:
         """Yield the ports that keep their place so far."""
         return (port for port in self.scene.ports if port not in self.moved)
+
+    # -------------------------------------------------------------- ids
+
+    def same_id(self) -> Iterator[Flaw]:
+        """Two devices of one id, one of them a port."""
+        first: dict[str, DeviceEntry] = {}
+        ports = {id(port.option): port for port in self.scene.ports if port.device}
+        for device in self.scene.view.devices:
+            before = first.setdefault(device.id, device) if device.id else device
+            port = ports.get(id(device.option)) or ports.get(id(before.option))
+            if before is device or port is None:
+                continue
+            new = next(f"{device.id}-{n}" for n in range(2, 2000)
+                       if f"{device.id}-{n}" not in self.scene.device_ids)  # fmt: skip
+            yield Flaw(
+                "id-taken", Severity.FAILS, (port.name,),
+                f"-device {device.option.value}: Duplicate ID '{device.id}' for device",
+                device.option.where,
+                (Retouch((SetKey(port.option, "id", new),), f"{port.name}: id={new}"),),
+            )  # fmt: skip
 
     # -------------------------------------------------------------- devices that are not there
 

@@ -43,6 +43,8 @@ class Places:
         self.moved = moved
         self.usb: list[Bus] = self.usb_of_board()
         self.virtio: list[Bus] = []
+        self.names: set[str] = set()
+        """Names of virtio ports: no two of a VM may share one."""
         self.pci: dict[tuple[str, int], dict[int, DeviceEntry]] = {}
         self.pci_buses = set(scene.root_buses)
         self.port_of = {
@@ -140,11 +142,11 @@ class Places:
                        f"{subject}: Bus '{device.bus}' not found", where, again)  # fmt: skip
             return
         if bus.kind == "ehci":
-            yield Flaw(
-                "usb-speed", Severity.FAILS, names,
+            happens = (
                 f'{subject}: Warning: speed mismatch trying to attach usb device "QEMU USB Serial" '
-                f'(full speed) to bus "{bus.name}", port "1" (high speed)', where, again,
-            )  # fmt: skip
+                f'(full speed) to bus "{bus.name}", port "{len(bus.taken) + 1}" (high speed)'
+            )
+            yield Flaw("usb-speed", Severity.FAILS, names, happens, where, again)
             return
         place = device.get("port")
         last = number(place.split(".")[0]) if place else None
@@ -190,6 +192,15 @@ class Places:
             yield Flaw("bus-missing" if device.bus else "virtio-no-bus", Severity.FAILS, names,
                        f"{subject}: {error}", where, again)  # fmt: skip
             return
+        name = device.get("name")
+        if name and name in self.names:
+            new = f"{name}-{port.number}"
+            yield Flaw(
+                "virtio-port-taken", Severity.FAILS, names,
+                f"{subject}: virtio-serial-bus: A port already exists by name {name}", where,
+                (Retouch((SetKey(port.option, "name", new),), f"{port.name}: name={new}"),),
+            )  # fmt: skip
+        self.names.add(name)
         error, id = self.take_virtio(device, bus, port.name)
         if error:
             yield Flaw(id, Severity.FAILS, names, f"{subject}: {error}", where, again)

@@ -16,6 +16,7 @@ from vmserial.machines import architecture
 from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
 from vmserial.verify import mutants
+from vmserial.verify.cases import Case
 from vmserial.verify.ledger import Ledger
 from vmserial.verify.request import Booted, Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import (
@@ -67,7 +68,7 @@ async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand
             _make_directory(request.out)
             _remove_reports(request.out)
             writer = stack.enter_context(ResultsFile(request.out / RESULTS, host))
-        runner = _Runner(request, reporter, seed, writer)
+        runner = Runner(request, reporter, seed, writer)
         for stand, made, skipped in work:
             for skip in skipped:
                 runner.skip(stand, skip)
@@ -168,8 +169,19 @@ def _last_words(messages: str) -> str:
     return messages[panic:][:_WORDS] if panic >= 0 else messages[-_WORDS:]
 
 
-class _Runner:
-    """What is collected on the way."""
+class Runner:
+    """Boots VMs, and collects what comes of it on the way.
+
+    Args:
+        request: what is to be proven, and how long anything may take.
+        reporter: told what is being done.
+        seed: of the data.
+        writer: gets each check as soon as it is decided.
+
+    Attributes:
+        checks: all that were decided, in order.
+        booted: the VMs.
+    """
 
     def __init__(
         self, request: VerifyRequest, reporter: Reporter, seed: int, writer: ResultsFile | None
@@ -208,28 +220,47 @@ class _Runner:
 
     async def boot(self, stand: Stand, topology: Topology) -> None:
         """Boot one VM and run its cases; a lost one loses its own checks, the next VM is tried."""
-        ledger = Ledger(self.sink)
         for note in topology.notes:
             self.reporter.note(note)
         with RunDirectory() as rundir:
             made = setup(topology.machine, stand, self.request.endpoint, rundir.socket)
-            session = Session(
-                topology.title, stand, made, topology.kind, request=self.request, seed=self.seed,
-                runs=self._runs, ledger=ledger, reporter=self.reporter, rundir=rundir,
-            )  # fmt: skip
-            for case in topology.cases:
-                case.expect(session)
-            try:
-                async with session:
-                    for case in topology.cases:
-                        await session.guarded(
-                            case.run(session), case.bound(session), f"the case {case.name}"
-                        )
-            except LostVMError as error:
-                self._lose(session, ledger, error)
-            except QemuStartError as error:
-                self._not_started(session, ledger, error)
-            self._keep(session, topology, made)
+            made = replace(made, notes=(*topology.notes, *made.notes))
+            await self.try_cases(
+                stand, made, topology.title, topology.kind, topology.cases, rundir=rundir
+            )
+
+    async def try_cases(
+        self, stand: Stand, made: Setup, title: str, kind: str, cases: Sequence[Case],
+        *, rundir: RunDirectory,
+    ) -> None:  # fmt: skip
+        """Boot what was made, and run cases on it.
+
+        Args:
+            stand: the binary and the guest.
+            made: how the VM is started; its sockets are in ``rundir``.
+            title: of the VM.
+            kind: the device kind it is about; empty for an input.
+            cases: in order.
+            rundir: of this VM alone.
+        """
+        ledger = Ledger(self.sink)
+        session = Session(
+            title, stand, made, kind, request=self.request, seed=self.seed, runs=self._runs,
+            ledger=ledger, reporter=self.reporter, rundir=rundir,
+        )  # fmt: skip
+        for case in cases:
+            case.expect(session)
+        try:
+            async with session:
+                for case in cases:
+                    await session.guarded(
+                        case.run(session), case.bound(session), f"the case {case.name}"
+                    )
+        except LostVMError as error:
+            self._lose(session, ledger, error)
+        except QemuStartError as error:
+            self._not_started(session, ledger, error)
+        self._keep(session, cases)
 
     def _lose(self, session: Session, ledger: Ledger, error: LostVMError) -> None:
         words = _last_words(session.messages.strip())
@@ -248,10 +279,9 @@ class _Runner:
         )
         ledger.close(Verdict.SKIPPED, "QEMU did not start")
 
-    def _keep(self, session: Session, topology: Topology, made: Setup) -> None:
+    def _keep(self, session: Session, cases: Sequence[Case]) -> None:
         """Keep what there is to say about a VM, and its console's log."""
-        booted = session.booted(tuple(case.name for case in topology.cases))
-        booted = replace(booted, notes=(*topology.notes, *made.notes))
+        booted = session.booted(tuple(case.name for case in cases))
         self.booted.append(booted)
         if self.request.out is not None and booted.console:
             name = re.sub(r"[^A-Za-z0-9.+-]+", "-", booted.title).strip("-")

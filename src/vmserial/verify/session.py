@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from types import TracebackType
 from typing import Any, TypeVar
 
+from vmserial.board import ISA_PORTS
 from vmserial.errors import QemuError, ShellError, UsageError
 from vmserial.guests.shell import Shell
 from vmserial.machines import architecture
-from vmserial.model import Pty, TcpSocket, UnixSocket
+from vmserial.model import Machine, NodeIdentity, Pty, TcpSocket, UnixSocket
 from vmserial.paths import RunDirectory
 from vmserial.progress import Reporter
 from vmserial.qemu.process import VirtualMachine
@@ -103,6 +104,7 @@ class Session:
         self.seen_nodes: dict[str, str] = {}
         self.in_band: Line | None = None
         self.in_band_outcomes: list[Outcome] = []
+        self._console_at = console_identity(made.plan.machine)
         self._rundir = rundir
         self._runs = iter(runs)
         self._stack = contextlib.AsyncExitStack()
@@ -274,10 +276,14 @@ class Session:
         self._stack.push_async_callback(endpoint.close)
         line.endpoint = endpoint
 
+    def is_console(self, line: Line) -> bool:
+        """Tell whether the guest's kernel and the firmware write to a port on their own."""
+        return line.assignment.port.index == 0 or line.assignment.identity == self._console_at
+
     def take_console(self) -> None:
-        """Keep what the guest said on serial0 outside of the checks."""
+        """Keep what the guest said on its console outside of the checks."""
         for line in self.lines.values():
-            if line.assignment.port.index == 0 and hasattr(line, "endpoint"):
+            if self.is_console(line) and hasattr(line, "endpoint"):
                 self.messages += printable(line.endpoint.clear())
 
     def _keep_noise(self, shell: Shell) -> None:
@@ -414,6 +420,16 @@ class Session:
             timings={name: tuple(values) for name, values in self.timings.items()},
             console=self.messages,
         )
+
+
+def console_identity(machine: Machine) -> NodeIdentity | None:
+    """Return the port that the test guest's kernel has as its console, whatever it is called."""
+    platform = architecture(machine.arch).platform(machine.machine_type)
+    if platform is None:
+        return None
+    if platform.uart is not None:
+        return platform.uart.identities[0]
+    return NodeIdentity("io", f"{ISA_PORTS[0][0]:#x}") if platform.isa else None
 
 
 def printable(data: bytes) -> str:

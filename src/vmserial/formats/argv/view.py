@@ -40,7 +40,7 @@ SERIAL_DRIVERS: Mapping[str, tuple[str, ...]] = {
 
 _PROGRAM = re.compile(r"(?:.*/)?qemu-system-([a-z0-9_]+)")
 _ARCH_OF_MACHINE = (
-    (re.compile(r"(?:pc|q35|isapc|microvm|xenfv|nitro)(?:[-.]|\Z)|pc-|none-x86"), "x86_64"),
+    (re.compile(r"(?:pc|q35|isapc|microvm|xenfv|nitro)(?:[-.+]|\Z)|pc-|none-x86"), "x86_64"),
     (re.compile(r"pseries|powernv"), "ppc64"),
     (re.compile(r"s390-ccw"), "s390x"),
     (re.compile(r"virt(?:-[0-9.]+)?(?:\+|\Z)|sbsa-ref|raspi"), "aarch64"),

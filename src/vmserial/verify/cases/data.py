@@ -107,14 +107,19 @@ class DataCase(Case):
         self, session: Session, lines: list[Line], transfers: dict[str, Transfer]
     ) -> list[Transfer]:
         tested: list[Transfer] = []
-        async for line in session.found(lines, session.limits.nodes(len(lines))):
-            transfer = transfers[line.name]
-            if line.assignment.port.index == 0:
-                session.take_console()
-            await session.exchange.carry([transfer])
-            tested.append(transfer)
-            session.reporter.advance(len(tested), len(lines), line.name)
+        for group, bound in self.patience(session, lines):
+            async for line in session.found(group, bound):
+                transfer = transfers[line.name]
+                if session.is_console(line):
+                    session.take_console()
+                await session.exchange.carry([transfer])
+                tested.append(transfer)
+                session.reporter.advance(len(tested), len(lines), line.name)
         return tested
+
+    def patience(self, session: Session, lines: list[Line]) -> list[tuple[list[Line], float]]:
+        """Return the lines in groups, and for how many seconds each group's nodes are awaited."""
+        return [(lines, session.limits.nodes(len(lines)))]
 
     async def _judge(self, session: Session, transfers: list[Transfer], mode: str) -> None:
         for outcome in await session.exchange.judge(transfers):

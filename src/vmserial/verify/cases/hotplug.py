@@ -170,7 +170,7 @@ class HotplugCase(Case):
             and line is not session.in_band
         ]
         async for line in session.found(missing, session.limits.nodes(len(missing))):
-            if line.assignment.port.index == 0:
+            if session.is_console(line):
                 session.take_console()
         await self._exchange(session, victim, "before", victim.name, SHORT)
         bystander = roles.bystander

@@ -1,0 +1,507 @@
+"""From any command line of QEMU to a private one with the same serial ports; pure.
+
+The board, its controllers and its serial devices stay as they stand; their
+backends become unix sockets of ours.  Whatever else the command would open,
+write, lock, listen on or show is left out: only what is known to be harmless is
+kept, so an option that is new to us is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vmserial import chardevs
+from vmserial.formats.argv import CommandView, DeviceEntry
+from vmserial.formats.argv.document import CommandOption
+from vmserial.model import Capabilities, Chardev, Null, SourceRef, UnixSocket
+from vmserial.options import Option, Scalar
+from vmserial.qemu import standins
+from vmserial.qemu.standins import HOST_KEYS, Fate
+
+SERIAL_NAME = re.compile(r"(?:char)?serial([0-9]{1,6})\Z")
+"""A chardev's id that says which port it is: PVE's and ours, libvirt's."""
+
+_AS_THEY_ARE = frozenset({
+    "L", "no-acpi", "no-hpet", "no-user-config", "nodefaults", "only-migratable", "usb", "watchdog",
+})  # fmt: skip
+_VGA = frozenset({"none", "std", "cirrus", "vmware", "virtio"})
+_USB_DEVICES = frozenset({"tablet", "mouse", "keyboard", "wacom-tablet"})
+_NIC_KEYS = ("model", "macaddr", "addr")
+
+_MACHINE_KEYS_OUT = frozenset({
+    "accel", "append", "audiodev", "confidential-guest-support", "dtb", "dumpdtb", "firmware",
+    "igd-passthru", "igvm-cfg", "initrd", "kernel", "kernel_irqchip", "kernel-irqchip",
+    "memory-backend", "memory-encryption", "pcspk-audiodev", "pflash0", "pflash1", "shim", "type",
+})  # fmt: skip
+"""Of -machine: files, other options, and what depends on the accelerator."""
+
+_MACHINE_GROUPS_OUT = ("boot.", "cxl-fmw.", "memory.", "sgx-epc.", "smp.", "smp-cache.")
+
+_WORDS = (
+    ("its disks", "blockdev cdrom drive fda fdb hda hdb hdc hdd mtdblock sd virtfs fsdev iscsi"),
+    ("its networks", "net netdev nic"),
+    ("its display and sound", "display vnc spice sdl curses audio audiodev soundhw k full-screen"),
+    ("its monitors", "monitor qmp qmp-pretty mon"),
+    ("its memory, processors and accelerator",
+     "m smp cpu numa mem-path mem-prealloc accel enable-kvm overcommit object icount"),
+    ("its firmware and what it boots",
+     "bios pflash kernel initrd append dtb boot option-rom fw_cfg acpitable smbios shim"),
+    ("how it is started and ended",
+     "S daemonize pidfile incoming loadvm snapshot sandbox chroot runas run-with no-reboot "
+     "no-shutdown action preconfig nographic"),
+    ("its name", "name uuid rtc"),
+)  # fmt: skip
+_WORDS_OF = {name: words for words, names in _WORDS for name in names.split()}
+
+_PVE_SUFFIX = re.compile(r"\+pve[0-9]+\Z")
+
+
+@dataclass(frozen=True)
+class PrivatePort:
+    """One serial port of the command.
+
+    Attributes:
+        name: ``serialN``.
+        index: N.
+        chardev_id: of its private backend.
+        socket: the path of its private backend.
+        driver: empty for -serial.
+        device_id: of its device; empty for -serial.
+        number: of -serial and of isa-serial, its index; of a card, the UART's number.
+        bus: that its device asks for.
+        params: its device's keys, as they are in the private command.
+        provable: a test guest can tell its node.
+        where: its place in the command.
+    """
+
+    name: str
+    index: int
+    chardev_id: str
+    socket: str
+    driver: str = ""
+    device_id: str = ""
+    number: int = 0
+    bus: str = ""
+    params: dict[str, str] = field(default_factory=dict, hash=False)
+    provable: bool = True
+    where: SourceRef | None = None
+
+
+@dataclass(frozen=True)
+class PrivateCommand:
+    """A command line that touches nothing of its user's.
+
+    Attributes:
+        arch: QEMU's target name; empty if nothing tells it.
+        machine_type: as given, without PVE's suffix.
+        options: without what is booted, and without a display.
+        ports: in the order of their numbers.
+        without_device: chardevs that are named as ports and that no device uses.
+        json_devices: some -device is JSON, which QEMU makes after all others.
+        notes: what was left out or replaced.
+    """
+
+    arch: str
+    machine_type: str
+    options: tuple[Option, ...]
+    ports: tuple[PrivatePort, ...]
+    without_device: tuple[str, ...]
+    json_devices: bool
+    notes: tuple[str, ...]
+
+
+def isolate(
+    view: CommandView, capabilities: Capabilities, socket: Callable[[str], str]
+) -> PrivateCommand:
+    """Return the command with private backends and without all that is not serial.
+
+    Args:
+        view: the user's command line.
+        capabilities: of the binary that is to run it.
+        socket: gives the path of a unix socket of that name.
+
+    Raises:
+        ConfigError: a value of the command is broken.
+        UsageError: a device in JSON cannot be changed, or a path is too long.
+    """
+    return _Isolator(view, capabilities, socket).run()
+
+
+def uses_kvm(capabilities: Capabilities) -> bool:
+    """Tell whether the private copy runs under KVM: where it is proven, or nothing else is."""
+    return "kvm" in capabilities.accelerators or "tcg" not in capabilities.accelerators
+
+
+@dataclass
+class _Wanted:
+    """A port before it has its number."""
+
+    chardev_id: str
+    option: CommandOption | None
+    device: DeviceEntry | None = None
+    key: str = "chardev"
+    number: int = 0
+    provable: bool = True
+    name: str = ""
+
+
+class _Isolator:
+    def __init__(
+        self, view: CommandView, capabilities: Capabilities, socket: Callable[[str], str]
+    ) -> None:
+        self.view, self.capabilities, self.socket = view, capabilities, socket
+        self.version = capabilities.version
+        self.made: list[Option] = []
+        self.late: list[Option] = []
+        self.left_out: dict[str, None] = {}
+        self.replaced: list[str] = []
+        self.dropped_words: list[str] = []
+        self.devices = {device.option: device for device in view.devices}
+        self.fates = {d.option: standins.fate(d, capabilities) for d in view.devices}
+        self.entries = {entry.id: entry for entry in view.chardevs}
+        self.wanted = self.find_ports()
+        self.number_ports()
+        self.chardevs = self.private_chardevs()
+
+    # ------------------------------------------------------------------ which ports there are
+
+    def find_ports(self) -> list[_Wanted]:
+        found: list[_Wanted] = []
+        if self.view.default_serial is not None:
+            found.append(_Wanted("", None))
+        on_board = {port.option: port for port in self.view.onboard}
+        isa = sum(port.host.form != "none" for port in self.view.onboard[:4])
+        isa += self.view.default_serial is not None
+        for option in self.view.options:
+            if port := on_board.get(option):
+                if port.host.form in {"chardev", "inline"}:
+                    found.append(_Wanted(port.host.chardev_id, option, number=port.index))
+                continue
+            device = self.devices.get(option)
+            if device is None or self.fates[option] not in {Fate.PORT, Fate.SERIAL}:
+                continue
+            for wanted in self.ports_of(device):
+                if device.driver == "isa-serial":
+                    # QEMU counts each isa-serial, whether it takes the count as index or not.
+                    given = device.isa.index if device.isa is not None else None
+                    wanted.number = isa if given is None else given
+                    isa += 1
+                found.append(wanted)
+        return found
+
+    def ports_of(self, device: DeviceEntry) -> list[_Wanted]:
+        provable = self.fates[device.option] is Fate.PORT
+        found = []
+        for serial in self.view.serial_devices:
+            if serial.device.option is device.option and serial.chardev_id:
+                number = int(serial.key.removeprefix("chardev") or 1) - 1
+                found.append(
+                    _Wanted(
+                        serial.chardev_id, device.option, device, serial.key, number, provable
+                    )
+                )  # fmt: skip
+        return found
+
+    def number_ports(self) -> None:
+        """Name the ports: by their chardevs' ids, the others in order of appearance."""
+        taken: set[int] = set()
+        for entry in self.unused():
+            taken.add(_serial_number(entry))
+        rest: list[_Wanted] = []
+        for wanted in self.wanted:
+            number = _serial_number(wanted.chardev_id)
+            if number < 0 or number in taken:
+                rest.append(wanted)
+                continue
+            taken.add(number)
+            wanted.name = f"serial{number}"
+        for wanted in rest:
+            # The second -serial is serial1 also where the first one is none.
+            number = wanted.number if wanted.device is None else -1
+            if number < 0 or number in taken:
+                number = next(n for n in range(len(taken) + 1) if n not in taken)
+            taken.add(number)
+            wanted.name = f"serial{number}"
+
+    def unused(self) -> list[str]:
+        """Return the ids of chardevs that are named as ports and that nothing uses."""
+        used = {use.chardev_id for use in self.view.uses()}
+        return [
+            entry.id
+            for entry in self.view.chardevs
+            if _serial_number(entry.id) >= 0 and entry.id not in used
+        ]
+
+    # ------------------------------------------------------------------ their backends
+
+    def private_chardevs(self) -> dict[str, list[Option]]:
+        """Return, by the user's chardev id, what replaces it; and give each port its id."""
+        made: dict[str, list[Option]] = {}
+        seen: Counter[str] = Counter()
+        for wanted in self.wanted:
+            given = wanted.chardev_id
+            if not given:
+                free = wanted.name not in self.entries
+                wanted.chardev_id = wanted.name if free else f"vmserial-{wanted.name}"
+                continue
+            entry = self.entries.get(given)
+            if entry is None:
+                continue  # QEMU says so, too.
+            seen[given] += 1
+            if seen[given] > 1 and not entry.mux:
+                continue  # Used twice: QEMU refuses it, and shall.
+            if seen[given] > 1:
+                wanted.chardev_id = f"{given}-{seen[given]}"
+            made.setdefault(given, []).append(self.socket_chardev(wanted.chardev_id, wanted.name))
+        for device in self.view.devices:
+            given = device.get("chardev")
+            if self.fates[device.option] is Fate.KEPT and given in self.entries:
+                null = chardevs.option(given, Chardev(Null()), self.version)
+                made.setdefault(given, [null])
+        return made
+
+    def socket_chardev(self, chardev_id: str, name: str) -> Option:
+        return chardevs.option(chardev_id, Chardev(UnixSocket(self.socket(name))), self.version)
+
+    # ------------------------------------------------------------------ option by option
+
+    def run(self) -> PrivateCommand:
+        machine_type = _PVE_SUFFIX.sub("", self.view.machine_type)
+        if machine_type != self.view.machine_type:
+            self.dropped_words.append(self.view.machine_type.removeprefix(machine_type))
+        if machine := self.machine(machine_type):
+            self.made.append(machine)
+        if self.view.default_serial is not None:
+            self.serial(next(w for w in self.wanted if w.option is None))
+        for option in self.view.options:
+            self.take(option)
+        self.default_network()
+        ports = sorted((self.port(w) for w in self.wanted), key=lambda port: port.index)
+        return PrivateCommand(
+            self.view.arch or self.capabilities.target,
+            machine_type,
+            (*self.made, *self.late),
+            tuple(ports),
+            tuple(self.unused()),
+            any(device.option.params.is_json for device in self.view.devices),
+            tuple(self.notes()),
+        )
+
+    def take(self, option: CommandOption) -> None:
+        name = option.name
+        if name in {"machine", "M", "readconfig"}:
+            return
+        if name == "device":
+            self.device(self.devices[option])
+        elif name == "chardev":
+            identifier = option.params.get("id")
+            # QEMU refuses one without an id, and shall.
+            nameless = [Option("-chardev", "null", role="chardev")]
+            self.made += self.chardevs.get(identifier, ()) if identifier else nameless
+        elif name == "serial":
+            self.onboard(option)
+        elif name in _AS_THEY_ARE:
+            self.made.append(Option(f"-{name}", raw=option.value))
+        elif name in {"global", "set"}:
+            self.setting(option)
+        elif name in {"net", "nic"}:
+            self.network(option)
+        elif name == "vga":
+            kept = option.value if option.value in _VGA else "std"
+            self.made.append(Option("-vga", raw=kept, role="display"))
+        elif name == "usbdevice" and option.value in _USB_DEVICES:
+            self.made.append(Option("-usbdevice", raw=option.value, role="input"))
+        else:
+            self.leave_out(option)
+
+    def leave_out(self, option: CommandOption) -> None:
+        if option.name in _WORDS_OF:
+            self.left_out[_WORDS_OF[option.name]] = None
+        elif option.name == "id":
+            self.dropped_words.append(str(option))
+        else:
+            self.left_out[f"-{option.name}"] = None
+        # These two make a PCI device of their own, after those of -device.
+        if (option.name == "drive" and option.params.get("if") == "virtio") or (
+            option.name == "virtfs"
+        ):
+            self.late.append(standins.pci_stand_in(self.capabilities))
+            self.replaced.append(f"-{option.name}")
+
+    def machine(self, machine_type: str) -> Option | None:
+        kept: list[tuple[str, Scalar]] = []
+        for key, value in self.view.machine.items():
+            if key in _MACHINE_KEYS_OUT or key.startswith(_MACHINE_GROUPS_OUT) or "/" in value:
+                continue
+            if key == "gic-version" and value == "host" and not uses_kvm(self.capabilities):
+                continue
+            kept.append((key, value))
+        if self.view.nographic and not any(key == "graphics" for key, _ in kept):
+            kept.append(("graphics", "off"))
+        if not machine_type and not kept:
+            return None
+        return Option("-machine", machine_type, tuple(kept), role="machine")
+
+    def onboard(self, option: CommandOption) -> None:
+        wanted = next((w for w in self.wanted if w.option is option), None)
+        if wanted is not None:
+            self.serial(wanted)
+        else:
+            # "none" keeps its index; what QEMU does not know it shall refuse itself.
+            self.made.append(Option("-serial", raw=option.value, role="serial"))
+
+    @staticmethod
+    def named(wanted: _Wanted) -> bool:
+        """Tell whether a -serial names a chardev of its user's, which may not be there."""
+        return wanted.option is not None and (wanted.option.value or "").startswith(
+            ("chardev:", "mon:chardev:")
+        )
+
+    def serial(self, wanted: _Wanted) -> None:
+        if wanted.chardev_id not in self.entries and not self.named(wanted):
+            self.made.append(self.socket_chardev(wanted.chardev_id, wanted.name))
+        self.made.append(Option("-serial", raw=f"chardev:{wanted.chardev_id}", role="serial"))
+
+    # ------------------------------------------------------------------ devices
+
+    def device(self, device: DeviceEntry) -> None:
+        what = self.fates[device.option]
+        if what is Fate.OUT:
+            self.left_out[device.driver] = None
+        elif what is Fate.UNKNOWN:
+            self.made.append(Option("-device", raw=device.option.value, role="other"))
+        elif what is Fate.STAND_IN:
+            self.made.append(standins.stand_in(device, self.capabilities))
+            self.replaced.append(f"{device.driver} {device.id}".strip())
+        elif what is Fate.KEPT:
+            role = "controller" if device.virtio_port is None else "agent"
+            value = self.changed(device, {}, keep=("chardev",))
+            self.made.append(Option("-device", raw=value, role=role))
+        else:
+            mine = [w for w in self.wanted if w.device is device]
+            value = self.changed(device, self.identity(device, mine), keep=[w.key for w in mine])
+            self.made.append(Option("-device", raw=value, role="serial"))
+
+    def changed(
+        self, device: DeviceEntry, keys: dict[str, str], keep: tuple[str, ...] | list[str]
+    ) -> str:
+        """Return a device's value with keys set, and without those that name the host's things."""
+        option = device.option
+        for key in option.params.values:
+            if key in HOST_KEYS and key not in keep:
+                option = _with(option, option.params.without_key(key))
+        for key, value in keys.items():
+            if option.params.get(key) != value:
+                option = _with(option, option.params.with_key(key, value))
+        return option.value or ""
+
+    def identity(self, device: DeviceEntry, mine: list[_Wanted]) -> dict[str, str]:
+        """Return what a device must say so that its node is found in the guest."""
+        keys = {w.key: w.chardev_id for w in mine}
+        if not mine:
+            return keys
+        if not device.id:
+            keys["id"] = f"vmserial-{mine[0].name}"
+        if device.driver == "usb-serial" and self.ambiguous(device, "serial"):
+            keys["serial"] = mine[0].name
+        elif device.virtio_port is not None and not device.get("name"):
+            taken = {one.get("name") for one in self.view.devices}
+            name = mine[0].name
+            keys["name"] = f"vmserial.{name}" if name in taken else name
+        return keys
+
+    def ambiguous(self, device: DeviceEntry, key: str) -> bool:
+        """Tell whether a device's key is missing, or an earlier device has the same."""
+        value = device.get(key)
+        for other in self.view.devices:
+            if other is device:
+                break
+            if other.driver == device.driver and other.get(key) == value:
+                return True
+        return not value
+
+    def setting(self, option: CommandOption) -> None:
+        """Keep a -global or -set that is about a device that is kept."""
+        if option.name == "global":
+            long = option.params
+            key = long.get("property") or (option.value or "").partition("=")[0].rpartition(".")[2]
+            value = long.get("value") or (option.value or "").partition("=")[2]
+            kept = key not in HOST_KEYS and "/" not in value
+        else:
+            group, _, rest = (option.value or "").partition(".")
+            identifier, _, rest = rest.partition(".")
+            key, _, value = rest.partition("=")
+            device = self.view.device(identifier)
+            stays = {Fate.KEPT, Fate.PORT, Fate.SERIAL, Fate.UNKNOWN}
+            kept = (
+                group == "device" and device is not None
+                and self.fates[device.option] in stays
+                and key not in HOST_KEYS and "/" not in value
+            )  # fmt: skip
+        if kept:
+            self.made.append(Option(f"-{option.name}", raw=option.value))
+        else:
+            self.left_out[f"-{option.name}"] = None
+
+    # ------------------------------------------------------------------ network cards
+
+    def network(self, option: CommandOption) -> None:
+        """Keep a card that the board makes, connected to nothing: it takes a PCI address."""
+        kind = option.params.get("type")
+        if kind == "none" or (option.name == "net" and kind != "nic"):
+            self.left_out["its networks"] = None
+            return
+        keys = {"macaddr": option.params.get("mac")} if option.name == "nic" else {}
+        keys = {key: option.params.get(key) or keys.get(key, "") for key in _NIC_KEYS}
+        kept: list[tuple[str, Scalar]] = [(k, v) for k, v in keys.items() if v]
+        self.made.append(Option("-net", "nic", tuple(kept), role="net"))
+        self.replaced.append(f"-{option.name} {kind}")
+
+    def default_network(self) -> None:
+        """Keep QEMU from adding a card with a network, and its place from being free."""
+        if self.view.nodefaults or any(option.flag == "-net" for option in self.made):
+            return
+        asked = any(option.name in {"net", "nic", "netdev"} for option in self.view.options)
+        self.made.append(Option("-net", "none" if asked else "nic", role="net"))
+
+    # ------------------------------------------------------------------ what came of it
+
+    def port(self, wanted: _Wanted) -> PrivatePort:
+        device, index = wanted.device, int(wanted.name.removeprefix("serial"))
+        where = wanted.option.where if wanted.option is not None else None
+        socket = self.socket(wanted.name)
+        if device is None:
+            return PrivatePort(
+                wanted.name, index, wanted.chardev_id, socket, number=wanted.number, where=where
+            )
+        mine = [w for w in self.wanted if w.device is device]
+        params = {**device.params, **self.identity(device, mine)}
+        return PrivatePort(
+            wanted.name, index, wanted.chardev_id, socket, device.driver, params["id"],
+            wanted.number, device.bus, params, wanted.provable, where,
+        )  # fmt: skip
+
+    def notes(self) -> list[str]:
+        found = []
+        if self.left_out:
+            found.append(f"not in the VM under test: {', '.join(self.left_out)}")
+        if self.replaced:
+            found.append(
+                f"replaced by devices that keep their places and do nothing: "
+                f"{', '.join(self.replaced)}"
+            )
+        if self.dropped_words:
+            found.append(f"left out, as stock QEMU refuses it: {', '.join(self.dropped_words)}")
+        return found
+
+
+def _serial_number(chardev_id: str) -> int:
+    match = SERIAL_NAME.match(chardev_id)
+    return int(match[1]) if match else -1
+
+
+def _with(option: CommandOption, value: str) -> CommandOption:
+    return CommandOption(option.name, option.flag, value, option.where)

@@ -1,0 +1,377 @@
+"""Prove a user's own command line on a test guest.
+
+A private copy of the command (:mod:`vmserial.qemu.isolation`) is first started
+paused and asked where its devices are, then booted with the test guest's kernel
+and a control port that comes after all else, so that it moves nothing.  What
+does not start fails with QEMU's own words; a port without a node fails by name.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vmserial import chardevs
+from vmserial.board import ISA_PORTS, VIRTIO_PORTS
+from vmserial.errors import QemuError, UsageError
+from vmserial.formats.argv import CommandLine, CommandView
+from vmserial.formats.argv.places import number
+from vmserial.machines import Platform, architecture
+from vmserial.model import (
+    Assignment,
+    Capabilities,
+    Chardev,
+    Device,
+    Machine,
+    NodeIdentity,
+    Plan,
+    SerialPort,
+    UnixSocket,
+)
+from vmserial.options import Option, render
+from vmserial.paths import RunDirectory
+from vmserial.planner import CONTROL_CHARDEV, CONTROL_NAME
+from vmserial.progress import Reporter, Silent
+from vmserial.qemu.isolation import PrivateCommand, PrivatePort, isolate
+from vmserial.qemu.liveprobe import Probed, argv_of, probe, understand
+from vmserial.qemu.loop import run_interruptible
+from vmserial.verify.cases.command import NAME, CommandCase
+from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
+from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
+from vmserial.verify.runner import Runner, find_stands
+from vmserial.verify.setup import CONTROL_SOCKET, Setup
+from vmserial.verify.wire import SHORT, SMOKE
+
+_KINDS = {
+    "isa-serial": "isa", "pci-serial": "pci", "pci-serial-2x": "pci-2x",
+    "pci-serial-4x": "pci-4x", "usb-serial": "usb", "virtserialport": "virtio",
+    "virtconsole": "virtconsole",
+}  # fmt: skip
+_NODES = {"isa": "/dev/ttyS*", "usb": "/dev/ttyUSB*", "virtconsole": "/dev/hvc*"}
+_CONTROLLER = "vmserial-ctl"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a command line is proven.
+
+    Attributes:
+        alone, together: payload sizes, a frame each.
+        limits: how long anything may take.
+        timeout: seconds for all transfers together; 0: as long as the ports may need.
+        mutants: faults to put in, as :func:`vmserial.verify.mutants.parse` reads them.
+        seed: of the data; 0: a new one each time.
+        out: where a console's log goes; None: nowhere.
+    """
+
+    alone: tuple[int, ...] = SMOKE
+    together: tuple[int, ...] = SHORT
+    limits: Limits = field(default_factory=Limits)
+    timeout: float = 0.0
+    mutants: tuple[str, ...] = ()
+    seed: int = 0
+    out: Path | None = None
+
+
+def prove_command(
+    command: CommandLine,
+    *,
+    binary: str = "",
+    arch: str = "",
+    root: Path | None = None,
+    suite: str = "bookworm",
+    mirror: str = "",
+    reporter: Reporter | None = None,
+    proof: Proof | None = None,
+) -> VerifyReport:
+    """Prove a command line on a test guest.  Not for an event loop: packages may be fetched.
+
+    Args:
+        command: the user's; nothing that it names is touched.
+        binary: the QEMU to run; empty: the command's own if it is here, else ``$PATH``'s.
+        arch: where neither the command's emulator nor its machine type tells it.
+        root: where the files of -readconfig are; None: as named.
+        suite: the Debian release whose kernel is the guest.
+        mirror: where Debian packages come from; empty: as this machine's apt.
+        reporter: told what is being done.
+        proof: what is sent, and how long it may take.
+
+    Returns:
+        The report: also of a command that does not start, or whose VM was lost.
+
+    Raises:
+        ConfigError: a value of the command, or a file of -readconfig, is broken.
+        BinaryError: there is no such QEMU, or it cannot be asked.
+        ImageError: the guest cannot be had.
+        UsageError: the architecture or the machine type is not known.
+    """
+    told = reporter or Silent()
+    view, capabilities = understand(command, binary=binary, arch=arch, root=root)
+    known = architecture(capabilities.target)
+    request = VerifyRequest(
+        Machine(known.name, (), machine_type=known.platforms[0].name),
+        binaries=(capabilities.binary,), suites=(suite,), mirror=mirror,
+    )  # fmt: skip
+    (stand,) = find_stands(request, told)
+    return run_interruptible(prove(view, stand, reporter=told, proof=proof))
+
+
+async def prove(
+    view: CommandView,
+    stand: Stand,
+    *,
+    reporter: Reporter | None = None,
+    proof: Proof | None = None,
+) -> VerifyReport:
+    """Prove a command line on a stand.
+
+    Args:
+        view: of the command, with the files of -readconfig read.
+        stand: the binary that runs it, and the guest.
+        reporter: told what is being done.
+        proof: what is sent, and how long it may take.
+
+    Raises:
+        UsageError: the machine type is not known, or a mutant is for a port that is not there.
+    """
+    begin = time.monotonic()
+    told, proof = reporter or Silent(), proof or Proof()
+    seed = proof.seed or secrets.randbits(31) + 1
+    request = VerifyRequest(
+        Machine(stand.guest.arch, ()), alone=proof.alone, together=proof.together, seed=seed,
+        limits=proof.limits, mutants=proof.mutants, out=proof.out,
+    )  # fmt: skip
+    with RunDirectory() as rundir:
+        private = isolate(view, stand.capabilities, rundir.socket)
+        platform_of(private)
+        runner = Runner(request, told, seed, None)
+        told.step("asking QEMU, paused")
+        try:
+            probed = await probe(private, stand.capabilities, rundir=rundir)
+        except QemuError as error:
+            runner.sink(vm_check(private, stand, Verdict.LOST, error.message))
+        else:
+            await _boot(runner, private, probed, stand, proof, rundir)
+    kvm = "kvm" in stand.capabilities.accelerators
+    return VerifyReport(
+        checks=tuple(runner.checks),
+        booted=tuple(runner.booted),
+        host=HostFacts.gather("kvm" if kvm else "tcg"),
+        seed=seed,
+        seconds=round(time.monotonic() - begin, 3),
+    )
+
+
+async def _boot(
+    runner: Runner, private: PrivateCommand, probed: Probed, stand: Stand, proof: Proof,
+    rundir: RunDirectory,
+) -> None:  # fmt: skip
+    for note in private.notes:
+        runner.reporter.note(note)
+    if not probed.starts:
+        runner.sink(vm_check(private, stand, Verdict.FAIL, probed.words, FaultKind.REFUSED))
+        return
+    for check in _unproven(private, stand):
+        runner.sink(check)
+    made = setup(private, probed, stand, rundir.socket(CONTROL_SOCKET))
+    if not made.plan.assignments:
+        if not runner.checks:
+            runner.sink(vm_check(private, stand, Verdict.FAIL, "the command has no serial port"))
+        return
+    case = CommandCase(
+        proof.alone, proof.together, timeout=proof.timeout,
+        doubted=[port.name for port in probed.ports if port.dead],
+    )  # fmt: skip
+    await runner.try_cases(stand, made, "the command", "", (case,), rundir=rundir)
+
+
+def _unproven(private: PrivateCommand, stand: Stand) -> list[Check]:
+    """Return the checks of ports that no boot is needed for."""
+    found = []
+    for chardev_id in private.without_device:
+        name = f"serial{chardev_id.rpartition('serial')[2]}"
+        detail = f"no device uses the chardev {chardev_id}: the guest has no {name}"
+        check = vm_check(private, stand, Verdict.FAIL, detail, FaultKind.NO_NODE)
+        found.append(replace(check, port=name))
+    for port in private.ports:
+        if not port.provable:
+            detail = f"a test guest cannot tell which node a {port.driver} is"
+            check = vm_check(private, stand, Verdict.SKIPPED, detail)
+            found.append(replace(check, port=port.name))
+    return found
+
+
+def vm_check(
+    private: PrivateCommand, stand: Stand, verdict: Verdict, detail: str,
+    fault: FaultKind | None = None,
+) -> Check:  # fmt: skip
+    """Return a check about the VM as a whole."""
+    return Check(
+        case=NAME, arch=private.arch, machine=private.machine_type,
+        qemu=stand.capabilities.version_text, guest=stand.guest.name, kind="",
+        verdict=verdict, detail=detail, mode="start",
+        faults=(Fault(fault, detail),) if fault is not None else (),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------ from the command to the VM
+
+
+def platform_of(private: PrivateCommand) -> Platform:
+    """Return where the machine type's ports and buses are.
+
+    Raises:
+        UsageError: nobody knows.
+    """
+    arch = architecture(private.arch)
+    found = arch.platform(private.machine_type)
+    if found is None:
+        raise UsageError(
+            f"machine type {private.machine_type!r} is not one that {arch.name} ports can be "
+            "proven on",
+            hint=f"known for {arch.name}: {', '.join(one.name for one in arch.platforms)}",
+        )
+    return found
+
+
+def setup(private: PrivateCommand, probed: Probed, stand: Stand, control: str) -> Setup:
+    """Return how the private copy of a command is booted with the test guest; pure.
+
+    Args:
+        private: the copy.
+        probed: what QEMU said of it, paused: PCI addresses.
+        stand: the binary and the guest.
+        control: the path of the control port's socket.
+
+    Raises:
+        UsageError: the machine type is not known.
+    """
+    platform = platform_of(private)
+    capabilities, guest = stand.capabilities, stand.guest
+    assignments = tuple(
+        assignment(port, platform, probed.pci.get(port.device_id, ""))
+        for port in private.ports
+        if port.provable
+    )
+    boot = [
+        Option("-kernel", raw=str(guest.kernel), role="boot"),
+        Option("-initrd", raw=str(guest.initrd), role="boot"),
+        Option("-append", raw=guest.append, role="boot"),
+    ]
+    own = control_options(platform, capabilities, control, in_json=private.json_devices)
+    # A guest that reboots has failed; QEMU ends and says so.
+    argv = (*argv_of(private, capabilities), *render([*boot, *own]), "-no-reboot")
+    machine = Machine(
+        private.arch,
+        tuple(one.port for one in assignments),
+        machine_type=private.machine_type,
+    )
+    made = Plan(
+        machine, capabilities, guest.profile, (*private.options, *boot, *own), assignments,
+        control=_CONTROL,
+    )  # fmt: skip
+    return Setup(made, argv, private.notes)
+
+
+def assignment(port: PrivatePort, platform: Platform, pci: str) -> Assignment:
+    """Return where a port is and by what its node will be known.
+
+    Args:
+        port: of the private copy.
+        platform: where the board's own ports are.
+        pci: the path of its device's slots and functions, if it is on PCI.
+    """
+    kind = _KINDS.get(port.driver) or ("uart" if platform.uart is not None else "isa")
+    node = _NODES.get(kind, "/dev/ttyS*")
+    if kind == "uart":
+        assert platform.uart is not None
+        known = platform.uart.identities
+        identity = (
+            known[port.number] if port.number < len(known)
+            # No board has it; it is here to be missed.
+            else NodeIdentity("mmio", f"UART-{port.number + 1}")
+        )  # fmt: skip
+        node = f"{platform.uart.node}*"
+    elif kind == "isa":
+        identity = _isa_identity(port)
+    elif kind == "usb":
+        identity = NodeIdentity("usb", port.params["serial"])
+    elif kind in {"virtio", "virtconsole"}:
+        identity = NodeIdentity("virtio", port.params["name"])
+        node = _NODES.get(kind, f"/dev/virtio-ports/{identity.value}")
+    else:
+        identity = NodeIdentity("pci", f"{pci}#{port.number}")
+    device = None
+    if port.driver:
+        properties = {k: v for k, v in port.params.items() if k not in {"driver", "id"}}
+        device = Device(port.driver, port.device_id, tuple(properties.items()))
+    return Assignment(
+        port=SerialPort(port.index, Chardev(UnixSocket(port.socket)), kind=kind),
+        kind=kind,
+        chardev_id=port.chardev_id,
+        device=device,
+        bus=port.bus or ("board" if device is None else ""),
+        address=identity.value,
+        identity=identity,
+        node=node,
+        hot_pluggable=False,
+        reason="as the command has it",
+    )
+
+
+def _isa_identity(port: PrivatePort) -> NodeIdentity:
+    given = number(port.params.get("iobase", ""))
+    if given is not None:
+        return NodeIdentity("io", f"{given:#x}")
+    if port.number < len(ISA_PORTS):
+        return NodeIdentity("io", f"{ISA_PORTS[port.number][0]:#x}")
+    return NodeIdentity("io", f"COM{port.number + 1}")
+
+
+def control_options(
+    platform: Platform, capabilities: Capabilities, path: str, *, in_json: bool
+) -> list[Option]:
+    """Return the harness's own port on a controller of its own.
+
+    QEMU gives the controller the first free place when all others have theirs: it
+    makes devices in their order, those in JSON after the others.
+
+    Args:
+        platform: whose root bus it is to be on.
+        capabilities: of the binary.
+        path: of its socket.
+        in_json: another device is in JSON.
+    """
+    controller: dict[str, str | int] = {
+        "driver": "virtio-serial-pci", "id": _CONTROLLER, "bus": platform.root_bus,
+        "max_ports": VIRTIO_PORTS + 1,
+    }  # fmt: skip
+    port: dict[str, str | int] = {
+        "driver": "virtserialport", "id": f"{_CONTROLLER}-port", "bus": f"{_CONTROLLER}.0",
+        "nr": 1, "chardev": CONTROL_CHARDEV, "name": CONTROL_NAME,
+    }  # fmt: skip
+    made = [chardevs.option(CONTROL_CHARDEV, Chardev(UnixSocket(path)), capabilities.version)]
+    for device in (controller, port):
+        if in_json:
+            made.append(Option("-device", raw=json.dumps(device), role="control"))
+        else:
+            rest = tuple((key, value) for key, value in device.items() if key != "driver")
+            made.append(Option("-device", str(device["driver"]), rest, role="control"))
+    return made
+
+
+_CONTROL = Assignment(
+    port=SerialPort(-1, Chardev(UnixSocket("")), kind="virtio"),
+    kind="virtio",
+    chardev_id=CONTROL_CHARDEV,
+    device=None,
+    bus=f"{_CONTROLLER}.0",
+    address="nr 1",
+    identity=NodeIdentity("virtio", CONTROL_NAME),
+    node=f"/dev/virtio-ports/{CONTROL_NAME}",
+    hot_pluggable=False,
+    reason="the harness's own channel",
+)

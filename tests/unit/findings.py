@@ -1,0 +1,46 @@
+"""The golden inputs: one command line for each finding, and what it is judged with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vmserial.formats.argv import CommandLine, CommandView
+from vmserial.guests import profile
+from vmserial.model import Capabilities
+from vmserial.qemu.binary import from_json
+from vmserial.repair import Verdict, Wishes, judge
+
+DATA = Path(__file__).parents[1] / "data"
+GOLDEN = Path(__file__).parents[1] / "golden" / "findings"
+
+WISHES = {
+    "not-hot-pluggable": Wishes(kind="pci", hotplug=True),
+    "output-lost-while-detached": Wishes(logs="/run/vm"),
+}
+"""What must be wished for, so that a finding is one and is mended."""
+
+
+def ids() -> list[str]:
+    """Return the findings that a command line can have."""
+    return sorted(path.stem for path in (DATA / "findings").glob("*.txt"))
+
+
+def command(id: str) -> CommandLine:
+    """Return the command line that has a finding."""
+    return CommandLine.parse((DATA / "findings" / f"{id}.txt").read_text(), f"{id}.txt")
+
+
+def capabilities(arch: str, version: str = "7.2") -> Capabilities:
+    """Return what a QEMU was recorded to have."""
+    import json
+
+    path = DATA / "capabilities" / f"qemu-{version}-{arch}.json"
+    return from_json(json.loads(path.read_text()))
+
+
+def judged(id: str, of: CommandLine | None = None) -> Verdict:
+    """Judge a finding's command line, or another with its wishes."""
+    what = of or command(id)
+    arch = CommandView.of(what).arch
+    wishes = WISHES.get(id, Wishes())
+    return judge(what, capabilities(arch), profile.unknown(arch), wishes)
