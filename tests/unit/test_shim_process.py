@@ -214,7 +214,17 @@ def test_the_name_of_the_process_is_the_called_one(shim: Shim) -> None:
     assert done.stdout.startswith(b"kvm\n" + os.fsencode(kvm) + b"\0")
 
 
-ODD = [b"", b"-", b"--", b"\xff\xfe", "ä€𝄞".encode(), b"a\nb\tc", b"'\"\\$(x)`", b"\x1b[31m", b"=,,"]
+ODD = [
+    b"",
+    b"-",
+    b"--",
+    b"\xff\xfe",
+    "ä€𝄞".encode(),
+    b"a\nb\tc",
+    b"'\"\\$(x)`",
+    b"\x1b[31m",
+    b"=,,",
+]
 
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "en_US.ISO-8859-1", ""], ids=str)

@@ -207,7 +207,10 @@ TROUBLE = {
 
 @pytest.mark.parametrize("text", TROUBLE.values(), ids=TROUBLE)
 def test_trouble_in_the_engine(shim: Shim, text: str) -> None:
-    bad = shim.patched("        result, lines = start.mended(", f"        {text}\n        result, lines = start.mended(")
+    bad = shim.patched(
+        "        result, lines = start.mended(",
+        f"        {text}\n        result, lines = start.mended(",
+    )
     Path(bad.path).write_text(Path(bad.path).read_text().replace("CPU_SECONDS = 5.0", "CPU_SECONDS = 0.3"))  # fmt: skip
     said = passed_on(bad)
     assert "passed on as it is" in said

@@ -136,7 +136,7 @@ def install_(
         path = f"{_absolute(directory, root)}/{emulator.rpartition('/')[2]}"
     elif path:
         path = _absolute(path, root)
-    way, target, real = aim(tree, emulator, path)
+    way, target, real = aim(tree, emulator, path, _base(tree, base))
     here = real if tree.at(real).is_file() else target
     capabilities, profile = _asked(tree, ask or str(tree.at(here)), real, guest)
     wishes = Wishes(kind, hotplug, _absolute(logs, root) if logs else "")

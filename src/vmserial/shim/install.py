@@ -88,13 +88,14 @@ def run(steps: Sequence[Step]) -> None:
 # ------------------------------------------------------------------ where, of what
 
 
-def aim(tree: Tree, binary: str, path: str = "") -> tuple[Way, str, str]:
+def aim(tree: Tree, binary: str, path: str = "", base: str = places.BASE) -> tuple[Way, str, str]:
     """Return way, target and real binary for an emulator.
 
     Args:
         tree: where.
         binary: the emulator's path, or that of a link to it.
         path: where to put a wrapper beside it; empty: in its place, by dpkg-divert.
+        base: the directory of all installations: what is half-done is known from there.
 
     Raises:
         UsageError: it is not there, or something else stands where the wrapper would.
@@ -122,7 +123,8 @@ def aim(tree: Tree, binary: str, path: str = "") -> tuple[Way, str, str]:
         _check_binary(tree, found)
         return "path", target, found
     diversion = Diversion(tree, found)
-    _check_diversion(tree, diversion, home is not None)
+    begun = bool(places.generations(tree, base, places.key_of(found)))
+    _check_diversion(tree, diversion, home is not None, begun)
     return "divert", found, diversion.aside
 
 
@@ -131,7 +133,7 @@ def _check_binary(tree: Tree, path: str) -> None:
         raise UsageError(f"{path} is not an executable file", hint="name it with --binary")
 
 
-def _check_diversion(tree: Tree, diversion: Diversion, wrapped: bool) -> None:
+def _check_diversion(tree: Tree, diversion: Diversion, wrapped: bool, begun: bool) -> None:
     path, aside = tree.at(diversion.path), tree.at(diversion.aside)
     to = diversion.to()
     if to and (to != diversion.aside or not diversion.local()):
@@ -147,7 +149,7 @@ def _check_diversion(tree: Tree, diversion: Diversion, wrapped: bool) -> None:
             )
         return
     _check_binary(tree, diversion.path)
-    if aside.exists() and not to and not same(path, aside):
+    if aside.exists() and not to and not begun and not same(path, aside):
         raise UsageError(
             f"{diversion.aside} is there already, and dpkg knows nothing of it",
             hint="move it away, or use --path FILE for a wrapper beside the binary",
@@ -303,22 +305,22 @@ def _make(directory: Path, *, parents: bool = False) -> None:
 
 
 def _diverted(tree: Tree, diversion: Diversion) -> list[Step]:
+    """Return the steps that give the binary its second name.
+
+    The diversion comes first: an upgrade after a crash between the two is then
+    found under the second name.
+    """
     path, aside = tree.at(diversion.path), tree.at(diversion.aside)
+    wrapped = places.wrapper_home(tree, diversion.path) is not None
+    to = diversion.to()
     steps = []
-    if not aside.exists():
-        steps.append(
-            Step(
-                f"give the binary a second name, {diversion.aside}",
-                lambda: second_name(path, aside),
-            )
-        )
-    if not diversion.to():
-        steps.append(
-            Step(
-                f"dpkg-divert: the package's {diversion.path} is from now on {diversion.aside}",
-                diversion.add,
-            )
-        )
+    if not to:
+        text = f"dpkg-divert: the package's {diversion.path} is from now on {diversion.aside}"
+        steps.append(Step(text, diversion.add))
+    # A second name that is left from a removal may be an older binary's.
+    if not aside.exists() or not (to or wrapped or same(path, aside)):
+        text = f"give the binary a second name, {diversion.aside}"
+        steps.append(Step(text, lambda: second_name(path, aside)))
     return steps
 
 
@@ -386,6 +388,6 @@ def _undone(tree: Tree, record: Record) -> list[Step]:
                           lambda: discard(path)))  # fmt: skip
     if ours:
         steps.append(Step(f"dpkg-divert: {record.target} is the package's again", diversion.remove))
-    if aside.exists() and (ours or wrapped or same(path, aside)):
+    if aside.exists():
         steps.append(Step(f"remove the name {record.real}", lambda: discard(aside)))
     return steps
