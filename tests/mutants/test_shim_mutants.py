@@ -80,9 +80,9 @@ MUTANTS: dict[str, tuple[Callable[[Shim], bool], str, str]] = {
         descriptors_kept, BEGIN, BEGIN + "    posix.set_inheritable(3, False)\n"
     ),
     "adds a variable": (environment_kept, BEGIN, BEGIN + "    posix.putenv(b'X', b'2')\n"),
-    "leaves LC_CTYPE": (environment_kept, "            posix.unsetenv(b\"LC_CTYPE\")", "            pass"),
+    "leaves LC_CTYPE": (environment_kept, "posix.unsetenv(b\"LC_CTYPE\")", "pass"),
     "leaves another LC_CTYPE": (
-        environment_kept, "            posix.putenv(b\"LC_CTYPE\", before[0])", "            pass"
+        environment_kept, "posix.putenv(b\"LC_CTYPE\", before[0])", "pass"
     ),
     "ignores SIGPIPE": (kept, "(_signal.SIGPIPE, _signal.SIGXFSZ)", "(_signal.SIGXFSZ,)"),
     "ignores SIGXFSZ": (kept, "(_signal.SIGPIPE, _signal.SIGXFSZ)", "(_signal.SIGPIPE,)"),

@@ -119,10 +119,12 @@ class Host:
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_once() -> Iterator[None]:
-    """Let all installations share the second that compiling takes."""
+    """Let all installations share the second that compiling takes, and not wait for disks."""
     with pytest.MonkeyPatch.context() as patch:
         found = bundle.compiled(bundle.modules(), [bundle.PYTHON])
         patch.setattr(bundle, "compiled", lambda *_: found)
+        # A disk takes 10 ms for each; what the order of the steps is worth shows without.
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
@@ -231,43 +233,46 @@ def test_after_a_crash_while_removing_too(host: Host) -> None:
                 assert host.listing() == before
 
 
+@pytest.mark.parametrize("name", ["fsync", "link", "fchmod", "rename", "symlink"])
 def test_a_write_that_fails_leaves_the_emulator(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: Host, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Each call that writes fails once: the disk is full."""
     before = host.listing()
-    for name in ("fsync", "link", "fchmod"):
-        real = getattr(os, name)
-        for number in range(0, 80, 1 if name == "link" else 9):
-            calls = [0]
+    real = getattr(os, name)
+    calls = 0
 
-            def failing(*words: object, **more: object) -> object:
-                calls[0] += 1
-                if calls[0] == number + 1:  # noqa: B023 - called within this round
-                    raise OSError(28, "No space left on device")
-                return real(*words, **more)  # noqa: B023
+    def failing(*words: object, **more: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            raise OSError(28, "No space left on device")
+        return real(*words, **more)
 
-            with monkeypatch.context() as patch:
-                patch.setattr(os, name, failing)
-                try:
-                    host.install()
-                    done = True
-                except UsageError as error:
-                    assert "No space left" in error.message
-                    done = False
-                assert host.emulator() == ONE
-            host.remove()
-            assert host.listing() == before
-            if done and calls[0] <= number:
+    number, calls = 0, 0
+    while calls >= number:
+        number, calls = number + (1 if number < 3 or name != "fsync" else 9), 0
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, failing)
+            if number > 300:
                 break
+            try:
+                host.install()
+            except UsageError as error:
+                assert "No space left" in str(error)  # noqa: PT017 - the last round has none
+            assert host.emulator() == ONE
+        host.remove()
+        assert host.listing() == before
+    assert number > 1
+    assert number < 300
 
 
 def test_a_package_that_is_removed(host: Host) -> None:
     host.install()
     host.dpkg("--remove", "pve-qemu-kvm")
     assert any("is gone" in text for text in host.wrong())
-    with pytest.raises(UsageError, match="dangling|gone|not there|there is no|not an executable"):
-        host.install()
+    with pytest.raises(UsageError, match="is gone"):
+        aim(host.tree, QEMU)
     host.remove()
     assert not host.tree.at(QEMU).exists()
     host.package("2.0")
@@ -309,14 +314,17 @@ def test_places_that_others_can_write_to_are_refused(host: Host) -> None:
 
 def test_a_file_that_was_changed_is_seen_and_mended(host: Host) -> None:
     host.install()
-    home = str(places.wrapper_home(host.tree, QEMU))
+
+    def home(name: str = "") -> Path:
+        return host.tree.at(f"{places.wrapper_home(host.tree, QEMU)}/{name}")
+
     assert host.wrong() == []
     for change in (
-        lambda: host.tree.at(f"{home}/source/vmserial/errors.py").write_text("x = 1\n"),
-        lambda: host.tree.at(f"{home}/modules").unlink(),
+        lambda: home("source/vmserial/errors.py").write_text("x = 1\n"),
+        lambda: home("modules").unlink(),
         lambda: host.tree.at(QEMU).write_bytes(host.content(QEMU) + b"#\n"),
-        lambda: host.tree.at(f"{home}/names/kvm").unlink(),
-        lambda: shutil.rmtree(host.tree.at(home)),
+        lambda: home("names/kvm").unlink(),
+        lambda: shutil.rmtree(home()),
         lambda: host.tree.at(QEMU).unlink(),
         lambda: Diversion(host.tree, QEMU).remove(),
     ):
@@ -325,7 +333,6 @@ def test_a_file_that_was_changed_is_seen_and_mended(host: Host) -> None:
         host.install()
         assert host.wrong() == []
         assert host.emulator() == ONE
-        home = str(places.wrapper_home(host.tree, QEMU))
 
 
 def test_a_wrapper_beside_the_binary(host: Host) -> None:
@@ -358,7 +365,7 @@ def test_the_record_and_the_bundle(host: Host) -> None:
     record = places.record_in(host.tree, home)
     assert record is not None
     assert record.names == ("kvm",)
-    assert os.readlink(host.tree.at(f"{home}/names/kvm")) == ASIDE
+    assert str(host.tree.at(f"{home}/names/kvm").readlink()) == ASIDE
     facts = Facts.from_json(json.loads(host.content(f"{home}/facts.json")))
     assert facts == host.order().facts
     assert json.loads(json.dumps(facts.to_json())) == json.loads(host.content(f"{home}/facts.json"))

@@ -281,9 +281,7 @@ def test_timers_of_the_caller_run_on(shim: Shim) -> None:
 
 
 def test_a_signal_while_the_shim_works_does_what_it_does_to_qemu(shim: Shim) -> None:
-    slow = shim.patched("    give_back()\n", "    give_back()\n        time.sleep(60)\n") if (
-        "        give_back()\n" not in Path(shim.path).read_text()
-    ) else shim.patched("        give_back()\n", "        give_back()\n        time.sleep(60)\n")  # fmt: skip
+    slow = shim.patched("        give_back()\n", "        give_back()\n        time.sleep(60)\n")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         process = subprocess.Popen([slow.path, "/dev/null"], stderr=subprocess.PIPE)
         wait_until(lambda process=process: sleeps(process.pid))  # type: ignore[misc]

@@ -166,8 +166,7 @@ def test_nothing_of_the_callers_is_imported(shim: Shim) -> None:
 
 
 def broken(shim: Shim, file: str) -> Path:
-    path = next(shim.home.glob(file))
-    return path
+    return next(shim.home.glob(file))
 
 
 @pytest.mark.parametrize("file", ["modules", "facts.json", "code.*"])
@@ -207,11 +206,9 @@ TROUBLE = {
 
 @pytest.mark.parametrize("text", TROUBLE.values(), ids=TROUBLE)
 def test_trouble_in_the_engine(shim: Shim, text: str) -> None:
-    bad = shim.patched(
-        "        result, lines = start.mended(",
-        f"        {text}\n        result, lines = start.mended(",
-    )
-    Path(bad.path).write_text(Path(bad.path).read_text().replace("CPU_SECONDS = 5.0", "CPU_SECONDS = 0.3"))  # fmt: skip
+    call = "        result, lines = start.mended("
+    bad = shim.patched(call, f"        {text}\n{call}")
+    bad = bad.patched("CPU_SECONDS = 5.0", "CPU_SECONDS = 0.3")
     said = passed_on(bad)
     assert "passed on as it is" in said
     assert "secret" not in said

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmserial.errors import BinaryError, UsageError
 from vmserial.model import Capabilities, DeviceType, MachineType
-from vmserial.model.recorded import by_name
+from vmserial.model.recorded import by_name as by_name
 from vmserial.model.recorded import from_json as from_json
 from vmserial.model.recorded import to_json as to_json
 from vmserial.options import Option, render

@@ -25,18 +25,19 @@ class Facts:
     """What was learnt at the installation.
 
     Attributes:
-        binary: the real binary's size, time of change in ns and inode, as they were then.
+        binary: the real binary's size and time of change in ns, as they were then.  Not its
+            inode: on an overlay file system a second name has another one.
         capabilities: what it has.
         guest: what the guests' kernels carry.
         wishes: what the owner prefers.
     """
 
-    binary: tuple[int, int, int]
+    binary: tuple[int, int]
     capabilities: Capabilities
     guest: GuestProfile
     wishes: Wishes
 
-    def of(self, binary: tuple[int, int, int]) -> Facts:
+    def of(self, binary: tuple[int, int]) -> Facts:
         """Return what holds for the binary as it is now.
 
         Of one that was changed since, an upgrade most likely, only the least is
@@ -70,11 +71,11 @@ class Facts:
             UsageError: it is something else.
         """
         try:
-            size, changed, inode = data["binary"]
+            size, changed = data["binary"]
             guest = dict(data["guest"])
             kernel = guest.pop("kernel")
             return cls(
-                (size, changed, inode),
+                (size, changed),
                 from_json(data["capabilities"]),
                 GuestProfile(kernel=tuple(kernel) if kernel else None, **guest),
                 Wishes(**data["wishes"]),

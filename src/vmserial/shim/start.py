@@ -30,7 +30,7 @@ def mended(words: list[bytes], real: bytes, facts: bytes) -> tuple[list[bytes], 
     """
     known = Facts.from_json(json.loads(facts))
     status = posix.stat(real)
-    now = known.of((status.st_size, status.st_mtime_ns, status.st_ino))
+    now = known.of((status.st_size, status.st_mtime_ns))
     # Under its own name: a wrapper may be called anything, and a word among its
     # arguments (-accel kvm) could be taken for the emulator.
     program = f"qemu-system-{now.capabilities.target}"

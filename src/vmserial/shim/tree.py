@@ -85,8 +85,8 @@ class Tree:
                 return step
         return ""
 
-    def key(self, path: str) -> tuple[int, int, int]:
-        """Return size, time of change in ns and inode of a file.
+    def key(self, path: str) -> tuple[int, int]:
+        """Return size and time of change in ns of a file.
 
         Raises:
             UsageError: it is not there.
@@ -95,7 +95,7 @@ class Tree:
             status = self.at(path).stat()
         except OSError as error:
             raise refused(path, error, "look at") from None
-        return status.st_size, status.st_mtime_ns, status.st_ino
+        return status.st_size, status.st_mtime_ns
 
 
 def same(one: Path, two: Path) -> bool:
