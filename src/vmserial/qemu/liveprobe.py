@@ -25,8 +25,9 @@ from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
 from vmserial.qemu import binary as binaries
 from vmserial.qemu.hints import hint_for
-from vmserial.qemu.isolation import PrivateCommand, isolate, uses_kvm
+from vmserial.qemu.isolation import isolate, uses_kvm
 from vmserial.qemu.loop import run_interruptible
+from vmserial.qemu.private import PrivateCommand
 from vmserial.qemu.process import VirtualMachine
 
 if TYPE_CHECKING:
@@ -154,10 +155,13 @@ def understand(
     view = CommandView.of(command, arch=arch, read_file=read_file)
     if not view.arch and Path(command.program).name in {"kvm", "qemu-kvm"}:
         # PVE's and RHEL's names of the emulator for the host's own architecture.
-        host = os.uname().machine
-        view = CommandView.of(command, arch=host, read_file=read_file)
+        view = CommandView.of(command, arch=_host(), read_file=read_file)
     path = _binary(command, view, binary)
     return view, binaries.probe(path, arch=view.arch)
+
+
+def _host() -> str:
+    return os.uname().machine
 
 
 def _binary(command: CommandLine, view: CommandView, explicit: str) -> str:
@@ -346,13 +350,15 @@ def _start_findings(probed: Probed) -> Sequence[Finding]:
 
 
 def _known(id: str, match: Match, probed: Probed) -> Finding:
+    ports = [port for port in probed.ports if _names(match.line, port)]
     return Finding(
         id,
         Severity.FAILS,
         match.line,
         match.entry.cause,
         match.entry.way_out[0],
-        tuple(port.name for port in probed.ports if _names(match.line, port)),
+        tuple(port.name for port in ports),
+        ports[0].where if ports else None,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,9 +36,11 @@ from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
 from vmserial.planner import CONTROL_CHARDEV, CONTROL_NAME
 from vmserial.progress import Reporter, Silent
-from vmserial.qemu.isolation import PrivateCommand, PrivatePort, isolate
+from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed, argv_of, probe, understand
 from vmserial.qemu.loop import run_interruptible
+from vmserial.qemu.private import PrivateCommand, PrivatePort
+from vmserial.verify import mutants
 from vmserial.verify.cases.command import NAME, CommandCase
 from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
@@ -147,6 +150,7 @@ async def prove(
     with RunDirectory() as rundir:
         private = isolate(view, stand.capabilities, rundir.socket)
         platform_of(private)
+        _check_mutants(private, proof.mutants)
         runner = Runner(request, told, seed, None)
         told.step("asking QEMU, paused")
         try:
@@ -186,6 +190,17 @@ async def _boot(
         doubted=[port.name for port in probed.ports if port.dead],
     )  # fmt: skip
     await runner.try_cases(stand, made, "the command", "", (case,), rundir=rundir)
+
+
+def _check_mutants(private: PrivateCommand, texts: Sequence[str]) -> None:
+    """Refuse a mutant for a port that is not there: it could never be found."""
+    names = {port.name for port in private.ports if port.provable}
+    for mutant in map(mutants.parse, texts):
+        if not {mutant.port, mutant.other or mutant.port} <= names:
+            raise UsageError(
+                f"the mutant {mutant} is for a port that the command does not have",
+                hint=f"its ports are {', '.join(sorted(names))}",
+            )
 
 
 def _unproven(private: PrivateCommand, stand: Stand) -> list[Check]:

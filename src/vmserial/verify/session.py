@@ -298,7 +298,15 @@ class Session:
         Lines whose node does not come, or cannot be opened, get their
         ``trouble`` and are not yielded.
         """
-        waiting = {line.assignment.identity: line for line in lines}
+        waiting: dict[NodeIdentity, Line] = {}
+        for line in lines:
+            first = waiting.setdefault(line.assignment.identity, line)
+            if first is not line:
+                # A user's own command can put two devices at one place.
+                detail = (
+                    f"{first.name} is at {line.assignment.identity} as well: one of them is dead"
+                )
+                line.trouble = (Fault(FaultKind.NO_NODE, detail),)
         try:
             async for node in self.station.appearing(list(waiting), bound):
                 line = waiting.pop(node.identity)
