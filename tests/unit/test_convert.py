@@ -17,6 +17,7 @@ from vmserial.convert.argv_reader import machine as machine_of
 from vmserial.formats import load
 from vmserial.formats.argv import CommandLine
 from vmserial.model import (
+    Backend,
     Chardev,
     File,
     HostTty,
@@ -33,7 +34,7 @@ from vmserial.model import (
     Vc,
 )
 
-BACKENDS = {
+BACKENDS: dict[str, Backend] = {
     "unix": UnixSocket("/run/vm/a,b %41.socket"),
     "pves": UnixSocket("/var/run/qemu-server/100.serial1"),
     "unix-client": UnixSocket("/run/vm/a", server=False, reconnect_ms=2000),
