@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from vmserial.pve.listing import Listed
 
 
-@click.group("pve")
+@click.group(
+    "pve",
+    epilog="""\b
+Examples:
+  vmserial pve list
+  vmserial doctor 142
+  vmserial fix 142 --apply""",
+)
 def command() -> None:
     """Look at all VMs of a Proxmox VE host, or of a copy of its files."""
 
