@@ -8,7 +8,7 @@ import pkgutil
 import random
 import subprocess
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,26 @@ def kept_lines() -> list[list[str]]:
     return found
 
 
-def made_lines() -> list[list[str]]:
+OTHERS = [
+    "-nographic", "-m {n}G", "-name guest=v{n}", "-monitor stdio", "-parallel null",
+    "-device virtio-net-pci,addr=0x{n}", "-device virtio-net-pci,addr=0x{n}.0",
+    "-device usb-ehci,id=e{n}", "-device qemu-xhci,id=x{n}", "-device usb-tablet,bus=e{n}.0",
+    "-device pcie-root-port,id=rp{n},addr=0x{n}", "-qmp unix:/run/q{n},server=on",
+    "-chardev socket,id=mon,path=/run/q{n},server=on", "-mon chardev=mon,mode=control",
+    "-chardev socket,id=c{n},path=/run/c{n},server=on", "-debugcon file:x", "-gdb tcp::1234",
+    "-device isa-debugcon,chardev=c{n}", "-device isa-parallel,chardev=c{n}", "-nodefaults",
+    "-device usb-braille,chardev=c{n}", "-device x-terminal3270,chardev=c{n}", "-usb",
+    "-device ccid-card-passthru,chardev=c{n}", "-tpmdev emulator,id=t,chardev=c{n}",
+    "-smbios type=1,serial=x{n}", "-drive file=serial{n}.img", "-daemonize",
+]  # fmt: skip
+"""What is no serial port."""
+
+
+def made_lines(pieces: Sequence[str] = ()) -> list[list[str]]:
     """Return command lines that are put together by chance, always the same ones."""
     chance = random.Random(20)
-    machines = ["virt", "q35", "pc", "virt-7.2", "pc-i440fx-7.2", "nonsense", "none"]
-    pieces = [
+    machines = ["virt", "q35", "pc", "virt-7.2", "pc-i440fx-7.2", "nonsense"]
+    pieces = pieces or [
         "-serial chardev:serial{n}", "-serial stdio", "-serial null", "-nographic",
         "-device isa-serial,chardev=serial{n}", "-device isa-serial,chardev=serial{n},index={n}",
         "-device pci-serial,chardev=serial{n}", "-device usb-serial,chardev=serial{n}",
@@ -80,7 +95,7 @@ def made_lines() -> list[list[str]]:
     ]  # fmt: skip
     found = []
     for _ in range(400):
-        words = ["qemu", "-machine", chance.choice(machines)]
+        words: list[str] = ["qemu", "-machine", chance.choice(machines)]
         for _ in range(chance.randrange(2, 14)):
             words += chance.choice(pieces).format(n=chance.randrange(8)).split()
         found.append(words)
@@ -99,12 +114,12 @@ def test_it_is_the_same_engine(shim: Shim) -> None:
     lines = kept_lines() + made_lines()
     assert len(lines) > 400
     chance = random.Random(7)
-    asked = []
+    asked: list[tuple[list[str], str]] = []
     for words in lines:
         arch = "x86_64" if "x86_64" in words[0] or {"q35", "pc"} & {*words} else "aarch64"
         wishes = {"kind": chance.choice(["auto", "usb", "pci", "virtio"]),
                   "hotplug": chance.random() < 0.3}  # fmt: skip
-        asked.append([words, json.dumps(facts_of("/bin/cat", arch, **wishes).to_json())])
+        asked.append((words, json.dumps(facts_of("/bin/cat", arch, **wishes).to_json())))
     text = bundle.wrapper(bundle.PYTHON, shim.real, str(shim.home), str(shim.log)).decode()
     given = text[: text.rindex("\nmain(")]
     real, home = shim.real.encode(), str(shim.home).encode()
@@ -124,8 +139,8 @@ def test_what_the_first_stage_lets_pass_is_not_mended() -> None:
     """A command line without any hint is one that the engine would not change."""
     guests = {arch: profile.unknown(arch) for arch in ("aarch64", "x86_64")}
     passed = 0
-    for words in kept_lines() + made_lines():
-        if "none" in words or boot.wanted([word.encode() for word in words]):
+    for words in kept_lines() + made_lines() + made_lines(OTHERS):
+        if boot.wanted([word.encode() for word in words]):
             continue
         passed += 1
         for arch, guest in guests.items():
@@ -134,8 +149,9 @@ def test_what_the_first_stage_lets_pass_is_not_mended() -> None:
                 verdict = judge(command, capabilities(arch), guest, Wishes())
             except VmserialError:
                 continue
-            assert verdict.command.argv()[1:] == words[1:]
-    assert passed > 3
+            # Names and sockets of monitors are no ports: `fix` mends them, the shim does not.
+            assert {change.id for change in verdict.changes} <= {"id-taken", "port-clash"}
+    assert passed > 300
 
 
 def test_the_capabilities_of_each_version_survive_the_file() -> None:
@@ -223,11 +239,11 @@ def test_what_they_do_not_know_is_refused() -> None:
 
 def test_light_typing_takes_what_is_written() -> None:
     assert not light_typing.TYPE_CHECKING
-    form = light_typing.Literal["a"] | None  # type: ignore[attr-defined]
+    form = light_typing.Literal["a"] | None
     assert (str | form) is not None
     assert light_typing.cast("int", 7) == 7
     with pytest.raises(AttributeError):
-        light_typing.__path__  # type: ignore[attr-defined]  # noqa: B018
+        light_typing.__path__  # noqa: B018
 
 
 def test_light_pkgutil_lists_as_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
