@@ -29,7 +29,11 @@ from vmserial.repair.rules_devices import PCI_UARTS
 from vmserial.repair.scene import ISA_PORTS, Scene
 
 PVE_FREE_SLOTS = (0x1D,)
-"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md)."""
+"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
+
+On q35 PVE's own USB controllers have it.  What PVE plugs there later goes to buses
+behind bridges, so that any slot of pcie.0 that the command leaves free is free.
+"""
 
 _OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
 _MESSAGES = {"virtserialport": 2, "virtconsole": 3}
@@ -260,7 +264,7 @@ def _board(scene: Scene, moving: set[Port]) -> Board:
     """Return the board with all that stays where it is."""
     assert scene.platform is not None
     assert scene.architecture is not None
-    slots = PVE_FREE_SLOTS if scene.is_pve else ()
+    slots = PVE_FREE_SLOTS if scene.is_pve and scene.platform.name != "q35" else ()
     machine = Machine(scene.arch, (), machine_type=scene.machine_type, free_slots=slots)
     board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
     staying = [port for port in scene.ports if port not in moving]
