@@ -128,3 +128,14 @@ def test_what_is_right_is_left_alone(text: str) -> None:
     assert [change.text for change in verdict.changes] == []
     assert verdict.left == ()
     assert verdict.command.text() == text
+
+
+def test_a_file_that_nobody_read_keeps_its_places() -> None:
+    text = (
+        "qemu-system-x86_64 -id 100 -machine q35 -nodefaults "
+        "-readconfig /usr/share/qemu-server/pve-q35-4.0.cfg "
+        + " ".join(
+            f"-chardev null,id=serial{n} -device isa-serial,chardev=serial{n}" for n in range(5)
+        )
+    )  # fmt: skip
+    assert "qemu-xhci,id=vmserial-xhci0,bus=pcie.0,addr=19.0" in judge_text(text).command.text()
