@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,11 @@ class Vm:
 
 def shim_installed(root: Path | None, arch: str) -> bool:
     """Tell whether the emulator shim stands before the binary that PVE starts."""
-    del root, arch
-    return False
+    from vmserial.shim.places import stands
+    from vmserial.shim.tree import Tree
+
+    path = os.path.realpath(root or "/")
+    return stands(Tree("" if path == "/" else path), arch)
 
 
 def place_of(asked: Asked, root: str) -> Place:

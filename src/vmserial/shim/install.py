@@ -110,6 +110,11 @@ def aim(tree: Tree, binary: str, path: str = "", base: str = places.BASE) -> tup
     if path:
         target = tree.resolved(os.path.dirname(path)) + "/" + path.rpartition("/")[2]  # noqa: PTH120
         there = tree.at(target)
+        if not there.parent.is_dir():
+            raise UsageError(
+                f"there is no directory {target.rpartition('/')[0]}",
+                hint="make it, as root: mkdir -m 755",
+            )
         if os.path.lexists(there) and places.wrapper_home(tree, target) is None:
             raise UsageError(
                 f"{target} is there already, and is no wrapper of vmserial",
@@ -361,11 +366,18 @@ def remove(tree: Tree, base: str, targets: Sequence[str] = ()) -> list[Step]:
         if record is not None:
             steps += _undone(tree, record)
         steps += _swept(tree, base, key)
-        where = tree.at(f"{base}/{key}")
-        steps.append(Step(f"remove {base}/{key}", lambda where=where: discard(where)))  # type: ignore[misc]
-    if found and not wanted:
-        steps.append(Step(f"remove {base}", lambda: discard(tree.at(base))))
+        steps.append(_removed_if_empty(tree, f"{base}/{key}"))
+    if steps:
+        steps.append(_removed_if_empty(tree, base))
     return steps
+
+
+def _removed_if_empty(tree: Tree, path: str) -> Step:
+    def do() -> None:
+        with contextlib.suppress(OSError):  # it holds something else: that stays
+            tree.at(path).rmdir()
+
+    return Step(f"remove {path}, if nothing else is in it", do)
 
 
 def _undone(tree: Tree, record: Record) -> list[Step]:
