@@ -128,8 +128,9 @@ def install_(
     from vmserial.errors import UsageError
     from vmserial.repair import Wishes
     from vmserial.shim import bundle, places
+    from vmserial.shim.aim import aim, names_of
     from vmserial.shim.facts import Facts
-    from vmserial.shim.install import Order, aim, names_of
+    from vmserial.shim.install import Order
 
     if path and directory:
         raise UsageError("--path and --dir are two ways", hint="give one of them")
@@ -173,8 +174,9 @@ def _orders_again(tree: Tree, base: str, ask: str) -> Iterator[Order]:
         UsageError: nothing is installed, or nobody knows any more how.
     """
     from vmserial.errors import UsageError
+    from vmserial.shim.aim import aim, names_of
     from vmserial.shim.facts import Facts
-    from vmserial.shim.install import Order, aim, names_of
+    from vmserial.shim.install import Order
     from vmserial.shim.status import states
 
     found = list(states(tree, base))

@@ -152,8 +152,8 @@ def installations(tree: Tree, base: str) -> Iterator[tuple[str, Record | None]]:
     except OSError as error:
         raise UsageError(f"cannot look into {base}: {error.strerror}", hint="run as root") from None
     for key in keys:
-        if not generations(tree, base, key):
-            continue
+        if not generations(tree, base, key) and any(tree.at(f"{base}/{key}").iterdir()):
+            continue  # somebody else's, by its content
         records = [r for home in generations(tree, base, key) if (r := record_in(tree, home))]
         used = [r for r in records if wrapper_home(tree, r.target) == r.home]
         yield key, next(iter([*used, *records]), None)
