@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+import findings
 import pytest
 
 from vmserial.errors import ConfigError
@@ -15,6 +16,7 @@ from vmserial.options import render
 from vmserial.qemu import binary
 from vmserial.qemu.isolation import isolate
 from vmserial.qemu.private import PrivateCommand
+from vmserial.repair.ports import ports_of
 
 RECORDED = Path(__file__).parent.parent / "data" / "capabilities"
 
@@ -229,7 +231,7 @@ def test_none_keeps_its_index() -> None:
     text = "qemu-system-x86_64 -nodefaults -serial none -serial pty -device isa-serial,chardev=c"
     made = private(f"{text} -chardev pty,id=c")
     assert [(p.name, p.chardev_id, p.number) for p in made.ports] == [
-        ("serial0", "c", 1), ("serial1", "serial1", 1)
+        ("serial0", "serial0", 1), ("serial1", "c", 1)
     ]  # fmt: skip
     assert "-serial none -chardev" in words(made)
 
@@ -244,7 +246,20 @@ def test_names_follow_the_chardevs_ids() -> None:
     assert [(p.name, p.chardev_id) for p in made.ports] == [
         ("serial0", "serial0"), ("serial1", "a"), ("serial2", "charserial2")
     ]  # fmt: skip
-    assert made.without_device == ("serial7",)
+    assert made.without_device == (("serial7", "serial7"),)
+
+
+@pytest.mark.parametrize("id", findings.ids())
+def test_ports_are_called_as_when_the_command_is_judged(id: str) -> None:
+    command = findings.command(id)
+    view = CommandView.of(command)
+    made = private(command.text(), findings.capabilities(view.arch))
+    # What this architecture lacks stays a device that QEMU refuses; it is a port all the same.
+    judged = {
+        port.name for port in ports_of(view)
+        if not port.channel and (port.chardev_id or port.onboard)
+    }  # fmt: skip
+    assert {p.name for p in made.ports} | {name for name, _ in made.without_device} == judged
 
 
 def test_an_inline_backends_id_is_free() -> None:
@@ -259,6 +274,7 @@ def test_an_inline_backends_id_is_free() -> None:
 def test_what_qemu_refuses_it_still_refuses() -> None:
     for text, kept in (
         ("-chardev pty -serial pty", "-chardev null"),
+        ("-chardev 'pty,id=1 x' -serial 'chardev:1 x'", "'socket,id=1 x,path=/p/serial0"),
         ("-serial frob:1", "-serial frob:1"),
         ("-serial chardev:nobody", "-serial chardev:nobody"),
         ("-device frobnicator,x=/y", "-device frobnicator,x=/y"),
@@ -294,8 +310,8 @@ def test_identities_are_given_where_they_are_missing_or_twice() -> None:
     )
     assert [(p.driver, p.params.get("serial"), p.params.get("name"), p.number, p.device_id)
             for p in made.ports] == [
-        ("usb-serial", "x", None, 0, ""),
-        ("usb-serial", "serial1", None, 0, ""),
+        ("usb-serial", "x", None, 0, "vmserial-serial0"),
+        ("usb-serial", "serial1", None, 0, "vmserial-serial1"),
         ("virtserialport", None, "vmserial.serial2", 0, ""),
         ("virtconsole", None, "serial2", 0, ""),
         ("pci-serial-2x", None, None, 0, "vmserial-serial4"),

@@ -21,6 +21,7 @@ from vmserial.qemu.liveprobe import PortSeen, Probed, argv_of, findings
 from vmserial.qemu.private import PrivateCommand
 from vmserial.verify import command
 from vmserial.verify.request import Stand
+from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.setup import Setup
 
 
@@ -94,7 +95,7 @@ def test_each_ports_identity_on_aarch64() -> None:
     _, setup = made(
         "qemu-system-aarch64 -M virt -nodefaults -serial pty -serial pty -serial pty "
         "-device qemu-xhci -device virtio-serial-pci -chardev pty,id=a -device usb-serial,chardev=a"
-        " -chardev pty,id=b -device virtserialport,chardev=b,name=org.me.x "
+        " -chardev pty,id=b -device virtserialport,chardev=b,name=me.x "
         "-chardev pty,id=c -device virtconsole,chardev=c -device pci-serial-4x,id=card,chardev1=d,"
         "chardev2=e -chardev pty,id=d -chardev pty,id=e",
         ARM,
@@ -105,7 +106,7 @@ def test_each_ports_identity_on_aarch64() -> None:
         "serial1": ("uart", "mmio:0x9040000", "/dev/ttyAMA*"),
         "serial2": ("uart", "mmio:UART-3", "/dev/ttyAMA*"),
         "serial3": ("usb", "usb:serial3", "/dev/ttyUSB*"),
-        "serial4": ("virtio", "virtio:org.me.x", "/dev/virtio-ports/org.me.x"),
+        "serial4": ("virtio", "virtio:me.x", "/dev/virtio-ports/me.x"),
         "serial5": ("virtconsole", "virtio:serial5", "/dev/hvc*"),
         "serial6": ("pci-4x", "pci:01.0/02.1#0", "/dev/ttyS*"),
         "serial7": ("pci-4x", "pci:01.0/02.1#1", "/dev/ttyS*"),
@@ -130,6 +131,49 @@ def test_a_machine_type_that_nobody_knows() -> None:
         made("qemu-system-aarch64 -M raspi3b -serial pty", ARM)
 
 
+def test_ports_at_one_place_are_not_mistaken_for_each_other() -> None:
+    private, setup = made(
+        "qemu-system-x86_64 -M q35 -nodefaults -serial pty -chardev pty,id=a -chardev pty,id=b "
+        "-device isa-serial,chardev=a,index=2 -device isa-serial,chardev=b,index=2",
+        X86,
+    )
+    stand = Stand(X86, guest("x86_64"))
+    checks = command._ambiguous(setup.plan, private, stand)
+    assert [(c.port, c.verdict, c.faults[0].kind) for c in checks] == [
+        ("serial1", Verdict.FAIL, FaultKind.WRONG_NODE),
+        ("serial2", Verdict.FAIL, FaultKind.WRONG_NODE),
+    ]
+    assert "serial2 is at io:0x3e8 as well" in checks[0].detail
+    assert list(identities(command._without_ambiguous(setup))) == ["serial0"]
+
+
+def test_what_a_test_guest_cannot_prove_is_said() -> None:
+    private, _ = made(
+        "qemu-system-x86_64 -usb -serial pty -chardev pty,id=serial1 -chardev pty,id=serial2 "
+        "-device usb-serial,chardev=serial1 -device usb-serial,chardev=serial2 "
+        "-chardev pty,id=charserial9",
+        X86,
+    )
+    said = probed(
+        PortSeen("serial1", "serial1", "usb-serial", "a", controller="piix3-usb-uhci"),
+        PortSeen("serial2", "serial2", "usb-serial", "b", controller="nec-usb-xhci"),
+    )
+    kept, checks = command._provable(private, said, Stand(X86, guest("x86_64")))
+    assert [port.name for port in kept.ports] == ["serial0", "serial2"]
+    assert [(c.port, c.verdict) for c in checks] == [
+        ("serial9", Verdict.FAIL), ("serial1", Verdict.SKIPPED)
+    ]  # fmt: skip
+    assert "piix3-usb-uhci" in checks[1].detail
+    assert "chardev charserial9" in checks[0].detail
+
+
+def test_a_mutant_for_a_port_that_is_not_there() -> None:
+    private, _ = made("qemu-system-x86_64 -nodefaults -serial pty", X86)
+    command._check_mutants(private, ["drop@serial0"])
+    with pytest.raises(UsageError, match="does not have"):
+        command._check_mutants(private, ["drop@serial0", "drop@serial1"])
+
+
 # ------------------------------------------------------------------ what a probe means
 
 
@@ -149,6 +193,17 @@ def test_only_a_serial_can_be_dead_on_a_paused_vm() -> None:
         ("onboard-uart-limit", Severity.DEAD, ("serial1",))
     ]
     assert "virt of QEMU 7.2.22 has 1 on-board UART" in found[0].happens
+
+
+def test_a_usb_serial_that_waits_for_a_client() -> None:
+    ports = (
+        PortSeen("serial0", "serial0", "usb-serial", "a", open=True, attached=True),
+        PortSeen("serial1", "serial1", "usb-serial", "b", open=True, attached=False),
+    )
+    (found,) = findings(probed(*ports))
+    assert (found.id, found.severity, found.ports) == (
+        "usb-not-plugged", Severity.DEAD, ("serial1",)
+    )  # fmt: skip
 
 
 def test_qemus_words_are_recognised_and_name_the_port() -> None:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from vmserial import chardevs
 from vmserial.formats.argv import CommandView, DeviceEntry
 from vmserial.formats.argv.document import CommandOption
-from vmserial.model import Capabilities, Chardev, Null, UnixSocket
+from vmserial.model import Capabilities, Chardev, UnixSocket
 from vmserial.options import Option, Scalar
 from vmserial.qemu import private, standins
 from vmserial.qemu.private import PrivateCommand, PrivatePort, Wanted
 from vmserial.qemu.standins import HOST_KEYS, Fate
+from vmserial.repair.ports import ports_of
 
 _AS_THEY_ARE = frozenset({
     "L", "no-acpi", "no-hpet", "no-user-config", "nodefaults", "only-migratable", "usb", "watchdog",
@@ -92,7 +94,12 @@ class _Isolator:
         self.devices = {device.option: device for device in view.devices}
         self.fates = {d.option: standins.fate(d, capabilities) for d in view.devices}
         self.entries = {entry.id: entry for entry in view.chardevs}
-        self.wanted = private.find(view, self.fates)
+        self.called = ports_of(view)
+        for port in self.called:
+            # The guest agent's and its like are there for a program, not to be proven.
+            if port.channel and self.fates.get(port.option) in {Fate.PORT, Fate.SERIAL}:
+                self.fates[port.option] = Fate.KEPT
+        self.wanted = private.find(view, self.fates, self.called)
         self.chardevs = self.private_chardevs()
 
     # ------------------------------------------------------------------ their backends
@@ -118,13 +125,17 @@ class _Isolator:
             made.setdefault(given, []).append(self.socket_chardev(wanted.chardev_id, wanted.name))
         for device in self.view.devices:
             given = device.get("chardev")
-            if self.fates[device.option] is Fate.KEPT and given in self.entries:
-                null = chardevs.option(given, Chardev(Null()), self.version)
+            if given and self.fates[device.option] is Fate.KEPT and given in self.entries:
+                null = Option("-chardev", "null", (("id", given),), role="chardev")
                 made.setdefault(given, [null])
         return made
 
     def socket_chardev(self, chardev_id: str, name: str) -> Option:
-        return chardevs.option(chardev_id, Chardev(UnixSocket(self.socket(name))), self.version)
+        backend = Chardev(UnixSocket(self.socket(name)))
+        # The user's id, if it is none, is QEMU's to refuse.
+        made = chardevs.option(name, backend, self.version)
+        params = tuple((k, chardev_id if k == "id" else v) for k, v in made.params)
+        return replace(made, params=params)
 
     # ------------------------------------------------------------------ option by option
 
@@ -145,7 +156,11 @@ class _Isolator:
             machine_type,
             (*self.made, *self.late),
             tuple(ports),
-            private.without_device(self.view),
+            tuple(
+                (f"serial{port.number}", port.chardev_id)
+                for port in self.called
+                if port.device is None and port.onboard is None
+            ),
             any(device.option.params.is_json for device in self.view.devices),
             tuple(self.notes()),
         )
@@ -237,7 +252,7 @@ class _Isolator:
             self.made.append(standins.stand_in(device, self.capabilities))
             self.replaced.append(f"{device.driver} {device.id}".strip())
         elif what is Fate.KEPT:
-            role = "controller" if device.virtio_port is None else "agent"
+            role = "agent" if device.driver in standins.PROVABLE else "controller"
             value = self.changed(device, {}, keep=("chardev",))
             self.made.append(Option("-device", raw=value, role=role))
         else:
@@ -263,8 +278,8 @@ class _Isolator:
         keys = {w.key: w.chardev_id for w in mine}
         if not mine:
             return keys
-        if not device.id and device.driver.startswith("pci-serial"):
-            # By it QEMU is asked for its address.
+        if not device.id and device.driver.startswith(("pci-serial", "usb-serial")):
+            # By it QEMU is asked for its address, and whether it is plugged in.
             keys["id"] = f"vmserial-{mine[0].name}"
         if device.driver == "usb-serial" and self.ambiguous(device, "serial"):
             keys["serial"] = mine[0].name

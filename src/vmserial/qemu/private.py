@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vmserial.formats.argv import CommandView, DeviceEntry
@@ -11,9 +10,7 @@ from vmserial.formats.argv.document import CommandOption
 from vmserial.model import SourceRef
 from vmserial.options import Option
 from vmserial.qemu.standins import Fate
-
-SERIAL_NAME = re.compile(r"(?:char)?serial([0-9]{1,6})\Z")
-"""A chardev's id that says which port it is: PVE's and ours, libvirt's."""
+from vmserial.repair.ports import Port
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ class PrivateCommand:
         machine_type: as given, without PVE's suffix.
         options: without what is booted, and without a display.
         ports: in the order of their numbers.
-        without_device: chardevs that are named as ports and that no device uses.
+        without_device: ports that were asked for by a chardev that no device uses: their names
+            and the chardevs' ids.
         json_devices: some -device is JSON, which QEMU makes after all others.
         notes: what was left out or replaced.
     """
@@ -65,7 +63,7 @@ class PrivateCommand:
     machine_type: str
     options: tuple[Option, ...]
     ports: tuple[PrivatePort, ...]
-    without_device: tuple[str, ...]
+    without_device: tuple[tuple[str, str], ...]
     json_devices: bool
     notes: tuple[str, ...]
 
@@ -93,29 +91,36 @@ class Wanted:
     name: str = ""
 
 
-def find(view: CommandView, fates: Mapping[CommandOption, Fate]) -> list[Wanted]:
+def find(
+    view: CommandView, fates: Mapping[CommandOption, Fate], named: Sequence[Port]
+) -> list[Wanted]:
     """Return the serial ports of a command with their names, in order of appearance.
 
     Args:
         view: of the command.
         fates: what becomes of each -device.
+        named: its ports as they are called when the command is judged.
     """
+    names = {(port.option, port.device.key if port.device else ""): port for port in named}
+    numbers = {port.number for port in named}
     found: list[Wanted] = []
     if view.default_serial is not None:
-        found.append(Wanted("", None))
+        free = next(number for number in range(len(numbers) + 1) if number not in numbers)
+        found.append(Wanted("", None, name=f"serial{free}"))
     on_board = {port.option: port for port in view.onboard}
     devices = {device.option: device for device in view.devices}
     isa = _isa_indices(view)
     for option in view.options:
         if port := on_board.get(option):
             if port.host.form in {"chardev", "inline"}:
-                found.append(Wanted(port.host.chardev_id, option, number=port.index))
+                name = f"serial{names[option, ''].number}"
+                found.append(Wanted(port.host.chardev_id, option, number=port.index, name=name))
         elif fates.get(option) in {Fate.PORT, Fate.SERIAL}:
             for wanted in _ports_of(view, devices[option]):
                 wanted.provable = fates[option] is Fate.PORT
                 wanted.number = isa.get(option, wanted.number)
+                wanted.name = f"serial{names[option, wanted.key].number}"
                 found.append(wanted)
-    _name(found, {serial_number(one) for one in without_device(view)})
     return found
 
 
@@ -145,36 +150,3 @@ def _isa_indices(view: CommandView) -> dict[CommandOption, int]:
             found[device.option] = count if given is None else given
             count += 1
     return found
-
-
-def _name(ports: list[Wanted], taken: set[int]) -> None:
-    """Name ports by their chardevs' ids, the others by the next number that is free."""
-    rest: list[Wanted] = []
-    for wanted in ports:
-        number = serial_number(wanted.chardev_id)
-        if number < 0 or number in taken:
-            rest.append(wanted)
-            continue
-        taken.add(number)
-        wanted.name = f"serial{number}"
-    for wanted in rest:
-        # The second -serial is serial1 also where the first one is none.
-        number = wanted.number if wanted.device is None else -1
-        if number < 0 or number in taken:
-            number = next(n for n in range(len(taken) + 1) if n not in taken)
-        taken.add(number)
-        wanted.name = f"serial{number}"
-
-
-def without_device(view: CommandView) -> tuple[str, ...]:
-    """Return the ids of chardevs that are named as ports and that nothing uses."""
-    used = {use.chardev_id for use in view.uses()}
-    return tuple(
-        entry.id for entry in view.chardevs if serial_number(entry.id) >= 0 and entry.id not in used
-    )
-
-
-def serial_number(chardev_id: str) -> int:
-    """Return N of ``serialN`` and ``charserialN``; -1 for any other id."""
-    match = SERIAL_NAME.match(chardev_id)
-    return int(match[1]) if match else -1

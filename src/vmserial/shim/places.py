@@ -107,14 +107,6 @@ def wrapper_home(tree: Tree, target: str) -> str | None:
         return ""
 
 
-def stands(tree: Tree, arch: str) -> bool:
-    """Tell whether a shim is in the place of the emulator that PVE starts for an architecture.
-
-    PVE's /usr/bin/kvm, for the host's own architecture, is a link to the same file.
-    """
-    return wrapper_home(tree, tree.resolved(f"/usr/bin/qemu-system-{arch}")) is not None
-
-
 def record_in(tree: Tree, home: str) -> Record | None:
     """Return what a generation says about itself; None if it is not whole."""
     try:

@@ -148,7 +148,7 @@ class Session:
         places = await self.places()
         over_console = self.stand.guest.shell == "console"
         for name, line in self.lines.items():
-            if not (over_console and name == "serial0"):
+            if not (over_console and name == "serial0") and name not in self.made.late:
                 await self.connect(line, places)
         reader, writer = await asyncio.open_unix_connection(
             self._rundir.socket(CONTROL_SOCKET), limit=1 << 20
@@ -158,7 +158,9 @@ class Session:
         bound = self.limits.boot + 10 * self.limits.command
         await self.guarded(self._greet(first or self._control(reader, writer)), bound, "the boot")
         endpoints = {
-            name: line.endpoint for name, line in self.lines.items() if line is not self.in_band
+            name: line.endpoint
+            for name, line in self.lines.items()
+            if line is not self.in_band and name not in self.made.late
         }
         for mutant in (mutants.parse(text, self.seed) for text in self.request.mutants):
             # A VM without that port goes on without it; the runner knows that one has it.
