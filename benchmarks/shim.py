@@ -95,7 +95,7 @@ def main(rounds: int = 40) -> None:
         print(
             f"{name:26} min {min(own):5.1f}  median {statistics.median(own):5.1f} ms   "
             f"added: min {min(added):5.1f}  median {statistics.median(added):5.1f} ms   "
-            f"ratio: {statistics.median(ratio):5.1f}, to a bare Python {statistics.median(bare):4.1f}"
+            f"ratio: {statistics.median(ratio):5.1f}, to bare Python {statistics.median(bare):4.1f}"
         )
 
 
