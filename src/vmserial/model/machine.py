@@ -183,7 +183,7 @@ class Machine:
         args: a user's own words, put last on the command line.
         args_where: where they were given.
         notes: what the reader wants the user to hear.
-        origin: ``pve``, ``toml`` or ``options``.
+        origin: ``pve``, ``toml``, ``libvirt`` or ``options``.
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
         where: the file as a whole.
         lines: where single settings stand, by the name of their field here (``cpu``); for
@@ -220,7 +220,7 @@ class Machine:
     taken: frozenset[tuple[int, int]] = frozenset()
     free_slots: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
-    origin: Literal["pve", "toml", "options"] = "options"
+    origin: Literal["pve", "toml", "libvirt", "options"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
     where: SourceRef | None = None
     lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)
