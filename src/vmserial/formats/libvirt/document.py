@@ -209,9 +209,12 @@ class Document:
             return Splice(line, rest + 1, b"")
         return Splice(start, end, b"")
 
-    def replace(self, element: Element, node: Node) -> Splice:
-        """Put another element in an element's place."""
-        return Splice(element.start, element.end, self._text(node, self.indent(element)))
+    def replace(self, element: Element, *nodes: Node) -> Splice:
+        """Put other elements in an element's place, each on a line of its own."""
+        indent = self.indent(element)
+        lead = b"" if indent is None else self.newline + indent
+        text = lead.join(self._text(node, indent) for node in nodes)
+        return Splice(element.start, element.end, text)
 
     def after(self, element: Element, *nodes: Node) -> Splice:
         """Insert elements behind an element, each on a line of its own."""

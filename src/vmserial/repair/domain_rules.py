@@ -1,0 +1,501 @@
+"""What is wrong with a libvirt domain's serial ports, and what each of them needs.  Pure.
+
+libvirt itself never warns: it writes the command line, and the port is dead, or QEMU fails.
+The facts were run with libvirt 9.0 and QEMU 7.2.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass, field
+
+from vmserial.board import HVC_NODES
+from vmserial.formats.libvirt.document import Element
+from vmserial.formats.libvirt.view import CharDevice, Domain, whole
+from vmserial.machines import ARCHITECTURES, Platform
+from vmserial.model import SUN_PATH_MAX, Capabilities, GuestProfile, Severity
+from vmserial.placing import onboard_uarts
+from vmserial.repair.base import Flaw, Wishes
+
+ALWAYS_PLUGGED = "usb-serial.always-plugged=on"
+"""The value of ``-global`` that keeps each usb-serial plugged in; libvirt never sets it."""
+
+USB_PORTS = 15
+"""Ports of one qemu-xhci; without ``ports=`` libvirt counts four."""
+
+ISA_PORTS = 4
+VIRTCONSOLES = 30
+"""Ports of the one virtio-serial controller that libvirt gives all its virtio consoles."""
+
+DEFAULT_USB = frozenset({"x86_64", "ppc64"})
+"""Architectures on which libvirt adds a USB controller where the XML has none."""
+
+_PORTS_OF = {
+    "qemu-xhci": 4, "nec-xhci": 4, "piix3-uhci": 2, "piix4-uhci": 2, "ehci": 6, "ich9-ehci1": 6,
+    "vt82c686b-uhci": 2, "pci-ohci": 3,
+}  # fmt: skip
+"""USB ports as libvirt counts them (its src/conf/domain_addr.c)."""
+
+
+@dataclass
+class Need:
+    """What one port needs.
+
+    Attributes:
+        kind: another device: ``any``, ``usb``, ``sclplm``, ``virtio``; empty: it keeps its own.
+        id: of the finding that it answers.
+        drop_address: its address is somebody else's.
+        drop_alias: its alias is somebody else's.
+        path: another socket path.
+        log: a log file.
+        texts: what to tell of the smaller changes: pairs of finding id and text.
+    """
+
+    kind: str = ""
+    id: str = ""
+    drop_address: bool = False
+    drop_alias: bool = False
+    path: str = ""
+    log: str = ""
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Judged:
+    """All that is wrong, and what answers it.
+
+    Attributes:
+        flaws: each with the ports; those whose place is in ``open`` have no answer.
+        needs: by port.
+        plug: ``-global usb-serial.always-plugged=on`` is missing.
+        open: places of the flaws that nothing answers.
+    """
+
+    flaws: list[Flaw] = field(default_factory=list)
+    needs: dict[CharDevice, Need] = field(default_factory=dict)
+    plug: bool = False
+    open: set[int] = field(default_factory=set)
+
+    def need(self, port: CharDevice) -> Need:
+        """Return the needs of a port, to be added to."""
+        return self.needs.setdefault(port, Need())
+
+
+class Rules:
+    """Judges one domain."""
+
+    def __init__(
+        self, domain: Domain, capabilities: Capabilities, guest: GuestProfile, wishes: Wishes
+    ) -> None:
+        self.domain, self.guest, self.wishes = domain, guest, wishes
+        self.version = capabilities.version
+        architecture = ARCHITECTURES.get(domain.arch)
+        self.platform: Platform | None = (
+            architecture.platform(domain.machine_type) if architecture else None
+        )
+        self.uarts = 0
+        if self.platform is not None and self.platform.uart is not None:
+            options = {"secure": "on"} if "secure" in str(domain.arguments) else {}
+            self.uarts = onboard_uarts(
+                self.platform, domain.machine_type, options, capabilities
+            )[0]  # fmt: skip
+        self.kinds = {port: domain.kind(port) for port in domain.serials}
+        self.ports = (*domain.serials, *domain.consoles, *domain.channels)
+        self.found = Judged()
+
+    def judged(self) -> Judged:
+        """Return what is wrong."""
+        self.sources()
+        self.sockets()
+        self.aliases()
+        self.addresses()
+        if self.platform is not None:
+            self.onboard()
+            self.isa()
+            self.sclp()
+            self.consoles()
+            self.usb_bus()
+            self.guest_8250()
+        self.usb_order()
+        self.plugged()
+        self.notes()
+        return self.found
+
+    def flaw(
+        self, id: str, severity: Severity, happens: str, *ports: CharDevice,
+        answered: bool = True, fix: str = "",
+    ) -> None:  # fmt: skip
+        """Note what is wrong."""
+        if not answered:
+            self.found.open.add(len(self.found.flaws))
+        where = ports[-1].where if ports else self.domain.root.where
+        names = tuple(port.name for port in ports)
+        self.found.flaws.append(Flaw(id, severity, names, happens, where, fix=fix))
+
+    def rehome(self, port: CharDevice, id: str, kind: str = "any") -> None:
+        """Give a port another device."""
+        need = self.found.need(port)
+        need.kind, need.id = kind, need.id or id
+
+    def staying(self, kind: str) -> list[CharDevice]:
+        """Return the serial ports of a kind that keep their device."""
+        return [
+            port for port, own in self.kinds.items()
+            if own == kind and not (port in self.found.needs and self.found.needs[port].kind)
+        ]  # fmt: skip
+
+    # -------------------------------------------------------------- the host's end
+
+    def sources(self) -> None:
+        """Sources without what they need."""
+        for port in self.ports:
+            lacks = ""
+            if (port.type in {"file", "pipe", "dev"} and not port.path) or (port.type == "unix" and not port.path and port.tag != "channel"):
+                lacks = "path"
+            elif port.type in {"tcp", "udp"} and not port.service:
+                lacks = "service"
+            elif port.type == "tcp" and port.mode == "connect" and not port.host:
+                lacks = "host"
+            if lacks:
+                self.flaw(
+                    "chardev-incomplete", Severity.FAILS,
+                    f"{port.name}: libvirt refuses the domain: the {port.type} source has no "
+                    f"{lacks}", port, answered=False,
+                    fix=f"write <source {lacks}='…'/> into the <{port.tag}> of line "
+                    f"{port.where.line}",
+                )  # fmt: skip
+
+    def sockets(self) -> None:
+        """Paths that are too long, and two servers of one place."""
+        paths = {port.path for port in self.ports if port.path}
+        seen: dict[str, CharDevice] = {}
+        for port in self.ports:
+            path = port.path
+            if port.type == "unix" and len(path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
+                path = _shorter(port, self.domain.name) if port.binds else ""
+                if path:
+                    self.repath(port, path, "socket-path-too-long")
+                self.flaw(
+                    "socket-path-too-long", Severity.FAILS,
+                    f"{port.name}: UNIX socket path '{port.path}' is too long; Path must be less "
+                    "than 108 bytes", port, answered=bool(path),
+                )  # fmt: skip
+            if not port.binds or (port.type == "unix" and not path):
+                continue
+            place = path if port.type == "unix" else f"{port.host}:{port.service}"
+            first = seen.setdefault(place, port)
+            if first is port:
+                continue
+            if port.type == "unix":
+                new = _fresh(path, port, paths)
+                paths.add(new)
+                self.repath(port, new, "port-clash")
+                happens = "the second takes the path away, and the first is never reached"
+            else:
+                happens = "QEMU does not start: Address already in use"
+            self.flaw(
+                "port-clash" if port.type == "unix" else "address-in-use",
+                Severity.DEAD if port.type == "unix" else Severity.FAILS,
+                f"{place} is the socket of {first.name} and of {port.name}: {happens}",
+                first, port, answered=port.type == "unix",
+                fix="" if port.type == "unix" else f"give {port.name} another service",
+            )  # fmt: skip
+
+    def repath(self, port: CharDevice, path: str, id: str) -> None:
+        """Give a port another socket."""
+        need = self.found.need(port)
+        need.path = path
+        need.texts.append((id, f"{port.name}: its socket is {path}"))
+
+    # -------------------------------------------------------------- names and places
+
+    def aliases(self) -> None:
+        """Two ports of one alias; libvirt keeps those of users, which begin with ``ua-``."""
+        seen: dict[str, CharDevice] = {}
+        for port in self.ports:
+            if not port.alias.startswith("ua-"):
+                continue
+            first = seen.setdefault(port.alias, port)
+            if first is not port:
+                need = self.found.need(port)
+                need.drop_alias = True
+                need.texts.append(("id-taken", f"{port.name}: without the alias {port.alias}"))
+                self.flaw("id-taken", Severity.FAILS,
+                          f"{port.name}: libvirt refuses the domain: non unique alias detected: "
+                          f"{port.alias}, which {first.name} has", first, port)  # fmt: skip
+
+    def addresses(self) -> None:
+        """A port on an address that another device has."""
+        mine = {id(port.element) for port in self.ports}
+        taken: dict[tuple[str, ...], str] = {}
+        for element in self.domain.devices.children if self.domain.devices else ():
+            place = _place(element.child("address"))
+            if place and id(element) not in mine:
+                taken[place] = f"the <{element.name}> of line {element.where.line}"
+        for port in self.ports:
+            place = _place(port.element.child("address"))
+            if not place:
+                continue
+            if place not in taken:
+                taken[place] = port.name
+                continue
+            id_ = _TAKEN[place[0]]
+            need = self.found.need(port)
+            need.drop_address = True
+            need.texts.append((id_, f"{port.name}: libvirt chooses its address"))
+            happens = (
+                f"{port.name}: its address ({' '.join(place)}) is that of {taken[place]}: libvirt "
+                "refuses the domain, or QEMU does not start"
+            )
+            if place[0] == "usb":
+                self.flaw("usb-port-taken", Severity.FAILS, happens, port)
+            elif place[0] == "virtio-serial":
+                self.flaw("virtio-port-taken", Severity.FAILS, happens, port)
+            else:
+                self.flaw("pci-slot-taken", Severity.FAILS, happens, port)
+
+    # -------------------------------------------------------------- what the machine carries
+
+    def onboard(self) -> None:
+        """System serials past the UARTs that the machine type wires up."""
+        assert self.platform is not None
+        uart = self.platform.uart
+        if uart is None or self.domain.arch == "s390x":
+            return
+        systems = [p for p, kind in self.kinds.items() if kind in _ONBOARD]
+        for port in systems:
+            if self.kinds[port] == "isa-serial":
+                self.flaw(
+                    "libvirt-isa-onboard", Severity.NOTE,
+                    f"{port.name} says isa-serial, and {self.domain.arch} has no ISA bus: libvirt "
+                    f"makes it a {uart.model} of the board without a word", port,
+                )  # fmt: skip
+        alive = f"{self.uarts} {uart.model}"
+        for port in systems[self.uarts :]:
+            self.rehome(port, "onboard-uart-limit")
+            self.flaw(
+                "onboard-uart-limit", Severity.DEAD,
+                f"{port.name}: libvirt writes -serial for it, QEMU "
+                f"{'.'.join(map(str, self.version))} wires up {alive} of {self.platform.name} and "
+                "ignores this one without a word: `virsh console` says Connected and stays silent",
+                port,
+            )  # fmt: skip
+
+    def isa(self) -> None:
+        """A fifth isa-serial."""
+        assert self.platform is not None
+        if not self.platform.isa:
+            return
+        for port in [p for p, kind in self.kinds.items() if kind == "isa-serial"][ISA_PORTS:]:
+            self.rehome(port, "isa-limit")
+            self.flaw(
+                "isa-limit", Severity.FAILS,
+                f"{port.name}: libvirt takes it, and QEMU does not start: Max. supported number of "
+                "ISA serial ports is 4.", port,
+            )  # fmt: skip
+
+    def sclp(self) -> None:
+        """A second console of one sclp kind."""
+        if self.domain.arch != "s390x":
+            return
+        used: set[str] = set()
+        waiting: list[CharDevice] = []
+        candidates = [p for p, kind in self.kinds.items() if kind in _ONBOARD]
+        candidates += [p for p in self.domain.consoles if p.target_type in {"sclp", "sclplm"}]
+        for port in candidates:
+            lm = port.target_type == "sclplm" or port.target_model == "sclplmconsole"
+            model = "sclplmconsole" if lm else "sclpconsole"
+            if model in used:
+                waiting.append(port)
+            used.add(model)
+        for port in waiting:
+            free = "sclplmconsole" not in used and port.tag == "serial"
+            used.add("sclplmconsole")
+            self.rehome(port, "sclp-limit", "sclplm" if free else "virtio")
+            self.flaw(
+                "sclp-limit", Severity.FAILS,
+                f"{port.name}: QEMU does not start: s390x has one sclpconsole and one "
+                "sclplmconsole", port,
+            )  # fmt: skip
+
+    def consoles(self) -> None:
+        """Virtio consoles past the guest's hvc nodes, and past their one controller."""
+        virtio = [p for p in self.domain.consoles if p.target_type == "virtio"]
+        if len(virtio) > VIRTCONSOLES:
+            self.flaw(
+                "virtio-port-range", Severity.FAILS,
+                f"{len(virtio)} virtio consoles: libvirt puts all on one controller, and QEMU does "
+                "not start: Out-of-range port id specified, max. allowed: 30", *virtio[HVC_NODES:],
+            )  # fmt: skip
+        for port in virtio[HVC_NODES:]:
+            self.rehome(port, "virtio-port-range" if len(virtio) > VIRTCONSOLES else "hvc-limit",
+                        "virtio")  # fmt: skip
+        if HVC_NODES < len(virtio) <= VIRTCONSOLES:
+            self.flaw(
+                "hvc-limit", Severity.DEAD,
+                f"{len(virtio)} virtio consoles: Linux has hvc0 to hvc7, the others have no tty",
+                *virtio[HVC_NODES:],
+            )  # fmt: skip
+        if virtio and self.domain.channels:
+            self.flaw(
+                "libvirt-phantom-hvc", Severity.NOTE,
+                "virtio consoles and channels share a controller: the guest shows hvc nodes that "
+                "no port is behind; count on /sys/class/virtio-ports, not on /dev/hvc*", *virtio,
+            )  # fmt: skip
+
+    def guest_8250(self) -> None:
+        """PCI serial ports past the 8250 ports of the guest's kernel."""
+        assert self.platform is not None
+        limit = self.guest.uarts_8250
+        used = len(self.staying("isa-serial")) if self.platform.isa else 0
+        if self.platform.uart is not None and self.platform.uart.is_8250:
+            used += sum(len(self.staying(kind)) for kind in _ONBOARD)
+        cards = self.staying("pci-serial")
+        over = cards[max(limit - used, 0) :]
+        for port in over:
+            self.rehome(port, "guest-8250-limit", "usb")
+        if over:
+            self.flaw(
+                "guest-8250-limit", Severity.DEAD,
+                f"{', '.join(p.name for p in over)}: the guest's kernel registers {limit} 8250 "
+                "ports; libvirt and QEMU start, and these are dead (error -28 in the guest's log)",
+                *over,
+            )  # fmt: skip
+
+    # -------------------------------------------------------------- USB
+
+    def usb_bus(self) -> None:
+        """usb-serial without a controller, or on one of another speed."""
+        ports = self.staying("usb-serial")
+        controllers = self.domain.controllers_of("usb")
+        none = [c for c in controllers if c.model == "none"]
+        if ports and (none or (not controllers and self.domain.arch not in DEFAULT_USB)):
+            for port in ports:
+                self.rehome(port, "libvirt-no-usb", "usb")
+            self.flaw("libvirt-no-usb", Severity.FAILS,
+                      "libvirt refuses the domain: USB is disabled for this domain", *ports)  # fmt: skip
+            return
+        if ports and controllers and all(c.model in {"ehci", "usb-ehci"} for c in controllers):
+            for port in ports:
+                self.rehome(port, "usb-speed", "usb")
+            self.flaw(
+                "usb-speed", Severity.FAILS,
+                "QEMU does not start: speed mismatch trying to attach usb device: usb-serial is "
+                "full speed, and the only controller is ehci", *ports,
+            )  # fmt: skip
+
+    def usb_order(self) -> None:
+        """More usb ports than the controllers have: libvirt adds hubs, and the order is lost."""
+        ports = [
+            p for p in self.staying("usb-serial") if _place(p.element.child("address")) is None
+        ]
+        controllers = self.domain.controllers_of("usb")
+        room = sum(c.ports or _PORTS_OF.get(c.model, 2) for c in controllers) or 2
+        others = [e for e in self.domain.usb_devices if e.child("address") is None]
+        placed = sum(
+            1 for e in self.domain.root.walk()
+            if e.name == "address" and e.get("type") == "usb" and "." not in e.get("port")
+        )  # fmt: skip
+        if not ports or len(ports) + len(others) + placed <= room:
+            return
+        for port in ports:
+            self.rehome(port, "libvirt-usb-order", "usb")
+        self.flaw(
+            "libvirt-usb-order", Severity.NOTE,
+            f"{len(ports)} usb-serial on {room} USB ports: libvirt adds hubs, and the guest's "
+            "ttyUSB numbers do not follow serialN", *ports,
+        )  # fmt: skip
+
+    def plugged(self) -> None:
+        """usb-serial that comes and goes with its client."""
+        ports = [p for p, kind in self.kinds.items() if kind == "usb-serial"]
+        later = [p for p, need in self.found.needs.items() if need.kind in {"any", "usb"}]
+        if ALWAYS_PLUGGED in self.domain.arguments:
+            return
+        self.found.plug = bool(ports or later)
+        if ports:
+            self.flaw(
+                "usb-not-plugged", Severity.DEAD,
+                "the guest has no ttyUSB for a usb-serial until a client opens its host side once: "
+                "libvirt never sets always-plugged", *ports,
+            )  # fmt: skip
+
+    # -------------------------------------------------------------- what must be known
+
+    def notes(self) -> None:
+        """Logs through virtlogd, and output that is lost."""
+        logged = [p for p in self.ports if p.log_file]
+        if logged:
+            self.flaw(
+                "virtlogd-freeze", Severity.NOTE,
+                "<log> goes through virtlogd: when it is stopped, the whole VM freezes after 64 KiB "
+                "of one port's output (unless qemu.conf says stdio_handler = \"file\")", *logged,
+            )  # fmt: skip
+        lost = [
+            p for p in (*self.domain.serials, *self.domain.consoles)
+            if p.type in {"pty", "unix", "tcp"} and not p.log_file and p.tag != "channel"
+        ]  # fmt: skip
+        if not lost:
+            return
+        logs = self.wishes.logs.rstrip("/")
+        for port in lost if self.wishes.logs else ():
+            need = self.found.need(port)
+            need.log = f"{logs}/{_file_name(self.domain.name)}-{port.name}.log"
+            need.texts.append(
+                ("output-lost-while-detached",
+                 f"{port.name}: what the guest says is kept in {need.log}")
+            )  # fmt: skip
+        self.flaw(
+            "output-lost-while-detached", Severity.NOTE,
+            "what the guest says while nobody is attached is lost: no <log> in these ports", *lost,
+            fix="add <log file='/var/log/libvirt/qemu/serial0.log' append='on'/>; `vmserial fix "
+            "--logs DIR` does it",
+        )  # fmt: skip
+
+
+_ONBOARD = ("system-serial", "isa-serial", "sclp-serial")
+"""Kinds that become ``-serial`` where there is no ISA bus."""
+
+_TAKEN = {"usb": "usb-port-taken", "virtio-serial": "virtio-port-taken", "pci": "pci-slot-taken"}
+
+
+def _place(address: Element | None) -> tuple[str, ...] | None:
+    """Return what must be there once of an address."""
+    if address is None:
+        return None
+    match address.get("type"):
+        case "usb" if address.get("port"):
+            return ("usb", f"bus {address.get('bus', '0')}", f"port {address.get('port')}")
+        case "virtio-serial" if "port" in address.attributes:
+            return ("virtio-serial", f"controller {address.get('controller', '0')}",
+                    f"port {address.get('port')}")  # fmt: skip
+        case "pci" if "slot" in address.attributes:
+            keys = ("domain", "bus", "slot", "function")
+            return ("pci", *(f"{k} {whole(address.get(k, '0'), 0):#x}" for k in keys))
+    return None
+
+
+def _fresh(path: str, port: CharDevice, paths: set[str]) -> str:
+    """Return a path like this one that nothing has."""
+    found, number = f"{path}.{port.name}", 2
+    while found in paths:
+        found, number = f"{path}.{port.name}.{number}", number + 1
+    return found
+
+
+def _shorter(port: CharDevice, domain: str) -> str:
+    """Return a path nearer to the root, in a directory that is there if the given one is."""
+    raw = port.path.encode("utf-8", "surrogateescape")
+    directory = port.path.rpartition("/")[0]
+    name = f"{_file_name(domain)[:20]}-{port.name}-{zlib.crc32(raw):08x}"
+    while directory:
+        found = f"{directory}/{name}"
+        if len(found.encode("utf-8", "surrogateescape")) <= SUN_PATH_MAX:
+            return found
+        directory = directory.rpartition("/")[0]
+    return ""
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
