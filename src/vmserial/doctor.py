@@ -93,8 +93,8 @@ def _pve_line(line: PveSerial, arm: bool) -> Finding | None:
             f"{name} never reaches PVE's command line, and the line '{name}:' is gone at PVE's "
             "next write of this file",
             f"PVE knows serial0 to serial{PVE_PORTS - 1} (isa-serial allows four)",
-            f"ask for it in a description line, '#vmserial {name}: socket', which PVE keeps, and "
-            "start the VM with 'vmserial run' or put the devices of 'vmserial showcmd' into args",
+            f"'vmserial fix' puts it into args:, which PVE keeps; or ask for it in a description "
+            f"line, '#vmserial {name}: socket', and start the VM with 'vmserial run'",
             (name,),
             line.where,
         )
@@ -116,8 +116,8 @@ def _pve_line(line: PveSerial, arm: bool) -> Finding | None:
             f"kvm: {error}; the VM does not start (QEMU exited with code 1)",
             "PVE gives the on-board UART to serial0 only, and only for 'socket'; every other "
             "port becomes isa-serial, and aarch64 has no ISA bus, so its QEMU has no such device",
-            f"'vmserial showcmd' plans {name} on a device that aarch64 has (usb-serial by "
-            "default; --type pci or virtio); 'vmserial run' starts it",
+            f"'vmserial fix' gives {name} a device that aarch64 has (usb-serial by default; --type "
+            "pci or virtio), in PVE's args: or by the shim; 'vmserial run' starts it, too",
             (name,),
             line.where,
         )
@@ -151,24 +151,41 @@ def _pve_agent(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> Itera
 
 
 def _pve_isa_args(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> Iterator[Finding]:
-    by_args = sum(
-        flag.lstrip("-") == "device"
-        and re.match(r"(?:driver=)?isa-serial(?:,|\Z)", value) is not None
-        for flag, value in pairwise(machine.args)
-    )
-    count = len(isa_ports) + by_args
-    if arm or not by_args or not isa_ports or count <= PVE_PORTS:
+    """Yield what the user's isa-serial devices do to PVE's, which come first and name no index."""
+    agent = machine.agent is not None and machine.agent.kind == "isa"
+    made = len(isa_ports) + agent
+    if arm or not isa_ports:
         return
-    yield Finding(
-        "pve-isa-limit",
-        Severity.FAILS,
-        "kvm: -device isa-serial,…: Max. supported number of ISA serial ports is 4.",
-        f"{len(isa_ports)} serial ports and {by_args} isa-serial of args are {count} isa-serial "
-        "devices; the limit is isa-serial's index, an own iobase does not help",
-        "take the isa-serial out of args, or remove a serial port",
-        tuple(f"serial{line.index}" for line in isa_ports),
-        machine.args_where,
-    )
+    names = tuple(f"serial{line.index}" for line in isa_ports)
+    for flag, value in pairwise(machine.args):
+        if flag.lstrip("-") != "device" or not re.match(r"(?:driver=)?isa-serial(?:,|\Z)", value):
+            continue
+        index = re.search(r",index=([0-3])(?:,|\Z)", value)
+        if index is None and made >= PVE_PORTS:
+            yield Finding(
+                "pve-isa-limit",
+                Severity.FAILS,
+                "kvm: -device isa-serial,…: Max. supported number of ISA serial ports is 4.",
+                f"PVE makes {made} isa-serial devices before the one of args; the limit is "
+                "isa-serial's index, an own iobase does not help",
+                "take the isa-serial out of args, or remove a serial port",
+                names,
+                machine.args_where,
+            )
+        elif index is not None and int(index[1]) < made:
+            yield Finding(
+                "isa-clash",
+                Severity.DEAD,
+                f"the isa-serial in args has index {index[1]}, which one of PVE's has: the VM "
+                "starts, and one of the two ports is dead",
+                f"PVE's isa-serial devices name no index and take 0 to {made - 1}",
+                "give it the index after those, or take it out of args"
+                if made < PVE_PORTS
+                else "take it out of args, or remove a serial port",
+                names[int(index[1]) :][:1],
+                machine.args_where,
+            )
+        made += 1
 
 
 def _pve_arm(machine: Machine) -> Iterator[Finding]:

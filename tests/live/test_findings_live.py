@@ -1,4 +1,4 @@
-"""Each finding on the real QEMU: it fails as the finding says, and mended it starts.
+"""Each finding on the real QEMU: it fails as the finding says, and mended it does not.
 
 QEMU runs paused: no guest is needed to see whether it takes a command line.  What
 is dead only in the guest is proven on a booted one in test_findings_boot.py.
@@ -6,7 +6,10 @@ is dead only in the guest is proven on a booted one in test_findings_boot.py.
 
 from __future__ import annotations
 
+import functools
+import json
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -14,32 +17,51 @@ import findings
 import pytest
 
 from vmserial.formats.argv import CommandLine
-from vmserial.model import Severity
+from vmserial.model import Capabilities, Severity
+from vmserial.qemu.binary import find, probe
 
 RUNS_SECONDS = 60.0
 """Within this QEMU has answered its monitor or ended; it takes a tenth of a second."""
 
 
-def started(command: CommandLine, directory: Path) -> tuple[bool, str]:
-    """Start a command line paused, end it through its monitor; did it run, and its words.
+@functools.cache
+def here(arch: str) -> Capabilities:
+    """Return what this machine's QEMU has."""
+    return probe(find(arch), machine_types=["virt", "q35"], arch=arch)
 
-    Its sockets are made in ``directory``.
-    """
-    argv = [word.replace("/run/vm", str(directory)) for word in command.argv()]
+
+def argv_of(command: CommandLine, directory: Path) -> list[str]:
+    """Return the words that start a command paused, with its sockets in ``directory``."""
+    return [*(word.replace("/run/vm", str(directory)) for word in command.argv()), "-S"]
+
+
+def started(command: CommandLine, directory: Path, say: str = "quit\n") -> tuple[bool, str]:
+    """Start a command paused and end it through its monitor: did it run, and all its words."""
+    argv = argv_of(command, directory)
     if not any("stdio" in word for word in argv):
         argv += ["-monitor", "stdio"]
     ended = subprocess.run(
-        [*argv, "-S"], input="quit\n", capture_output=True, text=True, timeout=RUNS_SECONDS,
-        check=False,
+        argv, input=say, capture_output=True, text=True, timeout=RUNS_SECONDS, check=False
+    )
+    return ended.returncode == 0, ended.stderr + ended.stdout
+
+
+def asked(command: CommandLine, directory: Path, *questions: dict[str, object]) -> list[str]:
+    """Start a command paused, ask over QMP, and return the answers as text."""
+    said = [{"execute": "qmp_capabilities"}, *questions, {"execute": "quit"}]
+    ended = subprocess.run(
+        [*argv_of(command, directory), "-qmp", "stdio"], capture_output=True, text=True,
+        input="".join(json.dumps(each) for each in said), timeout=RUNS_SECONDS, check=False,
     )  # fmt: skip
-    return ended.returncode == 0, ended.stderr
+    lines = [line for line in ended.stdout.splitlines() if '"return"' in line or '"error"' in line]
+    return lines[1:]
 
 
 FAILING = [
     id for id in findings.ids()
     if any(f.id == id and f.severity is Severity.FAILS for f in findings.judged(id).flaws)
     # Refused while the VM runs, or kept waiting: not at the start.
-    and id not in {"not-hot-pluggable", "chardev-waits", "stdio-twice"}
+    and id not in {"not-hot-pluggable", "chardev-waits"}
 ]  # fmt: skip
 
 
@@ -47,23 +69,96 @@ FAILING = [
 def test_qemu_fails_with_the_words_of_the_finding(id: str, tmp_path: Path) -> None:
     runs, words = started(findings.command(id), tmp_path)
     assert not runs
-    said = [
-        f.happens for f in findings.judged(id).flaws if f.severity is Severity.FAILS
-    ]  # fmt: skip
+    said = [f.happens for f in findings.judged(id, on=here).flaws if f.severity is Severity.FAILS]
     # QEMU ends at the first of them.
-    meant = [_plain(text.split(": ", 1)[1].split("; ")[0]) for text in said]
+    meant = [_plain(re.split("; |\\(-chardev", text.split(": ", 1)[1])[0]) for text in said]
     assert any(text in _plain(words) for text in meant), (words, meant)
 
 
 @pytest.mark.parametrize("id", [i for i in findings.ids() if i != "stdio-twice"])
 def test_mended_it_starts(id: str, tmp_path: Path) -> None:
-    command = findings.judged(id).command
+    command = findings.judged(id, on=here).command
     if id == "socket-path-too-long":
-        (tmp_path / "directory").mkdir()
         text = re.sub(r"/run/(?:long-name-of-a-directory/)+", f"{tmp_path}/", command.text())
         command = CommandLine.parse(text)
     runs, words = started(command, tmp_path)
     assert runs, words
+
+
+def test_stdio_is_left_to_the_first(tmp_path: Path) -> None:
+    argv = argv_of(findings.judged("stdio-twice", on=here).command, tmp_path)
+    argv += ["-qmp", f"unix:{tmp_path}/qmp,server=on"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as qemu:  # fmt: skip
+        try:
+            assert qemu.stderr is not None
+            # Its monitor is the last that QEMU waits for: all chardevs are there.
+            assert "waiting for connection" in qemu.stderr.readline()
+        finally:
+            qemu.kill()
+
+
+def test_qemu_waits_for_a_client_and_mended_does_not(tmp_path: Path) -> None:
+    argv = argv_of(findings.command("chardev-waits"), tmp_path)
+    with subprocess.Popen(
+        [*argv, "-monitor", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as qemu:  # fmt: skip
+        try:
+            assert qemu.stderr is not None
+            assert "waiting for connection" in qemu.stderr.readline()
+            # A client ends the waiting; without one there is no end to see.
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(tmp_path / "serial1"))
+                words, _ = qemu.communicate("quit\n", timeout=RUNS_SECONDS)
+            assert "monitor" in words
+        finally:
+            qemu.kill()
+
+
+def test_a_port_that_cannot_be_unplugged_and_mended_can(tmp_path: Path) -> None:
+    unplug: dict[str, object] = {"execute": "device_del", "arguments": {"id": "pci1"}}
+    (refused,) = asked(findings.command("not-hot-pluggable"), tmp_path, unplug)[:1]
+    assert "Bus 'pcie.0' does not support hotplugging" in refused
+    (taken,) = asked(findings.judged("not-hot-pluggable", on=here).command, tmp_path, unplug)[:1]
+    assert '"return"' in taken
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_usb_port_that_is_not_plugged_and_mended_is(mended: bool, tmp_path: Path) -> None:
+    id = "usb-not-plugged"
+    command = findings.judged(id, on=here).command if mended else findings.command(id)
+    place: dict[str, object] = {"path": "/machine/peripheral-anon/device[0]"}
+    (answer,) = asked(
+        command, tmp_path, {"execute": "qom-get", "arguments": {**place, "property": "attached"}}
+    )[:1]
+    assert json.loads(answer) == {"return": mended}
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_two_ports_on_one_socket(mended: bool, tmp_path: Path) -> None:
+    id = "port-clash"
+    command = findings.judged(id, on=here).command if mended else findings.command(id)
+    with subprocess.Popen(
+        [*argv_of(command, tmp_path), "-qmp", "stdio"], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    ) as qemu:  # fmt: skip
+        try:
+            assert qemu.stdin is not None
+            assert qemu.stdout is not None
+            assert "QMP" in qemu.stdout.readline()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(tmp_path / "serial1"))
+                said = ({"execute": "qmp_capabilities"}, {"execute": "query-chardev"},
+                        {"execute": "quit"})  # fmt: skip
+                words, _ = qemu.communicate("".join(map(json.dumps, said)), timeout=RUNS_SECONDS)
+        finally:
+            qemu.kill()
+    answer = next(line for line in words.splitlines() if "serial1" in line)
+    places = {entry["label"]: entry["filename"] for entry in json.loads(answer)["return"]}
+    # A client of serial1 reaches serial1 only where the two have sockets of their own.
+    assert places["serial1"].startswith("disconnected") is not mended
 
 
 def _plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from vmserial.formats.argv import CommandLine, CommandView
@@ -38,9 +39,16 @@ def capabilities(arch: str, version: str = "7.2") -> Capabilities:
     return from_json(json.loads(path.read_text()))
 
 
-def judged(id: str, of: CommandLine | None = None) -> Verdict:
-    """Judge a finding's command line, or another with its wishes."""
+def judged(
+    id: str, of: CommandLine | None = None, on: Callable[[str], Capabilities] = capabilities
+) -> Verdict:
+    """Judge a finding's command line, or another with its wishes.
+
+    Args:
+        id: the finding.
+        of: the other command line.
+        on: gives what the binary of an architecture has.
+    """
     what = of or command(id)
     arch = CommandView.of(what).arch
-    wishes = WISHES.get(id, Wishes())
-    return judge(what, capabilities(arch), profile.unknown(arch), wishes)
+    return judge(what, on(arch), profile.unknown(arch), WISHES.get(id, Wishes()))

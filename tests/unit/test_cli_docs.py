@@ -34,7 +34,9 @@ def examples() -> list[list[str]]:
             found += commands(block)
     for verb in main.VERBS:
         command = importlib.import_module(f"vmserial.cli.{verb}").command
-        found += commands(command.epilog)
+        subs = command.commands.values() if isinstance(command, click.Group) else ()
+        for each in (command, *subs):
+            found += commands(each.epilog or "")
     return found + commands(main.HELP)
 
 

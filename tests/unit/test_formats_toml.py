@@ -158,7 +158,7 @@ def test_every_field_of_the_model_can_be_said() -> None:
         if getattr(made, field.name) == getattr(plain, field.name)
     ]
     # A file of our own needs no notes.
-    assert same == ["notes", "pve_serials"]
+    assert same == ["notes", "pve_serials", "pve_args_ports"]
     assert made.machine_options == (
         ("smm", "off"), ("kernel-irqchip", "split"), ("gic-version", "3"),
     )  # fmt: skip

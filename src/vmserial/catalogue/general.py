@@ -85,6 +85,20 @@ ENTRIES = (
         ("QEMU",),
     ),
     Entry(
+        "not-proven",
+        "a port that did not answer on a test guest",
+        Effect.DEAD,
+        "On a booted test guest the port has no node, or bytes did not arrive whole, or QEMU did "
+        "not start.",
+        "`vmserial doctor --boot` asks the running thing; what it saw stands beside the id.",
+        (
+            "mend what else `vmserial doctor` names, or let `vmserial fix` do it, and prove it "
+            "again",
+        ),
+        "the proof itself",
+        see=("onboard-uart-limit", "guest-8250-limit", "port-without-device"),
+    ),
+    Entry(
         "pve-start-failed",
         "PVE says only that QEMU ended",
         Effect.FAILS,

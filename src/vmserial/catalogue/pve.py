@@ -37,8 +37,8 @@ ENTRIES = (
         (
             "`vmserial doctor 142.conf` names the ports, `vmserial showcmd 142.conf --pretty` "
             "plans each on a device that aarch64 has, `vmserial run 142.conf` starts it",
-            "PVE: keep `serial0: socket`, remove the other serialN lines, and put the `-chardev` "
-            "and `-device` options of showcmd into `args:`",
+            "PVE: `vmserial fix 142 --apply` keeps `serial0: socket` and puts the other ports "
+            "into `args:` at addresses that are free in PVE's map",
         ),
         _SOURCE,
         (
@@ -103,8 +103,8 @@ ENTRIES = (
         "PVE knows serial0 to serial3 (isa-serial allows four).",
         (
             "write `#vmserial serial4: socket` into the description, which PVE keeps, and start "
-            "the VM with `vmserial run 142.conf`, or put the devices of `vmserial showcmd "
-            "142.conf` into `args:`",
+            "the VM with `vmserial run 142.conf`, or let `vmserial fix 142 --apply` put the port "
+            "into `args:`",
         ),
         _SOURCE,
         who=_PVE,
@@ -120,6 +120,74 @@ ENTRIES = (
         (Text("no such serial device", "PVE"),),
         _PVE,
         ("tty-missing",),
+    ),
+    Entry(
+        "pve-directive-only",
+        "a port that only vmserial knows",
+        Effect.DEAD,
+        "PVE starts the VM without this port, or gives it another device than was asked for.",
+        "`#vmserial` lines are a description to PVE; vmserial alone reads them.",
+        (
+            "PVE: `vmserial fix 142 --apply` puts the port's chardev and device into `args:`, "
+            "which PVE appends to its command",
+        ),
+        _SOURCE,
+        who=_PVE,
+        see=("pve-serial-limit",),
+    ),
+    Entry(
+        "pve-args-stale",
+        "args: that vmserial wrote no longer fits the configuration",
+        Effect.DEAD,
+        "A port has another device or backend than its lines ask for.",
+        "The lines about the port, or what it is planned for, changed after `args:` was written.",
+        ("PVE: `vmserial fix 142 --apply` writes it anew",),
+        "vmserial's own form of `args:`",
+        who=_PVE,
+        see=("pve-directive-only",),
+    ),
+    Entry(
+        "pve-vga-port",
+        "the VM's screen is a serial port that PVE cannot start",
+        Effect.FAILS,
+        "The VM does not start, and the port cannot be moved into `args:`.",
+        "`vga: serialN` makes a port of PVE's own lines the VM's screen; in `args:` PVE would "
+        "not find it.",
+        (
+            "PVE: `vmserial fix 142 --way shim` keeps the line, and the emulator shim gives the "
+            "port its device; or `qm set 142 --vga serial0 --serial0 socket`",
+        ),
+        _SOURCE,
+        who=_PVE,
+        see=("pve-isa-on-aarch64",),
+    ),
+    Entry(
+        "pve-shim-missing",
+        "a VM that needs the emulator shim, which is not there",
+        Effect.FAILS,
+        "The VM does not start, or ports that `args:` asks for by a chardev alone have no device.",
+        "The configuration is as PVE writes it; only the shim mends PVE's command at each start.",
+        (
+            "PVE: install the shim on each node that may run the VM, or `vmserial fix 142 --way "
+            "args --apply`",
+        ),
+        "vmserial's own way of asking",
+        who=_PVE,
+        see=("pve-isa-on-aarch64", "pve-vga-port"),
+    ),
+    Entry(
+        "pve-pending",
+        "pending changes that undo a repair",
+        Effect.FAILS,
+        "The VM starts now; after its next cold start it fails, or ports are gone.",
+        "PVE applies the pending changes at a cold start, and they set `args:` or serial ports.",
+        (
+            "PVE: revert them (`qm set 142 --revert args,serial1`), or let a cold start apply "
+            "them and call `vmserial fix 142 --apply` after it",
+        ),
+        _SOURCE,
+        who=_PVE,
+        see=("pve-isa-on-aarch64",),
     ),
     Entry(
         "pve-terminal-none",

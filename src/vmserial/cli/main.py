@@ -37,6 +37,8 @@ _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 VERBS: dict[str, str] = {
     "doctor": "Say what would fail or be silently dead, why, and what to do.",
     "fix": "Mend a QEMU command, a libvirt domain or a PVE VM where it stands.",
+    "pve": "List the VMs of a PVE host or of a copy of its files, with what is wrong.",
+    "convert": "Write the serial ports in another format: PVE, libvirt, TOML, QEMU command.",
     "showcmd": "Print the QEMU command line.",
     "plan": "Show each port's device, bus, address and guest node, with the reason.",
     "run": "Start the VM in the foreground and say where each port is reached.",

@@ -114,7 +114,7 @@ def kind_of(asked: Asked, words: FixWords) -> Kind:
         return "machine"
     name = asked.input.lower()
     if name.endswith((".toml", ".conf")):
-        return "machine"
+        return "machine" if name.endswith(".toml") else "pve"
     start = _start_of(asked.input)
     if name.endswith(".xml") or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "domain"

@@ -27,11 +27,11 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     if words.live_probe:
         from vmserial.cli.live_findings import probed
 
-        findings += probed(command, capabilities, findings)
+        findings += probed(command, capabilities.binary, findings)
     if words.boot:
         from vmserial.cli.live_findings import booted
 
-        findings += booted(command, capabilities, asked, findings)
+        findings += booted(command, asked, capabilities.binary)
     return findings, "the command"
 
 
@@ -96,7 +96,7 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
     capabilities = capabilities_of(asked, command)
     guest = guest_profile(asked, capabilities.target, _append(command))
     wishes = Wishes(asked.kind or "auto", bool(asked.hotplug), words.logs)
-    return judge(command, capabilities, guest, wishes, read_file=_read_file), capabilities
+    return judge(command, capabilities, guest, wishes, read_file=read_file), capabilities
 
 
 def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
@@ -111,7 +111,7 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
     from vmserial.qemu.binary import find, probe
 
     asked_arch = architecture(asked.arch).name if asked.arch else ""
-    view = CommandView.of(command, arch=asked_arch, read_file=_read_file)
+    view = CommandView.of(command, arch=asked_arch, read_file=read_file)
     arch = view.arch or asked_arch
     binary = asked.qemu[0] if asked.qemu else ""
     if not binary and command.program:
@@ -142,7 +142,13 @@ def _append(command: CommandLine) -> str:
     return values[-1] if values else ""
 
 
-def _read_file(path: str) -> str:
+def read_file(path: str) -> str:
+    """Read a file of -readconfig.
+
+    Raises:
+        ConfigError: it is larger than any configuration.
+        ValueError: it cannot be read.
+    """
     from vmserial.formats import read_bytes
 
     try:

@@ -14,9 +14,10 @@ from typing import Any, Literal, cast
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.formats import ports, pve_devices, pve_keys
+from vmserial.formats.pve_args import Lifted, lift
 from vmserial.formats.pve_document import Document, Setting
 from vmserial.formats.pve_serial import serial_ports
-from vmserial.formats.pve_values import Properties, Rejected, number, one_of, split_args
+from vmserial.formats.pve_values import Properties, Rejected, number, one_of
 from vmserial.formats.pve_view import View
 from vmserial.machines import architecture
 from vmserial.model import Agent, Cpu, Display, Firmware, Machine, SourceRef, Topology
@@ -114,7 +115,10 @@ class _Translation:
         firmware = Firmware(cast(Literal["default", "seabios", "ovmf"], bios))
         found_disks = pve_devices.disks(view)
         found_disks, found_nics = pve_devices.boot_order(view, found_disks, pve_devices.nics(view))
-        found_ports, pve_serials = serial_ports(view)
+        lifted, args_where = self.read_args()
+        found_ports, pve_serials = serial_ports(
+            view, lifted.ports, args_where.line if args_where else 0
+        )
         ports.check_distinct(found_ports, "give each port a place of its own")
         if display.kind == "serial" and display.serial not in {p.index for p in found_ports}:
             view.note(
@@ -123,7 +127,6 @@ class _Translation:
                 f"vga: serial{display.serial} is not configured: the VM has no console at all",
                 f"add 'serial{display.serial}: socket'",
             )
-        args, args_where = self.read_args()
         fields: dict[str, Any] = {
             "name": view.accepted("name", _name, f"vm{view.vmid}"),
             "machine_options": () if view.flag("acpi", True) else (("acpi", "off"),),
@@ -138,6 +141,7 @@ class _Translation:
             "vmgenid": view.accepted("vmgenid", _vmgenid, ""),
             "localtime": bool(view.flag("localtime", self.windows)),
             "pve_serials": pve_serials,
+            "pve_args_ports": tuple(port.index for port in lifted.ports),
         }
         fields["uuid"], fields["smbios"] = view.accepted("smbios1", self.smbios, _NO_SMBIOS)
         view.name_the_rest()
@@ -152,7 +156,7 @@ class _Translation:
             keyboard=bool(tablet) and self.aarch64,
             disks=found_disks,
             nics=found_nics,
-            args=args,
+            args=lifted.words,
             args_where=args_where,
             free_slots=FREE_SLOTS,
             notes=tuple(sorted(view.notes, key=lambda n: n.where.line if n.where else 0)),
@@ -346,16 +350,15 @@ class _Translation:
         self.view.leftovers(setting, props)
         return uuid, tuple(rest)
 
-    def read_args(self) -> tuple[tuple[str, ...], SourceRef | None]:
+    def read_args(self) -> tuple[Lifted, SourceRef | None]:
         setting = self.view.take("args")
         if setting is None:
-            return (), None
+            return Lifted((), ""), None
         where = self.view.where(setting.line)
         try:
-            words = split_args(setting.value)
+            return lift(setting.value), where
         except ConfigError as error:
             raise ConfigError(error.message, hint=error.hint, where=str(where)) from None
-        return words, where
 
 
 def _name(setting: Setting) -> str:

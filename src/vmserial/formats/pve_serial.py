@@ -14,12 +14,14 @@ The same text without ``#`` can be typed into the Notes of PVE's web interface.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
 from vmserial import chardevs
 from vmserial.errors import ConfigError
 from vmserial.formats import ports
+from vmserial.formats.pve_args import LiftedPort
 from vmserial.formats.pve_document import Remark, Setting
 from vmserial.formats.pve_values import OFF, ON
 from vmserial.formats.pve_view import View
@@ -50,8 +52,16 @@ class _Wish:
     directive: int = 0
 
 
-def serial_ports(view: View) -> tuple[tuple[SerialPort, ...], tuple[PveSerial, ...]]:
+def serial_ports(
+    view: View, lifted: Iterable[LiftedPort] = (), args_line: int = 0
+) -> tuple[tuple[SerialPort, ...], tuple[PveSerial, ...]]:
     """Take all ``serialN`` settings and directives and return the ports by index.
+
+    Args:
+        view: of the configuration.
+        lifted: the ports that stand in ``args:``; a directive goes on saying what they
+            are to be.
+        args_line: where that is.
 
     Returns:
         The ports as they are to be, and the lines as PVE itself reads them.
@@ -67,6 +77,8 @@ def serial_ports(view: View) -> tuple[tuple[SerialPort, ...], tuple[PveSerial, .
         wishes[index] = _Wish(plain=setting, line=setting.line)
         _merge(view, wishes[index], setting.value, setting.line, f"serial{index}")
         _tell_plain(view, index, setting, wishes[index])
+    for there in lifted:
+        _lifted(wishes, there, args_line)
     for remark in view.remarks:
         for text in remark.text.split("\n"):
             _directive(view, wishes, text, remark)
@@ -81,6 +93,16 @@ def serial_ports(view: View) -> tuple[tuple[SerialPort, ...], tuple[PveSerial, .
         if wish.plain is not None
     ]
     return tuple(found), tuple(plain)
+
+
+def _lifted(wishes: dict[int, _Wish], port: LiftedPort, line: int) -> None:
+    """Begin with what ``args:`` has; a line of PVE's own for the same port goes on counting."""
+    wish = wishes.setdefault(port.index, _Wish(backend=port.backend, line=line))
+    if port.kind:
+        wish.own["type"] = port.kind
+    if port.hotplug:
+        wish.own["hotplug"] = "on"
+    wish.own_line = line
 
 
 def _index(digits: str, where: SourceRef) -> int:
@@ -116,15 +138,17 @@ def _tell_plain(view: View, index: int, setting: Setting, wish: _Wish) -> None:
 def _merge(view: View, wish: _Wish, text: str, line: int, name: str) -> None:
     """Split a value into the backend's part and our own keys."""
     backend: list[str] = []
+    given: set[str] = set()
     for part in (found.strip(" \t") for found in _PART.findall(text)):
         key, equals, value = part.partition("=")
         if equals and key in _OWN:
-            if key in wish.own and wish.own_line == line:
+            if key in given:
                 raise ConfigError(
                     f"{name}: {key} is given twice",
                     hint="keep one of them",
                     where=str(view.where(line)),
                 )
+            given.add(key)
             wish.own[key] = value
             wish.own_line = line
         else:
@@ -176,7 +200,7 @@ def _directive(view: View, wishes: dict[int, _Wish], text: str, remark: Remark) 
         raise ConfigError(f"the directive for {name} says nothing", hint=_EXAMPLE, where=str(where))
     before = wish.backend
     _merge(view, wish, value, remark.line, name)
-    if wish.line == remark.line and before and before != wish.backend:
+    if wish.plain is not None and wish.line == remark.line and before != wish.backend:
         view.note(
             "replaced",
             remark.line,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from vmserial.errors import ConfigError
 
@@ -129,9 +130,27 @@ def split_args(text: str) -> tuple[str, ...]:
         ConfigError: a quote is open at the end, or a backslash ends the text.  (There
             Perl gives back no words at all, so PVE would start without any of them.)
     """
-    words: list[str] = []
+    return tuple(word.text for word in spans(text))
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of ``args``: what it says, and where it stands in the line."""
+
+    text: str
+    start: int
+    end: int
+
+
+def spans(text: str) -> list[Word]:
+    """Split ``args`` as :func:`split_args` and say where each word stands.
+
+    Raises:
+        ConfigError: as there.
+    """
+    words: list[Word] = []
     word: list[str] | None = None
-    position = 0
+    start = position = 0
     while position < len(text):
         match = _WORD_PART.match(text, position)
         if match is None:
@@ -139,11 +158,11 @@ def split_args(text: str) -> tuple[str, ...]:
                 "a quote in args is not closed, or a backslash ends them",
                 hint="close it; PVE would start the VM without any of these arguments",
             )
-        position = match.end()
+        before, position = position, match.end()
         kind, part = match.lastgroup, match.group()
         if kind == "blank":
             if word is not None:
-                words.append("".join(word))
+                words.append(Word("".join(word), start, before))
             word = None
             continue
         if kind == "double":
@@ -153,11 +172,18 @@ def split_args(text: str) -> tuple[str, ...]:
         else:
             part = _BACKSLASH.sub(r"\1", part)
         if word is None:
-            word = []
+            word, start = [], before
         word.append(part)
     if word is not None:
-        words.append("".join(word))
-    return tuple(words)
+        words.append(Word("".join(word), start, position))
+    return words
+
+
+def quoted(word: str) -> str:
+    """Return ``word`` as ``args`` must hold it so that PVE splits it off whole."""
+    if word and not re.search(r"""[\s\\"']""", word):
+        return word
+    return '"' + re.sub(r"""([\\"])""", r"\\\1", word) + '"'
 
 
 _BACKSLASH = re.compile(r"\\(.)", re.DOTALL)

@@ -183,8 +183,10 @@ class Machine:
         args: a user's own words, put last on the command line.
         args_where: where they were given.
         notes: what the reader wants the user to hear.
-        origin: ``pve``, ``toml``, ``libvirt`` or ``options``.
+        origin: ``pve``, ``libvirt``, ``argv``, ``toml`` or ``options``.
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
+        pve_args_ports: the ports whose chardevs and devices stand in PVE's ``args:``, as
+            ``vmserial fix`` writes them; they are not among ``args`` any more.
         where: the file as a whole.
         lines: where single settings stand, by the name of their field here (``cpu``); for
             messages only.
@@ -220,8 +222,9 @@ class Machine:
     taken: frozenset[tuple[int, int]] = frozenset()
     free_slots: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
-    origin: Literal["pve", "toml", "libvirt", "options"] = "options"
+    origin: Literal["pve", "toml", "options", "libvirt", "argv"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
+    pve_args_ports: tuple[int, ...] = ()
     where: SourceRef | None = None
     lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)
 

@@ -11,18 +11,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from vmserial import chardevs
 from vmserial.formats.argv import CommandView, DeviceEntry
 from vmserial.formats.argv.document import CommandOption
-from vmserial.model import Capabilities, Chardev, Null, SourceRef, UnixSocket
+from vmserial.model import Capabilities, Chardev, Null, UnixSocket
 from vmserial.options import Option, Scalar
-from vmserial.qemu import standins
+from vmserial.qemu import private, standins
+from vmserial.qemu.private import PrivateCommand, PrivatePort, Wanted
 from vmserial.qemu.standins import HOST_KEYS, Fate
-
-SERIAL_NAME = re.compile(r"(?:char)?serial([0-9]{1,6})\Z")
-"""A chardev's id that says which port it is: PVE's and ours, libvirt's."""
+from vmserial.repair.ports import ports_of
 
 _AS_THEY_ARE = frozenset({
     "L", "no-acpi", "no-hpet", "no-user-config", "nodefaults", "only-migratable", "usb", "watchdog",
@@ -33,7 +31,7 @@ _NIC_KEYS = ("model", "macaddr", "addr")
 
 _MACHINE_KEYS_OUT = frozenset({
     "accel", "append", "audiodev", "confidential-guest-support", "dtb", "dumpdtb", "firmware",
-    "igd-passthru", "igvm-cfg", "initrd", "kernel", "kernel_irqchip", "kernel-irqchip",
+    "hmat", "igd-passthru", "igvm-cfg", "initrd", "kernel", "kernel_irqchip", "kernel-irqchip",
     "memory-backend", "memory-encryption", "pcspk-audiodev", "pflash0", "pflash1", "shim", "type",
 })  # fmt: skip
 """Of -machine: files, other options, and what depends on the accelerator."""
@@ -59,60 +57,6 @@ _WORDS_OF = {name: words for words, names in _WORDS for name in names.split()}
 _PVE_SUFFIX = re.compile(r"\+pve[0-9]+\Z")
 
 
-@dataclass(frozen=True)
-class PrivatePort:
-    """One serial port of the command.
-
-    Attributes:
-        name: ``serialN``.
-        index: N.
-        chardev_id: of its private backend.
-        socket: the path of its private backend.
-        driver: empty for -serial.
-        device_id: of its device; empty for -serial.
-        number: of -serial and of isa-serial, its index; of a card, the UART's number.
-        bus: that its device asks for.
-        params: its device's keys, as they are in the private command.
-        provable: a test guest can tell its node.
-        where: its place in the command.
-    """
-
-    name: str
-    index: int
-    chardev_id: str
-    socket: str
-    driver: str = ""
-    device_id: str = ""
-    number: int = 0
-    bus: str = ""
-    params: dict[str, str] = field(default_factory=dict, hash=False)
-    provable: bool = True
-    where: SourceRef | None = None
-
-
-@dataclass(frozen=True)
-class PrivateCommand:
-    """A command line that touches nothing of its user's.
-
-    Attributes:
-        arch: QEMU's target name; empty if nothing tells it.
-        machine_type: as given, without PVE's suffix.
-        options: without what is booted, and without a display.
-        ports: in the order of their numbers.
-        without_device: chardevs that are named as ports and that no device uses.
-        json_devices: some -device is JSON, which QEMU makes after all others.
-        notes: what was left out or replaced.
-    """
-
-    arch: str
-    machine_type: str
-    options: tuple[Option, ...]
-    ports: tuple[PrivatePort, ...]
-    without_device: tuple[str, ...]
-    json_devices: bool
-    notes: tuple[str, ...]
-
-
 def isolate(
     view: CommandView, capabilities: Capabilities, socket: Callable[[str], str]
 ) -> PrivateCommand:
@@ -135,19 +79,6 @@ def uses_kvm(capabilities: Capabilities) -> bool:
     return "kvm" in capabilities.accelerators or "tcg" not in capabilities.accelerators
 
 
-@dataclass
-class _Wanted:
-    """A port before it has its number."""
-
-    chardev_id: str
-    option: CommandOption | None
-    device: DeviceEntry | None = None
-    key: str = "chardev"
-    number: int = 0
-    provable: bool = True
-    name: str = ""
-
-
 class _Isolator:
     def __init__(
         self, view: CommandView, capabilities: Capabilities, socket: Callable[[str], str]
@@ -162,78 +93,13 @@ class _Isolator:
         self.devices = {device.option: device for device in view.devices}
         self.fates = {d.option: standins.fate(d, capabilities) for d in view.devices}
         self.entries = {entry.id: entry for entry in view.chardevs}
-        self.wanted = self.find_ports()
-        self.number_ports()
+        self.called = ports_of(view)
+        for port in self.called:
+            # The guest agent's and its like are there for a program, not to be proven.
+            if port.channel and self.fates.get(port.option) in {Fate.PORT, Fate.SERIAL}:
+                self.fates[port.option] = Fate.KEPT
+        self.wanted = private.find(view, self.fates, self.called)
         self.chardevs = self.private_chardevs()
-
-    # ------------------------------------------------------------------ which ports there are
-
-    def find_ports(self) -> list[_Wanted]:
-        found: list[_Wanted] = []
-        if self.view.default_serial is not None:
-            found.append(_Wanted("", None))
-        on_board = {port.option: port for port in self.view.onboard}
-        isa = sum(port.host.form != "none" for port in self.view.onboard[:4])
-        isa += self.view.default_serial is not None
-        for option in self.view.options:
-            if port := on_board.get(option):
-                if port.host.form in {"chardev", "inline"}:
-                    found.append(_Wanted(port.host.chardev_id, option, number=port.index))
-                continue
-            device = self.devices.get(option)
-            if device is None or self.fates[option] not in {Fate.PORT, Fate.SERIAL}:
-                continue
-            for wanted in self.ports_of(device):
-                if device.driver == "isa-serial":
-                    # QEMU counts each isa-serial, whether it takes the count as index or not.
-                    given = device.isa.index if device.isa is not None else None
-                    wanted.number = isa if given is None else given
-                    isa += 1
-                found.append(wanted)
-        return found
-
-    def ports_of(self, device: DeviceEntry) -> list[_Wanted]:
-        provable = self.fates[device.option] is Fate.PORT
-        found = []
-        for serial in self.view.serial_devices:
-            if serial.device.option is device.option and serial.chardev_id:
-                number = int(serial.key.removeprefix("chardev") or 1) - 1
-                found.append(
-                    _Wanted(
-                        serial.chardev_id, device.option, device, serial.key, number, provable
-                    )
-                )  # fmt: skip
-        return found
-
-    def number_ports(self) -> None:
-        """Name the ports: by their chardevs' ids, the others in order of appearance."""
-        taken: set[int] = set()
-        for entry in self.unused():
-            taken.add(_serial_number(entry))
-        rest: list[_Wanted] = []
-        for wanted in self.wanted:
-            number = _serial_number(wanted.chardev_id)
-            if number < 0 or number in taken:
-                rest.append(wanted)
-                continue
-            taken.add(number)
-            wanted.name = f"serial{number}"
-        for wanted in rest:
-            # The second -serial is serial1 also where the first one is none.
-            number = wanted.number if wanted.device is None else -1
-            if number < 0 or number in taken:
-                number = next(n for n in range(len(taken) + 1) if n not in taken)
-            taken.add(number)
-            wanted.name = f"serial{number}"
-
-    def unused(self) -> list[str]:
-        """Return the ids of chardevs that are named as ports and that nothing uses."""
-        used = {use.chardev_id for use in self.view.uses()}
-        return [
-            entry.id
-            for entry in self.view.chardevs
-            if _serial_number(entry.id) >= 0 and entry.id not in used
-        ]
 
     # ------------------------------------------------------------------ their backends
 
@@ -285,7 +151,11 @@ class _Isolator:
             machine_type,
             (*self.made, *self.late),
             tuple(ports),
-            tuple(self.unused()),
+            tuple(
+                (f"serial{port.number}", port.chardev_id)
+                for port in self.called
+                if port.device is None and port.onboard is None
+            ),
             any(device.option.params.is_json for device in self.view.devices),
             tuple(self.notes()),
         )
@@ -354,13 +224,13 @@ class _Isolator:
             self.made.append(Option("-serial", raw=option.value, role="serial"))
 
     @staticmethod
-    def named(wanted: _Wanted) -> bool:
+    def named(wanted: Wanted) -> bool:
         """Tell whether a -serial names a chardev of its user's, which may not be there."""
         return wanted.option is not None and (wanted.option.value or "").startswith(
             ("chardev:", "mon:chardev:")
         )
 
-    def serial(self, wanted: _Wanted) -> None:
+    def serial(self, wanted: Wanted) -> None:
         if wanted.chardev_id not in self.entries and not self.named(wanted):
             self.made.append(self.socket_chardev(wanted.chardev_id, wanted.name))
         self.made.append(Option("-serial", raw=f"chardev:{wanted.chardev_id}", role="serial"))
@@ -377,7 +247,7 @@ class _Isolator:
             self.made.append(standins.stand_in(device, self.capabilities))
             self.replaced.append(f"{device.driver} {device.id}".strip())
         elif what is Fate.KEPT:
-            role = "controller" if device.virtio_port is None else "agent"
+            role = "agent" if device.driver in standins.PROVABLE else "controller"
             value = self.changed(device, {}, keep=("chardev",))
             self.made.append(Option("-device", raw=value, role=role))
         else:
@@ -398,12 +268,13 @@ class _Isolator:
                 option = _with(option, option.params.with_key(key, value))
         return option.value or ""
 
-    def identity(self, device: DeviceEntry, mine: list[_Wanted]) -> dict[str, str]:
+    def identity(self, device: DeviceEntry, mine: list[Wanted]) -> dict[str, str]:
         """Return what a device must say so that its node is found in the guest."""
         keys = {w.key: w.chardev_id for w in mine}
         if not mine:
             return keys
-        if not device.id:
+        if not device.id and device.driver.startswith(("pci-serial", "usb-serial")):
+            # By it QEMU is asked for its address, and whether it is plugged in.
             keys["id"] = f"vmserial-{mine[0].name}"
         if device.driver == "usb-serial" and self.ambiguous(device, "serial"):
             keys["serial"] = mine[0].name
@@ -469,7 +340,7 @@ class _Isolator:
 
     # ------------------------------------------------------------------ what came of it
 
-    def port(self, wanted: _Wanted) -> PrivatePort:
+    def port(self, wanted: Wanted) -> PrivatePort:
         device, index = wanted.device, int(wanted.name.removeprefix("serial"))
         where = wanted.option.where if wanted.option is not None else None
         socket = self.socket(wanted.name)
@@ -480,7 +351,7 @@ class _Isolator:
         mine = [w for w in self.wanted if w.device is device]
         params = {**device.params, **self.identity(device, mine)}
         return PrivatePort(
-            wanted.name, index, wanted.chardev_id, socket, device.driver, params["id"],
+            wanted.name, index, wanted.chardev_id, socket, device.driver, params.get("id", ""),
             wanted.number, device.bus, params, wanted.provable, where,
         )  # fmt: skip
 
@@ -496,11 +367,6 @@ class _Isolator:
         if self.dropped_words:
             found.append(f"left out, as stock QEMU refuses it: {', '.join(self.dropped_words)}")
         return found
-
-
-def _serial_number(chardev_id: str) -> int:
-    match = SERIAL_NAME.match(chardev_id)
-    return int(match[1]) if match else -1
 
 
 def _with(option: CommandOption, value: str) -> CommandOption:

@@ -9,6 +9,7 @@ its own words why it does not start.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -25,8 +26,9 @@ from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
 from vmserial.qemu import binary as binaries
 from vmserial.qemu.hints import hint_for
-from vmserial.qemu.isolation import PrivateCommand, isolate, uses_kvm
+from vmserial.qemu.isolation import isolate, uses_kvm
 from vmserial.qemu.loop import run_interruptible
+from vmserial.qemu.private import PrivateCommand
 from vmserial.qemu.process import VirtualMachine
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class PortSeen:
         open: a device has opened the chardev; None if QEMU does not start.
         pci: its path of PCI slots and functions from the root bus (``1d.0/00.0``); empty
             if it is not on PCI.
+        attached: of a usb-serial, it is plugged in while no client is there; None of others.
+        controller: of a usb-serial, the type of its controller; empty of others.
         where: its place in the command.
     """
 
@@ -63,6 +67,8 @@ class PortSeen:
     device_id: str
     open: bool | None = None
     pci: str = ""
+    attached: bool | None = None
+    controller: str = ""
     where: SourceRef | None = None
 
     @property
@@ -84,7 +90,8 @@ class Probed:
         version: of the binary.
         machine_type: as asked for; empty for the binary's default.
         ports: in the order of their numbers.
-        without_device: chardevs that are named as ports and that no device uses.
+        without_device: ports that were asked for by a chardev that no device uses: their names
+            and the chardevs' ids.
         pci: by device id, the paths of all devices of the command that are on PCI.
         usb: by device id, what QEMU's ``info usb`` says of its place.
         argv: as it was started, without the monitor.
@@ -97,7 +104,7 @@ class Probed:
     version: str
     machine_type: str
     ports: tuple[PortSeen, ...]
-    without_device: tuple[str, ...] = ()
+    without_device: tuple[tuple[str, str], ...] = ()
     pci: dict[str, str] = field(default_factory=dict, hash=False)
     usb: dict[str, str] = field(default_factory=dict, hash=False)
     argv: tuple[str, ...] = ()
@@ -154,10 +161,13 @@ def understand(
     view = CommandView.of(command, arch=arch, read_file=read_file)
     if not view.arch and Path(command.program).name in {"kvm", "qemu-kvm"}:
         # PVE's and RHEL's names of the emulator for the host's own architecture.
-        host = os.uname().machine
-        view = CommandView.of(command, arch=host, read_file=read_file)
+        view = CommandView.of(command, arch=_host(), read_file=read_file)
     path = _binary(command, view, binary)
     return view, binaries.probe(path, arch=view.arch)
+
+
+def _host() -> str:
+    return os.uname().machine
 
 
 def _binary(command: CommandLine, view: CommandView, explicit: str) -> str:
@@ -242,7 +252,10 @@ async def probe(
         tuple(
             PortSeen(
                 port.name, port.chardev_id, port.driver, port.device_id,
-                answers.open.get(port.chardev_id), answers.pci.get(port.device_id, ""), port.where,
+                answers.open.get(port.chardev_id), answers.pci.get(port.device_id, ""),
+                answers.attached.get(port.device_id),
+                answers.controllers.get(port.device_id, ""),
+                port.where,
             )
             for port in private.ports
         ),
@@ -263,6 +276,8 @@ class _Answers:
     open: dict[str, bool] = field(default_factory=dict)
     pci: dict[str, str] = field(default_factory=dict)
     usb: dict[str, str] = field(default_factory=dict)
+    attached: dict[str, bool] = field(default_factory=dict)
+    controllers: dict[str, str] = field(default_factory=dict)
 
 
 async def _ask(vm: VirtualMachine, private: PrivateCommand, answers: _Answers) -> None:
@@ -274,10 +289,27 @@ async def _ask(vm: VirtualMachine, private: PrivateCommand, answers: _Answers) -
             path = await _pci_path(vm, f"/machine/peripheral/{entry['name']}")
             if path:
                 answers.pci[str(entry["name"])] = path
-    if any(port.driver.startswith("usb-") for port in private.ports):
+    usb = [port.device_id for port in private.ports if port.driver == "usb-serial"]
+    for name in usb:
+        await _usb(vm, name, answers)
+    if usb:
         for line in (await vm.monitor.command_line("info usb")).splitlines():
             if match := re.match(r"\s*Device (\S+), (Port .*?), Product .*, ID: (\S+)", line):
                 answers.usb[match[3]] = match[2]
+
+
+async def _usb(vm: VirtualMachine, name: str, answers: _Answers) -> None:
+    """Ask whether a usb-serial is plugged in, and what it is plugged into."""
+    path = f"/machine/peripheral/{name}"
+    with contextlib.suppress(MonitorError):
+        attached = await vm.monitor.execute("qom-get", path=path, property="attached")
+        answers.attached[name] = bool(attached)
+        kind = "usb-hub"
+        while kind == "usb-hub":
+            bus = await vm.monitor.execute("qom-get", path=path, property="parent_bus")
+            path = str(bus).rpartition("/")[0]
+            kind = str(await vm.monitor.execute("qom-get", path=path, property="type"))
+        answers.controllers[name] = kind
 
 
 async def _pci_path(vm: VirtualMachine, path: str) -> str:
@@ -307,22 +339,38 @@ def findings(probed: Probed) -> tuple[Finding, ...]:
     """Return what is wrong with a command, as QEMU itself shows it."""
     if not probed.starts:
         return tuple(_start_findings(probed))
+    found = []
     kept = sum(not port.driver and port.open is True for port in probed.ports)
-    return tuple(
-        Finding(
-            "onboard-uart-limit",
-            Severity.DEAD,
-            f"QEMU starts, and {port.name} is silently dead: {probed.machine_type or 'the machine'}"
-            f" of QEMU {probed.version} has {kept} on-board UART{'s' * (kept != 1)}",
-            "seen on the paused VM: no device opened its chardev (query-chardev: frontend-open "
-            "is false)",
-            "give it a device: `vmserial fix` does",
-            (port.name,),
-            port.where,
-        )
-        for port in probed.ports
-        if port.dead
-    )
+    for port in probed.ports:
+        if port.dead:
+            found.append(
+                Finding(
+                    "onboard-uart-limit",
+                    Severity.DEAD,
+                    f"QEMU starts, and {port.name} is silently dead: "
+                    f"{probed.machine_type or 'the machine'} of QEMU {probed.version} has "
+                    f"{kept} on-board UART{'s' * (kept != 1)}",
+                    "seen on the paused VM: no device opened its chardev (query-chardev: "
+                    "frontend-open is false)",
+                    "give it a device: `vmserial fix` does",
+                    (port.name,),
+                    port.where,
+                )
+            )
+        elif port.attached is False:
+            found.append(
+                Finding(
+                    "usb-not-plugged",
+                    Severity.DEAD,
+                    f"the guest has no {port.name} until a client opens its chardev",
+                    "seen on the paused VM: without always-plugged=on a usb-serial is plugged in "
+                    "only while a client is there (qom-get: attached is false)",
+                    "add always-plugged=on to its device: `vmserial fix` does",
+                    (port.name,),
+                    port.where,
+                )
+            )
+    return tuple(found)
 
 
 def _start_findings(probed: Probed) -> Sequence[Finding]:
@@ -346,13 +394,15 @@ def _start_findings(probed: Probed) -> Sequence[Finding]:
 
 
 def _known(id: str, match: Match, probed: Probed) -> Finding:
+    ports = [port for port in probed.ports if _names(match.line, port)]
     return Finding(
         id,
         Severity.FAILS,
         match.line,
         match.entry.cause,
         match.entry.way_out[0],
-        tuple(port.name for port in probed.ports if _names(match.line, port)),
+        tuple(port.name for port in ports),
+        ports[0].where if ports else None,
     )
 
 

@@ -16,6 +16,7 @@ from vmserial.formats.argv import SERIAL_DRIVERS, DeviceEntry
 from vmserial.formats.argv.document import CommandOption
 from vmserial.model import Capabilities
 from vmserial.options import Option, Scalar
+from vmserial.repair.ports import NO_PORT
 
 PROVABLE = frozenset({
     "isa-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x", "usb-serial", "virtserialport",
@@ -29,9 +30,6 @@ HOST_KEYS = frozenset({
     "mac", "memdev", "netdev", "numa_node", "romfile", "rng", "sysfsdev", "tpmdev", "vhostfd",
 })  # fmt: skip
 """Properties that name something of the host, or another option that a private copy lacks."""
-
-_OTHER_PORTS = re.compile(r"org\.qemu\.guest_agent|com\.redhat\.spice|org\.spice-space")
-"""Names of virtio ports that belong to a program of the guest's, not to its user."""
 
 _USB_KEPT = frozenset({
     "usb-hub", "usb-tablet", "usb-mouse", "usb-kbd", "usb-wacom-tablet", "usb-serial"
@@ -75,10 +73,8 @@ def bus_of(driver: str, capabilities: Capabilities) -> str | None:
 def fate(device: DeviceEntry, capabilities: Capabilities) -> Fate:
     """Tell what becomes of a device."""
     driver = device.driver
-    if driver in SERIAL_DRIVERS and driver not in {"usb-braille", "isa-debugcon", "isa-parallel"}:
-        if device.virtio_port is not None and (
-            "chardev" not in device.params or is_a_programs(device)
-        ):
+    if driver in SERIAL_DRIVERS and driver not in NO_PORT:
+        if device.virtio_port is not None and "chardev" not in device.params:
             return Fate.KEPT
         return Fate.PORT if driver in PROVABLE else Fate.SERIAL
     controller = device.is_bridge or device.is_usb_controller or device.is_virtio_serial
@@ -88,11 +84,6 @@ def fate(device: DeviceEntry, capabilities: Capabilities) -> Fate:
     if bus is None:
         return Fate.UNKNOWN
     return Fate.STAND_IN if bus in {"PCI", "usb-bus", "virtio-bus"} else Fate.OUT
-
-
-def is_a_programs(device: DeviceEntry) -> bool:
-    """Tell whether a virtio port belongs to the guest agent or to SPICE."""
-    return _OTHER_PORTS.match(device.get("name")) is not None
 
 
 def stand_in(device: DeviceEntry, capabilities: Capabilities) -> Option:

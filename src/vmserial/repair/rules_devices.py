@@ -148,13 +148,14 @@ class Devices:
             f"{port.subject}: its index is {index}, which {taken[index]} has: QEMU starts, and one "
             "of the two is dead"
         )
+        names = (taken[index], port.name) if taken[index].startswith("serial") else (port.name,)
         if not free:
-            return Flaw("isa-clash", Severity.DEAD, (port.name,), happens, port.option.where,
+            return Flaw("isa-clash", Severity.DEAD, names, happens, port.option.where,
                         (Rehome(port, kind="virtio" if port.channel else ""),))  # fmt: skip
         taken[free[0]] = port.name
         remedy = Retouch((SetKey(port.option, "index", free[0]),),
                          f"{port.name}: isa-serial index={free[0]}")  # fmt: skip
-        return Flaw("isa-clash", Severity.DEAD, (port.name,), happens, port.option.where, (remedy,))
+        return Flaw("isa-clash", Severity.DEAD, names, happens, port.option.where, (remedy,))
 
     # -------------------------------------------------------------- asked for, and no device
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,9 +36,11 @@ from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
 from vmserial.planner import CONTROL_CHARDEV, CONTROL_NAME
 from vmserial.progress import Reporter, Silent
-from vmserial.qemu.isolation import PrivateCommand, PrivatePort, isolate
+from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed, argv_of, probe, understand
 from vmserial.qemu.loop import run_interruptible
+from vmserial.qemu.private import PrivateCommand, PrivatePort
+from vmserial.verify import mutants
 from vmserial.verify.cases.command import NAME, CommandCase
 from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
@@ -62,6 +65,9 @@ class Proof:
         alone, together: payload sizes, a frame each.
         limits: how long anything may take.
         timeout: seconds for all transfers together; 0: as long as the ports may need.
+        unattended: a usb-serial that is plugged in only while a client is there must be in
+            the guest before one is; it fails, and is then proven as all others are.  Not
+            with mutants, which are in the path of a client that is there from the start.
         mutants: faults to put in, as :func:`vmserial.verify.mutants.parse` reads them.
         seed: of the data; 0: a new one each time.
         out: where a console's log goes; None: nowhere.
@@ -71,6 +77,7 @@ class Proof:
     together: tuple[int, ...] = SHORT
     limits: Limits = field(default_factory=Limits)
     timeout: float = 0.0
+    unattended: bool = False
     mutants: tuple[str, ...] = ()
     seed: int = 0
     out: Path | None = None
@@ -147,6 +154,7 @@ async def prove(
     with RunDirectory() as rundir:
         private = isolate(view, stand.capabilities, rundir.socket)
         platform_of(private)
+        _check_mutants(private, proof.mutants)
         runner = Runner(request, told, seed, None)
         told.step("asking QEMU, paused")
         try:
@@ -174,9 +182,17 @@ async def _boot(
     if not probed.starts:
         runner.sink(vm_check(private, stand, Verdict.FAIL, probed.words, FaultKind.REFUSED))
         return
-    for check in _unproven(private, stand):
+    private, unproven = _provable(private, probed, stand)
+    for check in unproven:
         runner.sink(check)
     made = setup(private, probed, stand, rundir.socket(CONTROL_SOCKET))
+    for check in _ambiguous(made.plan, private, stand):
+        runner.sink(check)
+    made = _without_ambiguous(made)
+    if proof.unattended and not proof.mutants:
+        absent = {port.name for port in probed.ports if port.attached is False}
+        there = {one.port.name for one in made.plan.assignments}
+        made = replace(made, late=frozenset(absent & there))
     if not made.plan.assignments:
         if not runner.checks:
             runner.sink(vm_check(private, stand, Verdict.FAIL, "the command has no serial port"))
@@ -188,20 +204,66 @@ async def _boot(
     await runner.try_cases(stand, made, "the command", "", (case,), rundir=rundir)
 
 
-def _unproven(private: PrivateCommand, stand: Stand) -> list[Check]:
-    """Return the checks of ports that no boot is needed for."""
-    found = []
-    for chardev_id in private.without_device:
-        name = f"serial{chardev_id.rpartition('serial')[2]}"
+def _check_mutants(private: PrivateCommand, texts: Sequence[str]) -> None:
+    """Refuse a mutant for a port that is not there: it could never be found."""
+    names = {port.name for port in private.ports if port.provable}
+    for mutant in map(mutants.parse, texts):
+        if not {mutant.port, mutant.other or mutant.port} <= names:
+            raise UsageError(
+                f"the mutant {mutant} is for a port that the command does not have",
+                hint=f"its ports are {', '.join(sorted(names))}",
+            )
+
+
+def _provable(
+    private: PrivateCommand, probed: Probed, stand: Stand
+) -> tuple[PrivateCommand, list[Check]]:
+    """Return the command with only the ports to be booted for, and the checks of the others."""
+    checks: list[Check] = []
+    for name, chardev_id in private.without_device:
         detail = f"no device uses the chardev {chardev_id}: the guest has no {name}"
         check = vm_check(private, stand, Verdict.FAIL, detail, FaultKind.NO_NODE)
-        found.append(replace(check, port=name))
+        checks.append(replace(check, port=name))
+    controllers = {port.name: port.controller for port in probed.ports}
+    kept = []
     for port in private.ports:
+        controller = controllers.get(port.name, "")
         if not port.provable:
             detail = f"a test guest cannot tell which node a {port.driver} is"
-            check = vm_check(private, stand, Verdict.SKIPPED, detail)
-            found.append(replace(check, port=port.name))
+        elif controller and "xhci" not in controller:
+            detail = f"it sits on {controller}: the test guest has a driver for xhci alone"
+        else:
+            kept.append(port)
+            continue
+        check = vm_check(private, stand, Verdict.SKIPPED, detail)
+        checks.append(replace(check, port=port.name))
+    return replace(private, ports=tuple(kept)), checks
+
+
+def _shared(made: Plan) -> dict[NodeIdentity, list[str]]:
+    """Return the identities that several ports have, and which ports."""
+    names: dict[NodeIdentity, list[str]] = {}
+    for one in made.assignments:
+        names.setdefault(one.identity, []).append(one.port.name)
+    return {identity: ports for identity, ports in names.items() if len(ports) > 1}
+
+
+def _ambiguous(made: Plan, private: PrivateCommand, stand: Stand) -> list[Check]:
+    """Return the checks of ports that sit at one place: the guest has one node for them."""
+    found = []
+    for identity, names in _shared(made).items():
+        for name in names:
+            others = ", ".join(other for other in names if other != name)
+            detail = f"{others} is at {identity} as well: the guest has one node for them"
+            check = vm_check(private, stand, Verdict.FAIL, detail, FaultKind.WRONG_NODE)
+            found.append(replace(check, port=name))
     return found
+
+
+def _without_ambiguous(made: Setup) -> Setup:
+    shared = _shared(made.plan)
+    kept = tuple(one for one in made.plan.assignments if one.identity not in shared)
+    return replace(made, plan=replace(made.plan, assignments=kept))
 
 
 def vm_check(
@@ -210,7 +272,8 @@ def vm_check(
 ) -> Check:  # fmt: skip
     """Return a check about the VM as a whole."""
     return Check(
-        case=NAME, arch=private.arch, machine=private.machine_type,
+        case=NAME, arch=private.arch,
+        machine=architecture(private.arch).machine_type(private.machine_type),
         qemu=stand.capabilities.version_text, guest=stand.guest.name, kind="",
         verdict=verdict, detail=detail, mode="start",
         faults=(Fault(fault, detail),) if fault is not None else (),
@@ -252,9 +315,7 @@ def setup(private: PrivateCommand, probed: Probed, stand: Stand, control: str) -
     platform = platform_of(private)
     capabilities, guest = stand.capabilities, stand.guest
     assignments = tuple(
-        assignment(port, platform, probed.pci.get(port.device_id, ""))
-        for port in private.ports
-        if port.provable
+        assignment(port, platform, probed.pci.get(port.device_id, "")) for port in private.ports
     )
     boot = [
         Option("-kernel", raw=str(guest.kernel), role="boot"),

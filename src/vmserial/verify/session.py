@@ -148,7 +148,7 @@ class Session:
         places = await self.places()
         over_console = self.stand.guest.shell == "console"
         for name, line in self.lines.items():
-            if not (over_console and name == "serial0"):
+            if not (over_console and name == "serial0") and name not in self.made.late:
                 await self.connect(line, places)
         reader, writer = await asyncio.open_unix_connection(
             self._rundir.socket(CONTROL_SOCKET), limit=1 << 20
@@ -158,7 +158,9 @@ class Session:
         bound = self.limits.boot + 10 * self.limits.command
         await self.guarded(self._greet(first or self._control(reader, writer)), bound, "the boot")
         endpoints = {
-            name: line.endpoint for name, line in self.lines.items() if line is not self.in_band
+            name: line.endpoint
+            for name, line in self.lines.items()
+            if line is not self.in_band and name not in self.made.late
         }
         for mutant in (mutants.parse(text, self.seed) for text in self.request.mutants):
             # A VM without that port goes on without it; the runner knows that one has it.
@@ -298,7 +300,15 @@ class Session:
         Lines whose node does not come, or cannot be opened, get their
         ``trouble`` and are not yielded.
         """
-        waiting = {line.assignment.identity: line for line in lines}
+        waiting: dict[NodeIdentity, Line] = {}
+        for line in lines:
+            first = waiting.setdefault(line.assignment.identity, line)
+            if first is not line:
+                # A user's own command can put two devices at one place.
+                detail = (
+                    f"{first.name} is at {line.assignment.identity} as well: one of them is dead"
+                )
+                line.trouble = (Fault(FaultKind.NO_NODE, detail),)
         try:
             async for node in self.station.appearing(list(waiting), bound):
                 line = waiting.pop(node.identity)

@@ -56,11 +56,13 @@ class Setup:
         plan: of the ports with their private backends.
         argv: the binary and its options, without the monitor.
         notes: what was left out or replaced.
+        late: ports that no client opens at the start; a case does it in its time.
     """
 
     plan: Plan
     argv: tuple[str, ...]
     notes: tuple[str, ...]
+    late: frozenset[str] = frozenset()
 
 
 def platform(machine: Machine, ports: Sequence[SerialPort]) -> Machine:

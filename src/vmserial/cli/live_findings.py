@@ -1,0 +1,58 @@
+"""What a real QEMU shows of a command line: paused (--live-probe) or on a test guest (--boot)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vmserial.cli.options import Asked
+
+if TYPE_CHECKING:
+    from vmserial.formats.argv import CommandLine
+    from vmserial.model import Finding
+
+
+def probed(command: CommandLine, binary: str, known: Sequence[Finding]) -> list[Finding]:
+    """Return what a paused QEMU shows beyond what is known; nothing of the user's is touched.
+
+    Raises:
+        BinaryError: there is no such QEMU.
+        QemuError: it does not answer.
+    """
+    from vmserial.qemu import liveprobe
+
+    said = {(finding.id, finding.ports) for finding in known}
+    found = liveprobe.findings(liveprobe.probe_command(command, binary=binary))
+    return [finding for finding in found if (finding.id, finding.ports) not in said]
+
+
+def booted(command: CommandLine, asked: Asked, binary: str) -> list[Finding]:
+    """Prove each port on a booted test guest and return those that are not proven.
+
+    Raises:
+        BinaryError: there is no such QEMU.
+        ImageError: the guest cannot be had.
+    """
+    from vmserial.model import Finding, Severity
+    from vmserial.progress import reporter
+    from vmserial.verify.command import prove_command
+    from vmserial.verify.results import Verdict
+
+    told = reporter()
+    try:
+        report = prove_command(command, binary=binary, arch=asked.arch, reporter=told)
+    finally:
+        told.close()
+    found: dict[str, Finding] = {}
+    for check in report.checks:
+        if check.verdict in {Verdict.PASS, Verdict.SKIPPED}:
+            continue
+        name = check.port or "the VM"
+        found.setdefault(name, Finding(
+            "not-proven", Severity.FAILS if not check.port else Severity.DEAD,
+            f"{name}: {check.detail or 'bytes did not arrive'}",
+            "seen on a booted test guest",
+            "see what else is named here; `vmserial fix` mends what it can",
+            (check.port,) if check.port else (),
+        ))  # fmt: skip
+    return list(found.values())

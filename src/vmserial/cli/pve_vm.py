@@ -1,0 +1,151 @@
+"""A PVE VM from the user's words: its file, what it says, its binary, its guest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmserial.cli.gather import guest_of, overrides
+from vmserial.cli.options import Asked
+from vmserial.cli.output import complain
+from vmserial.errors import BinaryError, UsageError
+
+if TYPE_CHECKING:
+    from vmserial.formats.pve import Document
+    from vmserial.model import Capabilities, GuestProfile, Machine
+    from vmserial.pve.tree import Conf, Place
+
+ASSUMED = (7, 2, 0)
+"""The QEMU that is assumed where this machine has none of the VM's architecture: what is
+planned for it starts on all later ones, too."""
+
+
+@dataclass(frozen=True)
+class Vm:
+    """One VM of a PVE tree.
+
+    Attributes:
+        conf: its configuration as it was read.
+        machine: what that and the user's options say.
+        capabilities: of the binary.
+        guest: said or assumed.
+        shim: the emulator shim is installed.
+    """
+
+    conf: Conf
+    machine: Machine
+    capabilities: Capabilities
+    guest: GuestProfile
+    shim: bool
+
+
+def shim_installed(root: Path | None, arch: str) -> bool:
+    """Tell whether the emulator shim stands before the binary that PVE starts."""
+    del root, arch
+    return False
+
+
+def place_of(asked: Asked, root: str) -> Place:
+    """Return where the VM's configuration is.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from vmserial.pve import tree
+
+    if re.fullmatch(r"[1-9][0-9]{0,8}", asked.input):
+        return tree.find(Path(root), int(asked.input))
+    path = Path(asked.input)
+    if asked.vmid is not None:
+        from dataclasses import replace
+
+        if re.fullmatch(r"[0-9]+\.conf", path.name):
+            return replace(tree.of_path(path), vmid=asked.vmid)
+        return tree.Place(asked.vmid, path, None)
+    return tree.of_path(path)
+
+
+def read(asked: Asked, root: str) -> Vm:
+    """Read a VM, ask its binary, name its guest.
+
+    Raises:
+        UsageError: there is no such VM, or an option is wrong.
+        ConfigError: its configuration cannot be read as one.
+        BinaryError: the binary that was named does not work.
+    """
+    from vmserial.pve import tree
+
+    place = place_of(asked, root)
+    return of_conf(asked, tree.read(place), tree.host_arch(place.root))
+
+
+def of_conf(asked: Asked, conf: Conf, host: str, *, quiet: bool = False) -> Vm:
+    """As :func:`read`, of a configuration that was read.
+
+    Args:
+        asked: the user's options.
+        conf: the configuration.
+        host: the architecture of the tree's host; empty if nobody knows it.
+        quiet: do not say that a QEMU was assumed.
+    """
+    machine = machine_of(asked, conf, conf.document, host)
+    capabilities = capabilities_of(machine, asked.qemu[0] if asked.qemu else "", quiet=quiet)
+    shim = shim_installed(conf.place.root, machine.arch)
+    return Vm(conf, machine, capabilities, guest_of(asked, machine), shim)
+
+
+def machine_of(asked: Asked, conf: Conf, document: Document, host: str) -> Machine:
+    """Return what a document says, with the user's options put over it.
+
+    Raises:
+        ConfigError: it cannot be read as a configuration.
+        UsageError: an option is wrong.
+    """
+    from vmserial.formats.overrides import apply
+    from vmserial.formats.pve import machine
+    from vmserial.pve.tree import vm_arch
+
+    arch = asked.arch or vm_arch(document, host)
+    return apply(machine(document, conf.place.vmid, arch=arch), overrides(asked))
+
+
+def capabilities_of(machine: Machine, binary: str, *, quiet: bool = False) -> Capabilities:
+    """Ask (or remember) what the VM's binary has; assume an old one where there is none.
+
+    Raises:
+        BinaryError: the binary that was named does not work.
+    """
+    from vmserial.machines import architecture
+    from vmserial.model import Capabilities
+    from vmserial.qemu.binary import find, probe
+
+    arch = architecture(machine.arch)
+    try:
+        return probe(
+            find(arch.name, binary or None),
+            machine_types=[arch.machine_type(machine.machine_type)],
+            machine_options=machine.machine_options,
+            arch=arch.name,
+        )
+    except BinaryError as error:
+        if binary:
+            raise
+        if not quiet:
+            version = ".".join(map(str, ASSUMED))
+            complain(f"vmserial: note: {error.message}; QEMU {version} is assumed")
+        return Capabilities(ASSUMED, arch.name, measured=False)
+
+
+def current_only(asked: Asked) -> None:
+    """Refuse to mend another view than the current settings.
+
+    Raises:
+        UsageError: --snapshot or --pending is given.
+    """
+    if asked.snapshot is not None or asked.pending:
+        raise UsageError(
+            "fix mends the current settings; snapshots and pending changes stay as they are",
+            hint="leave out --snapshot and --pending",
+        )

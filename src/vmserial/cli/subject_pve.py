@@ -1,0 +1,146 @@
+"""A PVE VM: its number in a tree, or its ``<VMID>.conf``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vmserial.cli import pve_vm
+from vmserial.cli.gather import tell
+from vmserial.cli.options import Asked
+from vmserial.cli.output import complain, print_json
+from vmserial.cli.repaired import diff, finish
+from vmserial.cli.subject import FixWords
+
+if TYPE_CHECKING:
+    from vmserial.cli.pve_vm import Vm
+    from vmserial.model import Finding, Machine
+    from vmserial.pve.mend import Mended, Way
+
+_OF_ANY_COPY = frozenset({"id-taken", "port-without-device"})
+"""What is wrong with a configuration by itself, wherever it stands."""
+
+
+def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+    """Return what is wrong with a VM as PVE starts it."""
+    from vmserial.cli import subject_machine
+    from vmserial.pve.examine import examine
+
+    if asked.snapshot is not None or asked.pending or not _in_tree(asked, words):
+        # A configuration for itself: `vmserial run` is meant to start it, too.
+        findings, about = subject_machine.doctor(asked, words)
+        if asked.snapshot is None and not asked.pending and _named_as_vm(asked):
+            vm = pve_vm.read(asked, words.root)
+            found = examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest)
+            known = {finding.id for finding in findings}
+            findings += [f for f in found if f.id in _OF_ANY_COPY - known]
+        return findings, about
+    vm = pve_vm.read(asked, words.root)
+    # What has no part in a command of ours is PVE's own business.
+    tell(note for note in vm.machine.notes if note.kind == "warning")
+    way: Way = "shim" if vm.shim else "args"
+    found = examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest, way=way, shim=vm.shim)
+    count = len(vm.machine.ports)
+    ports = f"{count} serial port{'' if count == 1 else 's'}"
+    return list(found), f"VM {vm.conf.place.vmid} ({vm.machine.name}): {ports}"
+
+
+def fix(asked: Asked, words: FixWords) -> int:
+    """Mend a VM's configuration: show what would change, or write it."""
+    from vmserial.pve import store
+    from vmserial.pve.consequences import consequences
+    from vmserial.pve.examine import examine, wrong
+    from vmserial.pve.mend import mend
+    from vmserial.pve.tree import host_arch
+
+    pve_vm.current_only(asked)
+    vm = pve_vm.read(asked, words.root)
+    place = vm.conf.place
+    way: Way = "shim" if words.way == "shim" else "args"
+    machine = _logged(vm, words.logs)
+    mended = mend(vm.conf.document, machine, vm.capabilities, vm.guest, way)
+    after = pve_vm.machine_of(asked, vm.conf, mended.document, host_arch(place.root))
+    left = wrong(examine(mended.document, after, vm.capabilities, vm.guest, way=way, shim=vm.shim))
+    said = consequences(mended, way, place.vmid)
+    changed = mended.document.text() != vm.conf.document.text()
+    if words.apply and not words.as_json:
+        backup = store.apply(vm.conf, mended.document) if changed else None
+        finish(
+            asked, replace(words, apply=False, output=""), before="", after="",
+            changes=mended.changes, left=left, printed=True,
+        )  # fmt: skip
+        _tell(said)
+        if backup is not None:
+            complain(f"written: {place.path}; as it was: {backup}")
+        return 1 if left else 0
+    if words.as_json:
+        written = ""
+        if words.apply and changed:
+            written = str(store.apply(vm.conf, mended.document))
+        print_json(_json(vm, mended, way, left, said, written))
+        return 1 if left else 0
+    code = finish(
+        replace(asked, input=str(place.path)), words, before=vm.conf.document.text(),
+        after=mended.document.text(), changes=mended.changes, left=left, printed=False,
+    )  # fmt: skip
+    _tell(said)
+    return code
+
+
+def _tell(consequences: list[str]) -> None:
+    for line in consequences:
+        complain(f"know: {line}")
+
+
+def _in_tree(asked: Asked, words: FixWords) -> bool:
+    if not asked.input.endswith(".conf"):
+        return True
+    return _named_as_vm(asked) and pve_vm.place_of(asked, words.root).root is not None
+
+
+def _named_as_vm(asked: Asked) -> bool:
+    import re
+
+    return re.search(r"(?:\A|/)[1-9][0-9]{0,8}\.conf\Z", asked.input) is not None
+
+
+def _logged(vm: Vm, directory: str) -> Machine:
+    """Return the machine with a log for each port that keeps none."""
+    if not directory:
+        return vm.machine
+    vmid = vm.conf.place.vmid
+    ports = tuple(
+        port
+        if port.chardev.logfile
+        else replace(
+            port,
+            chardev=replace(
+                port.chardev, logfile=f"{directory}/{vmid}.{port.name}.log", logappend=True
+            ),
+        )
+        for port in vm.machine.ports
+    )
+    return replace(vm.machine, ports=ports)
+
+
+def _json(
+    vm: Vm,
+    mended: Mended,
+    way: Way,
+    left: tuple[Finding, ...],
+    consequences: list[str],
+    backup: str,
+) -> dict[str, object]:
+    before, after = vm.conf.document.text(), mended.document.text()
+    return {
+        "vmid": vm.conf.place.vmid,
+        "file": str(vm.conf.place.path),
+        "way": way,
+        "changes": [
+            {"id": c.id, "ports": list(c.ports), "text": c.text} for c in mended.changes
+        ],
+        "left": [finding.id for finding in left],
+        "know": consequences,
+        "diff": diff(before, after, str(vm.conf.place.path)),
+        "backup": backup,
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+"""All VMs of a tree at a glance: their ports, and what is wrong with them; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmserial import chardevs
+from vmserial.model import Capabilities, Finding, GuestProfile, Machine
+from vmserial.pve.examine import examine, wrong
+from vmserial.pve.mend import Way, mend
+from vmserial.pve.tree import Conf
+
+
+@dataclass(frozen=True)
+class ListedPort:
+    """One port: what it is on the host, what it gets in the guest, and by whom.
+
+    Attributes:
+        name: ``serialN``.
+        backend: its host side as people write it.
+        kind: of its device as vmserial plans it; empty where it has no place.
+        way: ``pve`` (its own line), ``args``, or ``wanted`` (it is not there yet).
+    """
+
+    name: str
+    backend: str
+    kind: str
+    way: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One VM.
+
+    Attributes:
+        vmid, name, arch, node: which it is.
+        ports: by index.
+        findings: what is wrong, the worst first.
+        problem: why it cannot be read or planned; then there are no ports.
+    """
+
+    vmid: int
+    node: str = ""
+    name: str = ""
+    arch: str = ""
+    ports: tuple[ListedPort, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    problem: str = ""
+
+
+def listed(
+    conf: Conf, machine: Machine, capabilities: Capabilities, guest: GuestProfile, *, shim: bool
+) -> Listed:
+    """Return one VM's row.
+
+    Raises:
+        UsageError: as :func:`vmserial.planner.plan`.
+    """
+    way: Way = "shim" if shim else "args"
+    answer = mend(conf.document, machine, capabilities, guest, way)
+    found = examine(conf.document, machine, capabilities, guest, way=way, shim=shim, mended=answer)
+    kinds = {a.port.name: a.kind for a in answer.plan.assignments}
+    lines = {line.index for line in machine.pve_serials}
+    ports = tuple(
+        ListedPort(
+            port.name,
+            chardevs.text(port.chardev),
+            kinds.get(port.name, ""),
+            "args"
+            if port.index in machine.pve_args_ports
+            else "pve"
+            if port.index in lines
+            else "wanted",
+        )
+        for port in sorted(machine.ports, key=lambda port: port.index)
+    )
+    return Listed(conf.place.vmid, conf.place.node, machine.name, machine.arch, ports, wrong(found))

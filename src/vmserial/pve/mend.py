@@ -1,0 +1,407 @@
+"""What a PVE configuration must hold so that PVE itself starts every port; pure.
+
+PVE starts ``serial0`` to ``serial3`` in its own way, which is right on x86 (ISA)
+and for ``serial0`` on aarch64 (the board's UART), and nowhere else.  There are
+two ways to get the others without touching PVE:
+
+``args``
+    Their chardevs, devices and controllers go into ``args:``, which PVE appends
+    to its command as they are.
+``shim``
+    The lines stay; the emulator shim gives each port a device that exists.  What
+    PVE has no line for is asked for by a chardev ``serialN`` in ``args:``, which
+    stock QEMU takes, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+from vmserial import chardevs, doctor
+from vmserial.formats.pve import Document
+from vmserial.formats.pve_args import lift
+from vmserial.formats.pve_values import quoted
+from vmserial.machines import architecture
+from vmserial.model import (
+    Assignment,
+    Capabilities,
+    GuestProfile,
+    HostTty,
+    Machine,
+    Plan,
+    SerialPort,
+    UnixSocket,
+)
+from vmserial.options import Option
+from vmserial.planner import plan
+from vmserial.pve import edits
+from vmserial.repair import Change
+
+Way = Literal["args", "shim"]
+
+PVE_PORTS = 4
+"""PVE has lines for serial0 to serial3."""
+
+DIRECTIVE_ONLY = "pve-directive-only"
+STALE = "pve-args-stale"
+TWICE = "id-taken"
+NO_DEVICE = "port-without-device"
+AGENT = "pve-agent-isa-on-aarch64"
+
+_OWN_KINDS = {"aarch64": "uart", "x86_64": "isa"}
+_ISA_AGENT = re.compile(r"(?:\A|,)type=isa(?=,|\Z)")
+_DEVICE = re.compile(r"/dev/[^,]+\Z")
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A configuration as it must be.
+
+    Attributes:
+        document: with every line that had to change changed; the same where none had to.
+        changes: what was done, by port.
+        plan: of the ports, as PVE and QEMU will give them.
+        moved: the ports that stand in ``args:`` now.
+        kept: the ports that PVE starts by its own lines.
+        stuck: a port that has to move and cannot, because the VM's screen is on it.
+        lowered: ports whose hot-plug has no place on this machine type under PVE.
+    """
+
+    document: Document
+    changes: tuple[Change, ...]
+    plan: Plan
+    moved: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    lowered: tuple[str, ...] = ()
+
+
+def mend(
+    document: Document,
+    machine: Machine,
+    capabilities: Capabilities,
+    guest: GuestProfile,
+    way: Way = "args",
+) -> Mended:
+    """Return the configuration that PVE starts with all its ports.
+
+    Args:
+        document: as it is.
+        machine: what it says (:func:`vmserial.formats.pve.machine`), and what the user's
+            options add to that.
+        capabilities: of the binary that PVE starts.
+        guest: what the guest carries.
+        way: through ``args:`` alone, or with the emulator shim.
+
+    Raises:
+        UsageError: as :func:`vmserial.planner.plan`.
+    """
+    return _Mending(document, machine, capabilities, guest, way).mended()
+
+
+class _Mending:
+    """One configuration on its way; holds what is collected."""
+
+    def __init__(
+        self,
+        document: Document,
+        machine: Machine,
+        capabilities: Capabilities,
+        guest: GuestProfile,
+        way: Way,
+    ) -> None:
+        self.document = document
+        self.original = machine
+        self.capabilities, self.guest, self.way = capabilities, guest, way
+        self.arch = architecture(machine.arch).name
+        self.plain = {line.index: line.value for line in machine.pve_serials}
+        self.changes: list[Change] = []
+        self.lowered: list[str] = []
+        self.machine = self._eased(machine)
+        self.plan = self._planned()
+        self.stuck = self._stuck()
+
+    # -------------------------------------------------------------- what is planned
+
+    def _eased(self, machine: Machine) -> Machine:
+        """Return the machine as it can be planned: an agent that starts, ports on their places."""
+        agent = machine.agent
+        if agent is not None and agent.kind == "isa" and self.arch == "aarch64":
+            machine = replace(machine, agent=replace(agent, kind="virtio"))
+        ports = []
+        for port in machine.ports:
+            if self.arch == "aarch64" and self._pve_uart(port):
+                port = replace(port, kind="uart")
+            if port.hotplug and port.kind == "pci" and self._q35:
+                # A root port needs a place on pcie.0, and PVE's map of q35 has none.
+                self.lowered.append(port.name)
+                port = replace(port, hotplug=False)
+            ports.append(port)
+        return replace(machine, ports=tuple(ports))
+
+    @property
+    def _q35(self) -> bool:
+        return re.match(r"q35|pc-q35", self.original.machine_type) is not None
+
+    def _pve_uart(self, port: SerialPort) -> bool:
+        """Tell whether PVE gives this port the board's UART."""
+        return (
+            port.index == 0
+            and self._has_line(port)
+            and self.plain[0] == "socket"
+            and port.kind in {"auto", "uart"}
+            and not port.hotplug
+        )
+
+    def _has_line(self, port: SerialPort) -> bool:
+        """Tell whether PVE's own line gives this port the backend that it is to have."""
+        value = self.plain.get(port.index, "")
+        return (
+            port.index < PVE_PORTS
+            and bool(value)
+            and port.index not in self.machine_args
+            and value == _line(port)
+        )
+
+    @property
+    def machine_args(self) -> frozenset[int]:
+        """The ports that stand in ``args:`` already."""
+        return frozenset(self.original.pve_args_ports)
+
+    def _planned(self) -> Plan:
+        """Plan, with no port of ``args:`` on a place that depends on what PVE has before it."""
+        made = plan(self.machine, self.capabilities, self.guest)
+        if self.way == "shim":
+            return made
+        own = self._kept(made)
+        wrong = [a.port for a in made.assignments if a.port.name not in own and self._shaky(a, own)]
+        if not wrong:
+            return made
+        for name in architecture(self.arch).order:
+            if name in _OWN_KINDS.values():
+                continue
+            machine = replace(
+                self.machine,
+                ports=tuple(
+                    replace(port, kind=name) if port in wrong else port
+                    for port in self.machine.ports
+                ),
+            )
+            tried = plan(machine, self.capabilities, self.guest)
+            refused = {port for refusal in tried.refusals for port in refusal.ports}
+            if refused.isdisjoint(port.name for port in wrong):
+                self.machine = machine
+                return tried
+        return made
+
+    def _shaky(self, assignment: Assignment, own: Iterable[str]) -> bool:
+        """Tell whether another port's coming or going would move this one to another device.
+
+        isa-serial without an index is numbered in the order of the command, and -serial
+        takes the board's UARTs in that order.
+        """
+        if assignment.port.kind != "auto":
+            return False
+        if assignment.kind == "isa":
+            agent = self.machine.agent
+            return bool(list(own)) or (agent is not None and agent.kind == "isa")
+        return assignment.kind == "uart" and "-serial" in self.machine.args
+
+    def _kept(self, made: Plan) -> frozenset[str]:
+        """Return the ports that PVE's own line starts as they are to be."""
+        kept = set()
+        for port in self.machine.ports:
+            if not self._has_line(port):
+                continue
+            if self.way == "shim" or self._pve_uart(port):
+                kept.add(port.name)
+            elif self.arch == "x86_64":
+                placed = [a for a in made.assignments if a.port.name == port.name]
+                if placed and placed[0].kind == "isa":
+                    kept.add(port.name)
+        return frozenset(kept)
+
+    def _stuck(self) -> tuple[str, ...]:
+        display = self.original.display
+        name = f"serial{display.serial}"
+        if self.way == "shim" or display.kind != "serial" or display.serial not in self.plain:
+            return ()
+        return () if name in self._kept(self.plan) else (name,)
+
+    # -------------------------------------------------------------- what is written
+
+    def mended(self) -> Mended:
+        kept = set(self._kept(self.plan)) | set(self.stuck)
+        if self.way == "shim":
+            kept |= {port.name for port in self.machine.ports if self._lines_for_shim(port)}
+        moved = [
+            port
+            for port in self.machine.ports
+            if port.name not in kept and port.state != "absent" and self._placed(port)
+        ]
+        words = self._words({port.name for port in moved})
+        self._agent()
+        self._own_lines(kept, moved)
+        self._args(words, moved)
+        return Mended(
+            self.document,
+            tuple(self.changes),
+            self.plan,
+            tuple(port.name for port in moved),
+            tuple(
+                p.name for p in self.machine.ports if p.name in kept and p.name not in self.stuck
+            ),
+            self.stuck,
+            tuple(self.lowered),
+        )
+
+    def _placed(self, port: SerialPort) -> bool:
+        return self.way == "shim" or any(a.port.name == port.name for a in self.plan.assignments)
+
+    def _lines_for_shim(self, port: SerialPort) -> bool:
+        return port.index < PVE_PORTS and bool(_line(port)) and port.state == "plugged"
+
+    def _words(self, names: set[str]) -> list[str]:
+        """Return the words of these ports and of the controllers that they sit on."""
+        chosen: list[Option] = []
+        for option in self.plan.options:
+            params = dict(option.params)
+            if option.role == "chardev" and params.get("id") in names:
+                chosen.append(option)
+            elif self.way == "args" and option.role == "controller":
+                if str(params.get("id", "")).startswith("vmserial-"):
+                    chosen.append(option)
+            elif self.way == "args" and option.role == "serial":
+                chardev = str(option.raw or "").removeprefix("chardev:")
+                mine = {str(v) for k, v in option.params if k.startswith("chardev")} | {chardev}
+                if names & mine:
+                    chosen.append(option)
+        if self.way == "shim":
+            placed = {str(dict(o.params).get("id")) for o in chosen}
+            version = self.capabilities.version
+            chosen += [
+                chardevs.option(port.name, port.chardev, version)
+                for port in self.machine.ports
+                if port.name in names - placed
+            ]
+        return [word for option in chosen for word in self._under_pve(option).argv()]
+
+    def _under_pve(self, option: Option) -> Option:
+        """Return an option as it fits PVE's own command.
+
+        PVE's map of q35 fills pcie.0 (its slot 0x1d holds USB controllers) and has a
+        conventional bus pci.0 behind a bridge, on which 0x1d is free, as on i440fx.
+        An isa-serial takes the next number, because PVE numbers its own so.
+        """
+        params = []
+        for key, value in option.params:
+            if key == "bus" and value == "pcie.0" and self._q35:
+                value = "pci.0"
+            if key == "index" and option.head == "isa-serial" and not _isa_in(self.machine.args):
+                continue
+            params.append((key, value))
+        return replace(option, params=tuple(params))
+
+    def _agent(self) -> None:
+        agent, setting = self.original.agent, self.document.main.values.get("agent")
+        if agent is None or setting is None or agent.kind != "isa" or self.arch != "aarch64":
+            return
+        value = _ISA_AGENT.sub("", setting.value).lstrip(",")
+        self.document = edits.put(self.document, "agent", value)
+        self.changes.append(
+            Change(AGENT, (), f"agent: {setting.value} -> {value} (a virtio port carries it)")
+        )
+
+    def _own_lines(self, kept: set[str], moved: list[SerialPort]) -> None:
+        """Take the lines of moved ports out; put those of restored ones back."""
+        for port in moved:
+            self.document = edits.remove(self.document, port.name)
+        if self.way != "shim":
+            return
+        for port in self.machine.ports:
+            before = self.plain.get(port.index)
+            if port.name not in kept or before == _line(port):
+                continue
+            self.document = edits.put(self.document, port.name, _line(port))
+            came = f"{before!r}" if before is not None else "args"
+            text = f"{port.name}: from {came} to PVE's own line '{port.name}: {_line(port)}'"
+            self.changes.append(Change(self._why(port), (port.name,), text))
+
+    def _args(self, words: list[str], moved: list[SerialPort]) -> None:
+        setting = self.document.main.values.get("args")
+        found = lift(setting.value) if setting is not None else lift("")
+        present = list(found.ours)
+        if words != present:
+            value = " ".join(filter(None, (found.text, *map(quoted, words))))
+            if value:
+                self.document = edits.put(self.document, "args", value)
+            elif setting is not None:
+                self.document = edits.remove(self.document, "args")
+        said = _pairs(present)
+        for port in moved:
+            before = [pair for pair in said if _names(pair, port.name)]
+            after = [pair for pair in _pairs(words) if _names(pair, port.name)]
+            if before == after and port.index not in self.plain:
+                continue
+            self.changes.append(Change(self._why(port), (port.name,), self._moved_text(port)))
+
+    # -------------------------------------------------------------- what is said
+
+    def _moved_text(self, port: SerialPort) -> str:
+        line = self.plain.get(port.index)
+        came = f"'{port.name}: {line}'" if line is not None else "asked for"
+        host = chardevs.text(port.chardev)
+        if self.way == "shim":
+            return f"{port.name}: {came} -> chardev in args ({host}); the shim gives it a device"
+        for assignment in self.plan.assignments:
+            if assignment.port.name == port.name:
+                device = assignment.device.driver if assignment.device else "the board's UART"
+                place = f" on {assignment.bus}, {assignment.address}" if assignment.device else ""
+                return f"{port.name}: {came} -> {device}{place}; host side {host}"
+        return f"{port.name}: {came} -> args; host side {host}"
+
+    def _why(self, port: SerialPort) -> str:
+        """Return the id of the finding that moving this port answers."""
+        if port.index in self.plain:
+            if port.index in self.machine_args:
+                return TWICE
+            for finding in doctor.diagnose(self.original, self.capabilities, self.guest):
+                if port.name in finding.ports and finding.id.startswith(("pve-", "isa-")):
+                    return finding.id
+            return DIRECTIVE_ONLY
+        if port.index not in self.machine_args:
+            return DIRECTIVE_ONLY
+        setting = self.document.main.values.get("args")
+        there = {p.index: p.kind for p in lift(setting.value if setting else "").ports}
+        return STALE if there.get(port.index, "auto") else NO_DEVICE
+
+
+def _line(port: SerialPort) -> str:
+    """Return the value of PVE's own line for a port's backend; empty if it has none."""
+    backend = port.chardev.backend
+    if isinstance(backend, HostTty) and _DEVICE.match(backend.path):
+        return backend.path
+    if isinstance(backend, UnixSocket):
+        pve = rf"/var/run/qemu-server/[0-9]+\.serial{port.index}\Z"
+        plain = replace(backend, path="") == UnixSocket("")
+        return "socket" if plain and re.match(pve, backend.path) else ""
+    return ""
+
+
+def _isa_in(words: Iterable[str]) -> bool:
+    return any(
+        flag.lstrip("-") == "device" and re.match(r"(?:driver=)?isa-serial(?:,|\Z)", value)
+        for flag, value in pairwise(words)
+    )
+
+
+def _pairs(words: list[str]) -> list[tuple[str, str]]:
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def _names(pair: tuple[str, str], name: str) -> bool:
+    return re.search(rf"(?:=|:){name}(?:,|\Z)", pair[1]) is not None

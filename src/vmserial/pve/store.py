@@ -1,0 +1,47 @@
+"""A configuration written back: under PVE's lock, with a backup, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vmserial.errors import ConfigError
+from vmserial.files import LOCK_SECONDS, locked, replace_file
+from vmserial.formats.pve import Document
+from vmserial.pve.tree import Conf, raw_of
+
+
+def apply(conf: Conf, mended: Document, *, seconds: float = LOCK_SECONDS) -> Path:
+    """Write ``mended`` in the place of what ``conf`` was read from; return the backup's path.
+
+    PVE guards each VM by flock(2) on a file of its own and by ``lock:`` in the
+    configuration, which a task keeps that lasts (a backup, a migration).
+
+    Raises:
+        ConfigError: a task works on the VM, another process holds the lock, the VM is on
+            another node, the file changed since it was read, or it cannot be written.
+    """
+    place = conf.place
+    if place.live and place.elsewhere:
+        raise ConfigError(
+            f"VM {place.vmid} is on node {place.node}, whose lock cannot be taken from here",
+            hint=f"call it there: ssh {place.node} vmserial fix {place.vmid} --apply",
+            where=str(place.path),
+        )
+    check_lock(conf)
+    with locked(place.lock, seconds):
+        return replace_file(place.path, conf.raw, raw_of(mended), place.backups)
+
+
+def check_lock(conf: Conf) -> None:
+    """Refuse a VM on which one of PVE's tasks works.
+
+    Raises:
+        ConfigError: its configuration has ``lock:``.
+    """
+    setting = conf.document.main.values.get("lock")
+    if setting is not None:
+        raise ConfigError(
+            f"the VM is locked by a task of PVE: {setting.value}",
+            hint=f"wait for its end; after a crash of that task: qm unlock {conf.place.vmid}",
+            where=f"{conf.place.path}:{setting.line}",
+        )

@@ -1,0 +1,152 @@
+"""The serial ports of a command line: which there are, their names and their places; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vmserial.formats.argv import CommandView, DeviceEntry
+from vmserial.formats.argv.document import CommandOption
+from vmserial.model import SourceRef
+from vmserial.options import Option
+from vmserial.qemu.standins import Fate
+from vmserial.repair.ports import Port
+
+
+@dataclass(frozen=True)
+class PrivatePort:
+    """One serial port of the command.
+
+    Attributes:
+        name: ``serialN``.
+        index: N.
+        chardev_id: of its private backend.
+        socket: the path of its private backend.
+        driver: empty for -serial.
+        device_id: of its device; empty for -serial.
+        number: of -serial and of isa-serial, its index; of a card, the UART's number.
+        bus: that its device asks for.
+        params: its device's keys, as they are in the private command.
+        provable: a test guest can tell its node.
+        where: its place in the command.
+    """
+
+    name: str
+    index: int
+    chardev_id: str
+    socket: str
+    driver: str = ""
+    device_id: str = ""
+    number: int = 0
+    bus: str = ""
+    params: dict[str, str] = field(default_factory=dict, hash=False)
+    provable: bool = True
+    where: SourceRef | None = None
+
+
+@dataclass(frozen=True)
+class PrivateCommand:
+    """A command line that touches nothing of its user's.
+
+    Attributes:
+        arch: QEMU's target name; empty if nothing tells it.
+        machine_type: as given, without PVE's suffix.
+        options: without what is booted, and without a display.
+        ports: in the order of their numbers.
+        without_device: ports that were asked for by a chardev that no device uses: their names
+            and the chardevs' ids.
+        json_devices: some -device is JSON, which QEMU makes after all others.
+        notes: what was left out or replaced.
+    """
+
+    arch: str
+    machine_type: str
+    options: tuple[Option, ...]
+    ports: tuple[PrivatePort, ...]
+    without_device: tuple[tuple[str, str], ...]
+    json_devices: bool
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Wanted:
+    """A port as it is found.
+
+    Attributes:
+        chardev_id: the user's; empty for a backend that -serial itself makes.
+        option: where it comes from; None for the -serial that QEMU adds.
+        device: its device; None for -serial.
+        key: its chardev's key there.
+        number: as :attr:`PrivatePort.number`.
+        provable: as :attr:`PrivatePort.provable`.
+        name: ``serialN``.
+    """
+
+    chardev_id: str
+    option: CommandOption | None
+    device: DeviceEntry | None = None
+    key: str = "chardev"
+    number: int = 0
+    provable: bool = True
+    name: str = ""
+
+
+def find(
+    view: CommandView, fates: Mapping[CommandOption, Fate], named: Sequence[Port]
+) -> list[Wanted]:
+    """Return the serial ports of a command with their names, in order of appearance.
+
+    Args:
+        view: of the command.
+        fates: what becomes of each -device.
+        named: its ports as they are called when the command is judged.
+    """
+    names = {(port.option, port.device.key if port.device else ""): port for port in named}
+    numbers = {port.number for port in named}
+    found: list[Wanted] = []
+    if view.default_serial is not None:
+        free = next(number for number in range(len(numbers) + 1) if number not in numbers)
+        found.append(Wanted("", None, name=f"serial{free}"))
+    on_board = {port.option: port for port in view.onboard}
+    devices = {device.option: device for device in view.devices}
+    isa = _isa_indices(view)
+    for option in view.options:
+        if port := on_board.get(option):
+            if port.host.form in {"chardev", "inline"}:
+                name = f"serial{names[option, ''].number}"
+                found.append(Wanted(port.host.chardev_id, option, number=port.index, name=name))
+        elif fates.get(option) in {Fate.PORT, Fate.SERIAL}:
+            for wanted in _ports_of(view, devices[option]):
+                wanted.provable = fates[option] is Fate.PORT
+                wanted.number = isa.get(option, wanted.number)
+                wanted.name = f"serial{names[option, wanted.key].number}"
+                found.append(wanted)
+    return found
+
+
+def _ports_of(view: CommandView, device: DeviceEntry) -> list[Wanted]:
+    return [
+        Wanted(
+            serial.chardev_id, device.option, device, serial.key,
+            int(serial.key.removeprefix("chardev") or 1) - 1,
+        )
+        for serial in view.serial_devices
+        if serial.device.option is device.option and serial.chardev_id
+    ]  # fmt: skip
+
+
+def _isa_indices(view: CommandView) -> dict[CommandOption, int]:
+    """Return the index that QEMU gives each isa-serial (hw/char/serial-isa.c).
+
+    It counts every one, those of -serial first, whether or not the count is used.
+    """
+    count = sum(port.host.form != "none" for port in view.onboard[:4])
+    count += view.default_serial is not None
+    found = {}
+    # QEMU makes devices in JSON after all others.
+    for device in sorted(view.devices, key=lambda one: one.option.params.is_json):
+        if device.driver == "isa-serial":
+            given = device.isa.index if device.isa is not None else None
+            found[device.option] = count if given is None else given
+            count += 1
+    return found
