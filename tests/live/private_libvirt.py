@@ -60,7 +60,10 @@ cp "$1/qemu.conf" /etc/libvirt/qemu.conf
     + ACCOUNTS
     + """\
 export PATH="$1/bin"
-exec "$2" -f "$1/libvirtd.conf" -p "$1/libvirtd.pid"
+"$2" -f "$1/libvirtd.conf" -p "$1/libvirtd.pid" &
+# The shell is the namespace's first process: it takes in the VMs that have ended, which
+# libvirtd, who waits until they are gone, would not.
+wait $!
 """
 )
 
