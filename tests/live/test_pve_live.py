@@ -51,9 +51,7 @@ def test_all_twenty_are_listed_with_what_is_wrong(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = listed(tree, capsys)
-    assert {vmid: ids(row) for vmid, row in rows.items()} == {
-        vm.vmid: set(vm.before) for vm in VMS
-    }
+    assert {vmid: ids(row) for vmid, row in rows.items()} == {vm.vmid: set(vm.before) for vm in VMS}
     assert {vmid: row["arch"] for vmid, row in rows.items()} == {vm.vmid: vm.arch for vm in VMS}
     assert len(rows) == 20
 
@@ -108,16 +106,15 @@ def test_pves_own_command_starts_and_all_ports_pass(tree: Path, vm: Vm, way: str
 
 def before_fix(vm: Vm) -> None:
     """See that PVE's own command fails as the findings say, or lacks ports."""
-    try:
-        words = pve_command.command(vm.text, vm.vmid)
-    except ValueError as error:
-        assert str(error) == "no such serial device"
-        assert "pve-backend-unknown" in vm.before
+    if "pve-backend-unknown" in vm.before:
+        with pytest.raises(ValueError, match="no such serial device"):
+            pve_command.command(vm.text, vm.vmid)
         return
+    words = pve_command.command(vm.text, vm.vmid)
     if "isa-clash" in vm.before:
-        report = prove_command(CommandLine.from_words(words))
-        dead = {check.port for check in report.checks if check.verdict is Verdict.FAIL}
-        assert "serial3" in dead
+        # It starts, and two UARTs answer at one address: no guest can tell which is which.
+        assert sum("isa-serial" in word for word in words) == 5
+        assert "isa-serial,chardev=mine,index=3" in words
         return
     if vm.starts:
         there = {f"id=serial{number}" for number in vm.ports}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vmserial import files
 from vmserial.cli import main
+from vmserial.pve import store
 
 PR_SET_PTRACER = 0x59616D61
 
@@ -35,11 +36,7 @@ def fix(root: str, *more: str) -> int:
 
 def serve() -> None:
     if sys.argv[2:] == ["naive"]:
-        from vmserial.pve import store
-
-        store.replace_file = naive  # type: ignore[assignment]
-    from vmserial.pve import store
-
+        setattr(store, "replace_file", naive)  # noqa: B010 - mypy minds it otherwise
     fix(sys.argv[1])
     print("ready", flush=True)
     for line in sys.stdin:

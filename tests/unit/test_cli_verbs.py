@@ -57,7 +57,7 @@ def real_binary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(path)
 
 
-MACHINES = qemu_binary._by_name([MachineType("virt-7.2", "virt")])
+MACHINES = qemu_binary.by_name([MachineType("virt-7.2", "virt")])
 
 
 def run(*words: str) -> int:

@@ -17,6 +17,7 @@ from vmserial.convert.argv_reader import machine as machine_of
 from vmserial.formats import load
 from vmserial.formats.argv import CommandLine
 from vmserial.model import (
+    Backend,
     Chardev,
     File,
     HostTty,
@@ -33,7 +34,7 @@ from vmserial.model import (
     Vc,
 )
 
-BACKENDS = {
+BACKENDS: dict[str, Backend] = {
     "unix": UnixSocket("/run/vm/a,b %41.socket"),
     "pves": UnixSocket("/var/run/qemu-server/100.serial1"),
     "unix-client": UnixSocket("/run/vm/a", server=False, reconnect_ms=2000),
@@ -135,7 +136,8 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r"), min_si
 def test_any_path_survives(paths: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     usable = [
         path for path in paths
-        if path.isprintable() and "{" not in path and len(path.encode()) < 100 and path == path.strip()
+        if path.isprintable() and "{" not in path and len(path.encode()) < 100
+        and path == path.strip()
     ]  # fmt: skip
     machine = vm(*(SerialPort(n, Chardev(File(path))) for n, path in enumerate(usable, 1)))
     file = tmp_path_factory.mktemp("toml") / "vm.toml"

@@ -23,7 +23,10 @@ from pathlib import Path
 import pytest
 
 DRIVER = Path(__file__).with_name("pve_fault_driver.py")
-CONF = "#a VM%3A two ports\narch: aarch64\nname: vm\nserial0: socket\nserial1: socket\n\n[snap]\nname: x\n"
+CONF = (
+    "#a VM%3A two ports\narch: aarch64\nname: vm\nserial0: socket\nserial1: socket\n"
+    "\n[snap]\nname: x\n"
+)
 
 WRITES = frozenset(
     "write pwrite64 writev pwritev pwritev2 fsync fdatasync sync_file_range syncfs rename renameat "

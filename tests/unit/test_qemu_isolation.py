@@ -274,6 +274,7 @@ def test_an_inline_backends_id_is_free() -> None:
 def test_what_qemu_refuses_it_still_refuses() -> None:
     for text, kept in (
         ("-chardev pty -serial pty", "-chardev null"),
+        ("-chardev 'pty,id=1 x' -serial 'chardev:1 x'", "'socket,id=1 x,path=/p/serial0"),
         ("-serial frob:1", "-serial frob:1"),
         ("-serial chardev:nobody", "-serial chardev:nobody"),
         ("-device frobnicator,x=/y", "-device frobnicator,x=/y"),

@@ -45,6 +45,7 @@ VERBS: dict[str, str] = {
     "verify": "Boot test guests and prove every port in both directions.",
     "probe": "Show what a QEMU binary has.",
     "explain": "Say cause and way out of a finding or of an error text.",
+    "shim": "Mend what PVE, libvirt or a script starts, without changing it.",
     "guest": "List or fetch the test guests.",
     "completion": "Print the script that completes vmserial's words in your shell.",
 }

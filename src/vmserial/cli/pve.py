@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   vmserial pve list
-  vmserial pve list --root copy-of-the-host --json
-
-`vmserial doctor 142` and `vmserial fix 142` are about one VM.""",
+  vmserial doctor 142
+  vmserial fix 142 --apply""",
 )
 def command() -> None:
     """Look at all VMs of a Proxmox VE host, or of a copy of its files."""

@@ -91,10 +91,17 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
         UsageError: nothing tells its architecture.
         BinaryError: this machine has no such binary.
     """
+    from vmserial.machines import ARCHITECTURES
+    from vmserial.model import GuestProfile
     from vmserial.repair import Wishes, judge
 
     capabilities = capabilities_of(asked, command)
-    guest = guest_profile(asked, capabilities.target, _append(command))
+    known = capabilities.target in ARCHITECTURES
+    guest = (
+        guest_profile(asked, capabilities.target, _append(command))
+        if known or asked.guest
+        else GuestProfile("unknown", assumed=True)
+    )
     wishes = Wishes(asked.kind or "auto", bool(asked.hotplug), words.logs)
     return judge(command, capabilities, guest, wishes, read_file=read_file), capabilities
 
@@ -126,15 +133,22 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
             complain(
                 f"vmserial: note: {error.message}; qemu-system-{arch} of this machine is asked"
             )
+    if not binary and not arch:
+        raise UsageError(
+            "nothing tells the architecture of this command",
+            hint="give --arch aarch64 or --arch x86_64", where=command.file,
+        )  # fmt: skip
     path = find(arch, binary or None)
     machine_type = view.machine_type.partition("+pve")[0]
     if not machine_type and arch in ARCHITECTURES:
         machine_type = ARCHITECTURES[arch].machine_type("")
     secure = view.machine.get("secure")
-    return probe(
-        path, machine_types=[machine_type],
-        machine_options=(("secure", secure),) if secure else (), arch=arch,
-    )  # fmt: skip
+    options = (("secure", secure),) if secure else ()
+    try:
+        return probe(path, machine_types=[machine_type], machine_options=options, arch=arch)
+    except BinaryError:
+        # A board that does not start for the measurement: the rest is known all the same.
+        return probe(path, arch=arch)
 
 
 def _append(command: CommandLine) -> str:
@@ -156,7 +170,7 @@ def read_file(path: str) -> str:
     except ConfigError:
         raise
     except UsageError as error:
-        raise ValueError(error.message) from None
+        raise ValueError(error.message.removeprefix("cannot read the configuration: ")) from None
 
 
 def _json(verdict: Verdict) -> dict[str, object]:

@@ -29,6 +29,11 @@ _CONTROLLERS = {
 }
 _ROOT = re.compile(r"pcie?\.0\Z")
 _CARD = re.compile(rf"pciserial[24]x-{_NUMBER}\Z")
+_NAMED = re.compile(
+    r"""(?:bus=|chardev[0-9]?[=:]|"(?:bus|chardev)":\s*")"""
+    r"(vmserial-(?:xhci|virtio|rp)[0-9]+|serial[0-9]+)\b"
+)
+"""What an option's value names of what may be ours."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,12 @@ def lift(text: str) -> Lifted:
         elif flag == "-serial" and (match := _SERIAL.match(value)):
             found.give(int(match[1]), _Device(at, "uart"))
     ports = {index: port for index, port in found.ports() if port is not None}
-    taken = found.places(ports)
-    rest = [word for at, word in enumerate(words) if at not in taken and at - 1 not in taken]
-    if not taken or _needed(rest, ports):
+    while True:
+        taken = found.places(ports)
+        rest = [word for at, word in enumerate(words) if at not in taken and at - 1 not in taken]
+        if not found.leave(ports, rest):
+            break
+    if not taken:
         return Lifted(tuple(word.text for word in words), text.strip())
     # The user's own words stay as they are written, with the blanks between them.
     return Lifted(
@@ -115,11 +123,15 @@ def lift(text: str) -> Lifted:
 
 @dataclass(frozen=True)
 class _Device:
-    """A device of ours: where its flag stands, its kind, and whether it can be unplugged."""
+    """A device of ours: where its flag stands, its kind, and the bus of ours that it is on."""
 
     at: int
     kind: str
-    hotplug: bool = False
+    bus: str = ""
+
+    @property
+    def controller(self) -> str:
+        return self.bus.removesuffix(".0") if self.bus.startswith("vmserial-") else ""
 
 
 @dataclass
@@ -128,7 +140,9 @@ class _Found:
 
     chardevs: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
     devices: dict[int, list[_Device]] = field(default_factory=dict)
-    controllers: list[int] = field(default_factory=list)
+    controllers: dict[str, int] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    """Controllers on which the user has put something else."""
 
     def give(self, index: int, device: _Device) -> None:
         self.devices.setdefault(index, []).append(device)
@@ -152,7 +166,7 @@ class _Found:
         controller = _CONTROLLERS.get(head)
         if controller is not None:
             if controller.match(name) and _ROOT.match(keys.get("bus", "")):
-                self.controllers.append(at)
+                self.controllers[name] = at
             return
         if head in {"pci-serial-2x", "pci-serial-4x"}:
             if _CARD.match(name) and _ROOT.match(keys.get("bus", "")):
@@ -168,8 +182,7 @@ class _Found:
             and name == form.id.format(match[1])
             and form.bus.match(keys.get("bus", ""))
         ):
-            self.give(int(match[1]), _Device(at, form.kind, keys.get("bus", "")[:8] == "vmserial"
-                                             and form.kind == "pci"))  # fmt: skip
+            self.give(int(match[1]), _Device(at, form.kind, keys.get("bus", "")))
 
     def ports(self) -> Iterator[tuple[int, LiftedPort | None]]:
         for index, lines in self.chardevs.items():
@@ -177,7 +190,9 @@ class _Found:
             if len(lines) != 1 or len(devices) > 1:
                 yield index, None
             elif devices:
-                yield index, LiftedPort(index, lines[0][1], devices[0].kind, devices[0].hotplug)
+                (device,) = devices
+                hotplug = device.kind == "pci" and device.controller != ""
+                yield index, LiftedPort(index, lines[0][1], device.kind, hotplug)
             else:
                 yield index, LiftedPort(index, lines[0][1])
 
@@ -186,14 +201,22 @@ class _Found:
         mine = {self.chardevs[index][0][0] for index in ports}
         for index in ports:
             mine |= {device.at for device in self.devices.get(index, [])}
-        return frozenset(mine.union(self.controllers))
+        return frozenset(mine.union(self.controllers.values()))
 
-
-def _needed(rest: Sequence[Word], ports: Mapping[int, LiftedPort]) -> bool:
-    """Tell whether the user's own words name something that would be taken away."""
-    names = "|".join([r"vmserial-(?:xhci|virtio|rp)[0-9]+", *(f"serial{n}" for n in ports)])
-    pattern = re.compile(rf"(?:bus=|chardev[0-9]?[=:]|\"(?:bus|chardev)\": *\")(?:{names})\b")
-    return any(pattern.search(word.text) for word in rest)
+    def leave(self, ports: dict[int, LiftedPort], rest: Sequence[Word]) -> bool:
+        """Give up what the user's own words name, and what then has no controller; True if any."""
+        named = {name for word in rest for name in _NAMED.findall(word.text)}
+        lost = named & self.controllers.keys()
+        for name in lost:
+            del self.controllers[name]
+        self.lost |= lost
+        gone = {index for index in ports if f"serial{index}" in named}
+        for index in ports:
+            if self.lost.intersection(d.controller for d in self.devices.get(index, [])):
+                gone.add(index)
+        for index in gone:
+            del ports[index]
+        return bool(gone or lost)
 
 
 def _written(text: str, words: Sequence[Word], taken: frozenset[int]) -> str:

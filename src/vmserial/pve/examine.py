@@ -11,7 +11,7 @@ from vmserial.formats.pve import machine as read_machine
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.mend import DIRECTIVE_ONLY, NO_DEVICE, STALE, TWICE, Mended, Way, mend
 
-_SHIM_ANSWERS = frozenset({"pve-isa-on-aarch64", "pve-isa-limit", NO_DEVICE})
+_SHIM_ANSWERS = frozenset({"pve-isa-on-aarch64", "pve-isa-limit", "isa-clash", NO_DEVICE})
 """What the shim mends at every start."""
 
 _NOT_PVES = frozenset({"bus-missing", "agent-isa-not-on-arch", "machine-not-in-binary"})

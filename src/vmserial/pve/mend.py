@@ -115,6 +115,8 @@ class _Mending:
         way: Way,
     ) -> None:
         self.document = document
+        args = document.main.values.get("args")
+        self.lifted = lift(args.value if args is not None else "")
         self.original = machine
         self.capabilities, self.guest, self.way = capabilities, guest, way
         self.arch = architecture(machine.arch).name
@@ -160,12 +162,7 @@ class _Mending:
     def _has_line(self, port: SerialPort) -> bool:
         """Tell whether PVE's own line gives this port the backend that it is to have."""
         value = self.plain.get(port.index, "")
-        return (
-            port.index < PVE_PORTS
-            and bool(value)
-            and port.index not in self.machine_args
-            and value == _line(port)
-        )
+        return port.index < PVE_PORTS and bool(value) and value == _line(port)
 
     @property
     def machine_args(self) -> frozenset[int]:
@@ -235,6 +232,9 @@ class _Mending:
     # -------------------------------------------------------------- what is written
 
     def mended(self) -> Mended:
+        if self._blocked():
+            self._agent()
+            return Mended(self.document, tuple(self.changes), self.plan)
         kept = set(self._kept(self.plan)) | set(self.stuck)
         if self.way == "shim":
             kept |= {port.name for port in self.machine.ports if self._lines_for_shim(port)}
@@ -257,6 +257,18 @@ class _Mending:
             ),
             self.stuck,
             tuple(self.lowered),
+        )
+
+    def _blocked(self) -> bool:
+        """Tell whether args must stay as it is, whatever is wrong.
+
+        The user's own words have an id that ours need, so that no line of ours would
+        help; or a port that is in args, and may work, has no place in this plan.
+        """
+        there = [port for port in self.machine.ports if port.index in self.machine_args]
+        kept = self._kept(self.plan)
+        return any(refusal.id == TWICE for refusal in self.plan.refusals) or any(
+            port.name not in kept and not self._placed(port) for port in there
         )
 
     def _placed(self, port: SerialPort) -> bool:
@@ -320,6 +332,10 @@ class _Mending:
         """Take the lines of moved ports out; put those of restored ones back."""
         for port in moved:
             self.document = edits.remove(self.document, port.name)
+        for port in self.machine.ports:
+            if port.name in kept and {port.index} <= self.plain.keys() & self.machine_args:
+                text = f"{port.name}: out of args; PVE's own line '{port.name}:' has it"
+                self.changes.append(Change(TWICE, (port.name,), text))
         if self.way != "shim":
             return
         for port in self.machine.ports:
@@ -332,22 +348,25 @@ class _Mending:
             self.changes.append(Change(self._why(port), (port.name,), text))
 
     def _args(self, words: list[str], moved: list[SerialPort]) -> None:
-        setting = self.document.main.values.get("args")
-        found = lift(setting.value) if setting is not None else lift("")
-        present = list(found.ours)
+        present = list(self.lifted.ours)
         if words != present:
-            value = " ".join(filter(None, (found.text, *map(quoted, words))))
+            value = " ".join(filter(None, (self.lifted.text, *map(quoted, words))))
             if value:
                 self.document = edits.put(self.document, "args", value)
-            elif setting is not None:
+            else:
                 self.document = edits.remove(self.document, "args")
         said = _pairs(present)
+        told = len(self.changes)
         for port in moved:
             before = [pair for pair in said if _names(pair, port.name)]
             after = [pair for pair in _pairs(words) if _names(pair, port.name)]
             if before == after and port.index not in self.plain:
                 continue
             self.changes.append(Change(self._why(port), (port.name,), self._moved_text(port)))
+        if words != present and len(self.changes) == told:
+            names = tuple(port.name for port in moved)
+            text = f"args: the controllers of {', '.join(names)}" if names else "args: its rest"
+            self.changes.append(Change(STALE, names, f"{text}, written anew"))
 
     # -------------------------------------------------------------- what is said
 
@@ -375,9 +394,8 @@ class _Mending:
             return DIRECTIVE_ONLY
         if port.index not in self.machine_args:
             return DIRECTIVE_ONLY
-        setting = self.document.main.values.get("args")
-        there = {p.index: p.kind for p in lift(setting.value if setting else "").ports}
-        return STALE if there.get(port.index, "auto") else NO_DEVICE
+        there = {known.index: known.kind for known in self.lifted.ports}
+        return STALE if there[port.index] else NO_DEVICE
 
 
 def _line(port: SerialPort) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from vmserial.errors import ConfigError
 from vmserial.files import LOCK_SECONDS, locked, replace_file
 from vmserial.formats.pve import Document
 from vmserial.pve.tree import Conf, raw_of
+
+PVE_LOCKS = Path("/var/lock/qemu-server")
+"""Where PVE's lock files are."""
 
 
 def apply(conf: Conf, mended: Document, *, seconds: float = LOCK_SECONDS) -> Path:
@@ -28,6 +32,10 @@ def apply(conf: Conf, mended: Document, *, seconds: float = LOCK_SECONDS) -> Pat
             where=str(place.path),
         )
     check_lock(conf)
+    if place.live:
+        # PVE makes it with its first task after a boot; until then it may be missing.
+        with contextlib.suppress(OSError):
+            PVE_LOCKS.mkdir(mode=0o755)
     with locked(place.lock, seconds):
         return replace_file(place.path, conf.raw, raw_of(mended), place.backups)
 

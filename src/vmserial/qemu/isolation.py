@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from vmserial import chardevs
 from vmserial.formats.argv import CommandView, DeviceEntry
 from vmserial.formats.argv.document import CommandOption
-from vmserial.model import Capabilities, Chardev, Null, UnixSocket
+from vmserial.model import Capabilities, Chardev, UnixSocket
 from vmserial.options import Option, Scalar
 from vmserial.qemu import private, standins
 from vmserial.qemu.private import PrivateCommand, PrivatePort, Wanted
@@ -124,13 +125,17 @@ class _Isolator:
             made.setdefault(given, []).append(self.socket_chardev(wanted.chardev_id, wanted.name))
         for device in self.view.devices:
             given = device.get("chardev")
-            if self.fates[device.option] is Fate.KEPT and given in self.entries:
-                null = chardevs.option(given, Chardev(Null()), self.version)
+            if given and self.fates[device.option] is Fate.KEPT and given in self.entries:
+                null = Option("-chardev", "null", (("id", given),), role="chardev")
                 made.setdefault(given, [null])
         return made
 
     def socket_chardev(self, chardev_id: str, name: str) -> Option:
-        return chardevs.option(chardev_id, Chardev(UnixSocket(self.socket(name))), self.version)
+        backend = Chardev(UnixSocket(self.socket(name)))
+        # The user's id, if it is none, is QEMU's to refuse.
+        made = chardevs.option(name, backend, self.version)
+        params = tuple((k, chardev_id if k == "id" else v) for k, v in made.params)
+        return replace(made, params=params)
 
     # ------------------------------------------------------------------ option by option
 

@@ -10,6 +10,7 @@ from vmserial.repair.mending import Mender
 from vmserial.repair.rules_chardevs import HostSides
 from vmserial.repair.rules_devices import Devices
 from vmserial.repair.rules_places import Places
+from vmserial.repair.rules_unplanned import unplanned
 from vmserial.repair.scene import Scene
 
 
@@ -43,6 +44,8 @@ def judge(
         devices = Devices(scene, sides.adopted)
         flaws += devices.flaws()
         flaws += Places(scene, devices.moved).flaws()
+    else:
+        flaws += unplanned(scene)
     mender = Mender(scene, flaws)
     mended = mender.mended()
     return Verdict(tuple(flaws), tuple(mender.changes), mended, tuple(mender.unmended))

@@ -9,13 +9,12 @@ on the root bus goes to a bridge at 0x1e, as there.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
-from vmserial.board import Board
-from vmserial.model import Disk, Nic, Note, Refusal, SourceRef
-from vmserial.options import Option, Scalar
-
-Params = tuple[tuple[str, Scalar], ...]
+from vmserial.layout.base import Params
+from vmserial.layout.disks import Disks
+from vmserial.layout.network import Network
+from vmserial.model import Refusal
+from vmserial.options import Scalar
 
 # Models that PVE offers by name and stock QEMU does not have: the nearest
 # stock model and the flags that make the difference (x86-64 psABI levels).
@@ -41,18 +40,6 @@ X86_CPU = re.compile(
 )
 """The x86 models that PVE offers: a configuration of one host may be planned for another."""
 
-NIC_DRIVERS = {"virtio": "virtio-net-pci"}
-SCSI_DRIVERS = {
-    "lsi": "lsi53c895a",
-    "lsi53c810": "lsi53c810",
-    "megasas": "megasas",
-    "pvscsi": "pvscsi",
-    "virtio-scsi-pci": "virtio-scsi-pci",
-    "virtio-scsi-single": "virtio-scsi-pci",
-}
-LSI_DISKS = 7
-"""Disks of one lsi controller; further ones get another, as in PVE."""
-
 VIDEO_DRIVERS = {
     "std": "VGA",
     "cirrus": "cirrus-vga",
@@ -63,86 +50,8 @@ VIDEO_DRIVERS = {
 }
 
 
-@dataclass
-class Layout:
+class Layout(Disks, Network):
     """The options of everything but the ports, and what must be said about them."""
-
-    board: Board
-    options: list[Option] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
-    _bridges: dict[str, int] = field(default_factory=dict)
-    _scsi: set[str] = field(default_factory=set)
-
-    # -------------------------------------------------------------- small parts
-
-    def add(self, flag: str, head: str = "", *params: tuple[str, Scalar], role: str) -> None:
-        """Append one option."""
-        self.options.append(Option(flag, head, params, role=role))
-
-    def flag(self, flag: str, raw: str | None, role: str) -> None:
-        """Append an option whose value is not in the key=value grammar."""
-        self.options.append(Option(flag, raw=raw, role=role))
-
-    def note(self, message: str, hint: str, where: SourceRef | None) -> None:
-        """Say what was put in another thing's place."""
-        self.notes.append(Note("replaced", message, where, hint))
-
-    def left_out(self, what: str, why: str, where: SourceRef | None) -> None:
-        """Say what has no part in the command."""
-        self.notes.append(Note("untranslated", f"{what} is left out", where, why))
-
-    def has(self, driver: str) -> bool:
-        """Tell whether the binary has ``driver``; an unknown binary has everything."""
-        known = self.board.capabilities.devices
-        return not known or driver in known
-
-    def need(self, driver: str, what: str, where: SourceRef | None, hint: str) -> bool:
-        """Refuse by name what the binary does not have; True if it has it."""
-        if self.has(driver):
-            return True
-        self.refusals.append(
-            Refusal(
-                "binary-no-device",
-                f"{what} needs '{driver}', which is not a device of this QEMU "
-                f"({self.board.capabilities.target} {self.board.capabilities.version_text})",
-                hint,
-                where=where,
-            )
-        )
-        return False
-
-    def at(self, slot: int, owner: str) -> Params:
-        """Take a root-bus slot if it is free, else a place on a bridge."""
-        board = self.board
-        if slot <= 0x1D and slot not in board.platform.board_slots and not board.slot_owner(slot):
-            board.take(slot, 0, owner)
-            return (("bus", board.platform.root_bus), ("addr", f"{slot:02x}.0"))
-        return self.behind_bridge(owner)
-
-    def behind_bridge(self, owner: str) -> Params:
-        """Take the next slot of a pci-bridge, adding one where all are full."""
-        for name, used in self._bridges.items():
-            if used < 0x1F:
-                self._bridges[name] = used + 1
-                return (("bus", name), ("addr", f"{used + 1:02x}.0"))
-        number = len(self._bridges) + 1
-        name = f"pci.{number}"
-        function = number - 1
-        self.board.take(0x1E, function, name)
-        multifunction: Params = (("multifunction", True),) if function == 0 else ()
-        self.add(
-            "-device",
-            "pci-bridge",
-            ("id", name),
-            ("chassis_nr", number),
-            ("bus", self.board.platform.root_bus),
-            ("addr", f"1e.{function}"),
-            *multifunction,
-            role="controller",
-        )
-        self._bridges[name] = 0
-        return self.behind_bridge(owner)
 
     # -------------------------------------------------------------- the parts of a VM
 
@@ -399,189 +308,6 @@ class Layout:
             ("chardev", "qga0"), ("name", "org.qemu.guest_agent.0"), role="agent",
         )  # fmt: skip
 
-    # -------------------------------------------------------------- disks
-
-    def disks(self) -> None:
-        """Add controllers and drives; what the board has no bus for moves to scsi."""
-        sata_ready = False
-        scsi_used = {disk.index for disk in self.board.machine.disks if disk.bus == "scsi"}
-        for disk in self.board.machine.disks:
-            bus, index = disk.bus, disk.index
-            name = f"{bus}{index}"
-            if bus == "ide" and not self.board.platform.ide:
-                index = next(n for n in range(256) if n not in scsi_used)
-                scsi_used.add(index)
-                self.note(
-                    f"{name}: there is no IDE on {self.board.architecture.name}: it becomes "
-                    f"scsi{index}",
-                    f"the guest must have the driver of {self.scsi_driver}",
-                    disk.where,
-                )
-                bus = "scsi"
-            node = f"drive-{name}"
-            device: list[tuple[str, Scalar]] = [("id", name)]
-            if disk.path:
-                self.block(node, disk)
-                device.append(("drive", node))
-            if disk.boot_index:
-                device.append(("bootindex", disk.boot_index))
-            if disk.serial:
-                device.append(("serial", disk.serial))
-            if bus == "virtio":
-                driver = "virtio-blk-pci"
-                slot = 0xA + index if index < 6 else 0x1F
-                device[1:1] = self.at(slot, name)
-            elif bus == "scsi":
-                driver = "scsi-cd" if disk.cdrom else "scsi-hd"
-                device[1:1] = self.scsi_place(index)
-            elif bus == "sata":
-                if not sata_ready:
-                    if not self.need("ich9-ahci", name, disk.where, "use scsi or virtio"):
-                        continue
-                    self.add(
-                        "-device", "ich9-ahci", ("id", "ahci0"), *self.at(7, "ahci"), role="disk"
-                    )
-                    sata_ready = True
-                driver = "ide-cd" if disk.cdrom else "ide-hd"
-                device[1:1] = [("bus", f"ahci0.{index}"), ("unit", 0)]
-            else:
-                driver = "ide-cd" if disk.cdrom else "ide-hd"
-                if self.board.platform.ide == "six-ports":
-                    device[1:1] = [("bus", f"ide.{index}"), ("unit", 0)]
-                else:
-                    device[1:1] = [("bus", f"ide.{index // 2}"), ("unit", index % 2)]
-            if disk.ssd and driver in {"ide-hd", "scsi-hd"}:
-                device.append(("rotation_rate", 1))
-            elif disk.ssd:
-                self.left_out(f"{name}: ssd", f"{driver} has no such property", disk.where)
-            if disk.cache in {"writethrough", "directsync"} and not disk.cdrom:
-                # -blockdev cannot say it; -drive would set the same property.
-                device.append(("write-cache", False))
-            if disk.readonly and driver == "ide-hd":
-                self.refusals.append(
-                    Refusal(
-                        "disk-readonly",
-                        f"{name}: QEMU has no read-only disks on {disk.bus}",
-                        "use scsi or virtio, or media=cdrom",
-                        where=disk.where,
-                    )
-                )
-            if self.need(driver, name, disk.where, "use scsi or virtio"):
-                self.add("-device", driver, *device, role="disk")
-
-    def block(self, node: str, disk: Disk) -> None:
-        """Append ``-blockdev``: unlike -drive, no value of it can name a protocol."""
-        cache: list[tuple[str, Scalar]] = []
-        if disk.cache in {"none", "directsync", ""} and not disk.cdrom:
-            cache.append(("cache.direct", True))
-        if disk.cache == "unsafe":
-            cache.append(("cache.no-flush", True))
-        file: list[tuple[str, Scalar]] = [
-            ("file.driver", _file_driver(disk)),
-            ("file.filename", disk.path),
-            *((f"file.{key}", value) for key, value in cache),
-        ]
-        self.add(
-            "-blockdev",
-            "",
-            ("driver", disk.format),
-            ("node-name", node),
-            ("read-only", disk.cdrom or disk.readonly),
-            ("discard", "unmap" if disk.discard else "ignore"),
-            *cache,
-            *file,
-            role="disk",
-        )
-
-    @property
-    def scsi_driver(self) -> str:
-        """The SCSI controller's driver, replaced where the binary lacks it."""
-        wanted = SCSI_DRIVERS.get(self.board.machine.scsi_controller, "virtio-scsi-pci")
-        return wanted if self.has(wanted) else "virtio-scsi-pci"
-
-    def scsi_place(self, index: int) -> Params:
-        """Return the place of ``scsi<index>``, adding its controller where it is the first."""
-        # An lsi's bus has ids 0 to 7, one of them its own.
-        size = LSI_DISKS if self.scsi_driver.startswith("lsi") else 256
-        number, unit = divmod(index, size)
-        name = f"scsihw{number}"
-        if name not in self._scsi:
-            self._scsi.add(name)
-            self.scsi_controller(number, name)
-        if self.scsi_driver == "virtio-scsi-pci":
-            return (("bus", f"{name}.0"), ("channel", 0), ("scsi-id", 0), ("lun", unit))
-        return (("bus", f"{name}.0"), ("scsi-id", unit))
-
-    def scsi_controller(self, number: int, name: str) -> None:
-        """Add a SCSI controller."""
-        wanted = self.board.machine.scsi_controller
-        driver = self.scsi_driver
-        if number == 0 and driver != SCSI_DRIVERS.get(wanted, ""):
-            self.note(
-                f"scsihw {wanted} is not in this QEMU: virtio-scsi-pci is used",
-                "set scsihw: virtio-scsi-pci",
-                self.board.machine.place_of("scsi_controller"),
-            )
-        if number == 0 and wanted == "virtio-scsi-single":
-            self.note(
-                "scsihw virtio-scsi-single: one controller carries all scsi disks",
-                "nothing to do: the guest sees the same disks",
-                self.board.machine.place_of("scsi_controller"),
-            )
-        self.add("-device", driver, ("id", name), *self.at(5 + number, name), role="disk")
-
-    # -------------------------------------------------------------- network and the rest
-
-    def nics(self) -> None:
-        """Add the network cards and their backends."""
-        for nic in self.board.machine.nics:
-            name = f"net{nic.index}"
-            driver = NIC_DRIVERS.get(nic.model, nic.model)
-            if not self.need(driver, name, nic.where, "use model virtio"):
-                continue
-            mode, backend = self.netdev(name, nic)
-            self.add("-netdev", mode, *backend, role="net")
-            slot = 0x12 + nic.index if nic.index < 6 else 0x1F
-            params: list[tuple[str, Scalar]] = [("id", name), *self.at(slot, name)]
-            params.append(("netdev", name))
-            if nic.mac:
-                params.append(("mac", nic.mac))
-            if nic.queues and mode == "tap" and driver == "virtio-net-pci":
-                params += [("mq", True), ("vectors", 2 * nic.queues + 2)]
-            elif nic.queues:
-                why = "QEMU has several queues only with virtio on a tap that is named"
-                self.left_out(f"{name}: queues={nic.queues}", why, nic.where)
-            if nic.mtu and driver == "virtio-net-pci":
-                params.append(("host_mtu", nic.mtu))
-            elif nic.mtu:
-                self.left_out(
-                    f"{name}: mtu={nic.mtu}", f"only virtio has it, not {driver}", nic.where
-                )
-            if nic.boot_index:
-                params.append(("bootindex", nic.boot_index))
-            self.add("-device", driver, *params, role="net")
-            if nic.link_down:
-                self.note(
-                    f"{name}: link_down cannot be said on the command line: the link is up",
-                    f"set it down in QMP: set_link name={name} up=false",
-                    nic.where,
-                )
-
-    def netdev(self, name: str, nic: Nic) -> tuple[str, Params]:
-        """Return the type and the parameters of ``-netdev``."""
-        if nic.mode == "user":
-            return "user", (("id", name),)
-        if nic.bridge:
-            # QEMU's own helper makes the tap and joins the bridge; a script would be PVE's.
-            return "bridge", (("id", name), ("br", nic.bridge))
-        params: list[tuple[str, Scalar]] = [("id", name)]
-        if nic.ifname:
-            params.append(("ifname", nic.ifname))
-        params += [("script", "no"), ("downscript", "no")]
-        if nic.queues:
-            params.append(("queues", nic.queues))
-        return "tap", tuple(params)
-
     def extras(self) -> None:
         """Add balloon, random numbers and the generation id."""
         machine = self.board.machine
@@ -606,12 +332,3 @@ class Layout:
                     "nothing to do: a guest there does not look for it",
                     machine.place_of("vmgenid"),
                 )
-
-
-def _file_driver(disk: Disk) -> str:
-    """Return QEMU's driver for the path; its kind is told by the name, nothing is looked at."""
-    path = disk.path
-    if disk.cdrom and re.match(r"/dev/(?:cdrom|dvd|sr[0-9])", path):
-        # Unlike host_device it opens a drive without a medium.
-        return "host_cdrom"
-    return "host_device" if re.match(r"/dev/(?!shm/)", path) else "file"

@@ -1,0 +1,335 @@
+"""``vmserial shim``: a wrapper in the emulator's place that mends serial ports at each start."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vmserial.cli.options import KINDS, json_option
+from vmserial.cli.output import complain, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmserial.model import Capabilities, GuestProfile
+    from vmserial.shim.facts import Facts
+    from vmserial.shim.install import Step
+    from vmserial.shim.status import State
+    from vmserial.shim.tree import Tree
+
+
+@click.group(
+    "shim",
+    epilog="""\b
+Examples:
+  vmserial shim install
+  vmserial shim install --binary qemu-system-aarch64 --path /usr/local/lib/vmserial/emulator
+  vmserial shim status
+  vmserial shim remove
+
+What follows from it, and how to ask for more than four ports on PVE: docs/shim.md.""",
+)
+def command() -> None:
+    """Put a shim in the emulator's place, so that PVE, libvirt or a script start VMs that work.
+
+    It gets the whole command line, mends its serial ports and becomes the real QEMU, in the
+    same process. Configurations stay as they are.
+    """
+
+
+def _places(function: Any) -> Any:
+    for option in reversed((
+        click.option("--root", default="", metavar="DIR", type=click.Path(file_okay=False),
+                     help="A tree (a chroot, a copy of a host) instead of this system."),
+        click.option("--base", default="", metavar="DIR",
+                     help="Where the shim keeps its own files; /usr/lib/vmserial-shim."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@command.command(
+    "install",
+    short_help="Put the shim in place, or renew it.",
+    epilog="""\b
+Examples:
+  vmserial shim install --dry-run
+  vmserial shim install --binary /usr/bin/qemu-system-aarch64 --guest debian-12-arm64
+  vmserial shim install --binary qemu-system-aarch64 --dir /usr/local/bin --type usb --hotplug
+
+After an upgrade of QEMU: again, with the same options.""",
+)
+@click.option(
+    "--binary",
+    default="",
+    metavar="NAME|PATH",
+    help="The emulator; else PVE's /usr/bin/kvm, else the one of this machine.",
+)
+@click.option(
+    "--path",
+    default="",
+    metavar="FILE",
+    type=click.Path(),
+    help="A wrapper beside the binary, for libvirt's <emulator>; nothing is diverted.",
+)
+@click.option(
+    "--dir",
+    "directory",
+    default="",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="The same under the emulator's own name, for PATH.",
+)
+@click.option(
+    "--type",
+    "kind",
+    default="auto",
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help=f"The device of ports that need another one: {', '.join(KINDS)}.",
+)
+@click.option("--hotplug", is_flag=True, help="Every port but the first is hot-pluggable.")
+@click.option(
+    "--logs", default="", metavar="DIR", help="Give each port's chardev a log file there."
+)
+@click.option(
+    "--guest",
+    default="",
+    metavar="PROFILE",
+    help="Which system the guests run (`vmserial guest list`), or its kernel's "
+    "configuration; else Debian 12.",
+)
+@click.option(
+    "--ask",
+    default="",
+    metavar="BINARY",
+    help="With --root: the same emulator where it runs, to be asked instead.",
+)
+@click.option("--python", default="", metavar="FILE", help="The interpreter; /usr/bin/python3.")
+@click.option(
+    "--log",
+    default="",
+    metavar="FILE",
+    help="Where changes are written down; /var/log/vmserial-shim.log.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@_places
+def install_(
+    binary: str, path: str, directory: str, kind: str, hotplug: bool, logs: str, guest: str,
+    ask: str, python: str, log: str, dry_run: bool, root: str, base: str,
+) -> None:  # fmt: skip
+    """Put the shim in the emulator's place, or renew it."""
+    from vmserial.errors import UsageError
+    from vmserial.repair import Wishes
+    from vmserial.shim import bundle, places
+    from vmserial.shim.facts import Facts
+    from vmserial.shim.install import Order, aim, install, names_of
+
+    if path and directory:
+        raise UsageError("--path and --dir are two ways", hint="give one of them")
+    tree = _tree(root)
+    emulator = _emulator(tree, binary)
+    if directory:
+        path = f"{_absolute(directory, root)}/{emulator.rpartition('/')[2]}"
+    elif path:
+        path = _absolute(path, root)
+    way, target, real = aim(tree, emulator, path, _base(tree, base))
+    here = real if tree.at(real).is_file() else target
+    capabilities, profile = _asked(tree, ask or str(tree.at(here)), real, guest)
+    wishes = Wishes(kind, hotplug, _absolute(logs, root) if logs else "")
+    order = Order(
+        way, target, real, Facts(tree.key(here), capabilities, profile, wishes),
+        base=_base(tree, base), log=log or places.LOG, python=python or bundle.PYTHON,
+        names=names_of(tree, target) if way == "divert" else (),
+    )  # fmt: skip
+    done = _do(install(tree, order), dry_run)
+    if not dry_run:
+        say(f"{target}: {'installed' if done else 'all is as it should be'}")
+        if way == "path":
+            say(f"libvirt: <emulator>{target}</emulator>; a script: start {target}")
+
+
+@command.command(
+    "status",
+    short_help="Say what is installed, and whether it is whole.",
+    epilog="""\b
+Examples:
+  vmserial shim status
+  vmserial shim status --json""",
+)
+@click.option("--lines", default=5, type=click.IntRange(0), metavar="N",
+              help="How many of the last changes to show; 5.")  # fmt: skip
+@_places
+@json_option
+def status_(lines: int, root: str, base: str, as_json: bool) -> int:
+    """Say what is installed where, whether it is whole and its facts are fresh; 1 if not."""
+    from vmserial.shim.status import states
+
+    tree = _tree(root)
+    found = list(states(tree, _base(tree, base), lines))
+    if as_json:
+        print_json([_as_data(state) for state in found])
+    elif not found:
+        say(f"no shim is installed in {_base(tree, base)}")
+    else:
+        for state in found:
+            _show(state)
+    return 0 if found and not any(state.wrong for state in found) else 1
+
+
+@command.command(
+    "remove",
+    short_help="Take the shim away.",
+    epilog="""\b
+Examples:
+  vmserial shim remove --dry-run
+  vmserial shim remove /usr/bin/qemu-system-aarch64""",
+)
+@click.argument("targets", nargs=-1, metavar="[WRAPPER]...")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@_places
+def remove_(targets: tuple[str, ...], dry_run: bool, root: str, base: str) -> None:
+    """Take the shim away, whole or half-installed: all of them, or those named.
+
+    VMs that run are not touched; the real binary is at its path at each moment.
+    """
+    from vmserial.shim.install import remove
+
+    tree = _tree(root)
+    wanted = [_absolute(target, root) for target in targets]
+    if not _do(remove(tree, _base(tree, base), wanted), dry_run):
+        say("no shim is installed")
+
+
+def _tree(root: str) -> Tree:
+    from vmserial.errors import UsageError
+    from vmserial.shim.tree import Tree
+
+    if not root:
+        return Tree()
+    path = os.path.realpath(root)
+    if not os.path.isdir(path):  # noqa: PTH112 - a bare string is all that is needed
+        raise UsageError(f"there is no directory {root}", hint="--root is a tree's root directory")
+    return Tree("" if path == "/" else path)
+
+
+def _absolute(path: str, root: str) -> str:
+    """Return a path of the tree; on this system it may be relative."""
+    return path if root else os.path.abspath(path)  # noqa: PTH100 - links stay as they are
+
+
+def _base(tree: Tree, said: str) -> str:
+    from vmserial.shim.places import BASE
+
+    return _absolute(said, tree.root) if said else BASE
+
+
+def _emulator(tree: Tree, said: str) -> str:
+    """Return the emulator's path in the tree.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from vmserial.errors import UsageError
+    from vmserial.qemu.binary import find
+
+    if "/" in said:
+        found = _absolute(said, tree.root)
+    elif not tree.root:
+        # PVE starts /usr/bin/kvm; elsewhere it is a name for the same binary, or not there.
+        pve = not said and os.path.lexists("/usr/bin/kvm") and os.path.isdir("/etc/pve")  # noqa: PTH112
+        found = "/usr/bin/kvm" if pve else find(os.uname().machine, said or None)
+    else:
+        found = f"/usr/bin/{said or 'kvm'}"
+    if not os.path.lexists(tree.at(found)):
+        raise UsageError(f"there is no {found}", hint="name the emulator with --binary")
+    return found
+
+
+def _asked(tree: Tree, binary: str, real: str, guest: str) -> tuple[Capabilities, GuestProfile]:
+    """Ask the binary what it has; of the guests, what is said or assumed.
+
+    Raises:
+        BinaryError: it does not run.
+        UsageError: nobody knows the architecture or the guest.
+    """
+    from vmserial.guests import profile
+    from vmserial.machines import architecture
+    from vmserial.qemu.binary import probe, trimmed
+
+    target = probe(binary, refresh=True).target
+    known = architecture(target)
+    types = [platform.name for platform in known.platforms if platform.uart]
+    capabilities = probe(binary, machine_types=types)
+    few = trimmed(capabilities, ())
+    facts = replace(few, machines=capabilities.machines, binary=real)
+    if tree.root and tree.at(real).is_file():
+        facts = replace(facts, binary=real)
+    return facts, profile.resolve(guest) if guest else profile.unknown(known.name)
+
+
+def _do(steps: Sequence[Step], dry_run: bool) -> bool:
+    """Do the steps, or say them; tell whether there was anything to do."""
+    from vmserial.shim.install import run
+
+    for step in steps:
+        if dry_run:
+            say(f"would {step.text}")
+        else:
+            complain(f"vmserial: {step.text}")
+            run([step])
+    return bool(steps)
+
+
+def _show(state: State) -> None:
+    record, facts = state.record, state.facts
+    say(f"{state.target}: {'not right' if state.wrong else 'fine'}")
+    if record is not None:
+        how = "by dpkg-divert" if record.way == "divert" else "beside it"
+        also = f", also as {', '.join(record.names)}" if record.names else ""
+        say(f"  starts {record.real} ({how}{also})")
+        say(f"  vmserial {record.version}, {record.python}, in {record.home}")
+    if facts is not None:
+        say(f"  {_known(facts)}")
+    for text in state.wrong:
+        say(f"  wrong: {text}")
+    for text in state.notes:
+        say(f"  note: {text}")
+    for line in state.last:
+        say(f"  {line}")
+
+
+def _known(facts: Facts) -> str:
+    has, wishes = facts.capabilities, facts.wishes
+    uarts = ", ".join(f"{name}: {count}" for name, count in has.onboard_uarts.items())
+    guest = facts.guest.name + (" (assumed)" if facts.guest.assumed else "")
+    more = " hot-pluggable" * wishes.hotplug + (f", logs in {wishes.logs}" if wishes.logs else "")
+    return (
+        f"QEMU {has.version_text} {has.target}"
+        + (f" (UARTs of {uarts})" if uarts else "")
+        + f", guests {guest}, type {wishes.kind}{more}"
+    )
+
+
+def _as_data(state: State) -> dict[str, Any]:
+    record, facts = state.record, state.facts
+    return {
+        "target": state.target,
+        "fine": not state.wrong,
+        "wrong": list(state.wrong),
+        "notes": list(state.notes),
+        "way": record.way if record else "",
+        "real": record.real if record else "",
+        "home": record.home if record else "",
+        "version": record.version if record else "",
+        "log": record.log if record else "",
+        "qemu": facts.capabilities.version_text if facts else "",
+        "target_arch": facts.capabilities.target if facts else "",
+        "guest": facts.guest.name if facts else "",
+        "type": facts.wishes.kind if facts else "",
+        "hotplug": facts.wishes.hotplug if facts else False,
+        "last": list(state.last),
+    }

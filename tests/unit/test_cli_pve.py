@@ -1,0 +1,178 @@
+"""``vmserial pve list``, and ``doctor`` and ``fix`` of a PVE VM: words, codes, what is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pve_tree
+import pytest
+from click.testing import CliRunner
+
+from vmserial.cli import main
+from vmserial.cli.pve import command
+
+
+@pytest.fixture(autouse=True)
+def no_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no QEMU: an old one is assumed."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return pve_tree.make(tmp_path / "host")
+
+
+def pve_list(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(command, ["list", *words], standalone_mode=False)
+    assert result.exception is None
+    return int(result.return_value), result.output
+
+
+# ------------------------------------------------------------------ list
+
+
+def test_list_shows_all_vms(root: Path) -> None:
+    code, text = pve_list("--root", str(root))
+    lines = text.splitlines()
+    assert code == 1
+    assert lines[0].split() == ["vmid", "name", "arch", "ports", "wrong"]
+    assert len(lines) == 23
+    (article,) = [line for line in lines if line.startswith("101")]
+    assert "serial0 uart (pve), serial1 usb (pve)" in article
+    assert article.endswith("pve-isa-on-aarch64 serial1")
+    assert "19 of 20 VMs have something wrong" in lines[-1]
+
+
+def test_list_as_json(root: Path) -> None:
+    code, text = pve_list("--root", str(root), "--json")
+    rows = json.loads(text)
+    assert code == 1
+    assert [row["vmid"] for row in rows] == [vm.vmid for vm in pve_tree.VMS]
+    first = rows[0]
+    assert (first["node"], first["name"], first["arch"]) == ("arm", "kylin-v10", "aarch64")
+    assert first["ports"][1] == {
+        "name": "serial1", "backend": "socket=/var/run/qemu-server/101.serial1", "kind": "usb",
+        "way": "pve",
+    }  # fmt: skip
+    assert first["findings"][0]["id"] == "pve-isa-on-aarch64"
+
+
+def test_one_file_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    (tmp_path / "1.conf").write_text("serial0: nonesuch=x\n")
+    (tmp_path / "2.conf").write_text("serial0: socket\n")
+    code, text = pve_list("--root", str(tmp_path))
+    assert code == 1
+    assert "1.conf:1" in text
+    assert "serial0 isa (pve)" in text
+    (tmp_path / "1.conf").unlink()
+    code, text = pve_list("--root", str(tmp_path))
+    assert code == 0
+    assert "nothing is wrong" in text
+
+
+def test_the_hosts_architecture_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "2.conf").write_text("serial0: socket\nserial1: socket\n")
+    assert pve_list("--root", str(tmp_path))[0] == 0
+    code, text = pve_list("--root", str(tmp_path), "--arch", "arm64")
+    assert code == 1
+    assert "aarch64" in text
+
+
+# ------------------------------------------------------------------ doctor and fix
+
+
+def test_doctor_of_a_number(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["doctor", "101", "--root", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert "[pve-isa-on-aarch64]" in out
+    assert "VM 101 (kylin-v10): 2 serial ports: one thing is wrong" in out
+    assert main.run(["doctor", "201", "--root", str(root)]) == 0
+    assert main.run(["doctor", "999", "--root", str(root)]) == 2
+
+
+def test_fix_shows_and_writes_nothing_unless_told(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "etc/pve/qemu-server/101.conf"
+    before = path.read_bytes()
+    assert main.run(["fix", "101", "--root", str(root)]) == 0
+    out, err = capsys.readouterr()
+    assert "-serial1: socket" in out
+    assert "+args: -device qemu-xhci," in out
+    assert "mended: serial1" in err
+    assert "qm terminal 101 -iface serial1" in err
+    assert "--way shim" in err
+    assert "nothing was written" in err
+    assert main.run(["fix", "101", "--root", str(root), "--diff"]) == 0
+    assert capsys.readouterr().out == out
+    assert path.read_bytes() == before
+    assert not (root / "var/backups").exists()
+
+
+def test_fix_writes_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "etc/pve/qemu-server/101.conf"
+    assert main.run(["fix", "101", "--root", str(root), "--apply"]) == 0
+    assert f"as it was: {root}/var/backups/vmserial/101.conf.1" in capsys.readouterr().err
+    mended = path.read_bytes()
+    assert main.run(["fix", str(path), "--apply"]) == 0
+    assert "nothing was changed" in capsys.readouterr().err
+    assert path.read_bytes() == mended
+    assert main.run(["doctor", "101", "--root", str(root)]) == 0
+
+
+def test_fix_into_another_file(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "101.conf"
+    assert main.run(["fix", "101", "--root", str(root), "-o", str(out)]) == 0
+    assert b"args: -device" in out.read_bytes()
+    assert (root / "etc/pve/qemu-server/101.conf").read_text() == pve_tree.VMS[0].text
+
+
+def test_fix_as_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["fix", "101", "--root", str(root), "--json", "--apply"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["vmid"] == 101
+    assert [change["id"] for change in data["changes"]] == ["pve-isa-on-aarch64"]
+    assert data["backup"].endswith("/var/backups/vmserial/101.conf.1")
+    assert data["left"] == []
+
+
+def test_the_shims_way_without_a_shim_is_not_done(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["fix", "101", "--root", str(root), "--way", "shim"]) == 1
+    assert "[pve-shim-missing]" in capsys.readouterr().err
+
+
+def test_a_kind_can_be_chosen(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["fix", "102", "--root", str(root), "--type", "virtio", "--diff"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("virtserialport") == 3 + 3
+    assert main.run(["fix", "102", "--root", str(root), "--type", "pci", "--diff"]) == 0
+    assert capsys.readouterr().out.count("-device pci-serial,id=pciserial") == 3
+
+
+def test_logs_of_the_ports_that_args_has(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fix", "102", "--root", str(root), "--logs", "/var/log/vm", "--apply"]
+    assert main.run(words) == 0
+    text = (root / "etc/pve/qemu-server/102.conf").read_text()
+    assert text.count("logfile=") == 3
+    assert "logfile=/var/log/vm/102.serial1.log,logappend=on" in text
+    assert "serial0: socket\n" in text
+    capsys.readouterr()
+    assert main.run(words) == 0
+    assert "nothing was changed" in capsys.readouterr().err
+
+
+def test_another_view_is_not_mended(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["fix", "109", "--root", str(root), "--pending"]) == 2
+    assert main.run(["fix", "109", "--root", str(root), "--snapshot", "before-upgrade"]) == 2
+    assert "stay as they are" in capsys.readouterr().err
+
+
+def test_a_locked_vm_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "etc/pve/qemu-server/101.conf"
+    path.write_text(path.read_text() + "lock: migrate\n")
+    assert main.run(["fix", "101", "--root", str(root), "--apply"]) == 2
+    assert "locked by a task of PVE: migrate" in capsys.readouterr().err
