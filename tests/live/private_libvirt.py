@@ -81,8 +81,10 @@ class PrivateLibvirt:
 
     def __enter__(self) -> PrivateLibvirt:
         """Start it, and wait until it answers."""
-        # A short path: a socket's has 107 bytes at most.
-        self.where = Path(tempfile.mkdtemp(prefix="vmserial-lv-", dir="/tmp"))
+        # A short path: a socket's has 107 bytes at most.  As root where only root writes: an
+        # emulator in /tmp would not be safe.
+        base = "/run" if os.geteuid() == 0 else "/tmp"
+        self.where = Path(tempfile.mkdtemp(prefix="vmserial-lv-", dir=base))
         (self.where / "bin").mkdir()
         for emulator in self.emulators:
             (self.where / "bin" / Path(emulator).name).symlink_to(emulator)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import re
 import shutil
@@ -174,13 +173,6 @@ async def ports_alive(where: Path, nodes_of: dict[int, str] | None = None) -> di
     return found
 
 
-def closed_frontends(libvirt: PrivateLibvirt, name: str) -> list[str]:
-    """Return the serial chardevs that no device of the VM uses, as QEMU says it."""
-    said = libvirt.virsh("qemu-monitor-command", name, '{"execute": "query-chardev"}')
-    return sorted(
-        entry["label"] for entry in json.loads(said)["return"]
-        if entry["label"].startswith("charserial") and not entry["frontend-open"]
-    )  # fmt: skip
 
 
 def booted(libvirt: PrivateLibvirt, path: Path, name: str, where: Path) -> dict[int, Alive]:
@@ -208,3 +200,17 @@ def test_three_of_four_are_dead_and_all_live_after_fix(
     assert run(["fix", str(before), "-o", str(after)]) == 0
     assert run(["doctor", str(after)]) == 0
     assert booted(libvirt, after, "four", where) == {n: BOTH for n in range(4)}
+
+
+def test_all_live_with_the_shim_as_emulator(
+    libvirt: PrivateLibvirt, emulator: str, guest: TestGuest, tmp_path: Path
+) -> None:
+    where = libvirt.where
+    shim, log = where / "qemu-system-aarch64", where / "shim.log"
+    assert run([
+        "shim", "install", "--binary", emulator, "--path", str(shim), "--base", str(where / "shim"),
+        "--log", str(log), "--guest", "debian-12-arm64",
+    ]) == 0  # fmt: skip
+    path = domain(tmp_path / "guest.xml", "shimmed", str(shim), guest, where)
+    assert booted(libvirt, path, "shimmed", where) == {n: BOTH for n in range(4)}
+    assert "serial3" in log.read_text()
