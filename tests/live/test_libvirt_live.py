@@ -173,8 +173,6 @@ async def ports_alive(where: Path, nodes_of: dict[int, str] | None = None) -> di
     return found
 
 
-
-
 def booted(libvirt: PrivateLibvirt, path: Path, name: str, where: Path) -> dict[int, Alive]:
     """Define and start a domain; return what lives of it; end it."""
     libvirt.virsh("define", str(path))

@@ -94,6 +94,7 @@ class _Edit:
     drop_alias: bool = False
     path: str = ""
     log: str = ""
+    number: int | None = None
     changed: list[Change] = field(default_factory=list)
 
 
@@ -140,7 +141,7 @@ class _Mender:
         """Return what becomes of a port."""
         edit = _Edit(
             drop_address=need.drop_address, drop_alias=need.drop_alias, path=need.path,
-            log=need.log,
+            log=need.log, number=need.number,
             changed=[Change(id, (port.name,), text) for id, text in need.texts],
         )  # fmt: skip
         if need.kind:
@@ -154,20 +155,22 @@ class _Mender:
         kind = self.kind_for(port, need)
         was = self.rules.kinds.get(port, f"{port.target_type} console")
         edit.drop_address = True
-        number = port.target_port or str(port.number)
+        # A number that nobody gave is libvirt's to give: it counts on from the largest, and
+        # would put the others past what an ISA bus takes.
+        number = (("port", port.target_port),) if port.target_port else ()
         if kind == "usb":
             bus, slot = self.usb_place()
-            edit.target = Node("target", (("type", "usb-serial"), ("port", number)))
+            edit.target = Node("target", (("type", "usb-serial"), *number))
             edit.address = Node(
                 "address", (("type", "usb"), ("bus", str(bus)), ("port", str(slot)))
             )
             now = f"usb-serial on USB bus {bus}, port {slot}"
         elif kind == "pci":
-            edit.target = Node("target", (("type", "pci-serial"), ("port", number)))
+            edit.target = Node("target", (("type", "pci-serial"), *number))
             now = "pci-serial"
         elif kind == "sclplm":
             model = Node("model", (("name", "sclplmconsole"),))
-            edit.target = Node("target", (("type", "sclp-serial"), ("port", number)), (model,))
+            edit.target = Node("target", (("type", "sclp-serial"), *number), (model,))
             now = "sclplmconsole"
         else:
             controller, slot = self.virtio_place()
@@ -305,6 +308,11 @@ class _Mender:
         if edit.drop_alias and (alias := element.child("alias")) is not None:
             yield document.remove(alias)
         new = [node for node in (log, edit.target) if node is not None]
+        if edit.number is not None and edit.target is None:
+            if target is not None:
+                yield document.set(target, "port", str(edit.number))
+            else:
+                new.append(Node("target", (("port", str(edit.number)),)))
         drop = edit.drop_address and address is not None
         if edit.target is not None and target is not None:
             places = [*new, edit.address] if edit.address is not None and not drop else new
@@ -322,7 +330,7 @@ class _Mender:
         elif new and target is not None:
             yield document.before(target, *new)
         elif new:
-            yield document.inside(element, *new)
+            yield document.inside(element, *new, name=edit.name)
 
     def add_controllers(self) -> None:
         """Put the new controllers behind those that are there, else before the first port."""

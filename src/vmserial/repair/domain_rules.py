@@ -49,6 +49,7 @@ class Need:
         drop_alias: its alias is somebody else's.
         path: another socket path.
         log: a log file.
+        number: another number of its ISA port.
         texts: what to tell of the smaller changes: pairs of finding id and text.
     """
 
@@ -58,6 +59,7 @@ class Need:
     drop_alias: bool = False
     path: str = ""
     log: str = ""
+    number: int | None = None
     texts: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -151,7 +153,9 @@ class Rules:
         """Sources without what they need."""
         for port in self.ports:
             lacks = ""
-            if (port.type in {"file", "pipe", "dev"} and not port.path) or (port.type == "unix" and not port.path and port.tag != "channel"):
+            if (port.type in {"file", "pipe", "dev"} and not port.path) or (
+                port.type == "unix" and not port.path and port.tag != "channel"
+            ):
                 lacks = "path"
             elif port.type in {"tcp", "udp"} and not port.service:
                 lacks = "service"
@@ -291,8 +295,41 @@ class Rules:
             self.rehome(port, "isa-limit")
             self.flaw(
                 "isa-limit", Severity.FAILS,
-                f"{port.name}: libvirt takes it, and QEMU does not start: Max. supported number of "
-                "ISA serial ports is 4.", port,
+                f"{port.name}: the domain does not start: Maximum supported number of ISA serial "
+                "ports is '4'", port,
+            )  # fmt: skip
+        self.isa_numbers()
+
+    def isa_numbers(self) -> None:
+        """ISA ports whose number is past 3, given or counted on by libvirt, or there twice."""
+        largest = max((whole(p.target_port, -1) for p in self.kinds), default=-1)
+        mine = self.staying("isa-serial")
+        numbers: dict[CharDevice, int] = {}
+        for port in self.kinds:
+            number = whole(port.target_port, -1)
+            if number < 0:
+                largest += 1
+                number = largest
+            if port in mine:
+                numbers[port] = number
+        taken: set[int] = set()
+        wrong = []
+        for port, number in numbers.items():
+            if number >= ISA_PORTS or number in taken:
+                wrong.append(port)
+            else:
+                taken.add(number)
+        free = [n for n in range(ISA_PORTS) if n not in taken]
+        for port, number in zip(wrong, free, strict=False):
+            need = self.found.need(port)
+            need.number = number
+            need.texts.append(("isa-limit", f"{port.name}: ISA port {number}"))
+        if wrong:
+            self.flaw(
+                "isa-limit", Severity.FAILS,
+                f"{', '.join(p.name for p in wrong)}: the domain does not start: an ISA port's "
+                "number (<target port='…'/>) goes from 0 to 3 and is there once; where none is "
+                "given, libvirt counts on from the largest one of the domain", *wrong,
             )  # fmt: skip
 
     def sclp(self) -> None:

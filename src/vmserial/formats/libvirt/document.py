@@ -232,8 +232,14 @@ class Document:
             element.start, element.start, b"".join(self._text(n, indent) + tail for n in nodes)
         )
 
-    def inside(self, parent: Element, *nodes: Node) -> Splice:
-        """Insert elements as the last children of an element."""
+    def inside(self, parent: Element, *nodes: Node, name: str = "") -> Splice:
+        """Insert elements as the last children of an element.
+
+        Args:
+            parent: the element.
+            nodes: what to insert.
+            name: what the element is renamed to by another edit, if it is.
+        """
         if parent.children:
             return self.after(parent.children[-1], *nodes)
         outer = self.indent(parent)
@@ -245,7 +251,7 @@ class Document:
             slash = self.raw.rindex(b"/", parent.start, parent.end)
             while self.raw[slash - 1 : slash].isspace():
                 slash -= 1
-            close = b"</%s>" % parent.name.encode()
+            close = b"</%s>" % (name or parent.name).encode()
             return Splice(slash, parent.end, b">" + text + tail + close)
         within = self.raw[parent.inside : parent.inside_end]
         if within.strip():
