@@ -35,7 +35,8 @@ def load(
     """Read a configuration file.
 
     Args:
-        path: ``…/100.conf`` (PVE), ``….xml`` (libvirt), ``….toml`` (our own), or a file whose content tells.
+        path: ``…/100.conf`` (PVE), ``….xml`` (libvirt), ``….toml`` (our own), or a file
+            whose content tells.
         vmid: a PVE VM's number; else it is the file's name if that is ``<digits>.conf``.
         snapshot: of a PVE configuration, this snapshot instead of the current settings.
         pending: of a PVE configuration, as it is after the pending changes.
@@ -160,7 +161,8 @@ def _is_toml(path: str, raw: bytes) -> bool:
             break
     raise ConfigError(
         "this is neither a PVE configuration nor TOML",
-        hint="name it <VMID>.conf (PVE), NAME.xml (libvirt) or NAME.toml, or check that it is the right file",
+        hint="name it <VMID>.conf (PVE), NAME.xml (libvirt) or NAME.toml, or check that it is "
+        "the right file",
         where=path,
     )
 

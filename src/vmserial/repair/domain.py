@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmserial.errors import UsageError
-from vmserial.formats.libvirt.document import Document, Element, Node, Splice
+from vmserial.formats.libvirt.document import Document
+from vmserial.formats.libvirt.elements import Element, Node, Splice
 from vmserial.formats.libvirt.view import QEMU_NAMESPACE, CharDevice, Domain, whole
 from vmserial.model import Capabilities, Finding, GuestProfile, Severity
 from vmserial.repair.base import Change, Flaw, Wishes
-from vmserial.repair.domain_rules import ALWAYS_PLUGGED, USB_PORTS, Judged, Need, Rules
+from vmserial.repair.domain_host import Judged, Need
+from vmserial.repair.domain_rules import ALWAYS_PLUGGED, USB_PORTS, Rules
 
 VIRTIO_PORTS = 15
 """Ports of one virtio-serial controller of ours (why no more: :mod:`vmserial.board`)."""
@@ -134,8 +136,9 @@ class _Mender:
     def _has_usb(self, edits: list[tuple[CharDevice, _Edit]]) -> bool:
         moved = {id(port) for port, edit in edits if edit.target is not None}
         return any(
-            kind == "usb-serial" and id(port) not in moved for port, kind in self.rules.kinds.items()
-        ) or any(e.target and e.target.attributes[0] == ("type", "usb-serial") for _, e in edits)  # fmt: skip
+            kind == "usb-serial" and id(port) not in moved
+            for port, kind in self.rules.kinds.items()
+        ) or any(e.target and e.target.attributes[0] == ("type", "usb-serial") for _, e in edits)
 
     def edit(self, port: CharDevice, need: Need) -> _Edit:
         """Return what becomes of a port."""
@@ -152,7 +155,7 @@ class _Mender:
 
     def move(self, port: CharDevice, need: Need, edit: _Edit) -> None:
         """Give a port another device with a place of its own."""
-        kind = self.kind_for(port, need)
+        kind = self.kind_for(need)
         was = self.rules.kinds.get(port, f"{port.target_type} console")
         edit.drop_address = True
         # A number that nobody gave is libvirt's to give: it counts on from the largest, and
@@ -184,7 +187,7 @@ class _Mender:
             now = f"a virtio channel, /dev/virtio-ports/{port.name} in the guest"
         edit.changed.append(Change(need.id, (port.name,), f"{port.name}: {was} -> {now}"))
 
-    def kind_for(self, port: CharDevice, need: Need) -> str:
+    def kind_for(self, need: Need) -> str:
         """Return the kind of device that a port gets."""
         platform = self.rules.platform
         if need.kind in {"sclplm", "virtio"}:
@@ -251,10 +254,10 @@ class _Mender:
             if need.kind and p.address
         }
         for element in self.domain.root.walk():
-            if element.name == "address" and element.get("type") == "usb":
-                if id(element) not in leaving:
-                    slot = element.get("port").partition(".")[0]
-                    taken.add((whole(element.get("bus"), 0), whole(slot, 0)))
+            usb = element.name == "address" and element.get("type") == "usb"
+            if usb and id(element) not in leaving:
+                slot = element.get("port").partition(".")[0]
+                taken.add((whole(element.get("bus"), 0), whole(slot, 0)))
         found: list[tuple[int, int]] = []
         for controller in self.domain.controllers_of("usb"):
             if controller.model in {"qemu-xhci", "nec-xhci"} and controller.ports == USB_PORTS:
@@ -375,6 +378,6 @@ class _Mender:
         else:
             self.splices.append(document.inside(root, Node(f"{lead}commandline", (), words)))
         self.changes.append(
-            Change("usb-not-plugged", (), f"-global {ALWAYS_PLUGGED}: the guest has each usb-serial "
+            Change("usb-not-plugged", (), f"-global {ALWAYS_PLUGGED}: each usb-serial is there "
                    "from its start")
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vmserial.errors import ConfigError, UsageError
-from vmserial.formats.libvirt.document import Element
+from vmserial.formats.libvirt.elements import Element
 from vmserial.formats.libvirt.view import CharDevice, Domain, whole
 from vmserial.machines import architecture
 from vmserial.model import (
@@ -42,6 +42,7 @@ _KINDS = {"usb-serial": "usb", "pci-serial": "pci", "virtio": "virtconsole"}
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\Z")
 _WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
 _UNITS = {"b": 1, "bytes": 1, "kb": 1000, "k": 1 << 10, "kib": 1 << 10, "mb": 10**6, "m": 1 << 20,
           "mib": 1 << 20, "gb": 10**9, "g": 1 << 30, "gib": 1 << 30, "t": 1 << 40,
@@ -146,8 +147,12 @@ class _Translation:
         kind = _KINDS.get(self.domain.kind(port), "auto")
         if port.tag == "channel":
             kind = "virtio"
-            self.note(port.element, f"{port.name} ({port.target_name or 'without a name'}) is "
-                      f"planned as serial{number}, by that name in the guest", kind="replaced")  # fmt: skip
+            self.note(
+                port.element,
+                f"{port.name} ({port.target_name or 'without a name'}) is "
+                f"planned as serial{number}, by that name in the guest",
+                kind="replaced",
+            )
         elif port.tag == "console" and port not in self.domain.serials:
             self.note(port.element, f"{port.name} is planned as serial{number}", kind="replaced")
         return SerialPort(number, self.chardev(port, number), kind=kind, where=port.where)
@@ -179,8 +184,11 @@ class _Translation:
                 return Vc()
             case "unix" if port.path:
                 if len(port.path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
-                    raise self.bad(port, f"the socket's path has more than {SUN_PATH_MAX} bytes",
-                                   "choose a shorter directory or name; `vmserial fix` does")  # fmt: skip
+                    raise self.bad(
+                        port,
+                        f"the socket's path has more than {SUN_PATH_MAX} bytes",
+                        "choose a shorter directory or name; `vmserial fix` does",
+                    )
                 return UnixSocket(port.path, server=not client, reconnect_ms=reconnect)
             case "tcp" if port.tls or port.protocol in {"tls", "telnets"}:
                 self.note(port.element, f"{port.name}: TLS needs an -object with the certificates: "
@@ -256,7 +264,8 @@ class _Translation:
         unit = _UNITS.get(element.get("unit", "KiB").lower())
         number = whole(element.text, -1)
         if unit is None or number < 0:
-            raise ConfigError("this is no size of memory", hint="write <memory unit='MiB'>512</memory>",
+            raise ConfigError("this is no size of memory",
+                hint="write <memory unit='MiB'>512</memory>",
                               where=str(element.where))  # fmt: skip
         return min(max(number * unit >> 20, 16), _MOST_MIB)
 
@@ -296,8 +305,11 @@ class _Translation:
             if (bus not in {"virtio", "scsi", "sata", "ide"} or image not in {"raw", "qcow2"}
                     or not path.startswith("/") or "\n" in path
                     or element.get("device", "disk") not in {"disk", "cdrom"}):  # fmt: skip
-                self.note(element, f"the disk {target.get('dev') if target else ''} is left out",
-                          "files and block devices on virtio, scsi, sata or ide are planned")  # fmt: skip
+                self.note(
+                    element,
+                    f"the disk {target.get('dev') if target else ''} is left out",
+                    "files and block devices on virtio, scsi, sata or ide are planned",
+                )
                 continue
             number = sum(disk.bus == bus for disk in found)
             found.append(
@@ -321,7 +333,7 @@ class _Translation:
             found.append(
                 Nic(
                     len(found), _NIC_MODELS.get(model.get("type") if model else "", "virtio"),
-                    mac=address if re.match(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\Z", address) else "",
+                    mac=address if _MAC.match(address) else "",
                     mode="tap" if bridge else "user", bridge=bridge, where=element.where,
                 )
             )  # fmt: skip

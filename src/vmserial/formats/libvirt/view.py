@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass, field
 
 from vmserial.errors import ConfigError
-from vmserial.formats.libvirt.document import Document, Element
+from vmserial.formats.libvirt.document import Document
+from vmserial.formats.libvirt.elements import Element
 from vmserial.model import SourceRef
 
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
