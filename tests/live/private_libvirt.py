@@ -68,6 +68,10 @@ wait $!
 )
 
 
+class Refused(Exception):
+    """libvirt, or the QEMU that it started, did not take something."""
+
+
 class PrivateLibvirt:
     """Runs while the ``with`` lasts.
 
@@ -134,21 +138,18 @@ class PrivateLibvirt:
         return (self.where / "libvirtd.log").read_text("utf-8", "replace")
 
     def virsh(self, *words: str) -> str:
-        """Run virsh; return its output."""
+        """Run virsh; return its output.
+
+        Raises:
+            Refused: it failed.
+        """
         done = subprocess.run(
             ["virsh", "-q", "-c", self.uri, *words], capture_output=True, timeout=BOUND, check=False
         )
         said = done.stdout.decode("utf-8", "replace")
-        assert done.returncode == 0, f"virsh {' '.join(words)}: {said}{done.stderr.decode()}"
+        if done.returncode:
+            raise Refused(f"virsh {' '.join(words)}: {said}{done.stderr.decode()}")
         return said
-
-    def refused(self, *words: str) -> str:
-        """Run virsh, which must fail; return what it said."""
-        done = subprocess.run(
-            ["virsh", "-q", "-c", self.uri, *words], capture_output=True, timeout=BOUND, check=False
-        )
-        assert done.returncode != 0, f"virsh {' '.join(words)} was not refused"
-        return done.stderr.decode("utf-8", "replace")
 
     def __exit__(
         self,

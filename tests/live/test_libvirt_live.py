@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import shutil
@@ -11,16 +12,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from private_libvirt import PrivateLibvirt
+from private_libvirt import PrivateLibvirt, Refused
 
 from vmserial.cli.main import run
+from vmserial.formats.libvirt import Document, Domain
 from vmserial.guests import images
 from vmserial.guests.images import TestGuest
+from vmserial.guests.profile import unknown
 from vmserial.guests.shell import CONTROL_PORT, Shell
+from vmserial.model import Severity
 from vmserial.progress import Silent
+from vmserial.qemu.binary import find, probe
+from vmserial.repair.domain import judge
 
 BOOT = 90.0
 SIZE = 2048
+DATA = Path(__file__).parents[1] / "data" / "libvirt"
+
+FULL = {"riscv64": "qemu-system-riscv64", "ppc64": "qemu-system-ppc64",
+        "s390x": "qemu-system-s390x"}  # fmt: skip
+"""Architectures whose QEMU the tests do not install.  libvirt knows loongarch64 from 11.0 on."""
+
+DOMAINS = [
+    pytest.param(path, id=path.stem, marks=pytest.mark.full if arch in FULL else ())
+    for path in sorted(DATA.glob("*.xml"))
+    if (arch := path.stem.partition("-")[0]) != "loongarch64"
+]
+UNMENDED = {"x86_64-no-path", "x86_64-tcp-twice"}
+ELSEWHERE = re.compile(rb"path='/|service=")
+"""A start would need the user's own directories and ports."""
 
 DOMAIN = """\
 <domain type='qemu'>
@@ -62,7 +82,9 @@ def emulator() -> str:
 @pytest.fixture(scope="module")
 def libvirt(emulator: str) -> Iterator[PrivateLibvirt]:
     """A libvirtd for all tests here; its start takes a second."""
-    with PrivateLibvirt([emulator]) as running:
+    others = ("qemu-system-x86_64", "qemu-system-arm", *FULL.values())
+    there = [found for name in others if (found := shutil.which(name))]
+    with PrivateLibvirt([emulator, *there]) as running:
         yield running
 
 
@@ -212,3 +234,56 @@ def test_all_live_with_the_shim_as_emulator(
     path = domain(tmp_path / "guest.xml", "shimmed", str(shim), guest, where)
     assert booted(libvirt, path, "shimmed", where) == dict.fromkeys(range(4), BOTH)
     assert "serial3" in log.read_text()
+
+
+def closed_frontends(libvirt: PrivateLibvirt, name: str) -> set[str]:
+    """Return the serial chardevs of a paused VM that no device uses, as QEMU says it."""
+    said = libvirt.virsh("qemu-monitor-command", name, '{"execute": "query-chardev"}')
+    entries = json.loads(said)["return"]
+    return {
+        f"serial{entry['label'].removeprefix('charserial')}" for entry in entries
+        if entry["label"].startswith("charserial") and not entry["frontend-open"]
+    }  # fmt: skip
+
+
+def paused(libvirt: PrivateLibvirt, path: Path) -> set[str]:
+    """Define and start a domain paused; return its ports without a device.
+
+    Raises:
+        Refused: libvirt or QEMU does not take it.
+    """
+    name = Domain.of(Document.parse(path.read_bytes())).name
+    libvirt.virsh("define", str(path))
+    try:
+        if ELSEWHERE.search(path.read_bytes()):
+            return set()
+        libvirt.virsh("start", "--paused", name)
+        try:
+            return closed_frontends(libvirt, name)
+        finally:
+            libvirt.virsh("destroy", name)
+    finally:
+        libvirt.virsh("undefine", name)
+
+
+@pytest.mark.parametrize("path", DOMAINS)
+def test_libvirt_takes_what_fix_writes(libvirt: PrivateLibvirt, path: Path, tmp_path: Path) -> None:
+    document = Document.parse(path.read_bytes(), path.name)
+    arch = Domain.of(document).arch
+    verdict = judge(document, probe(find(arch), arch=arch), unknown(arch))
+    after = tmp_path / "after.xml"
+    after.write_bytes(verdict.document.raw)
+    fails = any(f.severity is Severity.FAILS for f in verdict.findings)
+    dead = {
+        port for finding in verdict.findings if finding.id == "onboard-uart-limit"
+        for port in finding.ports
+    }  # fmt: skip
+    if path.stem in UNMENDED:
+        return
+    if not ELSEWHERE.search(document.raw):
+        if fails:
+            with pytest.raises(Refused):
+                paused(libvirt, path)
+        else:
+            assert paused(libvirt, path) == dead
+    assert paused(libvirt, after) == set()

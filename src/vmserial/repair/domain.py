@@ -308,29 +308,27 @@ class _Mender:
             source = next((s for s in element.named("source") if s.get("path")), None)
             if source is not None:
                 yield document.set(source, "path", edit.path)
-        if edit.drop_alias and (alias := element.child("alias")) is not None:
-            yield document.remove(alias)
         new = [node for node in (log, edit.target) if node is not None]
         if edit.number is not None and edit.target is None:
             if target is not None:
                 yield document.set(target, "port", str(edit.number))
             else:
                 new.append(Node("target", (("port", str(edit.number)),)))
-        drop = edit.drop_address and address is not None
+        alias = element.child("alias") if edit.drop_alias else None
+        drop = address if edit.drop_address else None
         if edit.target is not None and target is not None:
-            places = [*new, edit.address] if edit.address is not None and not drop else new
-            yield document.replace(target, *places)
-            if drop and address is not None:
-                if edit.address is not None:
-                    yield document.replace(address, edit.address)
-                else:
-                    yield document.remove(address)
-            return
-        if edit.address is not None:
+            if edit.address is not None and drop is None:
+                new.append(edit.address)
+            yield document.replace(target, *new)
+            new = [edit.address] if edit.address is not None and drop is not None else []
+            target = None
+        elif edit.address is not None:
             new.append(edit.address)
-        if drop and address is not None:
-            yield document.replace(address, *new) if new else document.remove(address)
-        elif new and target is not None:
+        for gone in (drop, alias):
+            if gone is not None:
+                yield document.replace(gone, *new) if new else document.remove(gone)
+                new = []
+        if new and target is not None:
             yield document.before(target, *new)
         elif new:
             yield document.inside(element, *new, name=edit.name)
