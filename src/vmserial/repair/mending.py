@@ -29,7 +29,18 @@ from vmserial.repair.rules_devices import PCI_UARTS
 from vmserial.repair.scene import ISA_PORTS, Scene
 
 PVE_FREE_SLOTS = (0x1D,)
-"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md)."""
+"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
+
+On q35 PVE's own USB controllers have it.  What PVE plugs there later goes to buses
+behind bridges, so that any slot of pcie.0 that the command leaves free is free.
+"""
+
+UNSEEN_FREE_SLOTS = tuple(range(0x19, 0x13, -1))
+"""Root-bus slots that hardly any -readconfig file uses, for one that was not read.
+
+PVE's for q35 has USB controllers at 0x1a and 0x1d, root ports at 0x10 and 0x1c, a
+bridge at 0x1e; QEMU's own examples begin at the lowest slots.
+"""
 
 _OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
 _MESSAGES = {"virtserialport": 2, "virtconsole": 3}
@@ -260,7 +271,11 @@ def _board(scene: Scene, moving: set[Port]) -> Board:
     """Return the board with all that stays where it is."""
     assert scene.platform is not None
     assert scene.architecture is not None
-    slots = PVE_FREE_SLOTS if scene.is_pve else ()
+    slots: tuple[int, ...] = ()
+    if scene.is_pve and scene.platform.name != "q35":
+        slots = PVE_FREE_SLOTS
+    elif not scene.complete:
+        slots = UNSEEN_FREE_SLOTS
     machine = Machine(scene.arch, (), machine_type=scene.machine_type, free_slots=slots)
     board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
     staying = [port for port in scene.ports if port not in moving]

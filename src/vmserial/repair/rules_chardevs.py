@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from vmserial.formats.argv import ChardevEntry, CommandOption, HostSide
 from vmserial.formats.argv.edits import Edit, InsertBefore, ReplaceValue, SetKey
@@ -39,10 +40,9 @@ class HostSides:
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield what is wrong."""
-        yield from self.twice_named()
-        yield from self.uses()
-        yield from self.sockets()
-        yield from self.stdio()
+        for flaws in (self.twice_named(), self.uses(), self.sockets(), self.stdio()):
+            for flaw in flaws:
+                yield replace(flaw, remedies=()) if self.scene.wishes.cautious else flaw
         yield from self.losses()
 
     # -------------------------------------------------------------- ids and uses

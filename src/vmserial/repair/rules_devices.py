@@ -191,13 +191,16 @@ class Devices:
                 cards.add(id(port.option))
                 used += uarts
                 continue
-            parameter = self.scene.guest.nr_uarts
+            guest = self.scene.guest
+            assumed = " is assumed and" if guest.assumed else ""
+            sure = not (guest.assumed and self.scene.wishes.cautious)
+            parameter = guest.nr_uarts
             more = f", or boot it with 8250.nr_uarts={parameter}" if parameter > limit else ""
             yield Flaw(
                 "guest-8250-limit", Severity.DEAD, (port.name,),
-                f"{port.subject}: the guest {self.scene.guest.name} registers {limit} 8250 ports "
-                f"({self.scene.guest.source}): \"Couldn't register serial port …: -28\" in its "
-                "dmesg, and no node", port.option.where, (Rehome(port),),
+                f"{port.subject}: the guest {guest.name}{assumed} registers {limit} 8250 ports "
+                f"({guest.source}): \"Couldn't register serial port …: -28\" in its "
+                "dmesg, and no node", port.option.where, (Rehome(port),) if sure else (),
                 fix=f"use another kind of port for those past {limit}{more}, or name the guest "
                 "with --guest",
             )  # fmt: skip

@@ -78,7 +78,7 @@ class Places:
             self.add_usb(device)
         if device.is_virtio_serial:
             # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
-            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{len(self.virtio)}"
+            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
             self.virtio.append(Bus(name, "virtio", device.max_ports))
         if device.is_bridge and device.id:
             self.pci_buses.add(device.id)
@@ -124,7 +124,7 @@ class Places:
             kind, ports = "ohci", number(device.get("num-ports"), 3) or 3
         else:
             kind, ports = "uhci", 2
-        name = f"{device.id}.0" if device.id else f"usb-bus.{len(self.usb)}"
+        name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
         self.usb.append(Bus(name, kind, ports))
 
     def usb_port(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
@@ -132,6 +132,8 @@ class Places:
         bus = self.bus(self.usb, device.bus)
         again = (Rehome(port, kind="usb", keep=True),)
         where, subject, names = port.option.where, port.subject, (port.name,)
+        if bus is None and not self.scene.complete:
+            return
         if bus is None and not device.bus:
             yield Flaw("usb-no-bus", Severity.FAILS, names,
                        f"{subject}: No 'usb-bus' bus found for device 'usb-serial'", where,
@@ -184,6 +186,8 @@ class Places:
         bus = self.bus(self.virtio, device.bus)
         again = (Rehome(port, kind=_kind(device.driver), keep=True),)
         where, subject, names = port.option.where, port.subject, (port.name,)
+        if bus is None and not self.scene.complete:
+            return
         if bus is None:
             error = (
                 f"Bus '{device.bus}' not found" if device.bus
@@ -253,7 +257,7 @@ class Places:
             if not known and ours and "." in device.bus and device.bus.endswith(".0"):
                 # A bridge's bus is called as its id; "ID.0" is that of some bridges' kinds.
                 known = any(f"{d.id}.0" == device.bus for d in self.scene.view.devices)
-            if not known and ours:
+            if not known and ours and self.scene.complete:
                 remedies = (Rehome(port),) if port else (Readdress(device.option, name),)
                 yield Flaw("bus-missing", Severity.FAILS, names,
                            f"{subject}: Bus '{device.bus}' not found", where, remedies)  # fmt: skip
@@ -340,6 +344,11 @@ class Places:
             yield Flaw("not-hot-pluggable", Severity.FAILS, (port.name,),
                        f"{port.subject}: device_del is refused: {error}", port.option.where,
                        (Rehome(port, kind="pci" if pci else ""),))  # fmt: skip
+
+
+def _unnamed(buses: list[Bus]) -> int:
+    """Return how many buses QEMU has numbered: those of controllers without an id."""
+    return sum(bus.name.startswith(("usb-bus.", "virtio-serial-bus.")) for bus in buses)
 
 
 def _kind(driver: str) -> str:

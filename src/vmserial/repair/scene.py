@@ -84,6 +84,12 @@ class Scene:
         )[0]
 
     @cached_property
+    def complete(self) -> bool:
+        """All options are seen: no -readconfig file is left unread."""
+        read = {option.where.file for option in self.view.options if option.in_file}
+        return all(option.value in read for option in self.command.named("readconfig"))
+
+    @cached_property
     def root_buses(self) -> frozenset[str]:
         """Names of the root PCI bus; a device that names none is on it."""
         assert self.platform is not None
