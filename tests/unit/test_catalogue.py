@@ -23,7 +23,7 @@ from vmserial.model import Plan, Refusal
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "vmserial"
-PLACE = {"Refusal": 0, "Finding": 0, "Flaw": 0, "_finding": 0, "refuse": 1}
+PLACE = {"Refusal": 0, "Finding": 0, "Flaw": 0, "flaw": 0, "_finding": 0, "refuse": 1}
 """What makes a finding or a refusal, and which of its arguments is the id."""
 
 
