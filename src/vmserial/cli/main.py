@@ -38,6 +38,7 @@ VERBS: dict[str, str] = {
     "doctor": "Say what would fail or be silently dead, why, and what to do.",
     "fix": "Mend a QEMU command, a libvirt domain or a PVE VM where it stands.",
     "showcmd": "Print the QEMU command line.",
+    "convert": "Turn one description of a VM into another, and say what is lost.",
     "plan": "Show each port's device, bus, address and guest node, with the reason.",
     "run": "Start the VM in the foreground and say where each port is reached.",
     "verify": "Boot test guests and prove every port in both directions.",

@@ -58,8 +58,8 @@ def fix(asked: Asked, words: FixWords) -> int:
     )  # fmt: skip
 
 
-def read(asked: Asked, words: FixWords) -> CommandLine:
-    """Read the command line.
+def read(asked: Asked, words: FixWords, *, quiet: bool = False) -> CommandLine:
+    """Read the command line; its notes are told unless ``quiet``.
 
     Raises:
         UsageError: there is none, or it cannot be read.
@@ -80,7 +80,8 @@ def read(asked: Asked, words: FixWords) -> CommandLine:
             command = CommandLine.from_words(parts, name)
         else:
             command = CommandLine.parse(raw.decode("utf-8", "surrogateescape"), name)
-    tell(command.notes)
+    if not quiet:
+        tell(command.notes)
     return command
 
 
@@ -96,7 +97,7 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
     capabilities = capabilities_of(asked, command)
     guest = guest_profile(asked, capabilities.target, _append(command))
     wishes = Wishes(asked.kind or "auto", bool(asked.hotplug), words.logs)
-    return judge(command, capabilities, guest, wishes, read_file=_read_file), capabilities
+    return judge(command, capabilities, guest, wishes, read_file=read_file), capabilities
 
 
 def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
@@ -111,7 +112,7 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
     from vmserial.qemu.binary import find, probe
 
     asked_arch = architecture(asked.arch).name if asked.arch else ""
-    view = CommandView.of(command, arch=asked_arch, read_file=_read_file)
+    view = CommandView.of(command, arch=asked_arch, read_file=read_file)
     arch = view.arch or asked_arch
     binary = asked.qemu[0] if asked.qemu else ""
     if not binary and command.program:
@@ -142,7 +143,13 @@ def _append(command: CommandLine) -> str:
     return values[-1] if values else ""
 
 
-def _read_file(path: str) -> str:
+def read_file(path: str) -> str:
+    """Read a file of -readconfig.
+
+    Raises:
+        ConfigError: it is larger than any configuration.
+        ValueError: it cannot be read.
+    """
     from vmserial.formats import read_bytes
 
     try:

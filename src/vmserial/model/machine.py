@@ -183,7 +183,7 @@ class Machine:
         args: a user's own words, put last on the command line.
         args_where: where they were given.
         notes: what the reader wants the user to hear.
-        origin: ``pve``, ``toml``, ``libvirt`` or ``options``.
+        origin: ``pve``, ``toml``, ``libvirt``, ``argv`` or ``options``.
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
         pve_args_ports: the ports whose chardevs and devices stand in PVE's ``args:``, as
             ``vmserial fix`` writes them; they are not among ``args`` any more.
@@ -222,7 +222,7 @@ class Machine:
     taken: frozenset[tuple[int, int]] = frozenset()
     free_slots: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
-    origin: Literal["pve", "toml", "libvirt", "options"] = "options"
+    origin: Literal["pve", "toml", "libvirt", "argv", "options"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
     pve_args_ports: tuple[int, ...] = ()
     where: SourceRef | None = None

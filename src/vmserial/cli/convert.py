@@ -1,0 +1,158 @@
+"""``vmserial convert``: one description of a VM into another."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from vmserial.cli.gather import capabilities_of, guest_of, overrides, read_machine, tell
+from vmserial.cli.options import Asked, json_option, machine_options
+from vmserial.cli.output import complain, print_json
+from vmserial.cli.subject import CommandAfterDashes, FixWords, kind_of
+from vmserial.errors import BinaryError, UsageError
+
+if TYPE_CHECKING:
+    from vmserial.formats.converting import Converted
+    from vmserial.model import Capabilities, Machine
+
+TARGETS = ("pve", "libvirt", "toml", "argv")
+"""What --to takes; named here so that --help imports no format (a test holds them equal)."""
+
+
+@click.command(
+    "convert",
+    cls=CommandAfterDashes,
+    epilog="""\b
+Examples:
+  vmserial convert 142.conf --to libvirt -o guest.xml
+  vmserial convert guest.xml --to pve --vmid 142
+  vmserial convert vm.toml --to argv
+  vmserial convert --to toml -- qemu-system-aarch64 -M virt -serial pty
+
+Exit code 0: all of it was carried over; 1: something has no counterpart, is named on stderr, and
+the rest was written; 2: the input is wrong.""",
+)
+@machine_options()
+@click.option("--to", "target", type=click.Choice(TARGETS), required=True,
+              help="The format to write.")  # fmt: skip
+@click.option("-o", "--output", default="", metavar="FILE", type=click.Path(),
+              help="Write it into this file.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace FILE if it is there; a backup is kept.")
+@json_option
+def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) -> int:
+    """Turn a PVE configuration, a libvirt domain, TOML or a QEMU command into another of them.
+
+    INPUT is any of the four: a file, a command on stdin (-) or after --. What a format cannot
+    say is named, port by port.
+    """
+    from vmserial.formats.converting import convert
+
+    machine = read(asked)
+    tell(machine.notes)
+    result = convert(
+        machine, target, capabilities=_binary(asked, machine, target),
+        guest=guest_of(asked, machine), vmid=_vmid(asked, output),
+    )  # fmt: skip
+    tell(result.notes)
+    lost = [n for n in (*machine.notes, *result.notes) if n.kind == "untranslated"]
+    if as_json:
+        print_json(_json(result, machine, target))
+    if output and output != "-":
+        write(output, result.text, force=force)
+    elif not as_json:
+        # As it is: a file or a shell must read exactly these bytes.
+        sys.stdout.write(result.text)
+    if lost:
+        things = "one thing has" if len(lost) == 1 else f"{len(lost)} things have"
+        complain(f"vmserial: {things} no counterpart")
+    return 1 if lost else 0
+
+
+def read(asked: Asked) -> Machine:
+    """Read the input, whatever it is, and put the options over it.
+
+    Raises:
+        UsageError: it cannot be read.
+        ConfigError: it is wrong.
+    """
+    words = FixWords(command=click.get_current_context().meta.get("vmserial.command", ()))
+    kind = kind_of(asked, words)
+    if kind == "pve":
+        raise UsageError(
+            f"{asked.input} is a VM's number; a file is converted",
+            hint=f"give /etc/pve/qemu-server/{asked.input}.conf", where=asked.input,
+        )  # fmt: skip
+    if kind != "command":
+        return read_machine(asked)
+    from vmserial.cli import subject_command
+    from vmserial.formats.argv.machine import machine
+    from vmserial.formats.overrides import apply
+    from vmserial.machines import architecture
+
+    parsed = subject_command.read(asked, words, quiet=True)
+    arch = architecture(asked.arch).name if asked.arch else ""
+    found = machine(parsed, arch=arch, read_file=subject_command.read_file)
+    return apply(found, overrides(asked))
+
+
+def write(path: str, text: str, *, force: bool) -> None:
+    """Write a file whole or not at all; one that is there only where that was asked for.
+
+    Raises:
+        ConfigError: it is there, or cannot be written.
+    """
+    import os
+
+    from vmserial.errors import ConfigError
+    from vmserial.files import new_file, replace_file
+    from vmserial.formats import read_bytes
+
+    raw = text.encode("utf-8", "surrogateescape")
+    if not os.path.lexists(path):  # noqa: PTH110 - a dangling symlink counts, too
+        new_file(path, raw)
+        complain(f"written: {path}")
+    elif not force:
+        raise ConfigError(
+            "this file is there already", hint="choose another name, or give --force", where=path
+        )
+    else:
+        backup = replace_file(path, read_bytes(path), raw)
+        complain(f"written: {path}; as it was: {backup}")
+
+
+def _binary(asked: Asked, machine: Machine, target: str) -> Capabilities | None:
+    """Ask the binary that the result is for; None where the format needs none, or none is here."""
+    if target not in {"argv", "libvirt"}:
+        return None
+    try:
+        return capabilities_of(machine, asked.qemu[0] if asked.qemu else "")[0]
+    except BinaryError as error:
+        if asked.qemu:
+            raise
+        complain(f"vmserial: note: {error.message}; QEMU 10.0 with all devices is assumed")
+        return None
+
+
+def _vmid(asked: Asked, output: str) -> int:
+    """Return the number of the VM that is written: said, or told by a file's name."""
+    for path in (output, asked.input):
+        match = re.search(r"(?:\A|/)([1-9][0-9]{0,8})\.conf\Z", path)
+        if asked.vmid is None and match:
+            return int(match[1])
+    return asked.vmid or 0
+
+
+def _json(result: Converted, machine: Machine, target: str) -> dict[str, object]:
+    return {
+        "from": machine.origin,
+        "to": target,
+        "text": result.text,
+        "notes": [
+            {"kind": note.kind, "message": note.message, "hint": note.hint,
+             "where": str(note.where) if note.where else ""}
+            for note in (*machine.notes, *result.notes)
+        ],
+    }  # fmt: skip
