@@ -93,7 +93,10 @@ def convert(
     if target == "libvirt":
         from vmserial.formats import libvirt_writer
 
-        return Converted(*libvirt_writer.write(machine, settled(machine, binary, system)))
+        # KVM among a real binary's accelerators is proven; without a binary it is supposed.
+        kvm = capabilities is None or "kvm" in capabilities.accelerators
+        kinds = settled(machine, binary, system)
+        return Converted(*libvirt_writer.write(machine, kinds, kvm=kvm))
     if target == "argv":
         return _command(machine, binary, system, one_line)
     raise UsageError(f"there is no format {target!r}", hint=f"one of {', '.join(TARGETS)}")

@@ -14,6 +14,7 @@ from vmserial.formats.libvirt.machine import AGENT_NAME
 from vmserial.formats.libvirt.view import QEMU_NAMESPACE
 from vmserial.formats.libvirt_sources import Sources
 from vmserial.formats.losses import Losses
+from vmserial.machines import architecture
 from vmserial.model import Machine, Note, SerialPort
 
 USB_PORTS = 15
@@ -29,21 +30,25 @@ _ONBOARD = {"ppc64": ("spapr-vio-serial", ("spapr-vty",)),
             "s390x": ("sclp-serial", ("sclpconsole", "sclplmconsole"))}  # fmt: skip
 
 
-def write(machine: Machine, kinds: Mapping[int, str]) -> tuple[str, tuple[Note, ...]]:
+def write(
+    machine: Machine, kinds: Mapping[int, str], *, kvm: bool = True
+) -> tuple[str, tuple[Note, ...]]:
     """Return the domain, and what it cannot say.
 
     Args:
         machine: what to write.
         kinds: of each port, the device kind that it gets where it asks for ``auto``.
+        kvm: the accelerator of a machine that leaves it open.
     """
-    return _Writer(machine, kinds).write()
+    return _Writer(machine, kinds, kvm).write()
 
 
 class _Writer:
-    def __init__(self, machine: Machine, kinds: Mapping[int, str]) -> None:
+    def __init__(self, machine: Machine, kinds: Mapping[int, str], kvm: bool) -> None:
         self.machine, self.kinds = machine, kinds
         self.losses = Losses(machine, "libvirt")
-        self.root = Element("domain", type="qemu" if machine.accel == "tcg" else "kvm")
+        fast = machine.accel == "kvm" or (machine.accel == "auto" and kvm)
+        self.root = Element("domain", type="kvm" if fast else "qemu")
         self.usb = self.virtio = self.onboard = 0
 
     def write(self) -> tuple[str, tuple[Note, ...]]:
@@ -72,9 +77,6 @@ class _Writer:
 
     def vm(self) -> None:
         machine, root = self.machine, self.root
-        if machine.accel == "auto":
-            # Which accelerator works is known where the domain runs, not here.
-            root.set("type", "kvm")
         self.text(root, "name", machine.name)
         if machine.uuid:
             self.text(root, "uuid", machine.uuid)
@@ -86,8 +88,8 @@ class _Writer:
         os = SubElement(root, "os")
         kind = self.text(os, "type", "hvm")
         kind.set("arch", "armv7l" if machine.arch == "arm" else machine.arch)
-        if machine.machine_type:
-            kind.set("machine", machine.machine_type)
+        # libvirt's own default of aarch64 is a board without PCI.
+        kind.set("machine", architecture(machine.arch).machine_type(machine.machine_type))
         if machine.firmware.kind == "ovmf":
             os.set("firmware", "efi")
             if machine.firmware.code or machine.firmware.variables:
@@ -121,15 +123,15 @@ class _Writer:
             if option != ("acpi", "off"):
                 self.losses.vm(f"the machine property {'='.join(option)}", "use <features>")
         if machine.smbios:
-            self.losses.vm("smbios (not written)", "write <sysinfo type='smbios'>")
+            self.losses.left_out("smbios", "write <sysinfo type='smbios'>")
         for name, things in (("disk", machine.disks), ("network card", machine.nics)):
             if things:
-                self.losses.vm(f"{len(things)} {name}{'s' * (len(things) > 1)} (not written)",
+                self.losses.left_out(f"{len(things)} {name}{'s' * (len(things) > 1)}",
                                "add them with virsh attach-disk and attach-interface")  # fmt: skip
         for field in ("display", "tablet", "keyboard", "usb_controller", "rng", "vmgenid", "taken"):
             value = getattr(machine, field)
             if value != getattr(bare, field):
-                self.losses.vm(f"{field.replace('_', ' ')} (not written)", "only the serial part is",
+                self.losses.left_out(f"{field.replace('_', ' ')}", "only the serial part is",
                                machine.place_of(field))  # fmt: skip
 
     def arguments(self, usb: bool) -> None:

@@ -25,6 +25,10 @@ class Losses:
         """Name what of the VM has no counterpart."""
         self._lost(f"{what} has no counterpart in {self.target}", where or self.machine.where, hint)
 
+    def left_out(self, what: str, hint: str = "", where: SourceRef | None = None) -> None:
+        """Name what the format could say, but is not written."""
+        self._lost(f"{what}: not written for {self.target}", where or self.machine.where, hint)
+
     def replaced(self, port: SerialPort, what: str, hint: str = "") -> None:
         """Say what was chosen or written in another way; nothing is lost."""
         self.notes.append(Note("replaced", f"{port.name}: {what}", port.where, hint))

@@ -106,7 +106,7 @@ class _Writer:
             self.losses.vm(f"the USB controller {vm.usb_controller}", "PVE chooses it")
         for name, things in (("disk", vm.disks), ("network card", vm.nics)):
             if things:
-                self.losses.vm(f"{len(things)} {name}{'s' * (len(things) > 1)} (not written)",
+                self.losses.left_out(f"{len(things)} {name}{'s' * (len(things) > 1)}",
                                "add them on the PVE host, where storages and bridges are known")  # fmt: skip
         places = vm.taken or (vm.free_slots if vm.origin != "pve" else ())
         if places:
