@@ -111,7 +111,7 @@ def write(path: str, text: str, *, force: bool) -> None:
     from vmserial.formats import read_bytes
 
     raw = text.encode("utf-8", "surrogateescape")
-    if not os.path.lexists(path):  # noqa: PTH110 - a dangling symlink counts, too
+    if not os.path.lexists(path):
         new_file(path, raw)
         complain(f"written: {path}")
     elif not force:

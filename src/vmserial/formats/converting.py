@@ -139,7 +139,9 @@ def _renderable(port: SerialPort, binary: Capabilities, losses: Losses) -> Seria
     try:
         chardevs.option(port.name, chardev, binary.version).value()
     except UsageError as error:
-        losses.port(port, f"its backend {chardevs.text(chardev)!r}", f"{error.message}; null is written")
+        losses.port(
+            port, f"its backend {chardevs.text(chardev)!r}", f"{error.message}; null is written"
+        )
         return replace(port, chardev=Chardev(Null()))
     backend = chardev.backend
     if isinstance(backend, UnixSocket | TcpSocket) and backend.reconnect_ms % 1000:
@@ -198,7 +200,9 @@ def reference() -> str:
     for name, backend in SAMPLES:
         cells = [_cell(Chardev(backend), target) for target in ("toml", "pve", "libvirt", "argv")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    logged = [_cell(Chardev(Pty(), "/var/log/raw", True), t) for t in ("toml", "pve", "libvirt", "argv")]
+    logged = [
+        _cell(Chardev(Pty(), "/var/log/raw", True), t) for t in ("toml", "pve", "libvirt", "argv")
+    ]
     lines.append(f"| `logfile=PATH,logappend=on` | {' | '.join(logged)} |")
     return "\n".join(lines) + "\n"
 

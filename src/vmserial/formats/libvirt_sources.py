@@ -77,7 +77,9 @@ class Sources:
         if _NOT_XML.search(chardev.logfile):
             self.losses.port(port, "a control character in logfile", "no log is written")
             return
-        SubElement(element, "log", file=chardev.logfile, append="on" if chardev.logappend else "off")
+        SubElement(
+            element, "log", file=chardev.logfile, append="on" if chardev.logappend else "off"
+        )
 
     def lost(self, port: SerialPort, values: dict[str, str], hint: str) -> None:
         """Name the values that are there."""
@@ -111,7 +113,7 @@ class Sources:
         element.set("type", "tcp")
         host = backend.host
         if not host:
-            host = "0.0.0.0"  # noqa: S104 - what an empty host means to QEMU
+            host = "0.0.0.0"
             self.losses.port(port, "an empty host", f"{host} is written: IPv4 only")
         SubElement(element, "source", mode="bind" if backend.server else "connect", host=host,
                    service=str(backend.port))  # fmt: skip

@@ -104,7 +104,9 @@ class _Writer:
         if machine.cpu.model:
             self.cpu(machine.cpu.model)
         if machine.cpu.flags:
-            self.losses.vm(f"the cpu's flags {','.join(machine.cpu.flags)}", "write <feature> lines")
+            self.losses.vm(
+                f"the cpu's flags {','.join(machine.cpu.flags)}", "write <feature> lines"
+            )
         if machine.localtime:
             SubElement(root, "clock", offset="localtime")
         self.name_the_rest()

@@ -118,7 +118,9 @@ class _Writer:
         self.settings["agent"] = "1,type=isa" if agent.kind == "isa" else "1"
         own = f"{SOCKETS}/{self.vmid}.qga"
         if agent.path != own:
-            self.losses.vm(f"the agent's socket {agent.path or 'without a path'}", f"PVE's is {own}")
+            self.losses.vm(
+                f"the agent's socket {agent.path or 'without a path'}", f"PVE's is {own}"
+            )
 
     def words(self) -> None:
         """Write what only ``args:`` can say: a direct boot and the user's own words."""
@@ -134,7 +136,9 @@ class _Writer:
         if self.read({"args": text}, [], "args") == tuple(words):
             self.settings["args"] = text
         else:
-            self.losses.vm("args, kernel or initrd", "they hold what a line cannot", self.vm.args_where)
+            self.losses.vm(
+                "args, kernel or initrd", "they hold what a line cannot", self.vm.args_where
+            )
 
     def setting(self, key: str, value: object, *fields: str) -> None:
         """Write a setting if it reads back."""

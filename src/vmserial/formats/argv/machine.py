@@ -50,9 +50,7 @@ _OF_THE_RUN = frozenset({
 """Options about one run of the emulator, not about the VM."""
 
 
-def machine(
-    command: CommandLine, *, arch: str = "", read_file: ReadFile | None = None
-) -> Machine:
+def machine(command: CommandLine, *, arch: str = "", read_file: ReadFile | None = None) -> Machine:
     """Translate a command line.
 
     Args:
@@ -201,8 +199,12 @@ class _Translation:
                 where = entry.option.where
                 found.append((entry.id, self.chardev(entry.id, where), "auto", "unplugged", where))
                 self.notes.append(
-                    Note("warning", f"{entry.id} has a chardev and no device: the port is unplugged",
-                         where, "`vmserial fix` gives it a device")  # fmt: skip
+                    Note(
+                        "warning",
+                        f"{entry.id} has a chardev and no device: the port is unplugged",
+                        where,
+                        "`vmserial fix` gives it a device",
+                    )  # fmt: skip
                 )
         return self.numbered(found)
 
