@@ -51,7 +51,9 @@ def test_all_twenty_are_listed_with_what_is_wrong(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = listed(tree, capsys)
-    assert {vmid: ids(row) for vmid, row in rows.items()} == {vm.vmid: set(vm.before) for vm in VMS}
+    assert {vmid: ids(row) for vmid, row in rows.items()} == {
+        vm.vmid: set(vm.before) for vm in VMS
+    }
     assert {vmid: row["arch"] for vmid, row in rows.items()} == {vm.vmid: vm.arch for vm in VMS}
     assert len(rows) == 20
 

@@ -38,7 +38,7 @@ def serve() -> None:
         from vmserial.pve import store
 
         store.replace_file = naive  # type: ignore[assignment]
-    from vmserial.pve import store
+    from vmserial.pve import store  # noqa: F401 - so that no child has to import it
 
     fix(sys.argv[1])
     print("ready", flush=True)

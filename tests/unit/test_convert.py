@@ -88,7 +88,8 @@ def machines(draw: st.DrawFn) -> Machine:
     indexes = draw(st.lists(st.integers(0, 40), min_size=1, max_size=5, unique=True))
     ports = tuple(
         SerialPort(
-            index, Chardev(draw(BACKENDS)), draw(st.sampled_from(["auto", "usb", "virtio", "virtconsole"])),
+            index, Chardev(draw(BACKENDS)), draw(st.sampled_from(["auto", "usb", "virtio",
+                "virtconsole"])),
             hotplug=draw(st.booleans()) and index > 0,
         )
         for index in sorted(indexes)

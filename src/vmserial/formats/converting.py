@@ -144,9 +144,9 @@ def _renderable(port: SerialPort, binary: Capabilities, losses: Losses) -> Seria
         )
         return replace(port, chardev=Chardev(Null()))
     backend = chardev.backend
-    if isinstance(backend, UnixSocket | TcpSocket) and backend.reconnect_ms % 1000:
-        if binary.version < (9, 2, 0):
-            losses.port(port, f"reconnect-ms={backend.reconnect_ms}", "QEMU 9.2 knows milliseconds")
+    odd = isinstance(backend, UnixSocket | TcpSocket) and backend.reconnect_ms % 1000 != 0
+    if odd and binary.version < (9, 2, 0):
+        losses.port(port, "reconnect-ms in fractions of a second", "QEMU 9.2 knows milliseconds")
     if isinstance(backend, TcpSocket) and backend.tls_creds:
         losses.port(port, f"the object {backend.tls_creds} behind tls-creds",
                     "add -object tls-creds-x509,id=…,dir=… before it")  # fmt: skip

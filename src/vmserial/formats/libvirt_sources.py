@@ -71,6 +71,7 @@ class Sources:
         self.log(element, port)
 
     def log(self, element: Element, port: SerialPort) -> None:
+        """Write the log."""
         chardev = port.chardev
         if not chardev.logfile:
             return
@@ -98,6 +99,7 @@ class Sources:
         return True
 
     def unix(self, element: Element, port: SerialPort, backend: UnixSocket) -> None:
+        """Write a Unix socket."""
         if backend.abstract:
             element.set("type", "null")
             self.losses.port(port, "an abstract socket", "null is written; use a path")
@@ -110,6 +112,7 @@ class Sources:
         self.socket(element, port, backend)
 
     def tcp(self, element: Element, port: SerialPort, backend: TcpSocket) -> None:
+        """Write a TCP socket."""
         element.set("type", "tcp")
         host = backend.host
         if not host:
@@ -140,6 +143,7 @@ class Sources:
                                  f"{seconds} s are written: libvirt knows whole seconds")  # fmt: skip
 
     def udp(self, element: Element, port: SerialPort, backend: Udp) -> None:
+        """Write both ends of UDP."""
         element.set("type", "udp")
         if backend.localaddr or backend.localport is not None:
             own = SubElement(element, "source", mode="bind", service=str(backend.localport or 0))
@@ -151,6 +155,7 @@ class Sources:
         self.family(port, backend)
 
     def family(self, port: SerialPort, backend: TcpSocket | Udp) -> None:
+        """Name a choice of IPv4 or IPv6."""
         for key in ("ipv4", "ipv6"):
             value = getattr(backend, key)
             if value is not None:

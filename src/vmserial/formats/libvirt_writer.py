@@ -24,7 +24,8 @@ VIRTIO_PORTS = 30
 """Of the 31 of a controller, without number 0, which is a console's."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_TARGETS = {"usb": "usb-serial", "pci": "pci-serial", "pci-2x": "pci-serial", "pci-4x": "pci-serial",
+_TARGETS = {"usb": "usb-serial", "pci": "pci-serial", "pci-2x": "pci-serial",
+    "pci-4x": "pci-serial",
             "isa": "isa-serial"}  # fmt: skip
 _ONBOARD = {"ppc64": ("spapr-vio-serial", ("spapr-vty",)),
             "s390x": ("sclp-serial", ("sclpconsole", "sclplmconsole"))}  # fmt: skip

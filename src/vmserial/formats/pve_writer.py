@@ -107,7 +107,8 @@ class _Writer:
         for name, things in (("disk", vm.disks), ("network card", vm.nics)):
             if things:
                 self.losses.left_out(f"{len(things)} {name}{'s' * (len(things) > 1)}",
-                               "add them on the PVE host, where storages and bridges are known")  # fmt: skip
+                               "add them on the PVE host,
+                                   where storages and bridges are known")  # fmt: skip
         places = vm.taken or (vm.free_slots if vm.origin != "pve" else ())
         if places:
             self.losses.vm("which places on the root bus are taken or free", "PVE has its own map")

@@ -148,7 +148,9 @@ class _Translation:
     def topology(self) -> Topology:
         given = self.values("smp")
         numbers = {
-            key: int(value) for key, value in given.items() if re.fullmatch(r"[1-9][0-9]{0,3}", value)
+            key: int(value)
+            for key, value in given.items()
+            if re.fullmatch(r"[1-9][0-9]{0,3}", value)
         }  # fmt: skip
         vcpus = numbers.get("cpus") or (
             numbers.get("sockets", 1) * numbers.get("cores", 1) * numbers.get("threads", 1)
@@ -204,7 +206,7 @@ class _Translation:
                         f"{entry.id} has a chardev and no device: the port is unplugged",
                         where,
                         "`vmserial fix` gives it a device",
-                    )  # fmt: skip
+                    )
                 )
         return self.numbered(found)
 
