@@ -106,9 +106,11 @@ class _Writer:
             self.losses.vm(f"the USB controller {vm.usb_controller}", "PVE chooses it")
         for name, things in (("disk", vm.disks), ("network card", vm.nics)):
             if things:
-                self.losses.left_out(f"{len(things)} {name}{'s' * (len(things) > 1)}",
-                               "add them on the PVE host,
-                                   where storages and bridges are known")  # fmt: skip
+                many = "s" * (len(things) > 1)
+                self.losses.left_out(
+                    f"{len(things)} {name}{many}",
+                    "add them on the PVE host, where storages and bridges are known",
+                )
         places = vm.taken or (vm.free_slots if vm.origin != "pve" else ())
         if places:
             self.losses.vm("which places on the root bus are taken or free", "PVE has its own map")
