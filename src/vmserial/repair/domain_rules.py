@@ -129,7 +129,7 @@ class Rules(HostRules):
     def isa_numbers(self) -> None:
         """ISA ports whose number is past 3, given or counted on by libvirt, or there twice."""
         largest = max((whole(p.target_port, -1) for p in self.kinds), default=-1)
-        mine = self.staying("isa-serial")
+        mine = set(self.staying("isa-serial"))
         numbers: dict[CharDevice, int] = {}
         for port in self.kinds:
             number = whole(port.target_port, -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 from vmserial.errors import ConfigError, UsageError
@@ -170,7 +171,7 @@ class _Translation:
                 f"planned as serial{number}, by that name in the guest",
                 kind="replaced",
             )
-        elif port.tag == "console" and port not in self.domain.serials:
+        elif port.tag == "console" and port not in self.domain.serials[:1]:
             self.note(port.element, f"{port.name} is planned as serial{number}", kind="replaced")
         return SerialPort(number, self.chardev(port, number), kind=kind, where=port.where)
 
@@ -313,6 +314,7 @@ class _Translation:
     def disks(self) -> list[Disk]:
         """Return the disks that are files or block devices."""
         found: list[Disk] = []
+        numbers: Counter[str] = Counter()
         for element in self.named("disk"):
             source, target = element.child("source"), element.child("target")
             driver = element.child("driver")
@@ -329,7 +331,8 @@ class _Translation:
                     "files and block devices on virtio, scsi, sata or ide are planned",
                 )
                 continue
-            number = sum(disk.bus == bus for disk in found)
+            number = numbers[bus]
+            numbers[bus] += 1
             found.append(
                 Disk(bus, number, path, image, cdrom=cdrom,
                      readonly=element.child("readonly") is not None, where=element.where)

@@ -189,7 +189,7 @@ class Domain:
 
     def kind(self, port: CharDevice) -> str:
         """Return what a port becomes: a target type, libvirt's default where none is said."""
-        if port.tag == "serial" or (port.tag == "console" and port in self.serials):
+        if port.tag == "serial" or (port.tag == "console" and port in self.serials[:1]):
             given = port.target_type if port.target_type not in {"", "serial"} else ""
             if not given and port.address is not None:
                 given = {"usb": "usb-serial", "pci": "pci-serial", "isa": "isa-serial",
