@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from command_lines.entry import Entry
+from corpus import Entry
 
 ROOT = Path("/usr/share/doc/qemu-system-common")
 _BLOCK = re.compile(r"<pre[^>]*>(.*?)</pre>", re.DOTALL)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from command_lines import domains
-from command_lines.entry import Entry
+from corpus import Entry
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C"}
 _VIRT_INSTALL = """

@@ -10,7 +10,7 @@ import itertools
 import shlex
 from collections.abc import Iterator
 
-from command_lines.entry import Entry
+from corpus import Entry
 
 RUN = "/var/run/qemu-server"
 ISO = "file=/var/lib/vz/template/iso/debian.iso,if=none,id=drive-ide2,media=cdrom,aio=io_uring"

@@ -1,13 +1,14 @@
-"""One command line, and the files that hold them."""
+"""The gathered command lines of tests/data/argv: the files' format, and all of them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+DATA = Path(__file__).parents[1] / "data" / "argv"
 SEPARATOR = re.compile(r"^=== (?P<name>\S+) (?P<form>text|words)$", re.MULTILINE)
 
 
@@ -32,7 +33,8 @@ def write(path: Path, entries: Iterable[Entry]) -> int:
     Raises:
         ValueError: two have one name, or a text holds a separator.
     """
-    parts, names = [], set()
+    parts: list[str] = []
+    names: set[str] = set()
     for entry in entries:
         form = "words" if entry.words else "text"
         body = json.dumps(entry.words, ensure_ascii=False) if entry.words else entry.text
@@ -57,3 +59,12 @@ def read(path: Path) -> list[Entry]:
         else:
             entries.append(Entry(match["name"], body))
     return entries
+
+
+def command_lines() -> list[Entry]:
+    """Return all of them, their names with their file's before it."""
+    return [
+        replace(entry, name=f"{path.stem}/{entry.name}")
+        for path in sorted(DATA.glob("*.txt"))
+        for entry in read(path)
+    ]
