@@ -230,6 +230,12 @@ class _Options:
 
     def positional(self, index: int) -> int:
         word = self.words[index]
+        if word.value.isspace() and word.source.startswith("\\"):
+            self.note(
+                word,
+                "a blank stands after the backslash, so that the line is not continued",
+                "remove the blank",
+            )
         self.add(POSITIONAL, "", word.value, index, index)
         return index + 1
 

@@ -217,6 +217,14 @@ class CommandView:
         return tuple(found)
 
 
+def _asks_for_help(option: CommandOption) -> bool:
+    """Tell whether QEMU only lists devices or properties and ends (qemu_opts_parse's help)."""
+    first = option.params.items[:1]
+    return any(
+        item.key in ("help", "?") and item.written == "bare" for item in option.params.items
+    ) or any(item.written == "implied" and item.value in ("help", "?") for item in first)
+
+
 class _Builder:
     def __init__(self, command: CommandLine, arch: str, read_file: ReadFile | None) -> None:
         self.command, self.wanted_arch, self.read_file = command, arch, read_file
@@ -256,7 +264,7 @@ class _Builder:
         globals_, sets = self.globals(), self.sets()
         devices = tuple(
             self.device(option, globals_, sets) for option in self.options
-            if option.name == "device"
+            if option.name == "device" and not _asks_for_help(option)
         )  # fmt: skip
         chardevs = tuple(
             self.chardev(option, sets) for option in self.options if option.name == "chardev"

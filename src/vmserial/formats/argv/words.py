@@ -17,11 +17,14 @@ from vmserial.model import SourceRef
 
 _GAP = re.compile(r"(?:[ \t\r]+|\n|\\\r?\n|(?:(?<=[\s;|&<>])|\A)#[^\n]*)+")
 _OPERATOR = re.compile(r"[0-9]*[<>]+&?[0-9-]*|[;|&]+")
-_BARE = re.compile(r"[^ \t\r\n\\'\"$;|&<>]+")
+_BARE = re.compile(r"[^ \t\r\n\\'\"$`;|&<>]+")
 _SINGLE = re.compile(r"'([^']*)'")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_QUOTE = re.compile(rf"{_SINGLE.pattern}|{_DOUBLE.pattern}", re.DOTALL)
 _ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _IN_DOUBLE = re.compile(r'\\(\r?\n|[$`"\\])')
+_OPENS = re.compile(r"\$[({]|`")
+_CLOSES = {"(": ")", "{": "}", "`": "`"}
 _EXPANDED = re.compile(r"(?<!\\)[$`]")
 _ANSI_ESCAPE = re.compile(
     r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,6}|[0-7]{1,3}|.)", re.DOTALL
@@ -103,8 +106,15 @@ def _word(text: str, start: int, where: SourceRef) -> tuple[str, int, bool]:
     position, expanded = start, False
     while position < len(text):
         char = text[position]
+        if (end := _substitution(text, position, where)) or (
+            end := _double(text, position, where)
+        ):
+            expanded = True
+            inner = text[position:end]
+            parts.append(inner if char != '"' else _IN_DOUBLE.sub(_unescaped, inner[1:-1]))
+            position = end
+            continue
         if match := _BARE.match(text, position):
-            expanded = expanded or "`" in match.group()
             parts.append(match.group())
         elif match := _SINGLE.match(text, position):
             parts.append(match.group(1))
@@ -138,6 +148,56 @@ def _word(text: str, start: int, where: SourceRef) -> tuple[str, int, bool]:
             break
         position = match.end()
     return "".join(parts), position, expanded
+
+
+def _substitution(text: str, start: int, where: SourceRef) -> int:
+    """Return where the ``$(…)``, ``${…}`` or `` `…` `` ends that begins here; 0 if none does.
+
+    What stands within it is the shell's own text: blanks and quotes do not end the word.
+
+    Raises:
+        ConfigError: it is not closed.
+    """
+    opening = _OPENS.match(text, start)
+    if opening is None:
+        return 0
+    wanted = [_CLOSES[opening.group()[-1]]]
+    position = opening.end()
+    while position < len(text):
+        char = text[position]
+        if char == wanted[-1]:
+            wanted.pop()
+            if not wanted:
+                return position + 1
+        elif char == "\\":
+            position += 1
+        elif wanted[-1] == ")" and (quote := _QUOTE.match(text, position)):
+            position = quote.end() - 1
+        elif char in "({" and wanted[-1] != "`":
+            wanted.append(_CLOSES[char])
+        position += 1
+    raise ConfigError(
+        f"a {opening.group()} is not closed",
+        hint=f"close it with {_CLOSES[opening.group()[-1]]}; the text is read as a shell reads it",
+        where=str(where),
+    )
+
+
+def _double(text: str, start: int, where: SourceRef) -> int:
+    """Return where the double quotes end that begin here and hold a substitution; 0 if none."""
+    if text[start] != '"':
+        return 0
+    position, found = start + 1, False
+    while position < len(text):
+        if text[position] == '"':
+            return position + 1 if found else 0
+        if text[position] == "\\":
+            position += 2
+        elif end := _substitution(text, position, where):
+            position, found = end, True
+        else:
+            position += 1
+    return 0
 
 
 def _unescaped(match: re.Match[str]) -> str:

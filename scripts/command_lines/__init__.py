@@ -1,0 +1,1 @@
+"""Where the command lines of tests/data/argv come from, one module per kind of source."""
