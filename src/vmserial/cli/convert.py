@@ -32,8 +32,8 @@ Examples:
   vmserial convert vm.toml --to argv
   vmserial convert --to toml -- qemu-system-aarch64 -M virt -serial pty
 
-Exit code 0: all of a port was carried over; 1: something has no counterpart, is named on stderr, and
-the rest was written; 2: the input is wrong.""",
+Exit code 0: all of the ports was carried over; 1: something has no counterpart, is named on stderr,
+and the rest was written; 2: the input is wrong.""",
 )
 @machine_options()
 @click.option("--to", "target", type=click.Choice(TARGETS), required=True,
