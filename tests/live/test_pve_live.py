@@ -36,7 +36,7 @@ def as_it_is(words: list[str], arch: str) -> CommandLine:
 
 
 def through_the_shim(words: list[str], arch: str) -> CommandLine:
-    """Return what the shim's own judgement makes of it; its start is in test_shim*.py."""
+    """Return what the shim's own judgement makes of it; that it is started has tests of its own."""
     known = architecture(arch)
     types = [platform.name for platform in known.platforms]
     capabilities = probe(find(arch), machine_types=types, arch=arch)

@@ -79,7 +79,7 @@ def judge_text(text: str, wishes: Wishes | None = None, assumed: bool = True) ->
     return judge(command, findings.capabilities(arch), guest, wishes)
 
 
-FIVE_PCI = "qemu-system-aarch64 -M virt " + " ".join(
+FIVE_PCI = "qemu-system-aarch64 -M virt -nodefaults " + " ".join(
     f"-chardev pty,id=serial{n} -device pci-serial,chardev=serial{n}" for n in range(5)
 )
 
@@ -109,15 +109,16 @@ def test_the_cautious_leave_the_host_side_alone(id: str) -> None:
         "qemu-system-x86_64 -M q35 -nodefaults -readconfig pve-q35.cfg -chardev pty,id=serial0 "
         "-device pci-serial,bus=pci.2,addr=0x19,chardev=serial0",
         # Controllers without an id: QEMU numbers their buses.
-        "qemu-system-aarch64 -M virt -device qemu-xhci,id=first -device qemu-xhci "
+        "qemu-system-aarch64 -M virt -nodefaults -device qemu-xhci,id=first -device qemu-xhci "
         "-chardev pty,id=serial0 "
         "-device usb-serial,bus=usb-bus.0,chardev=serial0,always-plugged=on",
         # Functions as libvirt and PVE write them.
-        "qemu-system-x86_64 -M q35 -chardev pty,id=serial0 -chardev pty,id=serial1 "
+        "qemu-system-x86_64 -M q35 -nodefaults -chardev pty,id=serial0 -chardev pty,id=serial1 "
         "-device pci-serial,bus=pcie.0,multifunction=on,addr=0x5.0x0,chardev=serial0 "
         "-device pci-serial,bus=pcie.0,addr=0x5.0x1,chardev=serial1",
         # Chardevs that others use.
-        "qemu-system-x86_64 -M q35 -chardev socket,id=serial0,path=/x,server=on,wait=off "
+        "qemu-system-x86_64 -M q35 -nodefaults "
+        "-chardev socket,id=serial0,path=/x,server=on,wait=off "
         "-mon chardev=serial0,mode=control",
         "qemu-system-x86_64 -M q35 -chardev socket,id=serial1,path=/x "
         "-device ipmi-bmc-extern,id=bmc0,chardev=serial1",

@@ -117,9 +117,9 @@ class Devices:
         if self.scene.view.default_serial is not None:
             taken[0] = "the default serial port"
         made = len(taken)
-        for port in self.staying():
-            if port.driver != "isa-serial" or port.device is None:
-                continue
+        ports = [p for p in self.staying() if p.driver == "isa-serial"]
+        for port in sorted(ports, key=lambda port: port.option.params.is_json):
+            assert port.device is not None
             place = port.device.device.isa
             said = place.index if place else None
             index = made if said is None else said

@@ -11,7 +11,7 @@ from vmserial.model import Severity
 from vmserial.repair import Verdict, judge
 from vmserial.shim.facts import Facts
 
-STALE = "the binary has changed since the installation: run vmserial shim install again"
+STALE = "the binary has changed since the installation: run vmserial shim install --again"
 
 
 def mended(words: list[bytes], real: bytes, facts: bytes) -> tuple[list[bytes], list[str]]:

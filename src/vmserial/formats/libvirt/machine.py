@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.formats.libvirt.elements import Element
@@ -39,6 +40,13 @@ AGENT_NAME = "org.qemu.guest_agent.0"
 
 _KINDS = {"usb-serial": "usb", "pci-serial": "pci", "virtio": "virtconsole"}
 """Kinds that somebody chose; libvirt writes the others itself, so they are ``auto``."""
+
+_EXACT = {"isa-serial": "isa", "usb-serial": "usb", "pci-serial": "pci", "virtio": "virtconsole",
+          "system-serial": "uart", "spapr-vio-serial": "uart", "sclp-serial": "uart"}  # fmt: skip
+"""What the kinds are in a domain that `vmserial convert` wrote: each was chosen."""
+
+_OWN = re.compile(r"ua-serial(0|[1-9][0-9]{0,2})\Z")
+"""The alias that `vmserial convert` gives a port; it carries the port's number."""
 
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -141,10 +149,19 @@ class _Translation:
                 found.append(self.port(port, len(found)))
         for port in domain.parallels:
             self.note(port.element, "parallel ports are not planned")
-        return found
+        # Either all numbers are those of the aliases, or none: a mixture could clash.
+        numbers = [port.index for port in found]
+        return sorted(found, key=lambda p: p.index) if len(set(numbers)) == len(numbers) else [
+            replace(port, index=number) for number, port in enumerate(found)
+        ]  # fmt: skip
 
     def port(self, port: CharDevice, number: int) -> SerialPort:
         """Return one port."""
+        own = _OWN.match(port.alias)
+        if own is not None:
+            number = int(own[1])
+            kind = "virtio" if port.tag == "channel" else _EXACT.get(self.domain.kind(port), "auto")
+            return SerialPort(number, self.chardev(port, number), kind=kind, where=port.where)
         kind = _KINDS.get(self.domain.kind(port), "auto")
         if port.tag == "channel":
             kind = "virtio"
@@ -180,7 +197,8 @@ class _Translation:
             case "null":
                 return Null()
             case "stdio":
-                return Stdio()
+                # Nobody can say signal=off to libvirt, and QEMU's default is on.
+                return Stdio(signal=True)
             case "vc":
                 return Vc()
             case "unix" if port.path:
