@@ -91,10 +91,11 @@ def main(rounds: int = 40) -> None:
         own = [row[name] * 1000 for row in rows]
         added = [(row[name] - row["plain exec"]) * 1000 for row in rows]
         ratio = [row[name] / row["plain exec"] for row in rows]
+        bare = [row[name] / row["python -ISB -c pass"] for row in rows]
         print(
             f"{name:26} min {min(own):5.1f}  median {statistics.median(own):5.1f} ms   "
             f"added: min {min(added):5.1f}  median {statistics.median(added):5.1f} ms   "
-            f"ratio: median {statistics.median(ratio):5.1f}"
+            f"ratio: {statistics.median(ratio):5.1f}, to bare Python {statistics.median(bare):4.1f}"
         )
 
 

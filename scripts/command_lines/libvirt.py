@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from command_lines import domains
 from corpus import Entry
+
+from command_lines import domains
 
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C"}
 _VIRT_INSTALL = """

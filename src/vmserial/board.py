@@ -38,6 +38,8 @@ VIRTIO_MESSAGES = 31
 answers to each port (:attr:`DeviceKind.messages`), one of the queue's 32 being taken back
 only after each answer."""
 
+_ADDRESS = re.compile(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?")
+
 HVC_NODES = 8
 """``/dev/hvc0`` … ``hvc7``: Linux's MAX_NR_HVC_CONSOLES."""
 
@@ -257,7 +259,9 @@ class Board:
             self.uarts_8250 += {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}.get(
                 driver, 0
             )
-            place = re.fullmatch(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.([0-7]))?", params.get("addr", ""))
+            place = re.fullmatch(
+                r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?", params.get("addr", "")
+            )
             if place and params.get("bus", self.platform.root_bus) == self.platform.root_bus:
                 self.take(int(place.group(1), 16), int(place.group(2) or 0), f"args: {driver}")
 

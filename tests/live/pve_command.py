@@ -79,15 +79,22 @@ def command(text: str, vmid: int, *, arch: str = "", with_id: bool = False) -> l
 
 def _q35() -> list[str]:
     """What PVE's -readconfig file for q35 makes: USB at 0x1a and 0x1d, root ports, PCI bridges."""
-    devices = [
-        "ich9-usb-ehci1,id=ehci,multifunction=on,bus=pcie.0,addr=1d.7",
-        "ich9-usb-uhci1,id=uhci-1,multifunction=on,bus=pcie.0,addr=1d.0,masterbus=ehci.0,"
-        "firstport=0",
-        "ich9-usb-uhci2,id=uhci-2,multifunction=on,bus=pcie.0,addr=1d.1,masterbus=ehci.0,"
-        "firstport=2",
-        "ich9-usb-ehci2,id=ehci-2,multifunction=on,bus=pcie.0,addr=1a.7",
-        "pcie-root-port,id=ich9-pcie-port-1,multifunction=on,bus=pcie.0,addr=1c.0,port=1,chassis=1",
-        "pcie-root-port,id=ich9-pcie-port-2,multifunction=on,bus=pcie.0,addr=1c.1,port=2,chassis=2",
+    devices = []
+    for hub, slot, first in (("ehci", "1d", 1), ("ehci-2", "1a", 4)):
+        driver = "ich9-usb-ehci1" if first == 1 else "ich9-usb-ehci2"
+        devices.append(f"{driver},id={hub},multifunction=on,bus=pcie.0,addr={slot}.7")
+        devices += [
+            f"ich9-usb-uhci{first + n},id=uhci-{first + n},multifunction=on,bus=pcie.0,"
+            f"addr={slot}.{n},masterbus={hub}.0,firstport={2 * n}"
+            for n in range(3)
+        ]
+    devices += [
+        f"pcie-root-port,id=ich9-pcie-port-{n + 1},multifunction=on,bus=pcie.0,addr=1c.{n},"
+        f"port={n + 1},chassis={n + 1}"
+        for n in range(4)
+    ]
+    devices += [
+        "ich9-intel-hda,id=audio0,bus=pcie.0,addr=1b.0",
         "i82801b11-bridge,id=pcidmi,bus=pcie.0,addr=1e.0",
     ]
     devices += [

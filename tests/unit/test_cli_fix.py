@@ -150,12 +150,12 @@ def test_what_a_file_is(name: str, content: str, kind: str, tmp_path: Path) -> N
 def test_a_machine_that_is_not_planned_says_what_was_measured(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = Capabilities((7, 2, 0), "riscv64", onboard_uarts={"virt": 1})
+    measured = Capabilities((7, 2, 0), "m68k", onboard_uarts={"virt": 1})
     monkeypatch.setattr("vmserial.cli.subject_command.capabilities_of", lambda *_: measured)
-    words: list[Any] = ["qemu-system-riscv64", "-M", "virt", "-serial", "pty", "-serial", "pty"]
+    words: list[Any] = ["qemu-system-m68k", "-M", "virt", "-serial", "pty", "-serial", "pty"]
     assert run(["fix", "--", *words]) == 1
     printed = capsys.readouterr()
     assert printed.out.split() == words
     assert "left: -serial pty: QEMU 7.2.0 wires up 1 on-board UART of virt" in printed.err
     assert run(["doctor", "--", *words[:-2]]) == 0
-    assert "riscv64, machine type virt: of the guest's side only" in capsys.readouterr().out
+    assert "m68k, machine type virt: of the guest's side only" in capsys.readouterr().out

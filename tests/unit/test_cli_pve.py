@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pve_tree
 import pytest
@@ -11,6 +12,12 @@ from click.testing import CliRunner
 
 from vmserial.cli import main
 from vmserial.cli.pve import command
+from vmserial.model import Capabilities, GuestProfile
+from vmserial.repair import Wishes
+from vmserial.shim.facts import Facts
+from vmserial.shim.places import Record
+from vmserial.shim.status import State
+from vmserial.shim.tree import Tree
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +150,34 @@ def test_the_shims_way_without_a_shim_is_not_done(
 ) -> None:
     assert main.run(["fix", "101", "--root", str(root), "--way", "shim"]) == 1
     assert "[pve-shim-missing]" in capsys.readouterr().err
+
+
+def test_the_shims_way_with_a_shim(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def states(tree: Tree, base: str, lines: int) -> list[State]:
+        seen.append((tree.root, base, lines))
+        facts = Facts((1, 1), Capabilities((9, 0, 0), "aarch64"), GuestProfile("x"), Wishes())
+        beside = record("path", "/opt/qemu-system-aarch64")
+        return [State(r.target, r, facts, (), (), ()) for r in (beside, record("divert", TARGET))]
+
+    home = "/usr/lib/vmserial-shim/x/1"
+    monkeypatch.setattr("vmserial.shim.status.states", states)
+    monkeypatch.setattr(
+        "vmserial.shim.places.wrapper_home", lambda tree, path: home if path == TARGET else tree
+    )
+    assert main.run(["doctor", "101", "--root", str(root)]) == 0
+    assert main.run(["fix", "101", "--root", str(root), "--way", "shim"]) == 0
+    # It is a shim of aarch64's binary.
+    assert main.run(["doctor", "206", "--root", str(root)]) == 1
+    assert seen[0] == (str(root), "/usr/lib/vmserial-shim", 0)
+
+
+TARGET = "/usr/bin/qemu-system-aarch64"
+
+
+def record(way: Literal["divert", "path"], target: str) -> Record:
+    return Record("1", way, target, "/r", "/usr/lib/vmserial-shim/x/1", "/usr/bin/python3", "/l")
 
 
 def test_a_kind_can_be_chosen(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

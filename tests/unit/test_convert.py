@@ -1,185 +1,186 @@
-"""Each backend in each format: carried, or named as lost; and read back what was carried."""
+"""Converting: every backend and every format; what was not named as lost comes back."""
 
 from __future__ import annotations
 
-import json
-import xml.etree.ElementTree as ET
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmserial import chardevs
-from vmserial.cli.main import run
-from vmserial.convert import libvirt_writer, pve_writer, toml_writer
-from vmserial.convert.argv_reader import machine as machine_of
-from vmserial.formats import load
+from vmserial.cli import convert as verb
+from vmserial.formats import converting, libvirt, pve, toml
 from vmserial.formats.argv import CommandLine
-from vmserial.model import (
-    Backend,
-    Chardev,
-    File,
-    HostTty,
-    Machine,
-    Null,
-    Pipe,
-    Pty,
-    Ringbuf,
-    SerialPort,
-    Stdio,
-    TcpSocket,
-    Udp,
-    UnixSocket,
-    Vc,
+from vmserial.formats.argv.machine import machine as machine_of_command
+from vmserial.formats.converting import SAMPLES, TARGETS, Converted, convert
+from vmserial.model import Chardev, HostTty, Machine, Null, Pty, SerialPort, UnixSocket
+
+ROOT = Path(__file__).parents[2]
+
+
+def back(result: Converted, target: str, vmid: int = 0) -> Machine:
+    """Read a result by the reader of its format."""
+    if target == "toml":
+        return toml.read(result.text, "vm.toml")
+    if target == "pve":
+        return pve.machine(pve.Document.parse(result.text, "vm.conf"), vmid)
+    if target == "libvirt":
+        raw = result.text.encode()
+        return libvirt.machine(libvirt.Domain.of(libvirt.Document.parse(raw, "vm.xml")))
+    return machine_of_command(CommandLine.parse(result.text, "vm.sh"))
+
+
+def named(result: Converted) -> set[str]:
+    """Return the ports of which something was named as lost."""
+    return {note.message.partition(":")[0] for note in result.losses}
+
+
+def check(machine: Machine, target: str) -> Converted:
+    """Convert; each port that was not named is there again as it was."""
+    result = convert(machine, target)
+    found = {port.name: port for port in back(result, target).ports}
+    for port in machine.ports:
+        if port.name in named(result):
+            continue
+        wanted = replace(port, where=None)
+        if target in {"libvirt", "argv"} and port.kind == "auto":
+            wanted = replace(wanted, kind=found[port.name].kind)
+        if target == "argv":
+            # A port's place on the command line can be unplugged or cannot; nothing says it.
+            wanted = replace(wanted, hotplug=False)
+        assert replace(found[port.name], where=None) == wanted
+    return result
+
+
+LOGS = (("", False), ("/var/log/raw", False), ("/var/log/raw", True))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("sample", SAMPLES, ids=[f"{n}-{type(b).__name__}" for n, b in SAMPLES])
+@pytest.mark.parametrize("log", LOGS, ids=["nolog", "log", "logappend"])
+def test_every_backend_is_carried_or_named(
+    sample: tuple[str, object], target: str, log: tuple[str, bool]
+) -> None:
+    """The full product of backends and formats."""
+    chardev = Chardev(sample[1], *log)  # type: ignore[arg-type]
+    check(Machine("x86_64", (SerialPort(0, chardev, "usb"),), machine_type="q35"), target)
+
+
+def test_a_loss_that_is_not_named_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check itself: without the note of a lost option it fails."""
+    monkeypatch.setattr("vmserial.formats.losses.Losses.port", lambda *_: None)
+    port = SerialPort(0, Chardev(UnixSocket("/run/a", wait=True)), "usb")
+    with pytest.raises(AssertionError):
+        check(Machine("x86_64", (port,), machine_type="q35"), "libvirt")
+
+
+BACKENDS = st.sampled_from([backend for _, backend in SAMPLES]) | st.builds(
+    UnixSocket, st.text("ab,=%{}n/ &<\"'é", min_size=1, max_size=12).map(lambda t: f"/run/{t}")
 )
 
-BACKENDS: dict[str, Backend] = {
-    "unix": UnixSocket("/run/vm/a,b %41.socket"),
-    "pves": UnixSocket("/var/run/qemu-server/100.serial1"),
-    "unix-client": UnixSocket("/run/vm/a", server=False, reconnect_ms=2000),
-    "unix-odd": UnixSocket("/run/vm/a", wait=True, abstract=True, tight=False, telnet=True),
-    "tcp": TcpSocket("127.0.0.1", 4001),
-    "tcp-client": TcpSocket("::1", 4001, server=False, reconnect_ms=1500),
-    "tcp-odd": TcpSocket("127.0.0.1", 4001, to=4009, ipv4=True, nodelay=True, telnet=True),
-    "tls": TcpSocket("127.0.0.1", 4001, tls_creds="tls0"),
-    "pty": Pty(),
-    "pty-path": Pty("/run/vm/pty"),
-    "tty": HostTty("/dev/ttyS1"),
-    "file": File("/var/log/vm.raw", append=True),
-    "file-input": File("/var/log/vm.raw", input_path="/run/vm/in"),
-    "pipe": Pipe("/run/vm/pipe"),
-    "udp": Udp("127.0.0.1", 4001, "127.0.0.1", 4002),
-    "null": Null(),
-    "ringbuf": Ringbuf(),
-    "stdio": Stdio(),
-    "vc": Vc(),
-    "vc-size": Vc(cols=80, rows=25),
-}
-"""One of each backend, and of those with odd options another."""
 
-LOST_IN_LIBVIRT = {
-    "unix-odd": {"abstract=on", "tight=off", "telnet=on", "wait=on"},
-    "tcp-client": {"reconnect-ms=1500"},
-    "tcp-odd": {"to=4009", "ipv4=", "nodelay=on"},
-    "tls": {"tls-creds=tls0"},
-    "pty-path": {"path=/run/vm/pty"},
-    "file-input": {"input-path=/run/vm/in"},
-    "ringbuf": {"ringbuf"},
-    "vc-size": {"the size of its vc"},
-}
-"""What libvirt's XML cannot say of each; of the others it says all."""
+@st.composite
+def machines(draw: st.DrawFn) -> Machine:
+    """Return VMs with a few ports of any kind and backend."""
+    indexes = draw(st.lists(st.integers(0, 40), min_size=1, max_size=5, unique=True))
+    ports = tuple(
+        SerialPort(
+            index, Chardev(draw(BACKENDS)), draw(st.sampled_from(["auto", "usb", "virtio",
+                "virtconsole"])),
+            hotplug=draw(st.booleans()) and index > 0,
+        )
+        for index in sorted(indexes)
+    )  # fmt: skip
+
+    # No two ports may share a place of the host: only the first keeps its backend,
+    # and sockets get the port's number.
+    def own(port: SerialPort) -> SerialPort:
+        backend = port.chardev.backend
+        if not isinstance(backend, UnixSocket):
+            return replace(port, chardev=Chardev(Pty()))
+        return replace(port, chardev=Chardev(replace(backend, path=f"{backend.path}{port.index}")))
+
+    ports = tuple(own(port) if number else port for number, port in enumerate(ports))
+    return Machine(draw(st.sampled_from(["aarch64", "x86_64"])), ports,
+                   memory_mib=draw(st.integers(16, 4096)))  # fmt: skip
 
 
-def vm(*ports: SerialPort) -> Machine:
-    return Machine("aarch64", ports, name="vm", machine_type="virt")
+@pytest.mark.parametrize("target", TARGETS)
+@settings(max_examples=40, deadline=None)
+@given(machine=machines())
+def test_machines_come_back(target: str, machine: Machine) -> None:
+    """Whatever was not named as lost comes back, and so do memory and architecture."""
+    result = check(machine, target)
+    again = back(result, target)
+    assert (again.arch, again.memory_mib) == (machine.arch, machine.memory_mib)
 
 
-def serial_part(machine: Machine) -> list[tuple[int, str, str, bool, str]]:
-    return [
-        (p.index, chardevs.text(p.chardev), p.kind, p.hotplug, p.state) for p in machine.ports
-    ]  # fmt: skip
+def test_docs_have_the_table_and_the_verb_all_formats() -> None:
+    """The table of docs/formats.md is made by the writers."""
+    assert converting.reference() in (ROOT / "docs" / "formats.md").read_text()
+    assert verb.TARGETS == TARGETS
 
 
-@pytest.mark.parametrize("logfile", ["", "/var/log/vm/serial1.log"])
-@pytest.mark.parametrize("name", BACKENDS)
-def test_toml_and_pve_carry_every_backend(name: str, logfile: str, tmp_path: Path) -> None:
-    machine = vm(
-        SerialPort(1, Chardev(BACKENDS[name], logfile, bool(logfile)), kind="usb", hotplug=True)
+def test_pve_keeps_its_own_lines() -> None:
+    """What PVE can say is said in its own words."""
+    ports = (
+        SerialPort(0, Chardev(UnixSocket("/var/run/qemu-server/142.serial0"))),
+        SerialPort(1, Chardev(HostTty("/dev/ttyS1")), "usb"),
+        SerialPort(4, Chardev(Null())),
     )
-    text, losses = toml_writer.write(machine)
-    (tmp_path / "vm.toml").write_text(text)
-    assert losses == ()
-    assert serial_part(load(str(tmp_path / "vm.toml"))) == serial_part(machine)
-    text, losses = pve_writer.write(machine, 100)
-    (tmp_path / "100.conf").write_text(text)
-    assert losses == ()
-    assert serial_part(load(str(tmp_path / "100.conf"))) == serial_part(machine)
-
-
-@pytest.mark.parametrize("name", BACKENDS)
-def test_libvirt_carries_a_backend_or_it_is_named(name: str) -> None:
-    machine = vm(SerialPort(0, Chardev(BACKENDS[name])))
-    text, losses = libvirt_writer.write(machine, {0: "uart"})
-    assert {loss.what for loss in losses} == LOST_IN_LIBVIRT.get(name, set())
-    assert all(loss.port == "serial0" and loss.why for loss in losses)
-    found = ET.fromstring(text).findall("devices/serial")
-    assert len(found) == (name != "ringbuf")
-
-
-def test_libvirt_has_each_kind_where_it_lives() -> None:
-    kinds = ["uart", "usb", "pci", "virtio", "virtconsole", *["usb"] * 15]
-    ports = [SerialPort(n, Chardev(Pty())) for n in range(len(kinds))]
-    text, losses = libvirt_writer.write(vm(*ports), dict(enumerate(kinds)))
-    assert losses == ()
-    domain = ET.fromstring(text)
-    targets = [t.get("type") for t in domain.findall("devices/serial/target")]
-    assert targets[:3] == ["system-serial", "usb-serial", "pci-serial"]
-    assert [t.get("name") for t in domain.findall("devices/channel/target")] == ["serial3"]
-    assert len(domain.findall("devices/console")) == 1
-    assert len(domain.findall("devices/controller[@model='qemu-xhci']")) == 2
-    places = [(a.get("bus"), a.get("port")) for a in domain.findall("devices/serial/address")]
-    assert len(set(places)) == 16
-    assert places[-1] == ("1", "1")
-    _, losses = libvirt_writer.write(
-        vm(SerialPort(0, Chardev(Pty())), SerialPort(1, Chardev(Pty()), state="absent")),
-        {0: "pci-4x", 1: "usb"},
-    )
-    assert [loss.what for loss in losses] == ["type=pci-4x", "state=absent"]
-
-
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r"), min_size=1, max_size=40)
-
-
-@settings(max_examples=150)
-@given(paths=st.lists(TEXT.map(lambda text: f"/{text}".strip()), max_size=4, unique=True))
-def test_any_path_survives(paths: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
-    usable = [
-        path for path in paths
-        if path.isprintable() and "{" not in path and len(path.encode()) < 100
-        and path == path.strip()
-    ]  # fmt: skip
-    machine = vm(*(SerialPort(n, Chardev(File(path))) for n, path in enumerate(usable, 1)))
-    file = tmp_path_factory.mktemp("toml") / "vm.toml"
-    file.write_text(toml_writer.write(machine)[0])
-    assert serial_part(load(str(file))) == serial_part(machine)
-    file = file.with_name("100.conf")
-    file.write_text(pve_writer.write(machine, 100)[0])
-    assert serial_part(load(str(file))) == serial_part(machine)
-
-
-def test_a_word_in_braces_is_lost_in_toml() -> None:
-    text, losses = toml_writer.write(vm(SerialPort(1, Chardev(File("/var/log/{n}")))))
-    assert [(loss.port, loss.what) for loss in losses] == [("serial1", "its backend")]
-    assert "[[port]]" not in text
+    text = convert(Machine("aarch64", ports), "pve", vmid=142).text
+    assert "serial0: socket\nserial1: /dev/ttyS1\n" in text
+    assert text.startswith("#vmserial serial1: type=usb\n#vmserial serial4: null\n")
 
 
 @pytest.mark.parametrize(
-    ("text", "ports"),
+    ("text", "kinds"),
     [
-        ("qemu-system-aarch64 -M virt -serial pty", [(0, "pty", "auto", False, "plugged")]),
+        ("qemu-system-aarch64 -M virt -serial pty -serial null", ["uart", "uart"]),
+        ("qemu-system-x86_64 -M q35 -serial pty", ["isa"]),
+        ("qemu-system-x86_64 -nodefaults -chardev pty,id=a -device usb-serial,chardev=a", ["usb"]),
+        ("qemu-system-x86_64 -nodefaults -chardev pty,id=serial4", ["auto"]),
         (
-            "qemu-system-x86_64 -chardev null,id=serial3 -device isa-serial,chardev=serial3",
-            [(3, "null", "isa", False, "plugged")],
-        ),
-        (
-            "qemu-system-x86_64 -M q35 -serial mon:stdio",
-            [(0, "stdio,signal=on", "isa", False, "plugged")],
+            "qemu-system-x86_64 -nodefaults -chardev pty,id=a -device pci-serial,chardev=a "
+            "-chardev pty,id=b -device virtconsole,chardev=b -chardev pty,id=c "
+            "-device virtserialport,chardev=c",
+            ["pci", "virtconsole", "virtio"],
         ),
     ],
 )
-def test_a_command_becomes_a_machine(text: str, ports: list[object]) -> None:
-    assert serial_part(machine_of(CommandLine.parse(text))) == ports
+def test_a_command_as_a_machine(text: str, kinds: list[str]) -> None:
+    """The kind follows the driver."""
+    made = machine_of_command(CommandLine.parse(text, "vm.sh"))
+    assert [port.kind for port in made.ports] == kinds
+    assert made.origin == "argv"
 
 
-def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    conf = tmp_path / "142.conf"
-    conf.write_text("arch: aarch64\nserial0: socket\n#vmserial serial1: ringbuf\n")
-    assert run(["convert", str(conf), "--to", "toml"]) == 0
-    assert 'backend = "ringbuf=65536"' in capsys.readouterr().out
-    assert run(["convert", str(conf), "--to", "toml", "-o", str(tmp_path / "vm.toml")]) == 0
-    assert run(["convert", str(conf), "--to", "toml", "-o", str(tmp_path / "vm.toml")]) == 2
-    assert "there already" in capsys.readouterr().err
-    assert run(["convert", "--to", "pve", "--json", "--vmid", "7", "--",
-                "qemu-system-aarch64", "-M", "virt", "-serial", "pty"]) == 0  # fmt: skip
-    assert "#vmserial serial0: pty" in json.loads(capsys.readouterr().out)["text"]
+def run(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the verb as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "vmserial", "convert", *words], input=text, text=True,
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_the_verb(tmp_path: Path) -> None:
+    """Exit codes, -o without and with --force, a command after -- and on stdin."""
+    out = tmp_path / "vm.toml"
+    words = ("--to", "toml", "-o", str(out))
+    done = run(*words, "--", "qemu-system-aarch64", "-M", "virt", "-serial", "pty")
+    assert (done.returncode, out.read_text().count("[[port]]")) == (0, 1), done.stderr
+    before = out.read_bytes()
+    again = run(*words, "-", text="qemu-system-aarch64 -serial null -device foo")
+    assert (again.returncode, out.read_bytes()) == (2, before)
+    assert "there already" in again.stderr
+    forced = run(*words, "--force", "-", text="qemu-system-aarch64 -serial null -device foo")
+    assert forced.returncode == 0
+    assert "foo" in forced.stderr
+    lost = run("--to", "toml", "-", text="qemu-system-aarch64 -chardev spicevmc,id=a "
+               "-device usb-serial,chardev=a")  # fmt: skip
+    assert lost.returncode == 1
+    assert out.read_bytes() != before
+    assert run("--to", "pve", str(tmp_path / "none.toml")).returncode == 2

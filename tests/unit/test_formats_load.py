@@ -56,7 +56,8 @@ def test_the_kind_of_a_file(tmp_path: Path, name: str, raw: bytes, origin: str) 
         ("100.conf", PVE + b"x: \0\n", "NUL byte"),
         ("a", b"\x7fELF\0", "NUL byte"),
         ("a.toml", TOML + b"\xff", "byte 0xff is not UTF-8"),
-        ("a.xml", b"\n<domain/>", "XML"),
+        ("a.xml", b"\n<domain/>", "does not say its architecture"),
+        ("a", b"<network/>", "this is <network>"),
         ("a", b"hello\n", "neither a PVE configuration nor TOML"),
         ("a", b"", "neither a PVE configuration nor TOML"),
         ("a.conf", b"x" * (formats.MAX_BYTES + 1), "larger than 4 MiB"),
@@ -156,3 +157,18 @@ def test_the_docs_name_every_key_of_pve() -> None:
     text = DOCS.read_text(encoding="utf-8")
     names = pve_keys.TRANSLATED | pve_keys.MANAGEMENT | set(pve_keys.UNTRANSLATED)
     assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
+DOMAIN = (
+    b"\n<domain type='qemu'><name>x</name><os><type arch='aarch64' machine='virt'>hvm</type></os>"
+    b"<devices><serial type='pty'/><console type='pty'/><serial type='null'/></devices></domain>"
+)
+
+
+@pytest.mark.parametrize("name", ["a.xml", "A.XML", "domain"])
+def test_a_domain_is_known_by_name_or_content(tmp_path: Path, name: str) -> None:
+    machine = load(write(tmp_path, name, DOMAIN))
+    assert (machine.origin, machine.arch, machine.machine_type) == ("libvirt", "aarch64", "virt")
+    assert [port.index for port in machine.ports] == [0, 1]
+    with pytest.raises(UsageError, match="snapshots"):
+        load(write(tmp_path, name, DOMAIN), snapshot="one")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import findings
 import pytest
 
 from vmserial import catalogue
+from vmserial.formats.argv import CommandLine, CommandView
+from vmserial.guests import profile
 from vmserial.model import Severity
+from vmserial.repair import Verdict, Wishes, judge
 
 SOURCE = Path(__file__).parents[2] / "src" / "vmserial" / "repair"
 COMMAND_RULES = ("rules_chardevs.py", "rules_devices.py", "rules_places.py")
@@ -66,3 +70,73 @@ def test_the_severity_is_the_catalogues_effect() -> None:
         # The one or the other, by the case.
         if id not in {"chardev-required", "pci-function"}:
             assert severities >= dead, id
+
+
+def judge_text(text: str, wishes: Wishes | None = None, assumed: bool = True) -> Verdict:
+    command = CommandLine.parse(text)
+    arch = CommandView.of(command).arch
+    guest = replace(profile.unknown(arch), assumed=assumed)
+    return judge(command, findings.capabilities(arch), guest, wishes)
+
+
+FIVE_PCI = "qemu-system-aarch64 -M virt -nodefaults " + " ".join(
+    f"-chardev pty,id=serial{n} -device pci-serial,chardev=serial{n}" for n in range(5)
+)
+
+
+def test_the_cautious_do_not_trust_an_assumed_guest() -> None:
+    assert judge_text(FIVE_PCI).changes
+    cautious = judge_text(FIVE_PCI, Wishes(cautious=True))
+    assert cautious.changes == ()
+    assert [flaw.id for flaw in cautious.left] == ["guest-8250-limit"]
+    assert judge_text(FIVE_PCI, Wishes(cautious=True), assumed=False).changes
+
+
+@pytest.mark.parametrize("id", ["chardev-waits", "port-clash", "stdio-twice", "chardev-required"])
+def test_the_cautious_leave_the_host_side_alone(id: str) -> None:
+    command = findings.command(id)
+    verdict = judge_text(command.text(), Wishes(cautious=True))
+    assert verdict.changes == ()
+    assert verdict.command.text() == command.text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Buses that a file makes which nobody read.
+        "qemu-system-x86_64 -M q35 -nodefaults -readconfig pve-q35.cfg -chardev pty,id=serial0 "
+        "-device usb-serial,bus=ehci.0,chardev=serial0,always-plugged=on",
+        "qemu-system-x86_64 -M q35 -nodefaults -readconfig pve-q35.cfg -chardev pty,id=serial0 "
+        "-device pci-serial,bus=pci.2,addr=0x19,chardev=serial0",
+        # Controllers without an id: QEMU numbers their buses.
+        "qemu-system-aarch64 -M virt -nodefaults -device qemu-xhci,id=first -device qemu-xhci "
+        "-chardev pty,id=serial0 "
+        "-device usb-serial,bus=usb-bus.0,chardev=serial0,always-plugged=on",
+        # Functions as libvirt and PVE write them.
+        "qemu-system-x86_64 -M q35 -nodefaults -chardev pty,id=serial0 -chardev pty,id=serial1 "
+        "-device pci-serial,bus=pcie.0,multifunction=on,addr=0x5.0x0,chardev=serial0 "
+        "-device pci-serial,bus=pcie.0,addr=0x5.0x1,chardev=serial1",
+        # Chardevs that others use.
+        "qemu-system-x86_64 -M q35 -nodefaults "
+        "-chardev socket,id=serial0,path=/x,server=on,wait=off "
+        "-mon chardev=serial0,mode=control",
+        "qemu-system-x86_64 -M q35 -chardev socket,id=serial1,path=/x "
+        "-device ipmi-bmc-extern,id=bmc0,chardev=serial1",
+    ],
+)
+def test_what_is_right_is_left_alone(text: str) -> None:
+    verdict = judge_text(text)
+    assert [change.text for change in verdict.changes] == []
+    assert verdict.left == ()
+    assert verdict.command.text() == text
+
+
+def test_a_file_that_nobody_read_keeps_its_places() -> None:
+    text = (
+        "qemu-system-x86_64 -id 100 -machine q35 -nodefaults "
+        "-readconfig /usr/share/qemu-server/pve-q35-4.0.cfg "
+        + " ".join(
+            f"-chardev null,id=serial{n} -device isa-serial,chardev=serial{n}" for n in range(5)
+        )
+    )  # fmt: skip
+    assert "qemu-xhci,id=vmserial-xhci0,bus=pcie.0,addr=19.0" in judge_text(text).command.text()

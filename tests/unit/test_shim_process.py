@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from shim_stage import PORTS, Shim, installed, stage
 
+from vmserial.shim import bundle
+
 SHOWN = ("status", "environ", "limits", "cgroup")
 
 
@@ -294,7 +296,7 @@ def sleeps(pid: int) -> bool:
     """Tell whether a process has default handlers again: its start is over."""
     text = Path(f"/proc/{pid}/status").read_text()
     masks = dict(line.split(":\t") for line in text.splitlines() if line.startswith("Sig"))
-    python = Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/usr/bin/python3")
+    python = Path(f"/proc/{pid}/cmdline").read_bytes().startswith(bundle.PYTHON.encode())
     return python and int(masks["SigIgn"], 16) == int(masks["SigCgt"], 16) == 0 and (
         text.split("State:\t")[1][0] == "S"
     )  # fmt: skip

@@ -103,7 +103,10 @@ ENTRIES = (
             "QEMU: `-device pci-serial,chardev=serial4`",
         ),
         _RUN,
-        (Text("Max. supported number of ISA serial ports is <4>"),),
+        (
+            Text("Max. supported number of ISA serial ports is <4>"),
+            Text("Maximum supported number of ISA serial ports is '<4>'", "libvirt 9.0"),
+        ),
         see=("pve-isa-limit", "isa-clash"),
     ),
     Entry(

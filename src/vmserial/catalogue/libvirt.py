@@ -36,4 +36,46 @@ ENTRIES = (
         ),
         _LIBVIRT,
     ),
+    Entry(
+        "libvirt-usb-order",
+        "more usb-serial than USB ports",
+        Effect.RISK,
+        "libvirt adds hubs without a word; all ports live, but ttyUSB0, 1, 2… are not serial0, 1, "
+        "2….",
+        "libvirt counts four ports on a qemu-xhci unless `ports=` says more, and the guest finds "
+        "what is behind a hub in another order.",
+        (
+            "write `<controller type='usb' model='qemu-xhci' ports='15'/>` and give each port an "
+            "address `<address type='usb' bus='0' port='1'/>`; `vmserial fix guest.xml` does",
+        ),
+        "run with libvirt 9.0",
+        (),
+        _LIBVIRT,
+        ("usb-not-plugged", "ttyusb-missing"),
+    ),
+    Entry(
+        "libvirt-isa-onboard",
+        "isa-serial in a domain without an ISA bus",
+        Effect.RISK,
+        "libvirt takes `<target type='isa-serial'>` on aarch64 and makes it a -serial: the board's "
+        "own UART, of which there are one or two.",
+        "libvirt chooses the device by the machine type where it can.",
+        ("write `<target type='system-serial'>`, which is what it is",),
+        "run with libvirt 9.0",
+        (),
+        _LIBVIRT,
+        ("onboard-uart-limit",),
+    ),
+    Entry(
+        "libvirt-phantom-hvc",
+        "hvc nodes that no port is behind",
+        Effect.RISK,
+        "The guest has more hvc nodes than the domain has virtio consoles.",
+        "Linux makes its hvc nodes before it knows what is behind them.",
+        ("count on `/sys/class/virtio-ports`, not on `/dev/hvc*`",),
+        "run with libvirt 9.0",
+        (),
+        _LIBVIRT,
+        ("hvc-limit",),
+    ),
 )

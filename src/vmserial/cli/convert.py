@@ -1,4 +1,4 @@
-"""``vmserial convert``: a VM's serial part from one format into another."""
+"""``vmserial convert``: one description of a VM into another."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from vmserial.cli.gather import capabilities_of, guest_of, overrides, read_machi
 from vmserial.cli.options import Asked, json_option, machine_options
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.subject import CommandAfterDashes, FixWords, kind_of
+from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
-    from vmserial.convert import Loss
-    from vmserial.model import Machine, Plan
+    from vmserial.formats.converting import Converted
+    from vmserial.model import Capabilities, Machine
 
-FORMATS = ("pve", "libvirt", "toml", "argv")
+TARGETS = ("pve", "libvirt", "toml", "argv")
+"""What --to takes; named here so that --help imports no format (a test holds them equal)."""
 
 
 @click.command(
@@ -25,103 +27,134 @@ FORMATS = ("pve", "libvirt", "toml", "argv")
     cls=CommandAfterDashes,
     epilog="""\b
 Examples:
-  vmserial convert 142.conf --to libvirt
-  vmserial convert guest.xml --to pve --vmid 142 -o 142.conf
-  vmserial convert guest.xml --to argv
+  vmserial convert 142.conf --to libvirt -o guest.xml
+  vmserial convert guest.xml --to pve --vmid 142
+  vmserial convert vm.toml --to argv
   vmserial convert --to toml -- qemu-system-aarch64 -M virt -serial pty
 
-Only the serial part is converted, and what its ports need of the VM. What has no counterpart is
-named on stderr. Exit code 0: nothing of a port was lost; 1: something was.""",
+Exit code 0: all of the ports was carried over; 1: something has no counterpart, is named on stderr,
+and the rest was written; 2: the input is wrong.""",
 )
 @machine_options()
-@click.option("--to", "wanted", type=click.Choice(FORMATS), required=True, help="The format.")
-@click.option(
-    "-o",
-    "--output",
-    default="",
-    metavar="FILE",
-    type=click.Path(),
-    help="Write it into this new file; - is stdout.",
-)
+@click.option("--to", "target", type=click.Choice(TARGETS), required=True,
+              help="The format to write.")  # fmt: skip
+@click.option("-o", "--output", default="", metavar="FILE", type=click.Path(),
+              help="Write it into this file.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace FILE if it is there; a backup is kept.")
 @json_option
-def command(asked: Asked, wanted: str, output: str, as_json: bool) -> int:
-    """Write a VM's serial ports in another format, and say what has no counterpart there.
+def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) -> int:
+    """Turn a PVE configuration, a libvirt domain, TOML or a QEMU command into another of them.
 
-    INPUT is a PVE configuration, a libvirt domain (XML), a TOML file or a QEMU command: in a file,
-    on stdin (-) or after --.
+    INPUT is any of the four: a file, a command on stdin (-) or after --. What a format cannot
+    say is named, port by port.
     """
-    from vmserial.convert.losses import beside_the_ports
+    from vmserial.formats.converting import convert
 
-    machine = _machine(asked)
+    machine = read(asked)
     tell(machine.notes)
-    text, losses = _written(asked, machine, wanted)
+    result = convert(
+        machine, target, capabilities=_binary(asked, machine, target),
+        guest=guest_of(asked, machine), vmid=_vmid(asked, output),
+    )  # fmt: skip
+    tell(result.notes)
+    # What a reader leaves out of a VM (PVE's own management) is no loss of a port.
+    of_ports = [note for note in machine.notes if note.message.startswith("serial")]
+    lost = [n for n in (*of_ports, *result.notes) if n.kind == "untranslated"]
     if as_json:
-        print_json({
-            "text": text,
-            "lost": [{"port": loss.port, "what": loss.what, "why": loss.why} for loss in losses],
-        })  # fmt: skip
-    else:
-        for line in beside_the_ports(machine, wanted) if wanted != "argv" else ():
-            complain(f"vmserial: note: {line}")
-        for loss in losses:
-            complain(f"vmserial: lost: {loss}")
-        if output and output != "-":
-            from vmserial.files import new_file
-
-            new_file(output, text.encode("utf-8", "surrogateescape"))
-            complain(f"written: {output}")
-        else:
-            sys.stdout.write(text)
-    return 1 if any(loss.port for loss in losses) else 0
+        print_json(_json(result, machine, target))
+    if output and output != "-":
+        write(output, result.text, force=force)
+    elif not as_json:
+        # As it is: a file or a shell must read exactly these bytes.
+        sys.stdout.write(result.text)
+    if lost:
+        things = "one thing has" if len(lost) == 1 else f"{len(lost)} things have"
+        complain(f"vmserial: {things} no counterpart")
+    return 1 if lost else 0
 
 
-def _machine(asked: Asked) -> Machine:
-    """Read the input, whatever it is, and lay the options over it."""
-    context = click.get_current_context()
-    words = FixWords(command=context.meta.get("vmserial.command", ()))
-    if kind_of(asked, words) != "command":
+def read(asked: Asked) -> Machine:
+    """Read the input, whatever it is, and put the options over it.
+
+    Raises:
+        UsageError: it cannot be read.
+        ConfigError: it is wrong.
+    """
+    words = FixWords(command=click.get_current_context().meta.get("vmserial.command", ()))
+    kind = kind_of(asked, words)
+    if kind == "pve" and asked.input.isdigit():
+        raise UsageError(
+            f"{asked.input} is a VM's number; a file is converted",
+            hint=f"give /etc/pve/qemu-server/{asked.input}.conf", where=asked.input,
+        )  # fmt: skip
+    if kind != "command":
         return read_machine(asked)
-    from vmserial.cli.subject_command import read, read_file
-    from vmserial.convert.argv_reader import machine
+    from vmserial.cli import subject_command
+    from vmserial.formats.argv.machine import machine
     from vmserial.formats.overrides import apply
+    from vmserial.machines import architecture
 
-    made = machine(read(asked, words), arch=asked.arch, read_file=read_file)
-    return apply(made, overrides(asked))
-
-
-def _written(asked: Asked, machine: Machine, wanted: str) -> tuple[str, tuple[Loss, ...]]:
-    if wanted == "toml":
-        from vmserial.convert import toml_writer
-
-        return toml_writer.write(machine)
-    if wanted == "pve":
-        from vmserial.convert import pve_writer
-
-        return pve_writer.write(machine, _vmid(asked))
-    from vmserial.planner import require
-
-    made = _plan(asked, machine)
-    require(made)
-    if wanted == "argv":
-        from vmserial.cli.data import command_line
-        from vmserial.options import pretty
-
-        return pretty(command_line(made)) + "\n", ()
-    from vmserial.convert import libvirt_writer
-
-    return libvirt_writer.write(machine, {a.port.index: a.kind for a in made.assignments})
+    parsed = subject_command.read(asked, words, quiet=True)
+    arch = architecture(asked.arch).name if asked.arch else ""
+    found = machine(parsed, arch=arch, read_file=subject_command.read_file)
+    return apply(found, overrides(asked))
 
 
-def _plan(asked: Asked, machine: Machine) -> Plan:
-    from vmserial.planner import plan
+def write(path: str, text: str, *, force: bool) -> None:
+    """Write a file whole or not at all; one that is there only where that was asked for.
 
-    capabilities, _ = capabilities_of(machine, asked.qemu[0] if asked.qemu else "")
-    return plan(machine, capabilities, guest_of(asked, machine))
+    Raises:
+        ConfigError: it is there, or cannot be written.
+    """
+    import os
+
+    from vmserial.errors import ConfigError
+    from vmserial.files import new_file, replace_file
+    from vmserial.formats import read_bytes
+
+    raw = text.encode("utf-8", "surrogateescape")
+    if not os.path.lexists(path):
+        new_file(path, raw)
+        complain(f"written: {path}")
+    elif not force:
+        raise ConfigError(
+            "this file is there already", hint="choose another name, or give --force", where=path
+        )
+    else:
+        backup = replace_file(path, read_bytes(path), raw)
+        complain(f"written: {path}; as it was: {backup}")
 
 
-def _vmid(asked: Asked) -> int:
-    """Return the VM's number in PVE: said, or the input's name, or PVE's first one."""
-    if asked.vmid is not None:
-        return asked.vmid
-    match = re.search(r"(?:\A|/)([1-9][0-9]{0,8})\.conf\Z", asked.input)
-    return int(match.group(1)) if match else 100
+def _binary(asked: Asked, machine: Machine, target: str) -> Capabilities | None:
+    """Ask the binary that the result is for; None where the format needs none, or none is here."""
+    if target not in {"argv", "libvirt"}:
+        return None
+    try:
+        return capabilities_of(machine, asked.qemu[0] if asked.qemu else "")[0]
+    except BinaryError as error:
+        if asked.qemu:
+            raise
+        complain(f"vmserial: note: {error.message}; QEMU 10.0 with all devices is assumed")
+        return None
+
+
+def _vmid(asked: Asked, output: str) -> int:
+    """Return the number of the VM that is written: said, or told by a file's name."""
+    for path in (output, asked.input):
+        match = re.search(r"(?:\A|/)([1-9][0-9]{0,8})\.conf\Z", path)
+        if asked.vmid is None and match:
+            return int(match[1])
+    return asked.vmid or 0
+
+
+def _json(result: Converted, machine: Machine, target: str) -> dict[str, object]:
+    return {
+        "from": machine.origin,
+        "to": target,
+        "text": result.text,
+        "notes": [
+            {"kind": note.kind, "message": note.message, "hint": note.hint,
+             "where": str(note.where) if note.where else ""}
+            for note in (*machine.notes, *result.notes)
+        ],
+    }  # fmt: skip

@@ -42,9 +42,31 @@ class Vm:
 
 
 def shim_installed(root: Path | None, arch: str) -> bool:
-    """Tell whether the emulator shim stands before the binary that PVE starts."""
-    del root, arch
-    return False
+    """Tell whether the emulator shim stands before the binary that PVE starts.
+
+    Args:
+        root: of the host's files; None where nobody knows the host.
+        arch: of the VM.
+    """
+    if root is None:
+        return False
+    from vmserial.shim import places
+    from vmserial.shim.status import states
+    from vmserial.shim.tree import Tree
+
+    tree = Tree("" if root == Path("/") else str(root))
+    try:
+        return any(
+            state.record is not None
+            and state.facts is not None
+            # A wrapper beside the binary is not what PVE starts.
+            and state.record.way == "divert"
+            and state.facts.capabilities.target == arch
+            and places.wrapper_home(tree, state.record.target) == state.record.home
+            for state in states(tree, places.BASE, 0)
+        )
+    except UsageError:
+        return False
 
 
 def place_of(asked: Asked, root: str) -> Place:

@@ -12,11 +12,11 @@ from vmserial.cli.options import KINDS, json_option
 from vmserial.cli.output import complain, print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vmserial.model import Capabilities, GuestProfile
     from vmserial.shim.facts import Facts
-    from vmserial.shim.install import Step
+    from vmserial.shim.install import Order, Step
     from vmserial.shim.status import State
     from vmserial.shim.tree import Tree
 
@@ -60,7 +60,7 @@ Examples:
   vmserial shim install --binary /usr/bin/qemu-system-aarch64 --guest debian-12-arm64
   vmserial shim install --binary qemu-system-aarch64 --dir /usr/local/bin --type usb --hotplug
 
-After an upgrade of QEMU: again, with the same options.""",
+  vmserial shim install --again      after an upgrade of QEMU, of Python or of vmserial""",
 )
 @click.option(
     "--binary",
@@ -115,22 +115,30 @@ After an upgrade of QEMU: again, with the same options.""",
     metavar="FILE",
     help="Where changes are written down; /var/log/vmserial-shim.log.",
 )
+@click.option(
+    "--again", is_flag=True, help="Renew all that is installed, each with its own options."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @_places
 def install_(
     binary: str, path: str, directory: str, kind: str, hotplug: bool, logs: str, guest: str,
-    ask: str, python: str, log: str, dry_run: bool, root: str, base: str,
+    ask: str, python: str, log: str, again: bool, dry_run: bool, root: str, base: str,
 ) -> None:  # fmt: skip
     """Put the shim in the emulator's place, or renew it."""
     from vmserial.errors import UsageError
     from vmserial.repair import Wishes
     from vmserial.shim import bundle, places
+    from vmserial.shim.aim import aim, names_of
     from vmserial.shim.facts import Facts
-    from vmserial.shim.install import Order, aim, install, names_of
+    from vmserial.shim.install import Order
 
     if path and directory:
         raise UsageError("--path and --dir are two ways", hint="give one of them")
     tree = _tree(root)
+    if again:
+        for order in _orders_again(tree, _base(tree, base), ask):
+            _installed(tree, order, dry_run)
+        return
     emulator = _emulator(tree, binary)
     if directory:
         path = f"{_absolute(directory, root)}/{emulator.rpartition('/')[2]}"
@@ -138,18 +146,60 @@ def install_(
         path = _absolute(path, root)
     way, target, real = aim(tree, emulator, path, _base(tree, base))
     here = real if tree.at(real).is_file() else target
-    capabilities, profile = _asked(tree, ask or str(tree.at(here)), real, guest)
+    capabilities = _asked(ask or str(tree.at(here)), real)
+    profile = _guest(guest, capabilities.target)
     wishes = Wishes(kind, hotplug, _absolute(logs, root) if logs else "")
     order = Order(
         way, target, real, Facts(tree.key(here), capabilities, profile, wishes),
         base=_base(tree, base), log=log or places.LOG, python=python or bundle.PYTHON,
         names=names_of(tree, target) if way == "divert" else (),
     )  # fmt: skip
+    _installed(tree, order, dry_run)
+
+
+def _installed(tree: Tree, order: Order, dry_run: bool) -> None:
+    from vmserial.shim.install import install
+
     done = _do(install(tree, order), dry_run)
     if not dry_run:
-        say(f"{target}: {'installed' if done else 'all is as it should be'}")
-        if way == "path":
-            say(f"libvirt: <emulator>{target}</emulator>; a script: start {target}")
+        say(f"{order.target}: {'installed' if done else 'all is as it should be'}")
+        if order.way == "path":
+            say(f"libvirt: <emulator>{order.target}</emulator>; a script: start {order.target}")
+
+
+def _orders_again(tree: Tree, base: str, ask: str) -> Iterator[Order]:
+    """Yield what was installed, with the same options, for the binaries as they are now.
+
+    Raises:
+        UsageError: nothing is installed, or nobody knows any more how.
+    """
+    from vmserial.errors import UsageError
+    from vmserial.shim.aim import aim, names_of
+    from vmserial.shim.facts import Facts
+    from vmserial.shim.install import Order
+    from vmserial.shim.status import states
+
+    found = list(states(tree, base))
+    if not found:
+        raise UsageError(f"no shim is installed in {base}", hint="leave --again out")
+    for state in found:
+        record, facts = state.record, state.facts
+        if record is None or facts is None:
+            raise UsageError(
+                f"{state.target}: what it was installed with cannot be read any more",
+                hint="vmserial shim remove, then install it with its options",
+            )
+        emulator = record.target if record.way == "divert" else record.real
+        way, target, real = aim(
+            tree, emulator, "" if record.way == "divert" else record.target, base
+        )
+        here = real if tree.at(real).is_file() else target
+        capabilities = _asked(ask or str(tree.at(here)), real)
+        yield Order(
+            way, target, real, Facts(tree.key(here), capabilities, facts.guest, facts.wishes),
+            base=base, log=record.log, python=record.python,
+            names=names_of(tree, target) if way == "divert" else (),
+        )  # fmt: skip
 
 
 @command.command(
@@ -249,26 +299,32 @@ def _emulator(tree: Tree, said: str) -> str:
     return found
 
 
-def _asked(tree: Tree, binary: str, real: str, guest: str) -> tuple[Capabilities, GuestProfile]:
-    """Ask the binary what it has; of the guests, what is said or assumed.
+def _asked(binary: str, real: str) -> Capabilities:
+    """Ask the binary what it has, as far as the shim needs to know.
 
     Raises:
         BinaryError: it does not run.
-        UsageError: nobody knows the architecture or the guest.
+        UsageError: nobody knows the architecture.
     """
-    from vmserial.guests import profile
     from vmserial.machines import architecture
     from vmserial.qemu.binary import probe, trimmed
 
-    target = probe(binary, refresh=True).target
-    known = architecture(target)
+    known = architecture(probe(binary, refresh=True).target)
     types = [platform.name for platform in known.platforms if platform.uart]
     capabilities = probe(binary, machine_types=types)
-    few = trimmed(capabilities, ())
-    facts = replace(few, machines=capabilities.machines, binary=real)
-    if tree.root and tree.at(real).is_file():
-        facts = replace(facts, binary=real)
-    return facts, profile.resolve(guest) if guest else profile.unknown(known.name)
+    return replace(trimmed(capabilities, ()), machines=capabilities.machines, binary=real)
+
+
+def _guest(said: str, target: str) -> GuestProfile:
+    """Return which system the guests run: as said, or as assumed.
+
+    Raises:
+        UsageError: nobody knows it.
+    """
+    from vmserial.guests import profile
+    from vmserial.machines import architecture
+
+    return profile.resolve(said) if said else profile.unknown(architecture(target).name)
 
 
 def _do(steps: Sequence[Step], dry_run: bool) -> bool:

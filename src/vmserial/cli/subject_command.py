@@ -58,8 +58,8 @@ def fix(asked: Asked, words: FixWords) -> int:
     )  # fmt: skip
 
 
-def read(asked: Asked, words: FixWords) -> CommandLine:
-    """Read the command line.
+def read(asked: Asked, words: FixWords, *, quiet: bool = False) -> CommandLine:
+    """Read the command line; its notes are told unless ``quiet``.
 
     Raises:
         UsageError: there is none, or it cannot be read.
@@ -80,7 +80,8 @@ def read(asked: Asked, words: FixWords) -> CommandLine:
             command = CommandLine.from_words(parts, name)
         else:
             command = CommandLine.parse(raw.decode("utf-8", "surrogateescape"), name)
-    tell(command.notes)
+    if not quiet:
+        tell(command.notes)
     return command
 
 

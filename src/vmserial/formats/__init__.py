@@ -1,6 +1,6 @@
-"""Text into a Machine: PVE configurations, our own TOML, options alone.
+"""Text into a Machine: PVE configurations, libvirt domains, our own TOML, options alone.
 
-:func:`load` reads a file of either kind; the kind is known by the file's name,
+:func:`load` reads a file of any kind; the kind is known by the file's name,
 else by its first line that says something.
 """
 
@@ -35,7 +35,8 @@ def load(
     """Read a configuration file.
 
     Args:
-        path: ``…/100.conf`` (PVE), ``….toml`` (our own), or a file whose content tells.
+        path: ``…/100.conf`` (PVE), ``….xml`` (libvirt), ``….toml`` (our own), or a file
+            whose content tells.
         vmid: a PVE VM's number; else it is the file's name if that is ``<digits>.conf``.
         snapshot: of a PVE configuration, this snapshot instead of the current settings.
         pending: of a PVE configuration, as it is after the pending changes.
@@ -46,6 +47,13 @@ def load(
         ConfigError: it is no configuration, or a wrong one.
     """
     raw = read_bytes(path)
+    if is_domain(path, raw):
+        if snapshot is not None or pending:
+            raise _no_snapshots(path)
+        from vmserial.formats import libvirt
+
+        domain = libvirt.Domain.of(libvirt.Document.parse(raw, path))
+        return libvirt.machine(domain)
     if b"\0" in raw:
         line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
         raise ConfigError(
@@ -55,11 +63,7 @@ def load(
         )
     if _is_toml(path, raw):
         if snapshot is not None or pending:
-            raise UsageError(
-                "only a PVE configuration has snapshots and pending changes",
-                hint="leave that option out",
-                where=path,
-            )
+            raise _no_snapshots(path)
         # Each reader is imported where it is needed: the other one's modules cost a warm
         # command line several milliseconds.
         from vmserial.formats.toml import read
@@ -72,6 +76,22 @@ def load(
     if vmid is None and (match := re.search(r"(?:\A|/)([0-9]{1,9})\.conf\Z", path)):
         vmid = int(match.group(1))
     return machine(document, vmid, snapshot=snapshot, pending=pending, arch=arch)
+
+
+def is_domain(path: str, raw: bytes) -> bool:
+    """Tell whether a file is libvirt's XML: by its name, else by how it begins."""
+    name = path.lower()
+    if name.endswith((".conf", ".toml", ".xml")):
+        return name.endswith(".xml")
+    return raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+
+
+def _no_snapshots(path: str) -> UsageError:
+    return UsageError(
+        "only a PVE configuration has snapshots and pending changes",
+        hint="leave that option out",
+        where=path,
+    )
 
 
 def read_bytes(path: str) -> bytes:
@@ -131,12 +151,6 @@ def _is_toml(path: str, raw: bytes) -> bool:
     name = path.lower()
     if name.endswith((".conf", ".toml")):
         return name.endswith(".toml")
-    if raw.lstrip().startswith(b"<"):
-        raise ConfigError(
-            "this looks like XML, which is not read",
-            hint="give a PVE configuration or a .toml file",
-            where=path,
-        )
     text = raw.decode("utf-8", "replace")
     for line in text.split("\n"):
         if _PVE_LINE.match(line):
@@ -147,7 +161,8 @@ def _is_toml(path: str, raw: bytes) -> bool:
             break
     raise ConfigError(
         "this is neither a PVE configuration nor TOML",
-        hint="name it <VMID>.conf (PVE) or NAME.toml, or check that it is the right file",
+        hint="name it <VMID>.conf (PVE), NAME.xml (libvirt) or NAME.toml, or check that it is "
+        "the right file",
         where=path,
     )
 

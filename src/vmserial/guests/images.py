@@ -118,6 +118,12 @@ def ensure(
         ImageError: the packages cannot be had, or do not hold what is needed.
     """
     known = architecture(arch)
+    if not known.test_guests:
+        raise UsageError(
+            f"there is no test guest for {known.name}",
+            hint="it is planned and judged, not booted; test guests: aarch64, x86_64. A kernel of "
+            "your own: --kernel and --initrd",
+        )
     if suite not in SUITES:
         raise UsageError(
             f"there is no test guest of Debian {suite!r}", hint=f"known: {', '.join(SUITES)}"

@@ -18,6 +18,7 @@ class OnBoardUart:
         node: the guest's node without its number.
         assumed: how many a version wires up; used only when nothing was measured.
         source: where the numbers come from.
+        is_8250: the guest's 8250 driver serves it, so it counts among its ports.
     """
 
     model: str
@@ -25,6 +26,7 @@ class OnBoardUart:
     node: str
     assumed: Callable[[tuple[int, int, int]], int]
     source: str
+    is_8250: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Architecture:
         tcg_cpu: the ``-cpu`` for TCG where the user named none; empty: QEMU's own.
         firmware: where Debian's package puts the UEFI image.
         console: the kernel's ``console=`` for serial0.
+        test_guests: our own test guests are built for it.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Architecture:
     tcg_cpu: str
     firmware: str
     console: str
+    test_guests: bool = True
 
     def machine_type(self, asked: str) -> str:
         """Return the machine type that is asked for; the default one where none is."""

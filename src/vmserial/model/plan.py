@@ -28,7 +28,7 @@ class Device:
         return {"driver": self.driver, "id": self.id, **dict(self.properties)}
 
 
-IdentityKind = Literal["mmio", "io", "usb", "pci", "virtio"]
+IdentityKind = Literal["mmio", "io", "usb", "pci", "virtio", "vio", "sclp"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class NodeIdentity:
             ``io``: its I/O port (``port`` in sysfs); ``usb``: the USB serial
             string; ``pci``: the path of slot.function pairs from the root bus,
             then ``#`` and the number of the UART in the function; ``virtio``:
-            the port's name.
+            the port's name; ``vio``: its register on pseries; ``sclp``: its device.
         value: ``0x9000000``, ``0x3f8``, ``serial3``, ``1d.2/00.0#0``, ``serial3``.
     """
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal
 
 from vmserial import chardevs, doctor
@@ -30,21 +29,17 @@ from vmserial.model import (
     Assignment,
     Capabilities,
     GuestProfile,
-    HostTty,
     Machine,
     Plan,
     SerialPort,
-    UnixSocket,
 )
 from vmserial.options import Option
 from vmserial.planner import plan
 from vmserial.pve import edits
+from vmserial.pve.own import PVE_PORTS, concerns, has_isa, own_line, pairs
 from vmserial.repair import Change
 
 Way = Literal["args", "shim"]
-
-PVE_PORTS = 4
-"""PVE has lines for serial0 to serial3."""
 
 DIRECTIVE_ONLY = "pve-directive-only"
 STALE = "pve-args-stale"
@@ -54,7 +49,6 @@ AGENT = "pve-agent-isa-on-aarch64"
 
 _OWN_KINDS = {"aarch64": "uart", "x86_64": "isa"}
 _ISA_AGENT = re.compile(r"(?:\A|,)type=isa(?=,|\Z)")
-_DEVICE = re.compile(r"/dev/[^,]+\Z")
 
 
 @dataclass(frozen=True)
@@ -162,7 +156,7 @@ class _Mending:
     def _has_line(self, port: SerialPort) -> bool:
         """Tell whether PVE's own line gives this port the backend that it is to have."""
         value = self.plain.get(port.index, "")
-        return port.index < PVE_PORTS and bool(value) and value == _line(port)
+        return port.index < PVE_PORTS and bool(value) and value == own_line(port)
 
     @property
     def machine_args(self) -> frozenset[int]:
@@ -275,7 +269,7 @@ class _Mending:
         return self.way == "shim" or any(a.port.name == port.name for a in self.plan.assignments)
 
     def _lines_for_shim(self, port: SerialPort) -> bool:
-        return port.index < PVE_PORTS and bool(_line(port)) and port.state == "plugged"
+        return port.index < PVE_PORTS and bool(own_line(port)) and port.state == "plugged"
 
     def _words(self, names: set[str]) -> list[str]:
         """Return the words of these ports and of the controllers that they sit on."""
@@ -313,7 +307,7 @@ class _Mending:
         for key, value in option.params:
             if key == "bus" and value == "pcie.0" and self._q35:
                 value = "pci.0"
-            if key == "index" and option.head == "isa-serial" and not _isa_in(self.machine.args):
+            if key == "index" and option.head == "isa-serial" and not has_isa(self.machine.args):
                 continue
             params.append((key, value))
         return replace(option, params=tuple(params))
@@ -340,11 +334,11 @@ class _Mending:
             return
         for port in self.machine.ports:
             before = self.plain.get(port.index)
-            if port.name not in kept or before == _line(port):
+            if port.name not in kept or before == own_line(port):
                 continue
-            self.document = edits.put(self.document, port.name, _line(port))
+            self.document = edits.put(self.document, port.name, own_line(port))
             came = f"{before!r}" if before is not None else "args"
-            text = f"{port.name}: from {came} to PVE's own line '{port.name}: {_line(port)}'"
+            text = f"{port.name}: from {came} to PVE's own line '{port.name}: {own_line(port)}'"
             self.changes.append(Change(self._why(port), (port.name,), text))
 
     def _args(self, words: list[str], moved: list[SerialPort]) -> None:
@@ -355,11 +349,11 @@ class _Mending:
                 self.document = edits.put(self.document, "args", value)
             else:
                 self.document = edits.remove(self.document, "args")
-        said = _pairs(present)
+        said = pairs(present)
         told = len(self.changes)
         for port in moved:
-            before = [pair for pair in said if _names(pair, port.name)]
-            after = [pair for pair in _pairs(words) if _names(pair, port.name)]
+            before = [pair for pair in said if concerns(pair, port.name)]
+            after = [pair for pair in pairs(words) if concerns(pair, port.name)]
             if before == after and port.index not in self.plain:
                 continue
             self.changes.append(Change(self._why(port), (port.name,), self._moved_text(port)))
@@ -396,30 +390,3 @@ class _Mending:
             return DIRECTIVE_ONLY
         there = {known.index: known.kind for known in self.lifted.ports}
         return STALE if there[port.index] else NO_DEVICE
-
-
-def _line(port: SerialPort) -> str:
-    """Return the value of PVE's own line for a port's backend; empty if it has none."""
-    backend = port.chardev.backend
-    if isinstance(backend, HostTty) and _DEVICE.match(backend.path):
-        return backend.path
-    if isinstance(backend, UnixSocket):
-        pve = rf"/var/run/qemu-server/[0-9]+\.serial{port.index}\Z"
-        plain = replace(backend, path="") == UnixSocket("")
-        return "socket" if plain and re.match(pve, backend.path) else ""
-    return ""
-
-
-def _isa_in(words: Iterable[str]) -> bool:
-    return any(
-        flag.lstrip("-") == "device" and re.match(r"(?:driver=)?isa-serial(?:,|\Z)", value)
-        for flag, value in pairwise(words)
-    )
-
-
-def _pairs(words: list[str]) -> list[tuple[str, str]]:
-    return list(zip(words[::2], words[1::2], strict=True))
-
-
-def _names(pair: tuple[str, str], name: str) -> bool:
-    return re.search(rf"(?:=|:){name}(?:,|\Z)", pair[1]) is not None

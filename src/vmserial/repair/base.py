@@ -23,11 +23,14 @@ class Wishes:
         kind: the device kind of a port that needs another one; ``auto``: the first that fits.
         hotplug: every port but the first must be hot-pluggable.
         logs: a directory; each chardev of a port without a log gets one there.
+        cautious: mend only what QEMU itself shows to be wrong: nothing that rests on an
+            assumed guest, and no host side.  The shim asks for it: nobody sees what it does.
     """
 
     kind: str = "auto"
     hotplug: bool = False
     logs: str = ""
+    cautious: bool = False
 
 
 @dataclass(frozen=True)

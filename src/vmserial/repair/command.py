@@ -13,6 +13,9 @@ from vmserial.repair.rules_places import Places
 from vmserial.repair.rules_unplanned import unplanned
 from vmserial.repair.scene import Scene
 
+_ROUNDS = 4
+"""A mended command is judged again, so often at most; one that has nothing more ends it."""
+
 
 def judge(
     command: CommandLine,
@@ -36,8 +39,28 @@ def judge(
     Raises:
         ConfigError: a value of the command line is broken.
     """
+    asked = wishes or Wishes()
+    first = _judged(command, capabilities, guest, asked, read_file)
+    last, changes = first, list(first.changes)
+    for _ in range(_ROUNDS):
+        if not last.changes:
+            break
+        # What a change made possible, or uncovered, is seen only now.
+        last = _judged(last.command, capabilities, guest, asked, read_file)
+        changes += last.changes
+    return Verdict(first.flaws, tuple(changes), last.command, last.unmended)
+
+
+def _judged(
+    command: CommandLine,
+    capabilities: Capabilities,
+    guest: GuestProfile,
+    wishes: Wishes,
+    read_file: ReadFile | None,
+) -> Verdict:
+    """Judge and mend once."""
     view = CommandView.of(command, arch=capabilities.target, read_file=read_file)
-    scene = Scene(command, view, capabilities, guest, wishes or Wishes())
+    scene = Scene(command, view, capabilities, guest, wishes)
     sides = HostSides(scene)
     flaws: list[Flaw] = list(sides.flaws())
     if scene.platform is not None:

@@ -29,7 +29,18 @@ from vmserial.repair.rules_devices import PCI_UARTS
 from vmserial.repair.scene import ISA_PORTS, Scene
 
 PVE_FREE_SLOTS = (0x1D,)
-"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md)."""
+"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
+
+On q35 PVE's own USB controllers have it.  What PVE plugs there later goes to buses
+behind bridges, so that any slot of pcie.0 that the command leaves free is free.
+"""
+
+UNSEEN_FREE_SLOTS = tuple(range(0x19, 0x13, -1))
+"""Root-bus slots that hardly any -readconfig file uses, for one that was not read.
+
+PVE's for q35 has USB controllers at 0x1a and 0x1d, root ports at 0x10 and 0x1c, a
+bridge at 0x1e; QEMU's own examples begin at the lowest slots.
+"""
 
 _OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
 _MESSAGES = {"virtserialport": 2, "virtconsole": 3}
@@ -50,15 +61,37 @@ class Mender:
         self.changes: list[Change] = []
         self.unmended: list[Flaw] = []
         self.moving = {r.port for flaw in flaws for r in flaw.remedies if isinstance(r, Rehome)}
+        self.keeping = {
+            r.port for flaw in flaws for r in flaw.remedies if isinstance(r, Rehome) and r.keep
+        }
         self.chardev_of = {port: port.chardev_id for port in scene.ports}
         for flaw in flaws:
             for remedy in flaw.remedies:
                 if isinstance(remedy, Retouch):
                     self.note_chardevs(remedy.edits)
+        # The ports of one card go together.
+        cards = {id(port.option): port for port in self.moving if port.device}
+        self.with_them = [
+            (port, cards[id(port.option)]) for port in scene.ports
+            if id(port.option) in cards and port not in self.moving
+        ]  # fmt: skip
+        self.moving |= {port for port, _ in self.with_them}
         self.board = _board(scene, self.moving) if scene.platform else None
+        if self.board:
+            self.reserve_isa(self.board)
         self.placer = Placer(self.board) if self.board else None
         self.known = list(self.board.devices) if self.board else []
         self.emitted: set[str] = set()
+        self.at_end = _finds_its_own_bus(scene, self.moving)
+        """New controllers come last: QEMU gives a device that names no bus the newest one."""
+
+    def reserve_isa(self, board: Board) -> None:
+        """Take the indexes that isa-serial devices get by other changes."""
+        for flaw in self.flaws:
+            for remedy in flaw.remedies:
+                for edit in remedy.edits if isinstance(remedy, Retouch) else ():
+                    if isinstance(edit, SetKey) and edit.key == "index":
+                        board.isa_free = [i for i in board.isa_free if i != edit.value]
 
     def note_chardevs(self, edits: Iterable[Edit]) -> None:
         """Keep which chardev a port gets, for a device that it gets as well."""
@@ -90,13 +123,54 @@ class Mender:
                     answered = True
             if not answered:
                 self.unmended.append(flaw)
+        for port, other in self.with_them:
+            flaw = next(f for f in self.flaws if any(
+                isinstance(r, Rehome) and r.port is other for r in f.remedies))  # fmt: skip
+            self.rehome(flaw, Rehome(port))
         if not self.edits:
             return self.scene.command
-        return edited(self.scene.command, [*self.added(), *self.edits])
+        edits = [*self.added(), *self.edits, *self.pinned()]
+        gone = {id(edit.option) for edit in edits if isinstance(edit, Remove)}
+        return edited(self.scene.command, [
+            edit for edit in edits
+            if not (isinstance(edit, SetKey | ReplaceValue) and id(edit.option) in gone)
+        ])  # fmt: skip
+
+    def pinned(self) -> list[Edit]:
+        """Keep what QEMU did by itself as it was, where the edits would change it."""
+        view = self.scene.view
+        found: list[Edit] = []
+        gone = {id(e.option) for e in self.edits if isinstance(e, Remove)}
+        new = [
+            option for e in self.edits if isinstance(e, InsertAfter | InsertBefore)
+            for option in e.options
+        ]  # fmt: skip
+        serials = [port.option for port in view.onboard]
+        left = [option for option in serials if id(option) not in gone]
+        added = any(option.flag == "-serial" for option in new)
+        if serials and not left and not added and not view.nodefaults:
+            # Without any -serial QEMU would add one of its own.
+            found.append(InsertAfter(None, (Option("-serial", raw="none"),)))
+        drivers = {option.head for option in new}
+        for device in self.scene.made:
+            kind = "qemu-xhci" if device.is_usb else "virtio-serial-pci"
+            if (
+                not device.option.params.is_json or device.bus or kind not in drivers
+                or not (device.is_usb or device.virtio_port is not None)
+                or any(port.option is device.option for port in self.moving)
+            ):  # fmt: skip
+                continue
+            # Made after all others, it would find our controller first.
+            if bus := _found_by_itself(self.scene, device):
+                found.append(SetKey(device.option, "bus", bus))
+        return found
 
     def still_there(self, edits: Iterable[Edit]) -> list[Edit]:
         """Leave out what changes the device of a port that gets another one."""
-        gone = {id(port.option) for port in self.moving if port.device or port.onboard}
+        gone = {
+            id(port.option) for port in self.moving
+            if (port.device or port.onboard) and (self.at_end or port not in self.keeping)
+        }  # fmt: skip
         return [
             edit for edit in edits
             if not (isinstance(edit, SetKey | ReplaceValue) and id(edit.option) in gone)
@@ -113,6 +187,8 @@ class Mender:
         ]  # fmt: skip
         if not new:
             return []
+        if self.at_end:
+            return [InsertAfter(None, tuple(new))]
         # Before whatever may be on them, be it changed in its place or inserted.
         first = min((e for e in self.edits if _holds_device(e)), key=_position)
         if isinstance(first, InsertAfter):
@@ -127,7 +203,7 @@ class Mender:
             return False
         port = remedy.port
         wishes = self.scene.wishes
-        first = bool(self.scene.ports) and port is self.scene.ports[0]
+        first = port is self.scene.console
         kind = remedy.kind or ("auto" if first else wishes.kind)
         asked = SerialPort(
             port.number, Chardev(Null()), kind=kind, hotplug=wishes.hotplug and not first
@@ -187,23 +263,47 @@ class Mender:
         id = self.chardev_of[port]
         self.edits.append(InsertAfter(port.option, (Option("-serial", raw=f"chardev:{id}"),)))
         if port.device or port.onboard:
-            self.edits.append(Remove(port.option))
+            self.remove(port)
 
     def write_keys(self, port: Port, device: Device) -> None:
         """Move a device that stays what it is."""
         own = port.device.device if port.device else None
+        keys: list[tuple[str, Scalar]] = []
         for key, value in device.properties:
             plugged = own.get(key) in {"on", "true", "yes", "y"} if own else False
             if key in {"bus", "port", "nr", "addr"} or (key == "always-plugged" and not plugged):
-                self.edits.append(SetKey(port.option, key, value))
+                keys.append((key, value))
         if port.device and self.chardev_of[port] != port.chardev_id:
-            self.edits.append(SetKey(port.option, port.device.key, self.chardev_of[port]))
+            keys.append((port.device.key, self.chardev_of[port]))
+        keys += self.other_keys(port)
+        if not self.at_end:
+            self.edits += [SetKey(port.option, key, value) for key, value in keys]
+            return
+        option = port.option
+        for key, value in keys:
+            option = replace(option, value=option.params.with_key(key, value))
+        self.edits.append(InsertAfter(None, (Option("-device", raw=option.value),)))
+        self.remove(port)
+
+    def other_keys(self, port: Port) -> list[tuple[str, Scalar]]:
+        """Return what other flaws change of a device that is written anew at the end."""
+        if not self.at_end:
+            return []
+        edits = [
+            edit for flaw in self.flaws for remedy in flaw.remedies
+            if isinstance(remedy, Retouch) for edit in remedy.edits
+        ]  # fmt: skip
+        return [
+            (edit.key, edit.value) for edit in edits
+            if isinstance(edit, SetKey) and edit.option is port.option
+            and not (port.device and edit.key == port.device.key)
+        ]  # fmt: skip
 
     def write_device(self, port: Port, device: Device) -> None:
         """Write a device where the old one stood; a ``-serial``'s own backend becomes a chardev."""
         made: list[Option] = []
         onboard = port.onboard
-        if onboard is not None and onboard.host.form == "inline":
+        if onboard is not None and onboard.host.form == "inline" and not self.chardev_of[port]:
             id = port.name
             device = replace(
                 device,
@@ -212,14 +312,20 @@ class Mender:
                     for key, value in device.properties
                 ),
             )
-            made += as_chardev(port, id, onboard.host)
+            made += as_chardev(id, onboard.host)
         option = device.option()
         shared = sum(p.option is port.option for p in self.scene.ports) > 1
-        if port.device and not shared:
+        if port.device and not shared and not self.at_end:
             self.edits.append(ReplaceValue(port.option, option.value() or ""))
             return
-        self.edits.append(InsertAfter(port.option, (*made, option)))
-        if (port.device or onboard) and id_of(port.option) not in self.emitted:
+        where = None if self.at_end else port.option
+        self.edits.append(InsertAfter(where, (*made, option)))
+        if port.device or onboard:
+            self.remove(port)
+
+    def remove(self, port: Port) -> None:
+        """Remove what stood for a port; once, if several ports share it."""
+        if id_of(port.option) not in self.emitted:
             self.emitted.add(id_of(port.option))
             self.edits.append(Remove(port.option))
 
@@ -238,6 +344,41 @@ class Mender:
             Change(flaw.id, flaw.ports, f"{remedy.name}: moved to {place.bus}, {place.address}")
         )
         return True
+
+
+def _finds_its_own_bus(scene: Scene, moving: set[Port]) -> bool:
+    """Tell whether a USB or virtio device that stays names no bus."""
+    moved = {id(port.option) for port in moving}
+    isa = scene.platform is not None and scene.platform.isa
+    if isa and any(
+        device.driver == "isa-serial" and device.isa and device.isa.index is None
+        and id(device.option) not in moved
+        for device in scene.view.devices
+    ):  # fmt: skip
+        # QEMU counts: one of ours before it would give it another index.
+        return True
+    return any(
+        (device.is_usb or device.virtio_port is not None)
+        and not device.bus and not device.option.params.is_json
+        and id(device.option) not in moved
+        for device in scene.view.devices
+    )  # fmt: skip
+
+
+def _found_by_itself(scene: Scene, device: DeviceEntry) -> str:
+    """Return the bus that QEMU gives to a device that names none; empty if it is not known."""
+    buses: list[str] = []
+    numbered = 0
+    for other in scene.made:
+        if other is device:
+            break
+        if other.is_usb_controller if device.is_usb else other.is_virtio_serial:
+            if other.get("masterbus"):
+                continue
+            kind = "usb-bus" if device.is_usb else "virtio-serial-bus"
+            buses.append(f"{other.id}.0" if other.id else f"{kind}.{numbered}")
+            numbered += not other.id
+    return buses[-1] if buses else ""
 
 
 def _holds_device(edit: Edit) -> bool:
@@ -260,7 +401,11 @@ def _board(scene: Scene, moving: set[Port]) -> Board:
     """Return the board with all that stays where it is."""
     assert scene.platform is not None
     assert scene.architecture is not None
-    slots = PVE_FREE_SLOTS if scene.is_pve else ()
+    slots: tuple[int, ...] = ()
+    if scene.is_pve and scene.platform.name != "q35":
+        slots = PVE_FREE_SLOTS
+    elif not scene.complete:
+        slots = UNSEEN_FREE_SLOTS
     machine = Machine(scene.arch, (), machine_type=scene.machine_type, free_slots=slots)
     board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
     staying = [port for port in scene.ports if port not in moving]

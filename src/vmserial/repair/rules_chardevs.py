@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
-from vmserial.formats.argv import ChardevEntry, CommandOption, HostSide
-from vmserial.formats.argv.edits import Edit, InsertBefore, ReplaceValue, SetKey
+from vmserial.formats.argv import ChardevEntry, CommandOption, HostSide, PortOption
+from vmserial.formats.argv.edits import Edit, InsertAfter, InsertBefore, ReplaceValue, SetKey
 from vmserial.model import SUN_PATH_MAX, Severity
 from vmserial.options import Option
 from vmserial.repair.base import Flaw, Retouch
@@ -32,6 +33,8 @@ class HostSides:
             entry for entry in view.chardevs
             if entry.id and entry.id not in used and scene.chardevs[entry.id] is entry
         ]  # fmt: skip
+        self.labels = dict(_labels(scene))
+        self.ids |= self.labels.keys()
         self.adopted: set[str] = set()
         """Chardevs that no device had used, and that a port gets now."""
         self.owner: dict[str, Port] = {}
@@ -39,10 +42,10 @@ class HostSides:
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield what is wrong."""
-        yield from self.twice_named()
-        yield from self.uses()
-        yield from self.sockets()
-        yield from self.stdio()
+        for flaws in (self.twice_named(), self.labelled(), self.uses(), self.sockets(),
+                      self.stdio()):  # fmt: skip
+            for flaw in flaws:
+                yield replace(flaw, remedies=()) if self.scene.wishes.cautious else flaw
         yield from self.losses()
 
     # -------------------------------------------------------------- ids and uses
@@ -54,13 +57,44 @@ class HostSides:
             first = self.scene.chardevs[entry.id]
             if first is entry or not entry.id:
                 continue
-            new = self.fresh_id(entry.id)
+            # Not the name of a port: nobody asked for one more.
+            numbered = (f"{entry.id}-{n}" for n in range(2, 2000))
+            new = next(id for id in numbered if id not in self.ids)
+            self.ids.add(new)
             self.spare.append(ChardevEntry(new, entry.backend, entry.params, entry.option))
             yield Flaw(
                 "id-taken", Severity.FAILS, (self.name_of(entry.id),),
                 f"{entry.option}: Duplicate ID '{entry.id}' for chardev", entry.option.where,
                 (Retouch((SetKey(entry.option, "id", new),),
                          f"the second chardev {entry.id} becomes {new}"),),
+            )  # fmt: skip
+
+    def labelled(self) -> Iterator[Flaw]:
+        """Chardevs that are called as QEMU calls the one of a ``-serial`` without a chardev."""
+        for id, port in self.labels.items():
+            entry = self.scene.chardevs.get(id)
+            if entry is None:
+                continue
+            if port is None:
+                option, remedy = (
+                    entry.option,
+                    Retouch(
+                        (InsertAfter(None, (Option("-serial", raw="none"),)),),
+                        "-serial none: QEMU's own default port had this id",
+                    ),
+                )
+            else:
+                option = port.option
+                new = self.fresh_id(id)
+                remedy = Retouch(
+                    (InsertBefore(option, as_chardev(new, port.host)),
+                     ReplaceValue(option, f"chardev:{new}")),
+                    f"{option} got the chardev {new}",
+                )  # fmt: skip
+            yield Flaw(
+                "id-taken", Severity.FAILS, (self.name_of(id),),
+                f"{option}: Duplicate ID '{id}' for chardev: a -serial that names no chardev makes "
+                f"one of this id", option.where, (remedy,),
             )  # fmt: skip
 
     def uses(self) -> Iterator[Flaw]:
@@ -73,6 +107,8 @@ class HostSides:
             entry = self.scene.chardevs.get(port.chardev_id)
             if not port.chardev_id and port.device is not None:
                 yield self.without(port)
+            elif entry is None and port.chardev_id in self.labels:
+                yield self.shared(port, None)
             elif entry is None:
                 yield self.missing(port)
             elif port.chardev_id in self.owner and not entry.mux:
@@ -111,17 +147,19 @@ class HostSides:
         return Flaw("chardev-missing", Severity.FAILS, (port.name,), happens, port.option.where,
                     (self.given(port, "got the chardev {new}"),))  # fmt: skip
 
-    def shared(self, port: Port, entry: ChardevEntry) -> Flaw:
-        """A chardev that another port has."""
+    def shared(self, port: Port, entry: ChardevEntry | None) -> Flaw:
+        """A chardev that another port has; None for that of a ``-serial`` without one."""
+        id = port.chardev_id
         if self.scene.capabilities.version >= (10, 0, 0):
-            error = f"chardev '{entry.id}' is already in use"
+            error = f"chardev '{id}' is already in use"
         else:
             error = (
-                f"Property '{_qom(port.driver)}.chardev' can't take value '{entry.id}': "
-                f"Device '{entry.id}' is in use"
+                f"Property '{_qom(port.driver)}.chardev' can't take value '{id}': "
+                f"Device '{id}' is in use"
             )
         return Flaw(
-            "chardev-in-use", Severity.FAILS, (self.owner[entry.id].name, port.name),
+            "chardev-in-use", Severity.FAILS,
+            (self.owner[id].name, port.name) if id in self.owner else (port.name,),
             f"{port.subject}: {error}", port.option.where,
             (self.given(port, "got the chardev {new} of its own", entry),),
         )  # fmt: skip
@@ -304,7 +342,16 @@ class HostSides:
         )  # fmt: skip
 
 
-def as_chardev(port: Port, id: str, host: HostSide) -> tuple[Option, ...]:
+def _labels(scene: Scene) -> Iterator[tuple[str, PortOption | None]]:
+    """Yield the ids of chardevs that QEMU makes itself: of -serial and of its default port."""
+    for port in scene.view.onboard:
+        if port.host.form == "inline":
+            yield f"serial{port.index}", port
+    if scene.view.default_serial is not None:
+        yield "serial0", None
+
+
+def as_chardev(id: str, host: HostSide) -> tuple[Option, ...]:
     """Return a ``-serial``'s own backend as a chardev, with its monitor where it has one."""
     params: list[tuple[str, str | bool]] = [("id", id), *host.params.items()]
     if host.mux_monitor:
@@ -312,7 +359,6 @@ def as_chardev(port: Port, id: str, host: HostSide) -> tuple[Option, ...]:
     made = [Option("-chardev", host.backend, tuple(params), role="chardev")]
     if host.mux_monitor:
         made.append(Option("-mon", "", (("chardev", id), ("mode", "readline")), role="monitor"))
-    del port
     return tuple(made)
 
 

@@ -117,9 +117,9 @@ class Devices:
         if self.scene.view.default_serial is not None:
             taken[0] = "the default serial port"
         made = len(taken)
-        for port in self.staying():
-            if port.driver != "isa-serial" or port.device is None:
-                continue
+        ports = [p for p in self.staying() if p.driver == "isa-serial"]
+        for port in sorted(ports, key=lambda port: port.option.params.is_json):
+            assert port.device is not None
             place = port.device.device.isa
             said = place.index if place else None
             index = made if said is None else said
@@ -191,13 +191,16 @@ class Devices:
                 cards.add(id(port.option))
                 used += uarts
                 continue
-            parameter = self.scene.guest.nr_uarts
+            guest = self.scene.guest
+            assumed = " is assumed and" if guest.assumed else ""
+            sure = not (guest.assumed and self.scene.wishes.cautious)
+            parameter = guest.nr_uarts
             more = f", or boot it with 8250.nr_uarts={parameter}" if parameter > limit else ""
             yield Flaw(
                 "guest-8250-limit", Severity.DEAD, (port.name,),
-                f"{port.subject}: the guest {self.scene.guest.name} registers {limit} 8250 ports "
-                f"({self.scene.guest.source}): \"Couldn't register serial port …: -28\" in its "
-                "dmesg, and no node", port.option.where, (Rehome(port),),
+                f"{port.subject}: the guest {guest.name}{assumed} registers {limit} 8250 ports "
+                f"({guest.source}): \"Couldn't register serial port …: -28\" in its "
+                "dmesg, and no node", port.option.where, (Rehome(port),) if sure else (),
                 fix=f"use another kind of port for those past {limit}{more}, or name the guest "
                 "with --guest",
             )  # fmt: skip

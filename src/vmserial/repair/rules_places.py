@@ -46,6 +46,7 @@ class Places:
         self.names: set[str] = set()
         """Names of virtio ports: no two of a VM may share one."""
         self.pci: dict[tuple[str, int], dict[int, DeviceEntry]] = {}
+        self.defaults = _default_slots(scene)
         self.pci_buses = set(scene.root_buses)
         self.port_of = {
             id(port.option): port for port in scene.ports if port.device and port not in moved
@@ -56,12 +57,14 @@ class Places:
         names = {option.name for option in self.scene.view.options}
         if not (names & _LEGACY_USB or self.scene.view.machine.get("usb", "") in _ON):
             return []
-        kind = {"pc": "uhci", "q35": "companion"}.get(self.platform.name, "ohci")
+        kind = {"pc": "uhci", "q35": "companion"}.get(self.platform.name)
+        if kind is None:
+            return []
         return [Bus("usb-bus.0", kind, 6 if kind == "companion" else 2)]
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield what is wrong, device by device."""
-        for device in self.scene.view.devices:
+        for device in self.scene.made:
             for flaw in self.device(device):
                 self.moved |= {r.port for r in flaw.remedies if isinstance(r, Rehome)}
                 yield flaw
@@ -78,7 +81,7 @@ class Places:
             self.add_usb(device)
         if device.is_virtio_serial:
             # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
-            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{len(self.virtio)}"
+            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
             self.virtio.append(Bus(name, "virtio", device.max_ports))
         if device.is_bridge and device.id:
             self.pci_buses.add(device.id)
@@ -124,7 +127,7 @@ class Places:
             kind, ports = "ohci", number(device.get("num-ports"), 3) or 3
         else:
             kind, ports = "uhci", 2
-        name = f"{device.id}.0" if device.id else f"usb-bus.{len(self.usb)}"
+        name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
         self.usb.append(Bus(name, kind, ports))
 
     def usb_port(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
@@ -132,6 +135,8 @@ class Places:
         bus = self.bus(self.usb, device.bus)
         again = (Rehome(port, kind="usb", keep=True),)
         where, subject, names = port.option.where, port.subject, (port.name,)
+        if bus is None and not self.scene.complete:
+            return
         if bus is None and not device.bus:
             yield Flaw("usb-no-bus", Severity.FAILS, names,
                        f"{subject}: No 'usb-bus' bus found for device 'usb-serial'", where,
@@ -184,6 +189,9 @@ class Places:
         bus = self.bus(self.virtio, device.bus)
         again = (Rehome(port, kind=_kind(device.driver), keep=True),)
         where, subject, names = port.option.where, port.subject, (port.name,)
+        yield from self.virtio_name(device, port)
+        if bus is None and not self.scene.complete:
+            return
         if bus is None:
             error = (
                 f"Bus '{device.bus}' not found" if device.bus
@@ -192,15 +200,6 @@ class Places:
             yield Flaw("bus-missing" if device.bus else "virtio-no-bus", Severity.FAILS, names,
                        f"{subject}: {error}", where, again)  # fmt: skip
             return
-        name = device.get("name")
-        if name and name in self.names:
-            new = f"{name}-{port.number}"
-            yield Flaw(
-                "virtio-port-taken", Severity.FAILS, names,
-                f"{subject}: virtio-serial-bus: A port already exists by name {name}", where,
-                (Retouch((SetKey(port.option, "name", new),), f"{port.name}: name={new}"),),
-            )  # fmt: skip
-        self.names.add(name)
         error, id = self.take_virtio(device, bus, port.name)
         if error:
             yield Flaw(id, Severity.FAILS, names, f"{subject}: {error}", where, again)
@@ -214,6 +213,19 @@ class Places:
                 "driver starts, QEMU loses the message that this port's client is there, and the "
                 "guest's writer waits for ever", where, again,
             )  # fmt: skip
+
+    def virtio_name(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
+        """Two virtio ports of one name, on whatever controllers."""
+        name = device.get("name")
+        if name and name in self.names:
+            new = f"{name}-{port.number}"
+            yield Flaw(
+                "virtio-port-taken", Severity.FAILS, (port.name,),
+                f"{port.subject}: virtio-serial-bus: A port already exists by name {name}",
+                port.option.where,
+                (Retouch((SetKey(port.option, "name", new),), f"{port.name}: name={new}"),),
+            )  # fmt: skip
+        self.names.add(name)
 
     def take_virtio(self, device: DeviceEntry, bus: Bus, name: str) -> tuple[str, str]:
         """Take a number on a virtio-serial bus; return QEMU's error and the finding's id."""
@@ -253,18 +265,29 @@ class Places:
             if not known and ours and "." in device.bus and device.bus.endswith(".0"):
                 # A bridge's bus is called as its id; "ID.0" is that of some bridges' kinds.
                 known = any(f"{d.id}.0" == device.bus for d in self.scene.view.devices)
-            if not known and ours:
+            if not known and ours and self.scene.complete:
                 remedies = (Rehome(port),) if port else (Readdress(device.option, name),)
                 yield Flaw("bus-missing", Severity.FAILS, names,
                            f"{subject}: Bus '{device.bus}' not found", where, remedies)  # fmt: skip
             return
         place = device.pci
         if place is None:
+            if device.bus in self.scene.root_buses:
+                self.pci[self.platform.root_bus, self.automatic()] = {0: device}
             return
         bus = self.platform.root_bus if device.bus in self.scene.root_buses else device.bus
         slot = self.pci.setdefault((bus, place.slot), {})
         remedy = (Readdress(device.option, name),) if bus == self.platform.root_bus or not port \
             else (Rehome(port),)  # fmt: skip
+        root = bus == self.platform.root_bus
+        if root and place.slot in self.platform.board_slots | self.defaults and not place.function:
+            yield Flaw(
+                "pci-slot-taken", Severity.FAILS, names,
+                f"{subject}: PCI: slot {place.slot:x} function 0 not available for "
+                f"{device.driver}, in use by", where, remedy if ours else (),
+                fix="the board itself, or QEMU's own card, is there: choose another address",
+            )  # fmt: skip
+            return
         other = slot.get(place.function)
         if other is not None:
             yield self.same_address(device, other, place.slot, place.function, names,
@@ -295,10 +318,15 @@ class Places:
                     "pci-function", Severity.DEAD, (port.name,) if port else (),
                     f"-device {device.option.value}: slot {slot:x} has no function 0: QEMU starts, "
                     f"and the guest never looks at function {function}", device.option.where,
-                    (Retouch((SetKey(device.option, "addr", f"{slot:x}.0"),),
-                             f"{name}: addr={slot:x}.0"),),
+                    (Readdress(device.option, name),),
                 )  # fmt: skip
                 break
+
+    def automatic(self) -> int:
+        """Return the slot that QEMU gives to a device that names none: the lowest free one."""
+        taken = {slot for bus, slot in self.pci if bus == self.platform.root_bus}
+        taken |= self.platform.board_slots | self.defaults
+        return next((slot for slot in range(0x20) if slot not in taken), 0x20)
 
     def same_address(
         self, device: DeviceEntry, other: DeviceEntry, slot: int, function: int,
@@ -322,8 +350,8 @@ class Places:
 
     def fixed(self) -> Iterator[Flaw]:
         """Ports that cannot be unplugged while the VM runs, where that was wished for."""
-        for port in self.scene.ports[1:]:
-            if port in self.moved or port.channel:
+        for port in self.scene.ports:
+            if port in self.moved or port.channel or port is self.scene.console:
                 continue
             bus = port.device.device.bus if port.device else ""
             pci = port.driver.startswith("pci-serial")
@@ -340,6 +368,22 @@ class Places:
             yield Flaw("not-hot-pluggable", Severity.FAILS, (port.name,),
                        f"{port.subject}: device_del is refused: {error}", port.option.where,
                        (Rehome(port, kind="pci" if pci else ""),))  # fmt: skip
+
+
+def _default_slots(scene: Scene) -> frozenset[int]:
+    """Return the slots of the network and graphics card that QEMU adds by itself."""
+    names = {option.name for option in scene.view.options}
+    if scene.view.nodefaults or names & {"nic", "net", "netdev", "vga"}:
+        return frozenset()
+    assert scene.platform is not None
+    return {"virt": frozenset({1}), "pc": frozenset({2, 3}), "q35": frozenset({1, 2})}.get(
+        scene.platform.name, frozenset()
+    )
+
+
+def _unnamed(buses: list[Bus]) -> int:
+    """Return how many buses QEMU has numbered: those of controllers without an id."""
+    return sum(bus.name.startswith(("usb-bus.", "virtio-serial-bus.")) for bus in buses)
 
 
 def _kind(driver: str) -> str:

@@ -17,6 +17,17 @@ from vmserial.repair.ports import Port, ports_of
 _PVE_SUFFIX = re.compile(r"\+pve[0-9]+\Z")
 _PVE_RUN = "/var/run/qemu-server/"
 
+_PCI = frozenset(
+    """
+    AC97 ES1370 VGA ahci bochs-display cirrus-vga e1000 e1000e edu i6300esb i82559er ich9-ahci
+    ich9-intel-hda igb intel-hda ioh3420 ivshmem-doorbell ivshmem-plain lsi lsi53c810 lsi53c895a
+    megasas mptsas1068 ne2k_pci nvme pci-bridge pci-serial pci-serial-2x pci-serial-4x
+    pcie-pci-bridge pcie-root-port pcnet pvscsi qxl qxl-vga rtl8139 secondary-vga vfio-pci
+    virtio-gpu-gl-pci virtio-vga virtio-vga-gl vmware-svga vmxnet3
+    """.split()
+)
+"""PCI devices whose name does not tell it, where the binary was not asked about them."""
+
 ISA_PORTS = 4
 """Serial ports of the ISA bus (hw/char/serial-isa.c)."""
 
@@ -43,6 +54,12 @@ class Scene:
     def ports(self) -> tuple[Port, ...]:
         """The serial ports, in the order of the command line."""
         return ports_of(self.view)
+
+    @cached_property
+    def console(self) -> Port | None:
+        """The port of the lowest number: it carries boot output, and stays where it is."""
+        ports = [port for port in self.ports if not port.channel]
+        return min(ports, key=lambda port: port.number, default=None)
 
     @cached_property
     def arch(self) -> str:
@@ -84,6 +101,12 @@ class Scene:
         )[0]
 
     @cached_property
+    def complete(self) -> bool:
+        """All options are seen: no -readconfig file is left unread."""
+        read = {option.where.file for option in self.view.options if option.in_file}
+        return all(option.value in read for option in self.command.named("readconfig"))
+
+    @cached_property
     def root_buses(self) -> frozenset[str]:
         """Names of the root PCI bus; a device that names none is on it."""
         assert self.platform is not None
@@ -102,6 +125,14 @@ class Scene:
             found.setdefault(entry.id, entry)
         return found
 
+    @cached_property
+    def made(self) -> tuple[DeviceEntry, ...]:
+        """The devices in the order in which QEMU makes them: those in JSON come last.
+
+        It goes over the key=value ones first (system/vl.c, ``qemu_create_cli_devices()``).
+        """
+        return tuple(sorted(self.view.devices, key=lambda device: device.option.params.is_json))
+
     def knows(self, driver: str) -> bool:
         """Tell whether the binary has a device; an unknown binary has all."""
         return not self.capabilities.devices or driver in self.capabilities.devices
@@ -111,4 +142,9 @@ class Scene:
         known = self.capabilities.devices.get(device.driver)
         if known is not None:
             return known.bus.lower().startswith("pci")
-        return device.pci is not None or device.driver.endswith("-pci")
+        return (
+            device.pci is not None
+            or device.driver.endswith("-pci")
+            or device.driver in _PCI
+            or (device.is_usb_controller and device.driver != "sysbus-ohci")
+        )

@@ -14,6 +14,7 @@ by execv(2) in the same process.
 :mod:`.trust`          who could have written a file
 :mod:`.diversion`      dpkg-divert
 :mod:`.places`         where an installation's files are, and what is there
+:mod:`.aim`            which binary, where the wrapper goes, what forbids it
 :mod:`.install`        install and remove, atomic at each step
 :mod:`.status`         is it whole, are its facts fresh
 =====================  ====================================================

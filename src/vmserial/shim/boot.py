@@ -197,7 +197,9 @@ def mended(words: list[bytes], real: bytes, home: bytes) -> tuple[list[bytes], l
 
         result, lines = start.mended(words, real, trusted(home + b"/facts.json"))
         if lines and not finder.code:
-            lines.append("Python has changed since the installation: run vmserial shim install")
+            lines.append(
+                "Python has changed since the installation: run vmserial shim install --again"
+            )
         return result, lines
     finally:
         if timed:

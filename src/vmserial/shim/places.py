@@ -16,6 +16,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -29,6 +30,10 @@ LOG = "/var/log/vmserial-shim.log"
 
 RECORD = "shim.json"
 NEW = ".new-"
+
+_KEY = re.compile(r".+-[0-9a-f]{8}\Z")
+_GENERATION = re.compile(r"\.new-[0-9a-f]{8}\Z|.+-[0-9a-f]{12}-[0-9]+\Z")
+"""What is ours in BASE, which a user names: nothing else there is looked at or removed."""
 
 Way = Literal["divert", "path"]
 
@@ -114,7 +119,8 @@ def record_in(tree: Tree, home: str) -> Record | None:
 def generations(tree: Tree, base: str, key: str) -> list[str]:
     """Return the directories of all generations of one wrapper, the half-written too."""
     try:
-        names = sorted(path.name for path in tree.at(f"{base}/{key}").iterdir())
+        found = tree.at(f"{base}/{key}").iterdir()
+        names = sorted(path.name for path in found if _GENERATION.match(path.name))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -131,12 +137,15 @@ def installations(tree: Tree, base: str) -> Iterator[tuple[str, Record | None]]:
         UsageError: the base cannot be read.
     """
     try:
-        keys = sorted(path.name for path in tree.at(base).iterdir() if path.is_dir())
+        found = tree.at(base).iterdir()
+        keys = sorted(p.name for p in found if p.is_dir() and _KEY.match(p.name))
     except FileNotFoundError:
         return
     except OSError as error:
         raise UsageError(f"cannot look into {base}: {error.strerror}", hint="run as root") from None
     for key in keys:
+        if not generations(tree, base, key) and any(tree.at(f"{base}/{key}").iterdir()):
+            continue  # somebody else's, by its content
         records = [r for home in generations(tree, base, key) if (r := record_in(tree, home))]
         used = [r for r in records if wrapper_home(tree, r.target) == r.home]
         yield key, next(iter([*used, *records]), None)

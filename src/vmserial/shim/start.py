@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import posix
+from dataclasses import replace
 
 from vmserial.formats.argv import CommandLine
 from vmserial.model import Severity
 from vmserial.repair import Verdict, judge
 from vmserial.shim.facts import Facts
 
-STALE = "the binary has changed since the installation: run vmserial shim install again"
+STALE = "the binary has changed since the installation: run vmserial shim install --again"
 
 
 def mended(words: list[bytes], real: bytes, facts: bytes) -> tuple[list[bytes], list[str]]:
@@ -35,7 +36,8 @@ def mended(words: list[bytes], real: bytes, facts: bytes) -> tuple[list[bytes], 
     # arguments (-accel kvm) could be taken for the emulator.
     program = f"qemu-system-{now.capabilities.target}"
     text = [program, *(word.decode("utf-8", "surrogateescape") for word in words[1:])]
-    verdict = judge(CommandLine.from_words(text), now.capabilities, now.guest, now.wishes)
+    wishes = replace(now.wishes, cautious=True)
+    verdict = judge(CommandLine.from_words(text), now.capabilities, now.guest, wishes)
     result = verdict.command.argv()
     lines = _lines(verdict)
     if lines and now is not known:

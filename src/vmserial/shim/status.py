@@ -16,7 +16,7 @@ from vmserial.shim.install import damaged
 from vmserial.shim.places import Record
 from vmserial.shim.tree import Tree
 
-AGAIN = "run vmserial shim install again"
+AGAIN = "run vmserial shim install --again"
 _TAIL = 64 << 10
 
 

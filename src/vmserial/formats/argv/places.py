@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vmserial.formats.argv.document import CommandOption
 
-_PCI = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.([0-7]))?\Z")
+_PCI = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.(?:0[xX])?([0-7]))?\Z")
 _ISA = re.compile(r"isa-|ne2k_isa|sb16|adlib|cs4231a|gus|i8042|vmport|pvpanic\Z|applesmc")
 _USB = re.compile(r"usb-(?!ehci|uhci|xhci|ohci)|u2f-|ccid-card")
 _USB_CONTROLLER = re.compile(

@@ -106,9 +106,7 @@ def _word(text: str, start: int, where: SourceRef) -> tuple[str, int, bool]:
     position, expanded = start, False
     while position < len(text):
         char = text[position]
-        if (end := _substitution(text, position, where)) or (
-            end := _double(text, position, where)
-        ):
+        if (end := _substitution(text, position, where)) or (end := _double(text, position, where)):
             expanded = True
             inner = text[position:end]
             parts.append(inner if char != '"' else _IN_DOUBLE.sub(_unescaped, inner[1:-1]))

@@ -1,0 +1,113 @@
+"""A libvirt domain: its XML in a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmserial.cli.gather import guest_profile
+from vmserial.cli.options import Asked
+from vmserial.cli.output import complain, print_json
+from vmserial.cli.repaired import finish
+from vmserial.cli.subject import FixWords
+from vmserial.errors import BinaryError, UsageError
+
+if TYPE_CHECKING:
+    from vmserial.formats.libvirt import Document, Domain
+    from vmserial.model import Capabilities, Finding
+    from vmserial.repair.domain import DomainVerdict
+
+ASSUMED = (7, 2, 0)
+"""The QEMU that is assumed where this machine has none for a domain: no newer one has less."""
+
+
+def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+    """Return what is wrong with a domain.
+
+    Raises:
+        UsageError: it is asked to be run.
+    """
+    if words.live_probe or words.boot:
+        raise UsageError(
+            "a domain is judged, not started",
+            hint="`vmserial verify guest.xml` boots its ports; or give the command that libvirt "
+            "makes: `virsh domxml-to-native qemu-argv guest.xml | vmserial doctor --boot -`",
+            where=asked.input,
+        )
+    document = read(asked)
+    verdict, domain = judged(asked, words, document)
+    count = len(domain.serials) + len(domain.consoles)
+    return list(verdict.findings), f"{domain.name}: {count} serial port{'' if count == 1 else 's'}"
+
+
+def fix(asked: Asked, words: FixWords) -> int:
+    """Print what would change, or write it."""
+    document = read(asked)
+    verdict, _ = judged(asked, words, document)
+    if words.as_json:
+        print_json({
+            "xml": verdict.document.raw.decode("utf-8", "replace"),
+            "changes": [
+                {"id": c.id, "ports": list(c.ports), "text": c.text} for c in verdict.changes
+            ],
+            "left": [finding.id for finding in verdict.left],
+        })  # fmt: skip
+        return 1 if verdict.left else 0
+    return finish(
+        asked, words, before=document.raw.decode("utf-8", "surrogateescape"), after=verdict.text,
+        changes=verdict.changes, left=verdict.left, printed=False,
+    )  # fmt: skip
+
+
+def read(asked: Asked) -> Document:
+    """Read the domain.
+
+    Raises:
+        UsageError: it cannot be read.
+        ConfigError: it is no XML.
+    """
+    from vmserial.formats import read_bytes
+    from vmserial.formats.libvirt import Document
+
+    return Document.parse(read_bytes(asked.input), asked.input)
+
+
+def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
+    """Judge a domain on its emulator, or on this machine's QEMU of that architecture."""
+    from vmserial.formats.libvirt import Domain
+    from vmserial.repair import Wishes
+    from vmserial.repair.domain import judge
+
+    domain = Domain.of(document)
+    capabilities = capabilities_of(asked, domain)
+    guest = guest_profile(asked, domain.arch, domain.cmdline)
+    wishes = Wishes(asked.kind or "auto", bool(asked.hotplug), words.logs)
+    return judge(document, capabilities, guest, wishes), domain
+
+
+def capabilities_of(asked: Asked, domain: Domain) -> Capabilities:
+    """Ask the domain's own emulator, else its like; without any, an old one is assumed.
+
+    Raises:
+        UsageError: nobody knows the architecture.
+        BinaryError: the one that was named does not work.
+    """
+    from vmserial.machines import architecture
+    from vmserial.model import Capabilities
+    from vmserial.qemu.binary import find, probe
+
+    arch = architecture(domain.arch)
+    named = asked.qemu[0] if asked.qemu else ""
+    path = ""
+    for candidate in dict.fromkeys((named or domain.emulator, "")):
+        try:
+            path = find(arch.name, candidate or None)
+            break
+        except BinaryError as error:
+            if named:
+                raise
+            complain(f"vmserial: note: {error.message}")
+    if not path:
+        complain(f"vmserial: note: QEMU {'.'.join(map(str, ASSUMED))} is assumed")
+        return Capabilities(ASSUMED, arch.name, measured=False)
+    # Other platforms cannot be measured: what the domain names must be one that has -serial.
+    return probe(path, machine_types=[arch.machine_type(domain.machine_type)], arch=arch.name)

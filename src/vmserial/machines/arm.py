@@ -1,0 +1,57 @@
+"""arm (32 bit): ``virt`` and ``vexpress-a9``, as far as planning and judging need them."""
+
+from __future__ import annotations
+
+from vmserial.machines.base import Architecture, OnBoardUart, Platform
+from vmserial.model import NodeIdentity
+
+VIRT = Platform(
+    name="virt",
+    prefixes=("virt-",),
+    root_bus="pcie.0",
+    pcie=True,
+    board_slots=frozenset({0}),
+    root_ports=15,
+    isa=False,
+    ide="",
+    uart=OnBoardUart(
+        model="pl011",
+        identities=(NodeIdentity("mmio", "0x9000000"), NodeIdentity("mmio", "0x9040000")),
+        node="/dev/ttyAMA",
+        assumed=lambda version: 2 if version >= (9, 1, 0) else 1,
+        source="hw/arm/virt.c: one pl011; a second, non-secure one since 9.1 (e7100972f2)",
+    ),
+    source="hw/arm/virt.c",
+)
+
+VEXPRESS = Platform(
+    name="vexpress-a9",
+    prefixes=("vexpress-a15",),
+    root_bus="",
+    pcie=False,
+    # No PCI at all.
+    board_slots=frozenset(range(32)),
+    root_ports=0,
+    isa=False,
+    ide="",
+    uart=OnBoardUart(
+        model="pl011",
+        identities=tuple(NodeIdentity("mmio", hex(0x10009000 + n * 0x1000)) for n in range(4)),
+        node="/dev/ttyAMA",
+        assumed=lambda _: 4,
+        source="hw/arm/vexpress.c: VE_UART0 to VE_UART3; four were alive with libvirt 9.0",
+    ),
+    source="hw/arm/vexpress.c",
+)
+
+ARCHITECTURE = Architecture(
+    name="arm",
+    aliases=("armhf", "armv7", "armv7l"),
+    debian="armhf",
+    platforms=(VIRT, VEXPRESS),
+    order=("uart", "usb", "pci", "virtio"),
+    tcg_cpu="",
+    firmware="/usr/share/AAVMF/AAVMF32_CODE.fd",
+    console="ttyAMA0",
+    test_guests=False,
+)

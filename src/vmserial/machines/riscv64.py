@@ -1,0 +1,39 @@
+"""riscv64: the ``virt`` board."""
+
+from __future__ import annotations
+
+from vmserial.machines.base import Architecture, OnBoardUart, Platform
+from vmserial.model import NodeIdentity
+
+VIRT = Platform(
+    name="virt",
+    prefixes=("virt-",),
+    root_bus="pcie.0",
+    pcie=True,
+    board_slots=frozenset({0}),
+    # 64 KiB of I/O as on aarch64.
+    root_ports=15,
+    isa=False,
+    ide="",
+    uart=OnBoardUart(
+        model="ns16550a",
+        identities=(NodeIdentity("mmio", "0x10000000"),),
+        node="/dev/ttyS",
+        assumed=lambda _: 1,
+        source="hw/riscv/virt.c: one ns16550a; the second -serial has no frontend (run on 7.2)",
+        is_8250=True,
+    ),
+    source="hw/riscv/virt.c",
+)
+
+ARCHITECTURE = Architecture(
+    name="riscv64",
+    aliases=("riscv",),
+    debian="riscv64",
+    platforms=(VIRT,),
+    order=("uart", "usb", "pci", "virtio"),
+    tcg_cpu="",
+    firmware="/usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd",
+    console="ttyS0",
+    test_guests=False,
+)

@@ -1,0 +1,59 @@
+"""`doctor` and `fix` of a libvirt domain as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vmserial.cli.main import run
+
+DATA = Path(__file__).parents[1] / "data" / "libvirt"
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Path:
+    """A domain with four default serials."""
+    return Path(shutil.copy(DATA / "aarch64-untyped.xml", tmp_path / "guest.xml"))
+
+
+def test_doctor_then_fix_in_place(guest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = guest.read_bytes()
+    assert run(["doctor", str(guest), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {f["id"] for f in found} >= {"onboard-uart-limit", "output-lost-while-detached"}
+    assert run(["fix", str(guest)]) == 0
+    said = capsys.readouterr()
+    assert "+      <target type='usb-serial'/>" in said.out
+    assert "nothing was written" in said.err
+    assert guest.read_bytes() == before
+    assert run(["fix", str(guest), "--apply"]) == 0
+    assert guest.read_bytes() != before
+    assert run(["doctor", str(guest)]) == 0
+    capsys.readouterr()
+    assert run(["fix", str(guest), "--diff"]) == 0
+    assert not capsys.readouterr().out
+
+
+def test_fix_as_json_and_of_another_kind(guest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["fix", str(guest), "--type", "virtio", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "<target type='virtio' name='serial3'/>" in told["xml"]
+    assert [change["id"] for change in told["changes"]] == ["onboard-uart-limit"] * 3
+    assert told["left"] == []
+
+
+@pytest.mark.parametrize("words", [["doctor", "--boot"], ["fix", "--type", "pci-4x"]])
+def test_what_a_domain_cannot(guest: Path, words: list[str]) -> None:
+    assert run([words[0], str(guest), *words[1:]]) == 2
+
+
+def test_other_architectures_are_planned_and_not_booted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["guest", "fetch", "--arch", "s390x", "--quiet"]) == 2
+    assert "there is no test guest for s390x" in capsys.readouterr().err
+    assert run(["showcmd", str(DATA / "aarch64-untyped.xml")]) == 0
+    assert "usb-serial" in capsys.readouterr().out
