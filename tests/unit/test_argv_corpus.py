@@ -41,7 +41,7 @@ def read(entry: Entry) -> CommandLine:
 def test_there_are_enough_of_each_source() -> None:
     counts = {
         source: sum(name.startswith(f"{source}/") for name in ENTRIES)
-        for source in ("libvirt", "pve", "documentation", "shapes")
+        for source in ("libvirt", "pve", "documentation", "tools", "shapes")
     }
     assert sum(counts.values()) >= 400
     assert all(counts.values()), counts
