@@ -1,6 +1,6 @@
 """The kept inputs of each parser: one zip file each below tests/data/fuzz.
 
-    python tests/fuzz/store.py PARSER DIRECTORY    keeps the files of DIRECTORY
+python tests/fuzz/store.py PARSER DIRECTORY    keeps the files of DIRECTORY
 """
 
 from __future__ import annotations

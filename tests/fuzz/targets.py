@@ -26,13 +26,10 @@ from vmserial.formats.pve import Document, machine
 from vmserial.guests import profile
 from vmserial.model import Capabilities
 from vmserial.repair import judge
-from vmserial.repair.domain import judge_domain
+from vmserial.repair.domain import judge as judge_domain
 
 ARM = Capabilities((7, 2, 0), "aarch64", onboard_uarts={"virt": 1})
 GUEST = profile.unknown("aarch64")
-
-EDITED_OPTIONS = 2
-"""So many of a command line's options are edited, from its first and its last."""
 
 
 def said(error: VmserialError) -> None:
@@ -64,14 +61,14 @@ def argv(data: bytes) -> None:
         return
     try:
         mended = judge(command, ARM, GUEST)
-        judge(mended.command, ARM, GUEST)
+        if mended.changes:
+            judge(mended.command, ARM, GUEST)
     except VmserialError as error:
         said(error)
         return
-    half = EDITED_OPTIONS // 2
-    for number in sorted({*range(half), *range(-half, 0)}):
-        if -len(command.options) <= number < len(command.options):
-            _edit(command, number % len(command.options))
+    if command.options:
+        # One of them, so that an input takes little time; the input's length says which.
+        _edit(command, len(data) % len(command.options))
 
 
 def argv_read(data: bytes) -> CommandLine | None:
@@ -126,21 +123,29 @@ def toml_(data: bytes) -> None:
 
 def xml(data: bytes) -> None:
     """A libvirt domain: its bytes kept, mended to a document again."""
+    document = xml_read(data)
+    if document is None:
+        return
+    try:
+        verdict = judge_domain(document, ARM, GUEST)
+        DomainDocument.parse(verdict.document.raw, "mended.xml")
+    except VmserialError as error:
+        said(error)
+
+
+def xml_read(data: bytes) -> DomainDocument | None:
+    """Read a domain and make a Machine of it; None if it is no document."""
     try:
         document = DomainDocument.parse(data, "vm.xml")
     except VmserialError as error:
         said(error)
-        return
+        return None
     assert document.edited(()).raw == data, "not written back as it was"
     try:
         domain_machine(Domain.of(document))
     except VmserialError as error:
         said(error)
-    try:
-        verdict = judge_domain(document, ARM, GUEST)
-        DomainDocument.parse(verdict.text.encode("utf-8", "surrogateescape"), "mended.xml")
-    except VmserialError as error:
-        said(error)
+    return document
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -188,10 +188,12 @@ TAIL = st.sampled_from(("", "\n", " \n", " >log", " &", "\n# end\n", " ; ls"))
 def test_any_command_line(head: str, options: list[tuple], tail: str) -> None:  # type: ignore[type-arg]
     text = f"{head}qemu-system-x86_64 "
     wanted = []
-    for flag, gap, (value, quote), after in options:
-        text += f"{flag}{gap}{quote(value)}{after}"
+    for number, (flag, gap, (value, quote), after) in enumerate(options, 1):
+        # A continued line before a line's end would go on with what follows it.
+        last = number == len(options) and tail.startswith("\n")
+        text += f"{flag}{gap}{quote(value)}{'' if last else after}"
         wanted.append((flag.lstrip("-"), value))
-    text = text.rstrip(" \\\r\n\t") if not wanted or tail.startswith("\n") else text
+    text = text.rstrip(" ") if not wanted else text
     text += tail
     try:
         command = CommandLine.parse(text)
