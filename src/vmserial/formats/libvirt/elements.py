@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from vmserial.model import SourceRef
+
+_NAME = re.compile(rb"[^\s/>=]+")
+_ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,9 @@ class Element:
         namespace: what the prefix (or ``xmlns``) stands for; empty for none.
         start, end: of the whole element.
         inside, inside_end: of what is between its tags; both ``end`` where it has one tag.
-        where: file and line.
-        attributes: by name.
+        file, line: where it begins.
+        values: of its attributes, by name, in order.
+        raw: the document's bytes.
         children: elements, in order.
         parent: None for the root.
         texts: the pieces of its own text.
@@ -44,8 +50,10 @@ class Element:
     namespace: str
     start: int
     inside: int
-    where: SourceRef
-    attributes: dict[str, Attribute]
+    file: str
+    line: int
+    values: dict[str, str]
+    raw: bytes = field(repr=False)
     parent: Element | None
     single: bool
     end: int = 0
@@ -55,8 +63,26 @@ class Element:
 
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute's value."""
-        attribute = self.attributes.get(name)
-        return attribute.value if attribute else default
+        return self.values.get(name, default)
+
+    @property
+    def where(self) -> SourceRef:
+        """Its file and line."""
+        return SourceRef(self.file, self.line)
+
+    @cached_property
+    def attributes(self) -> dict[str, Attribute]:
+        """Its attributes by name; their places are only worked out for whoever asks."""
+        found: dict[str, Attribute] = {}
+        match = _NAME.match(self.raw, self.start + 1)
+        for name, value in self.values.items():
+            match = _ATTRIBUTE.match(self.raw, match.end()) if match else None
+            assert match is not None, "the reader has seen the whole tag"
+            which = 2 if match.start(2) >= 0 else 3
+            found[name] = Attribute(
+                name, value, match.start(1), match.start(which), match.end(which)
+            )
+        return found
 
     @property
     def text(self) -> str:
@@ -65,7 +91,10 @@ class Element:
 
     def child(self, name: str) -> Element | None:
         """Return the first child of that name."""
-        return next((c for c in self.children if c.name == name), None)
+        for child in self.children:
+            if child.name == name:
+                return child
+        return None
 
     def named(self, name: str) -> list[Element]:
         """Return the children of that name."""
