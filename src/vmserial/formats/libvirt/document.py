@@ -32,7 +32,6 @@ _ENCODINGS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1", "latin1", "u
 _DECLARED = re.compile(
     rb"""(?:\xef\xbb\xbf)?<\?xml[ \t\r\n][^>]*?encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)"""
 )
-_NAME = re.compile(rb"[^\s/>=]+")
 _TAG = re.compile(rb"""<[^\s/>=]++(?:\s++[^\s=/>]++\s*+=\s*+(?:"[^"]*+"|'[^']*+'))*+\s*+(/?)>""")
 """A whole start tag; possessive, so that its time is linear."""
 
@@ -89,7 +88,7 @@ class Document:
             quote = self.raw[attribute.value_end : attribute.end].decode("ascii")
             return Splice(attribute.value_start, attribute.value_end, _escaped(value, quote))
         last = max((a.end for a in element.attributes.values()), default=0)
-        at = last or element.start + 1 + len(_NAME.match(self.raw, element.start + 1)[0])  # type: ignore[index]
+        at = last or element.name_end
         return Splice(at, at, b" %s='%s'" % (name.encode(), _escaped(value, "'")))
 
     def unset(self, element: Element, name: str) -> list[Splice]:

@@ -70,18 +70,25 @@ class Element:
         """Its file and line."""
         return SourceRef(self.file, self.line)
 
+    @property
+    def name_end(self) -> int:
+        """Where its name ends in the start tag."""
+        match = _NAME.match(self.raw, self.start + 1)
+        return match.end() if match else self.start + 1
+
     @cached_property
     def attributes(self) -> dict[str, Attribute]:
         """Its attributes by name; their places are only worked out for whoever asks."""
         found: dict[str, Attribute] = {}
-        match = _NAME.match(self.raw, self.start + 1)
+        at = self.name_end
         for name, value in self.values.items():
-            match = _ATTRIBUTE.match(self.raw, match.end()) if match else None
+            match = _ATTRIBUTE.match(self.raw, at)
             assert match is not None, "the reader has seen the whole tag"
             which = 2 if match.start(2) >= 0 else 3
             found[name] = Attribute(
                 name, value, match.start(1), match.start(which), match.end(which)
             )
+            at = match.end()
         return found
 
     @property

@@ -293,6 +293,9 @@ def _serials(found: list[Element]) -> tuple[tuple[CharDevice, ...], tuple[CharDe
     return tuple(serials), tuple(consoles)
 
 
+_SOURCE = frozenset({"path", "host", "service", "mode", "tls", "append", "channel"})
+
+
 def _device(element: Element, number: int) -> CharDevice:
     """Read a device with a host's end."""
     said: dict[str, str] = {}
@@ -305,10 +308,10 @@ def _device(element: Element, number: int) -> CharDevice:
             continue
         udp_bind = element.get("type") == "udp" and part.get("mode") == "bind"
         for key, value in part.values.items():
-            if value:
+            if value and key in _SOURCE:
                 (own if udp_bind and key in {"host", "service"} else said).setdefault(key, value)
+        # <reconnect> stands in <source>; old documents have it beside.
         again = again or part.child("reconnect")
-    # <reconnect> stands in <source>; old documents have it beside.
     again = again or parts.get("reconnect")
     protocol, log, target = parts.get("protocol"), parts.get("log"), parts.get("target")
     alias, address = parts.get("alias"), parts.get("address")
