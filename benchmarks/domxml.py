@@ -6,7 +6,8 @@ through virsh with libvirt embedded in it, and through virsh and a libvirtd on a
 private socket.  Whole processes run in turn, so that the machine's speed falls
 out of the ratios.  Per item: virsh with many commands in one process less virsh
 with one, beside vmserial's functions (read the file, parse, plan, render) in a
-process that has them loaded.  Last, what Python itself takes before it does anything.
+process that has them loaded.  The same in processor time,
+which tells more where the machine is busy.  Last, what Python itself takes before it does anything.
 
 Needs libvirt-daemon-system and libvirt-clients (scripts/system-packages).
 
@@ -38,7 +39,7 @@ from vmserial.guests import profile
 from vmserial.model import Capabilities
 
 PORTS = (2, 10, 40)
-BATCH = 60
+BATCH = 200
 
 
 def domain(ports: int) -> str:
@@ -83,6 +84,13 @@ def in_process(path: Path, capabilities: Capabilities, times: int) -> float:
     for _ in range(times):
         command_line(planner.plan(load(str(path)), capabilities, guest))
     return (time.perf_counter() - begin) / times
+
+
+def processor(work: Callable[[], object]) -> float:
+    """Return the processor seconds of some work, here and in its processes."""
+    begin = os.times()
+    work()
+    return sum(os.times()[:4]) - sum(begin[:4])
 
 
 def median_ms(values: list[float]) -> str:
@@ -132,9 +140,25 @@ def compared(path: Path, daemon: PrivateLibvirt, root: str, rounds: int) -> None
     in_process(path, capabilities, 1)
     items = [{n: take() for n, take in measures.items()} for _ in range(max(3, rounds // 4))]
     print(f"{wanted} ports, per item, {BATCH} in one process, {len(items)} rounds")
+    busy = {
+        "vmserial": lambda: processor(lambda: in_process(path, capabilities, BATCH)) / BATCH,
+        "virsh, embedded": lambda: (
+            (
+                processor(lambda: seconds(virsh(embedded, BATCH + 1), plain))
+                - processor(lambda: seconds(virsh(embedded, 1), plain))
+            )
+            / BATCH
+        ),
+    }
+    spent = [{n: take() for n, take in busy.items()} for _ in range(max(3, rounds // 4))]
     for name in measures:
         ratio = [row[name] / row["vmserial"] for row in items]
         print(f"  {name:20} {median_ms([r[name] for r in items])}   "
+              f"{statistics.median(ratio):.2f} x vmserial's")  # fmt: skip
+    print(f"{wanted} ports, per item, processor time")
+    for name in busy:
+        ratio = [row[name] / row["vmserial"] for row in spent]
+        print(f"  {name:20} {median_ms([r[name] for r in spent])}   "
               f"{statistics.median(ratio):.2f} x vmserial's")  # fmt: skip
 
 
