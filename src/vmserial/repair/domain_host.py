@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, field
 
 from vmserial.formats.libvirt.elements import Element
 from vmserial.formats.libvirt.view import CharDevice, Domain, whole
 from vmserial.model import SUN_PATH_MAX, Severity
 from vmserial.repair.base import Flaw, Wishes
+from vmserial.repair.sockets import shorter
 
 
 @dataclass
@@ -114,7 +114,8 @@ class HostRules:
         for port in self.ports:
             path = port.path
             if port.type == "unix" and len(path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
-                path = _shorter(port, self.domain.name) if port.binds else ""
+                stem = f"{_file_name(self.domain.name)[:20]}-{port.name}"
+                path = shorter(port.path, stem) if port.binds else ""
                 if path:
                     self.repath(port, path, "socket-path-too-long")
                 self.flaw(
@@ -254,19 +255,6 @@ def _fresh(path: str, port: CharDevice, paths: set[str]) -> str:
     while found in paths:
         found, number = f"{path}.{port.name}.{number}", number + 1
     return found
-
-
-def _shorter(port: CharDevice, domain: str) -> str:
-    """Return a path nearer to the root, in a directory that is there if the given one is."""
-    raw = port.path.encode("utf-8", "surrogateescape")
-    directory = port.path.rpartition("/")[0]
-    name = f"{_file_name(domain)[:20]}-{port.name}-{zlib.crc32(raw):08x}"
-    while directory:
-        found = f"{directory}/{name}"
-        if len(found.encode("utf-8", "surrogateescape")) <= SUN_PATH_MAX:
-            return found
-        directory = directory.rpartition("/")[0]
-    return ""
 
 
 def _file_name(text: str) -> str:
