@@ -262,9 +262,9 @@ class _Mender:
         for controller in self.domain.controllers_of("usb"):
             if controller.model in {"qemu-xhci", "nec-xhci"} and controller.ports == USB_PORTS:
                 bus = controller.index or 0
-                found += [
-                    (bus, slot) for slot in range(1, USB_PORTS + 1) if (bus, slot) not in taken
-                ]
+                free = [(bus, slot) for slot in range(1, USB_PORTS + 1)]
+                found += [place for place in free if place not in taken]
+                taken.update(free)
         # Devices without an address take the first free ports: ours come behind them.
         return found[floating:] if len(found) > floating else []
 

@@ -232,7 +232,7 @@ class Rules(HostRules):
         """usb-serial without a controller, or on one of another speed."""
         ports = self.staying("usb-serial")
         controllers = self.domain.controllers_of("usb")
-        none = [c for c in controllers if c.model == "none"]
+        none = bool(controllers) and all(c.model == "none" for c in controllers)
         if ports and (none or (not controllers and self.domain.arch not in DEFAULT_USB)):
             for port in ports:
                 self.rehome(port, "libvirt-no-usb", "usb")
