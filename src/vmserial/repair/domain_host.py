@@ -24,6 +24,7 @@ class Need:
         path: another socket path.
         log: a log file.
         number: another number of its ISA port.
+        name: another name of its virtio port.
         texts: what to tell of the smaller changes: pairs of finding id and text.
     """
 
@@ -34,6 +35,7 @@ class Need:
     path: str = ""
     log: str = ""
     number: int | None = None
+    name: str = ""
     texts: list[tuple[str, str]] = field(default_factory=list)
 
 
