@@ -202,6 +202,10 @@ REFUSED = {
     "usb-bus": (XHCI + usb_serial(2, 1), "usb-port-taken"),
     "channel-name": (channel("a") + channel("a"), "virtio-port-taken"),
     "channel-port": (channel("a", 31), "virtio-port-range"),
+    "bus": (
+        "<serial type='pty'><target type='pci-serial'/><address type='usb' bus='0' port='1'/>"
+        "</serial>", "bus-wrong",
+    ),
     "stranger": (
         "<serial type='pty'/><serial type='pty'><target type='spapr-vio-serial'/></serial>",
         "kind-not-on-arch",
@@ -225,3 +229,8 @@ def test_companions_of_ehci_take_slower_devices() -> None:
         "<controller type='usb' index='0' model='ich9-uhci1'><master startport='0'/></controller>"
     )
     assert ids(judged(domain(body + FLOATING, "x86_64", "q35"))) == ["usb-not-plugged"]
+
+
+def test_port_0_is_the_next_one() -> None:
+    """It starts: 0 asks for any port."""
+    assert ids(judged(domain(channel("a", 0) + channel("b", 0)))) == []

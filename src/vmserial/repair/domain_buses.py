@@ -20,6 +20,9 @@ _ONLY_ON = {"spapr-vio-serial": "ppc64", "sclp-serial": "s390x", "sclplm-serial"
 """Target types that libvirt refuses elsewhere; isa-serial it makes the board's own."""
 
 
+_BUS = {"usb-serial": "usb", "pci-serial": "pci", "isa-serial": "isa"}
+
+
 class BusRules(HostRules):
     """Judges kinds and places.
 
@@ -54,6 +57,23 @@ class BusRules(HostRules):
                     f"{port.name}: libvirt refuses the domain: Serial device with target type "
                     f"'{kind}' not compatible with guest architecture or machine type", port,
                 )  # fmt: skip
+
+    def wrong_bus(self) -> None:
+        """Addresses of another bus than the device's."""
+        for port, kind in self.kinds.items():
+            address = port.address
+            if address is None or address.type == _BUS.get(kind, address.type):
+                continue
+            need = self.found.need(port)
+            if need.drop_address:
+                continue
+            need.drop_address = True
+            need.texts.append(("bus-wrong", f"{port.name}: libvirt chooses its address"))
+            self.flaw(
+                "bus-wrong", Severity.FAILS,
+                f"{port.name}: libvirt refuses the domain: Target type '{kind}' requires address "
+                f"type '{_BUS[kind]}'", port,
+            )  # fmt: skip
 
     # -------------------------------------------------------------- USB
 

@@ -241,7 +241,7 @@ def place_of(address: Element | None) -> tuple[str, ...] | None:
     match address.get("type"):
         case "usb" if address.get("port"):
             return ("usb", f"bus {address.get('bus', '0')}", f"port {address.get('port')}")
-        case "virtio-serial" if "port" in address.attributes:
+        case "virtio-serial" if whole(address.get("port"), 0):  # 0: libvirt takes the next
             return ("virtio-serial", f"controller {address.get('controller', '0')}",
                     f"port {address.get('port')}")  # fmt: skip
         case "pci" if "slot" in address.attributes:

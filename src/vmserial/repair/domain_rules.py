@@ -62,6 +62,7 @@ class Rules(BusRules):
         self.aliases()
         self.addresses()
         self.strangers()
+        self.wrong_bus()
         if self.platform is not None:
             self.onboard()
             self.isa()
