@@ -94,8 +94,9 @@ def _bodies(machine: str) -> Iterator[tuple[str, str]]:
     if usb:
         xhci = "<controller type='usb' model='qemu-xhci' ports='15'/>"
         yield "usb-4", xhci + _serials(1) + _serials(4, "type='usb-serial'")
-        yield "usb-12-hubs", "<controller type='usb' model='qemu-xhci'/>" + _serials(
-            12, "type='usb-serial'"
+        yield (
+            "usb-12-hubs",
+            "<controller type='usb' model='qemu-xhci'/>" + _serials(12, "type='usb-serial'"),
         )
         yield "usb-redir", xhci + "<hub type='usb'/><input type='tablet' bus='usb'/>" + _serials(1)
     if pci:
@@ -104,18 +105,24 @@ def _bodies(machine: str) -> Iterator[tuple[str, str]]:
         yield "virtio-0-33", _virtio(0, 33)
         bus = {"x86_64": "sata", "i686": "ide"}.get(arch, "virtio")
         disk = {"sata": "sda", "ide": "hda"}.get(bus, "vda")
-        yield "disks", (
-            DISKS.format(name=machine, disk=disk, bus=bus)
-            + _serials(2)
-            + "<graphics type='vnc' port='5901'/><video><model type='virtio'/></video>"
+        yield (
+            "disks",
+            (
+                DISKS.format(name=machine, disk=disk, bus=bus)
+                + _serials(2)
+                + "<graphics type='vnc' port='5901'/><video><model type='virtio'/></video>"
+            ),
         )
     if arch in ("x86_64", "i686"):
         yield "isa-5", _serials(5)
         yield "parallel", _serials(2) + "<parallel type='null'/><parallel type='pty'/>"
-        yield "debugcon", (
-            "<serial type='file'><source path='/var/log/vm/debug.log'/>"
-            "<target type='isa-debug' port='0'><model name='isa-debugcon'/></target>"
-            "<address type='isa' iobase='0x402'/></serial>"
+        yield (
+            "debugcon",
+            (
+                "<serial type='file'><source path='/var/log/vm/debug.log'/>"
+                "<target type='isa-debug' port='0'><model name='isa-debugcon'/></target>"
+                "<address type='isa' iobase='0x402'/></serial>"
+            ),
         )
         yield "watchdog", "<watchdog model='i6300esb' action='reset'/><sound model='ich6'/>"
     if arch == "ppc64":

@@ -44,8 +44,11 @@ def _words(arch: str, machine: str, vmid: int, name: str, serials: tuple[str, ..
     root = "pcie.0" if arm or machine == "q35" else "pci.0"
     words = ["/usr/bin/kvm", "-id", str(vmid), "-name", f"{name},debug-threads=on", "-no-shutdown"]
     for number, peer in enumerate(("qmp", "qmp-event")):
-        where = f"path={RUN}/{vmid}.qmp,server=on,wait=off" if not number else (
-            "path=/var/run/qmeventd.sock,reconnect-ms=5000")
+        where = (
+            f"path={RUN}/{vmid}.qmp,server=on,wait=off"
+            if not number
+            else ("path=/var/run/qmeventd.sock,reconnect-ms=5000")
+        )
         words += ["-chardev", f"socket,id={peer},{where}", "-mon", f"chardev={peer},mode=control"]
     words += ["-pidfile", f"{RUN}/{vmid}.pid", "-daemonize"]
     words += ["-smbios", "type=1,uuid=9b0cd49c-8f51-4d4b-9a2b-8e6b3c7a1f00"]

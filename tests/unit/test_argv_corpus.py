@@ -41,7 +41,7 @@ def read(entry: Entry) -> CommandLine:
 def test_there_are_enough_of_each_source() -> None:
     counts = {
         source: sum(name.startswith(f"{source}/") for name in ENTRIES)
-        for source in ("libvirt", "pve", "documentation", "shapes")
+        for source in ("libvirt", "pve", "documentation", "tools", "shapes")
     }
     assert sum(counts.values()) >= 400
     assert all(counts.values()), counts
@@ -90,9 +90,8 @@ def test_its_words_are_the_shells(entry: Entry) -> None:
         return
     if re.search(r"[$`]|\\\r?\n.*\r|\r", entry.text):
         return
-    assert [word.value for word in command.words] == [
-        word for word in shlex.split(re.sub(r"\\\n", "", entry.text), comments=True)
-    ]
+    plain = re.sub(r"\\\n", "", entry.text)
+    assert [word.value for word in command.words] == shlex.split(plain, comments=True)
 
 
 @pytest.mark.parametrize("entry", READ)
@@ -189,10 +188,12 @@ TAIL = st.sampled_from(("", "\n", " \n", " >log", " &", "\n# end\n", " ; ls"))
 def test_any_command_line(head: str, options: list[tuple], tail: str) -> None:  # type: ignore[type-arg]
     text = f"{head}qemu-system-x86_64 "
     wanted = []
-    for flag, gap, (value, quote), after in options:
-        text += f"{flag}{gap}{quote(value)}{after}"
+    for number, (flag, gap, (value, quote), after) in enumerate(options, 1):
+        # A continued line before a line's end would go on with what follows it.
+        last = number == len(options) and tail.startswith("\n")
+        text += f"{flag}{gap}{quote(value)}{'' if last else after}"
         wanted.append((flag.lstrip("-"), value))
-    text = text.rstrip(" \\\r\n\t") if not wanted or tail.startswith("\n") else text
+    text = text.rstrip(" ") if not wanted else text
     text += tail
     try:
         command = CommandLine.parse(text)

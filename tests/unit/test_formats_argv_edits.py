@@ -186,3 +186,19 @@ def test_a_line_broken_within_quotes_is_noted() -> None:
     command = CommandLine.parse("kvm -append 'root=x \\\n  -v'")
     assert "within single quotes" in command.notes[0].message
     assert command.text().endswith("-v'")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("isa-serial,", "isa-serial,id=a"),
+        ("isa-serial", "isa-serial,id=a"),
+        ("file,path=/a,,", "file,path=/a,,,id=a"),
+        ("file,path=/a,,,", "file,path=/a,,,id=a"),
+    ],
+)
+def test_a_comma_at_the_end_is_not_doubled(value: str, expected: str) -> None:
+    command = CommandLine.from_words(["qemu-system-x86_64", "-device", value])
+    changed = edited(command, [SetKey(command.options[0], "id", "a")])
+    assert changed.options[0].value == expected
+    assert changed.options[0].params.get("id") == "a"

@@ -58,7 +58,9 @@ def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) 
     )  # fmt: skip
     tell(result.notes)
     # What a reader leaves out of a VM (PVE's own management) is no loss of a port.
-    of_ports = [note for note in machine.notes if note.message.startswith("serial")]
+    of_ports = [
+        note for note in machine.notes if note.message.startswith(("serial", "the backend"))
+    ]
     lost = [n for n in (*of_ports, *result.notes) if n.kind == "untranslated"]
     if as_json:
         print_json(_json(result, machine, target))

@@ -97,7 +97,9 @@ class Params:
             return self._json_with_key(key, value, found)
         doubled = scalar_text(value).replace(",", ",,")
         if not found:
-            joint = "," if self.source else ""
+            # One comma at the end separates already; doubled it would be a part of the value.
+            ended = (len(self.source) - len(self.source.rstrip(","))) % 2 == 1
+            joint = "," if self.source and not ended else ""
             return f"{self.source}{joint}{key}={doubled}"
         item = found[-1]
         # A value with "=" would make an implied first part a key.
