@@ -24,6 +24,7 @@ class Need:
         path: another socket path.
         log: a log file.
         number: another number of its ISA port.
+        name: another name of its virtio port.
         texts: what to tell of the smaller changes: pairs of finding id and text.
     """
 
@@ -34,6 +35,7 @@ class Need:
     path: str = ""
     log: str = ""
     number: int | None = None
+    name: str = ""
     texts: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -240,7 +242,7 @@ def place_of(address: Element | None) -> tuple[str, ...] | None:
     match address.get("type"):
         case "usb" if address.get("port"):
             return ("usb", f"bus {address.get('bus', '0')}", f"port {address.get('port')}")
-        case "virtio-serial" if "port" in address.attributes:
+        case "virtio-serial" if whole(address.get("port"), 0):  # 0: libvirt takes the next
             return ("virtio-serial", f"controller {address.get('controller', '0')}",
                     f"port {address.get('port')}")  # fmt: skip
         case "pci" if "slot" in address.attributes:
