@@ -26,6 +26,7 @@ test: ## unit, golden, fake and mutant tests, linters and types, live tests on b
 
 test-full: ## the same and the long matrix: releases, QEMU versions, 240 virtio and 60 usb ports
 	@scripts/setup dev
+	@scripts/system-packages full
 	@$(PYTEST) -m "full or not full" $(PYTEST_ARGS)
 
 bench: ## the figures, each measured beside its own baseline

@@ -45,7 +45,13 @@ def command(asked: Asked, words: FixWords, as_json: bool) -> int:
     """
     from vmserial.model import Severity
 
-    findings, about = module_of(kind_of(asked, words)).doctor(asked, words)
+    kind = kind_of(asked, words)
+    if kind in {"pve", "machine"} and (words.live_probe or words.boot):
+        raise click.UsageError(
+            "--live-probe and --boot are about a QEMU command; "
+            "'vmserial verify' proves a configuration"
+        )
+    findings, about = module_of(kind).doctor(asked, words)
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
     wrong = [f for f in findings if f.severity is not Severity.NOTE]
     if as_json:

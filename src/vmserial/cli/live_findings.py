@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vmserial.model import Finding
 
 
-def probed(command: CommandLine, binary: str, known: Sequence[Finding]) -> list[Finding]:
+def probed(command: CommandLine, arch: str, binary: str, known: Sequence[Finding]) -> list[Finding]:
     """Return what a paused QEMU shows beyond what is known; nothing of the user's is touched.
 
     Raises:
@@ -22,7 +22,7 @@ def probed(command: CommandLine, binary: str, known: Sequence[Finding]) -> list[
     from vmserial.qemu import liveprobe
 
     said = {(finding.id, finding.ports) for finding in known}
-    found = liveprobe.findings(liveprobe.probe_command(command, binary=binary))
+    found = liveprobe.findings(liveprobe.probe_command(command, binary=binary, arch=arch))
     return [finding for finding in found if (finding.id, finding.ports) not in said]
 
 
@@ -35,12 +35,14 @@ def booted(command: CommandLine, asked: Asked, binary: str) -> list[Finding]:
     """
     from vmserial.model import Finding, Severity
     from vmserial.progress import reporter
-    from vmserial.verify.command import prove_command
+    from vmserial.verify.command import Proof, prove_command
     from vmserial.verify.results import Verdict
 
     told = reporter()
     try:
-        report = prove_command(command, binary=binary, arch=asked.arch, reporter=told)
+        report = prove_command(
+            command, binary=binary, arch=asked.arch, reporter=told, proof=Proof(unattended=True)
+        )
     finally:
         told.close()
     found: dict[str, Finding] = {}
@@ -48,10 +50,12 @@ def booted(command: CommandLine, asked: Asked, binary: str) -> list[Finding]:
         if check.verdict in {Verdict.PASS, Verdict.SKIPPED}:
             continue
         name = check.port or "the VM"
+        lost = check.verdict is Verdict.LOST
         found.setdefault(name, Finding(
-            "not-proven", Severity.FAILS if not check.port else Severity.DEAD,
+            "not-proven", Severity.DEAD if check.port and not lost else Severity.FAILS,
             f"{name}: {check.detail or 'bytes did not arrive'}",
-            "seen on a booted test guest",
+            "the VM was lost: nothing is proven either way" if lost
+            else "seen on a booted test guest",
             "see what else is named here; `vmserial fix` mends what it can",
             (check.port,) if check.port else (),
         ))  # fmt: skip

@@ -27,7 +27,7 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     if words.live_probe:
         from vmserial.cli.live_findings import probed
 
-        findings += probed(command, capabilities.binary, findings)
+        findings += probed(command, capabilities.target, capabilities.binary, findings)
     if words.boot:
         from vmserial.cli.live_findings import booted
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from xml.parsers import expat
 
 from vmserial.errors import ConfigError
-from vmserial.formats.libvirt.elements import Attribute, Element, Node, Splice
+from vmserial.formats.libvirt.elements import Element, Node, Splice
 from vmserial.model import SourceRef
 
 MAX_BYTES = 4 << 20
@@ -33,8 +33,8 @@ _ENCODINGS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1", "latin1", "u
 _DECLARED = re.compile(
     rb"""(?:\xef\xbb\xbf)?<\?xml[ \t\r\n][^>]*?encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)"""
 )
-_NAME = re.compile(rb"[^\s/>=]+")
-_ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_TAG = re.compile(rb"""<[^\s/>=]++(?:\s++[^\s=/>]++\s*+=\s*+(?:"[^"]*+"|'[^']*+'))*+\s*+(/?)>""")
+"""A whole start tag; possessive, so that its time is linear."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Document:
             quote = self.raw[attribute.value_end : attribute.end].decode("ascii")
             return Splice(attribute.value_start, attribute.value_end, _escaped(value, quote))
         last = max((a.end for a in element.attributes.values()), default=0)
-        at = last or element.start + 1 + len(_NAME.match(self.raw, element.start + 1)[0])  # type: ignore[index]
+        at = last or element.name_end
         return Splice(at, at, b" %s='%s'" % (name.encode(), _escaped(value, "'")))
 
     def unset(self, element: Element, name: str) -> list[Splice]:
@@ -221,7 +221,7 @@ class _Reader:
         self.raw, self.file = raw, file
         self.root: Element | None = None
         self.open: list[Element] = []
-        self.prefixes: list[dict[str, str]] = []
+        self.scopes: list[dict[str, str]] = [{}]
         self.count = 0
         self.parser = expat.ParserCreate()
 
@@ -282,27 +282,18 @@ class _Reader:
             self.fail("the elements are nested deeper than in any domain, or too many",
                       f"at most {MAX_DEPTH} deep and {MAX_ELEMENTS} in all", line)  # fmt: skip
         start = self.parser.CurrentByteIndex
-        match = _NAME.match(self.raw, start + 1)
-        at = match.end() if match else start + 1
-        attributes: dict[str, Attribute] = {}
-        values = iter(listed)
-        for given, value in zip(values, values, strict=True):
-            found = _ATTRIBUTE.match(self.raw, at)
-            if found is None:
-                self.fail("this attribute is not read", "save the file as UTF-8", line)
-            which = 2 if found.start(2) >= 0 else 3
-            attributes[given] = Attribute(
-                given, value, found.start(1), found.start(which), found.end(which)
-            )
-            at = found.end()
-        close = self.raw.index(b">", at)
-        single = self.raw[close - 1 : close] == b"/"
-        bound = {k: a.value for k, a in attributes.items() if k == "xmlns" or k[:6] == "xmlns:"}
-        self.prefixes.append(bound)
+        tag = _TAG.match(self.raw, start)
+        if tag is None:
+            self.fail("this tag is not read", "save the file as UTF-8", line)
+        values = dict(zip(listed[::2], listed[1::2], strict=True))
+        scope = self.scopes[-1]
+        if any(given[:5] == "xmlns" for given in values):
+            scope = scope | {k: v for k, v in values.items() if k == "xmlns" or k[:6] == "xmlns:"}
+        self.scopes.append(scope)
         parent = self.open[-1] if self.open else None
         element = Element(
-            name, self.namespace(name), start, close + 1, SourceRef(self.file, line), attributes,
-            parent, single,
+            name, self.namespace(name), start, tag.end(), SourceRef(self.file, line), values,
+            self.raw, parent, tag.end(1) > tag.start(1),
         )  # fmt: skip
         if parent is None:
             self.root = element
@@ -313,15 +304,11 @@ class _Reader:
     def namespace(self, name: str) -> str:
         """Return what an element's prefix stands for."""
         prefix, colon, _ = name.rpartition(":")
-        key = f"xmlns:{prefix}" if colon else "xmlns"
-        for bound in reversed(self.prefixes):
-            if key in bound:
-                return bound[key]
-        return ""
+        return self.scopes[-1].get(f"xmlns:{prefix}" if colon else "xmlns", "")
 
     def ended(self, _: str) -> None:
         """Take in an end tag; a single tag has ended where it began."""
-        self.prefixes.pop()
+        self.scopes.pop()
         element = self.open.pop()
         if element.single:
             element.end = element.inside_end = element.inside

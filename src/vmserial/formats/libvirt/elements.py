@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from vmserial.model import SourceRef
+
+_NAME = re.compile(rb"[^\s/>=]+")
+_ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Element:
         start, end: of the whole element.
         inside, inside_end: of what is between its tags; both ``end`` where it has one tag.
         where: file and line.
-        attributes: by name.
+        values: of its attributes, by name, in order.
+        raw: the document's bytes.
         children: elements, in order.
         parent: None for the root.
         texts: the pieces of its own text.
@@ -45,7 +51,8 @@ class Element:
     start: int
     inside: int
     where: SourceRef
-    attributes: dict[str, Attribute]
+    values: dict[str, str]
+    raw: bytes = field(repr=False)
     parent: Element | None
     single: bool
     end: int = 0
@@ -55,8 +62,28 @@ class Element:
 
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute's value."""
-        attribute = self.attributes.get(name)
-        return attribute.value if attribute else default
+        return self.values.get(name, default)
+
+    @property
+    def name_end(self) -> int:
+        """Where its name ends in the start tag."""
+        match = _NAME.match(self.raw, self.start + 1)
+        return match.end() if match else self.start + 1
+
+    @cached_property
+    def attributes(self) -> dict[str, Attribute]:
+        """Its attributes by name; their places are only worked out for whoever asks."""
+        found: dict[str, Attribute] = {}
+        at = self.name_end
+        for name, value in self.values.items():
+            match = _ATTRIBUTE.match(self.raw, at)
+            assert match is not None, "the reader has seen the whole tag"
+            which = 2 if match.start(2) >= 0 else 3
+            found[name] = Attribute(
+                name, value, match.start(1), match.start(which), match.end(which)
+            )
+            at = match.end()
+        return found
 
     @property
     def text(self) -> str:
@@ -65,7 +92,10 @@ class Element:
 
     def child(self, name: str) -> Element | None:
         """Return the first child of that name."""
-        return next((c for c in self.children if c.name == name), None)
+        for child in self.children:
+            if child.name == name:
+                return child
+        return None
 
     def named(self, name: str) -> list[Element]:
         """Return the children of that name."""

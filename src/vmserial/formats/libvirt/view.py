@@ -293,23 +293,28 @@ def _serials(found: list[Element]) -> tuple[tuple[CharDevice, ...], tuple[CharDe
     return tuple(serials), tuple(consoles)
 
 
+_SOURCE = frozenset({"path", "host", "service", "mode", "tls", "append", "channel"})
+
+
 def _device(element: Element, number: int) -> CharDevice:
     """Read a device with a host's end."""
     said: dict[str, str] = {}
     own: dict[str, str] = {}
-    for source in element.named("source"):
-        udp_bind = element.get("type") == "udp" and source.get("mode") == "bind"
-        for key in ("path", "host", "service", "mode", "tls", "append", "channel"):
-            value = source.get(key)
-            if value:
+    again: Element | None = None
+    parts: dict[str, Element] = {}
+    for part in element.children:
+        parts.setdefault(part.name, part)
+        if part.name != "source":
+            continue
+        udp_bind = element.get("type") == "udp" and part.get("mode") == "bind"
+        for key, value in part.values.items():
+            if value and key in _SOURCE:
                 (own if udp_bind and key in {"host", "service"} else said).setdefault(key, value)
-    # <reconnect> stands in <source>; old documents have it beside.
-    again = next(
-        (r for parent in (*element.named("source"), element) for r in parent.named("reconnect")),
-        None,
-    )
-    protocol, log, target = (element.child(n) for n in ("protocol", "log", "target"))
-    alias, address = element.child("alias"), element.child("address")
+        # <reconnect> stands in <source>; old documents have it beside.
+        again = again or part.child("reconnect")
+    again = again or parts.get("reconnect")
+    protocol, log, target = parts.get("protocol"), parts.get("log"), parts.get("target")
+    alias, address = parts.get("alias"), parts.get("address")
     model = target.child("model") if target else None
     return CharDevice(
         element.name, number, element.get("type"), element,
@@ -334,13 +339,13 @@ def _device(element: Element, number: int) -> CharDevice:
 def _address(element: Element | None) -> Address | None:
     if element is None:
         return None
-    numbers = tuple((a.name, a.value) for a in element.attributes.values() if a.name != "type")
+    numbers = tuple(pair for pair in element.values.items() if pair[0] != "type")
     return Address(element.get("type"), element, numbers)
 
 
 def _controller(element: Element) -> Controller:
     def maybe(name: str) -> int | None:
-        return whole(element.get(name), -1) if name in element.attributes else None
+        return whole(element.get(name), -1) if name in element.values else None
 
     return Controller(
         element.get("type"), maybe("index"), element.get("model"), element, maybe("ports"),
