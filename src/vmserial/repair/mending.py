@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from vmserial.board import VIRTIO_MESSAGES, VIRTIO_PORTS, XHCI_PORTS, Board, Controller
 from vmserial.board import PciPlace as BoardPlace
@@ -84,6 +85,15 @@ class Mender:
         self.emitted: set[str] = set()
         self.at_end = _finds_its_own_bus(scene, self.moving)
         """New controllers come last: QEMU gives a device that names no bus the newest one."""
+
+    @cached_property
+    def labels_left(self) -> frozenset[str]:
+        """The ids that QEMU gives the chardevs of those -serial that stay, by their new places."""
+        moving = {id(port.option) for port in self.moving}
+        left = [port for port in self.scene.view.onboard if id(port.option) not in moving]
+        return frozenset(
+            f"serial{place}" for place, port in enumerate(left) if port.host.form == "inline"
+        )
 
     def reserve_isa(self, board: Board) -> None:
         """Take the indexes that isa-serial devices get by other changes."""
@@ -304,7 +314,8 @@ class Mender:
         made: list[Option] = []
         onboard = port.onboard
         if onboard is not None and onboard.host.form == "inline" and not self.chardev_of[port]:
-            id = port.name
+            # A -serial that stays can come to the place whose id the moved one would have.
+            id = f"char{port.name}" if port.name in self.labels_left else port.name
             device = replace(
                 device,
                 properties=tuple(
@@ -417,7 +428,9 @@ def _board(scene: Scene, moving: set[Port]) -> Board:
             board.take(place.slot, place.function, device.id or device.driver)
     _automatic(scene, board, moved_options)
     _ours(scene, board, moved_options)
-    onboard = sum(port.onboard is not None for port in staying)
+    # "-serial none" takes a UART's place too.
+    gone = {id(port.option) for port in moving}
+    onboard = sum(id(port.option) not in gone for port in scene.view.onboard)
     if scene.platform.isa:
         _isa(scene, board, staying)
     else:
