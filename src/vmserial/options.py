@@ -10,6 +10,7 @@ option or another key.
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,11 @@ Scalar = str | int | bool
 _KEY = re.compile(r"[A-Za-z0-9_.\-\[\]]+\Z")
 # qapi id_wellformed(): a letter, then letters, digits, "-", "." and "_".
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9\-._]*\Z")
+
+
+@functools.lru_cache(maxsize=256)
+def _is_key(key: str) -> bool:
+    return _KEY.match(key) is not None
 
 
 def scalar_text(value: Scalar) -> str:
@@ -82,11 +88,12 @@ class Option:
         else:
             parts = [self.head.replace(",", ",,")] if self.head else []
             for key, value in self.params:
-                if not _KEY.match(key):
+                if not _is_key(key):
                     raise UsageError(
                         f"{key!r} cannot be the name of a property", hint="check its spelling"
                     )
-                parts.append(f"{key}={scalar_text(value).replace(',', ',,')}")
+                written = value if isinstance(value, str) else scalar_text(value)
+                parts.append(f"{key}={written.replace(',', ',,')}")
             text = ",".join(parts)
         if "\0" in text:
             raise UsageError(

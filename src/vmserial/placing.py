@@ -16,6 +16,7 @@ from vmserial.devices import KINDS, DeviceKind, kind
 from vmserial.errors import UsageError
 from vmserial.machines import Platform
 from vmserial.model import Assignment, Capabilities, Refusal, SerialPort
+from vmserial.options import Option
 
 AUTO_USB_PORTS = 60
 """How many usb ports ``auto`` gives before it goes on: four xhci, measured on a real guest."""
@@ -53,11 +54,13 @@ class Placer:
     Attributes:
         board: its places; changed with each port.
         refusals: what could not be placed.
+        chardevs: the option of each backend that can be written, by the port's name.
     """
 
     def __init__(self, board: Board, refusals: list[Refusal] | None = None) -> None:
         self.board = board
         self.refusals: list[Refusal] = [] if refusals is None else refusals
+        self.chardevs: dict[str, Option] = {}
 
     def assign(self, port: SerialPort) -> Assignment | None:
         """Give a port its device and its place, if its backend can be written.
@@ -65,9 +68,10 @@ class Placer:
         None where it cannot be carried; then the refusal is in :attr:`refusals`.
         """
         try:
-            chardevs.option(port.name, port.chardev, self.board.capabilities.version)
+            name, version = port.name, self.board.capabilities.version
+            self.chardevs[name] = chardevs.option(name, port.chardev, version)
             if port.state == "absent":
-                chardevs.qmp(port.name, port.chardev, self.board.capabilities.version)
+                chardevs.qmp(name, port.chardev, version)
             return self.place(port)
         except UsageError as error:
             self.refuse(port, "bad-value", error.message, error.hint)

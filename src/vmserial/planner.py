@@ -9,9 +9,9 @@ assumed is in :attr:`Plan.assumptions`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
-from vmserial import chardevs
 from vmserial.board import Board
 from vmserial.clashes import clashes
 from vmserial.devices import KINDS
@@ -135,7 +135,7 @@ class _Planner:
             machine=replace(machine, notes=(*machine.notes, *layout.notes)),
             qemu=self.capabilities,
             guest=self.guest,
-            options=tuple(self.options(layout, assignments, placed)),
+            options=tuple(self.options(layout, assignments, placed, placer.chardevs)),
             assignments=tuple(assignments),
             control=placed,
             warnings=tuple(dict.fromkeys(self.warnings)),
@@ -280,7 +280,11 @@ class _Planner:
             )
 
     def options(
-        self, layout: Layout, assignments: list[Assignment], control: Assignment | None
+        self,
+        layout: Layout,
+        assignments: list[Assignment],
+        control: Assignment | None,
+        backends: Mapping[str, Option],
     ) -> list[Option]:
         """Return the whole command line: the VM, its controllers, its ports, the user's args."""
         result = list(layout.options)
@@ -294,7 +298,7 @@ class _Planner:
         for assignment in assignments:
             port = assignment.port
             if port.state != "absent":
-                result.append(chardevs.option(port.name, port.chardev, self.capabilities.version))
+                result.append(backends[port.name])
             if assignment.device is None:
                 result.append(Option("-serial", raw=f"chardev:{port.name}", role="serial"))
             elif port.state == "plugged" and assignment.device.id not in emitted:

@@ -9,8 +9,7 @@ from typing import Any
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.formats import ports
-from vmserial.formats.pve_machine import ARCH_NOT_SAID
-from vmserial.formats.pve_values import UNPRINTABLE
+from vmserial.formats.pve_values import ARCH_NOT_SAID, UNPRINTABLE
 from vmserial.machines import architecture
 from vmserial.model import (
     Chardev,

@@ -17,13 +17,10 @@ from vmserial.formats import ports, pve_devices, pve_keys
 from vmserial.formats.pve_args import Lifted, lift
 from vmserial.formats.pve_document import Document, Setting
 from vmserial.formats.pve_serial import serial_ports
-from vmserial.formats.pve_values import Properties, Rejected, number, one_of
+from vmserial.formats.pve_values import ARCH_NOT_SAID, Properties, Rejected, number, one_of
 from vmserial.formats.pve_view import View
 from vmserial.machines import architecture
 from vmserial.model import Agent, Cpu, Display, Firmware, Machine, SourceRef, Topology
-
-ARCH_NOT_SAID = "the architecture is not said"
-"""How the note about an assumed architecture begins."""
 
 FREE_SLOTS = (0x1D,)
 """The root-bus slot that PVE's fixed map of PCI addresses leaves free, on every machine type."""

@@ -18,6 +18,9 @@ OFF = frozenset({"0", "off", "no", "false"})
 # Control characters, and what a byte that is not UTF-8 becomes: no argument of a
 # program should carry them, and NUL cannot be carried at all.  A tab only
 # separates words in args.
+ARCH_NOT_SAID = "the architecture is not said"
+"""How the note about an assumed architecture begins."""
+
 UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

@@ -16,7 +16,6 @@ from xml.parsers import expat
 
 from vmserial.errors import ConfigError
 from vmserial.formats.libvirt.elements import Element, Node, Splice
-from vmserial.model import SourceRef
 
 MAX_BYTES = 4 << 20
 """No domain is larger."""
@@ -287,13 +286,14 @@ class _Reader:
             self.fail("this tag is not read", "save the file as UTF-8", line)
         values = dict(zip(listed[::2], listed[1::2], strict=True))
         scope = self.scopes[-1]
-        if any(given[:5] == "xmlns" for given in values):
-            scope = scope | {k: v for k, v in values.items() if k == "xmlns" or k[:6] == "xmlns:"}
+        for given in values:
+            if given == "xmlns" or given[:6] == "xmlns:":
+                scope = scope | {given: values[given]}
         self.scopes.append(scope)
         parent = self.open[-1] if self.open else None
         element = Element(
-            name, self.namespace(name), start, tag.end(), SourceRef(self.file, line), values,
-            self.raw, parent, tag.end(1) > tag.start(1),
+            name, self.namespace(name), start, tag.end(), self.file, line, values, self.raw,
+            parent, tag.end(1) > tag.start(1),
         )  # fmt: skip
         if parent is None:
             self.root = element
@@ -303,8 +303,9 @@ class _Reader:
 
     def namespace(self, name: str) -> str:
         """Return what an element's prefix stands for."""
-        prefix, colon, _ = name.rpartition(":")
-        return self.scopes[-1].get(f"xmlns:{prefix}" if colon else "xmlns", "")
+        if ":" not in name:
+            return self.scopes[-1].get("xmlns", "")
+        return self.scopes[-1].get("xmlns:" + name.rpartition(":")[0], "")
 
     def ended(self, _: str) -> None:
         """Take in an end tag; a single tag has ended where it began."""

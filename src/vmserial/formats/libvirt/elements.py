@@ -38,7 +38,7 @@ class Element:
         namespace: what the prefix (or ``xmlns``) stands for; empty for none.
         start, end: of the whole element.
         inside, inside_end: of what is between its tags; both ``end`` where it has one tag.
-        where: file and line.
+        file, line: where it begins.
         values: of its attributes, by name, in order.
         raw: the document's bytes.
         children: elements, in order.
@@ -50,7 +50,8 @@ class Element:
     namespace: str
     start: int
     inside: int
-    where: SourceRef
+    file: str
+    line: int
     values: dict[str, str]
     raw: bytes = field(repr=False)
     parent: Element | None
@@ -63,6 +64,11 @@ class Element:
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute's value."""
         return self.values.get(name, default)
+
+    @property
+    def where(self) -> SourceRef:
+        """Its file and line."""
+        return SourceRef(self.file, self.line)
 
     @property
     def name_end(self) -> int:
