@@ -61,8 +61,8 @@ def argv(data: bytes) -> None:
         return
     try:
         mended = judge(command, ARM, GUEST)
-        if mended.changes:
-            judge(mended.command, ARM, GUEST)
+        again = judge(mended.command, ARM, GUEST) if mended.changes else mended
+        assert not (mended.changes and again.changes), "what was mended is mended again"
     except VmserialError as error:
         said(error)
         return

@@ -15,6 +15,7 @@ from vmserial.formats.libvirt.document import Document
 from vmserial.formats.libvirt.elements import Element, Node, Splice
 from vmserial.formats.libvirt.view import QEMU_NAMESPACE, CharDevice, Domain, whole
 from vmserial.model import Capabilities, Finding, GuestProfile, Severity
+from vmserial.placing import AUTO_USB_PORTS
 from vmserial.repair.base import Change, Flaw, Wishes
 from vmserial.repair.domain_host import Judged, Need
 from vmserial.repair.domain_rules import ALWAYS_PLUGGED, USB_PORTS, Rules
@@ -97,6 +98,7 @@ class _Edit:
     path: str = ""
     log: str = ""
     number: int | None = None
+    rename: str = ""
     changed: list[Change] = field(default_factory=list)
 
 
@@ -115,6 +117,7 @@ class _Mender:
         self.usb_free: list[tuple[int, int]] = []
         self.virtio_free: list[tuple[int, int]] = []
         self.opened: set[str] = set()
+        self.usb_count = sum(kind == "usb-serial" for kind in rules.kinds.values())
         self.uarts_left = self._uarts_left(guest)
         self.numbers = {
             port.name: number
@@ -144,7 +147,7 @@ class _Mender:
         """Return what becomes of a port."""
         edit = _Edit(
             drop_address=need.drop_address, drop_alias=need.drop_alias, path=need.path,
-            log=need.log, number=need.number,
+            log=need.log, number=need.number, rename=need.name,
             changed=[Change(id, (port.name,), text) for id, text in need.texts],
         )  # fmt: skip
         if need.kind:
@@ -156,6 +159,10 @@ class _Mender:
     def move(self, port: CharDevice, need: Need, edit: _Edit) -> None:
         """Give a port another device with a place of its own."""
         kind = self.kind_for(need)
+        if kind == "usb" and self.rules.kinds.get(port) != "usb-serial":
+            self.usb_count += 1
+            if self.usb_count > AUTO_USB_PORTS and need.kind == "any" and self.wishes.kind != "usb":
+                kind = "virtio"
         was = self.rules.kinds.get(port, f"{port.target_type} console")
         edit.drop_address = True
         # A number that nobody gave is libvirt's to give: it counts on from the largest, and
@@ -309,6 +316,8 @@ class _Mender:
             if source is not None:
                 yield document.set(source, "path", edit.path)
         new = [node for node in (log, edit.target) if node is not None]
+        if edit.rename and target is not None and edit.target is None:
+            yield document.set(target, "name", edit.rename)
         if edit.number is not None and edit.target is None:
             if target is not None:
                 yield document.set(target, "port", str(edit.number))

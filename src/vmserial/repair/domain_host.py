@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, field
 
 from vmserial.formats.libvirt.elements import Element
 from vmserial.formats.libvirt.view import CharDevice, Domain, whole
 from vmserial.model import SUN_PATH_MAX, Severity
 from vmserial.repair.base import Flaw, Wishes
+from vmserial.repair.sockets import shorter
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Need:
         path: another socket path.
         log: a log file.
         number: another number of its ISA port.
+        name: another name of its virtio port.
         texts: what to tell of the smaller changes: pairs of finding id and text.
     """
 
@@ -34,6 +35,7 @@ class Need:
     path: str = ""
     log: str = ""
     number: int | None = None
+    name: str = ""
     texts: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -114,7 +116,8 @@ class HostRules:
         for port in self.ports:
             path = port.path
             if port.type == "unix" and len(path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
-                path = _shorter(port, self.domain.name) if port.binds else ""
+                stem = f"{_file_name(self.domain.name)[:20]}-{port.name}"
+                path = shorter(port.path, stem) if port.binds else ""
                 if path:
                     self.repath(port, path, "socket-path-too-long")
                 self.flaw(
@@ -239,7 +242,7 @@ def place_of(address: Element | None) -> tuple[str, ...] | None:
     match address.get("type"):
         case "usb" if address.get("port"):
             return ("usb", f"bus {address.get('bus', '0')}", f"port {address.get('port')}")
-        case "virtio-serial" if "port" in address.attributes:
+        case "virtio-serial" if whole(address.get("port"), 0):  # 0: libvirt takes the next
             return ("virtio-serial", f"controller {address.get('controller', '0')}",
                     f"port {address.get('port')}")  # fmt: skip
         case "pci" if "slot" in address.attributes:
@@ -254,19 +257,6 @@ def _fresh(path: str, port: CharDevice, paths: set[str]) -> str:
     while found in paths:
         found, number = f"{path}.{port.name}.{number}", number + 1
     return found
-
-
-def _shorter(port: CharDevice, domain: str) -> str:
-    """Return a path nearer to the root, in a directory that is there if the given one is."""
-    raw = port.path.encode("utf-8", "surrogateescape")
-    directory = port.path.rpartition("/")[0]
-    name = f"{_file_name(domain)[:20]}-{port.name}-{zlib.crc32(raw):08x}"
-    while directory:
-        found = f"{directory}/{name}"
-        if len(found.encode("utf-8", "surrogateescape")) <= SUN_PATH_MAX:
-            return found
-        directory = directory.rpartition("/")[0]
-    return ""
 
 
 def _file_name(text: str) -> str:

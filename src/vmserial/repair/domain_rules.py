@@ -12,7 +12,8 @@ from vmserial.machines import ARCHITECTURES, Platform
 from vmserial.model import Capabilities, GuestProfile, Severity
 from vmserial.placing import onboard_uarts
 from vmserial.repair.base import Wishes
-from vmserial.repair.domain_host import HostRules, Judged, place_of
+from vmserial.repair.domain_buses import BusRules
+from vmserial.repair.domain_host import Judged, place_of
 
 ALWAYS_PLUGGED = "usb-serial.always-plugged=on"
 """The value of ``-global`` that keeps each usb-serial plugged in; libvirt never sets it."""
@@ -34,7 +35,7 @@ _PORTS_OF = {
 """USB ports as libvirt counts them (its src/conf/domain_addr.c)."""
 
 
-class Rules(HostRules):
+class Rules(BusRules):
     """Judges one domain."""
 
     def __init__(
@@ -53,7 +54,6 @@ class Rules(HostRules):
             self.uarts = onboard_uarts(
                 self.platform, domain.machine_type, options, capabilities
             )[0]  # fmt: skip
-        self.kinds = {port: domain.kind(port) for port in domain.serials}
 
     def judged(self) -> Judged:
         """Return what is wrong."""
@@ -61,6 +61,8 @@ class Rules(HostRules):
         self.sockets()
         self.aliases()
         self.addresses()
+        self.strangers()
+        self.wrong_bus()
         if self.platform is not None:
             self.onboard()
             self.isa()
@@ -68,22 +70,12 @@ class Rules(HostRules):
             self.consoles()
             self.usb_bus()
             self.guest_8250()
+        self.usb_places()
+        self.virtio_places()
         self.usb_order()
         self.plugged()
         self.notes()
         return self.found
-
-    def rehome(self, port: CharDevice, id: str, kind: str = "any") -> None:
-        """Give a port another device."""
-        need = self.found.need(port)
-        need.kind, need.id = kind, need.id or id
-
-    def staying(self, kind: str) -> list[CharDevice]:
-        """Return the serial ports of a kind that keep their device."""
-        return [
-            port for port, own in self.kinds.items()
-            if own == kind and not (port in self.found.needs and self.found.needs[port].kind)
-        ]  # fmt: skip
 
     # -------------------------------------------------------------- what the machine carries
 
@@ -93,7 +85,9 @@ class Rules(HostRules):
         uart = self.platform.uart
         if uart is None or self.domain.arch == "s390x":
             return
-        systems = [p for p, kind in self.kinds.items() if kind in _ONBOARD]
+        systems = [
+            p for p, kind in self.kinds.items() if kind in _ONBOARD and not self.moves(p)
+        ]  # fmt: skip
         for port in systems:
             if self.kinds[port] == "isa-serial":
                 self.flaw(
@@ -103,6 +97,8 @@ class Rules(HostRules):
                 )  # fmt: skip
         alive = f"{self.uarts} {uart.model}"
         for port in systems[self.uarts :]:
+            if port.type == "null":
+                continue  # it keeps a number free; nobody misses it
             self.rehome(port, "onboard-uart-limit")
             self.flaw(
                 "onboard-uart-limit", Severity.DEAD,
@@ -229,7 +225,7 @@ class Rules(HostRules):
     # -------------------------------------------------------------- USB
 
     def usb_bus(self) -> None:
-        """usb-serial without a controller, or on one of another speed."""
+        """usb-serial without a controller."""
         ports = self.staying("usb-serial")
         controllers = self.domain.controllers_of("usb")
         none = bool(controllers) and all(c.model == "none" for c in controllers)
@@ -243,14 +239,6 @@ class Rules(HostRules):
                 *ports,
             )
             return
-        if ports and controllers and all(c.model in {"ehci", "usb-ehci"} for c in controllers):
-            for port in ports:
-                self.rehome(port, "usb-speed", "usb")
-            self.flaw(
-                "usb-speed", Severity.FAILS,
-                "QEMU does not start: speed mismatch trying to attach usb device: usb-serial is "
-                "full speed, and the only controller is ehci", *ports,
-            )  # fmt: skip
 
     def usb_order(self) -> None:
         """More usb ports than the controllers have: libvirt adds hubs, and the order is lost."""

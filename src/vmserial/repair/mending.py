@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
-from vmserial.board import VIRTIO_MESSAGES, VIRTIO_PORTS, XHCI_PORTS, Board, Controller
-from vmserial.board import PciPlace as BoardPlace
+from vmserial.board import Board
 from vmserial.formats.argv import CommandLine, CommandOption, DeviceEntry
 from vmserial.formats.argv.edits import (
     Edit,
@@ -18,32 +17,14 @@ from vmserial.formats.argv.edits import (
     SetKey,
     edited,
 )
-from vmserial.formats.argv.places import number
-from vmserial.model import Assignment, Chardev, Device, Machine, Null, SerialPort
+from vmserial.model import Assignment, Chardev, Device, Null, SerialPort
 from vmserial.options import Option, Scalar
 from vmserial.placing import Placer
 from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch
+from vmserial.repair.occupied import board_of
 from vmserial.repair.ports import Port
 from vmserial.repair.rules_chardevs import as_chardev
-from vmserial.repair.rules_devices import PCI_UARTS
-from vmserial.repair.scene import ISA_PORTS, Scene
-
-PVE_FREE_SLOTS = (0x1D,)
-"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
-
-On q35 PVE's own USB controllers have it.  What PVE plugs there later goes to buses
-behind bridges, so that any slot of pcie.0 that the command leaves free is free.
-"""
-
-UNSEEN_FREE_SLOTS = tuple(range(0x19, 0x13, -1))
-"""Root-bus slots that hardly any -readconfig file uses, for one that was not read.
-
-PVE's for q35 has USB controllers at 0x1a and 0x1d, root ports at 0x10 and 0x1c, a
-bridge at 0x1e; QEMU's own examples begin at the lowest slots.
-"""
-
-_OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
-_MESSAGES = {"virtserialport": 2, "virtconsole": 3}
+from vmserial.repair.scene import Scene
 
 
 class Mender:
@@ -76,7 +57,7 @@ class Mender:
             if id(port.option) in cards and port not in self.moving
         ]  # fmt: skip
         self.moving |= {port for port, _ in self.with_them}
-        self.board = _board(scene, self.moving) if scene.platform else None
+        self.board = board_of(scene, self.moving) if scene.platform else None
         if self.board:
             self.reserve_isa(self.board)
         self.placer = Placer(self.board) if self.board else None
@@ -84,6 +65,15 @@ class Mender:
         self.emitted: set[str] = set()
         self.at_end = _finds_its_own_bus(scene, self.moving)
         """New controllers come last: QEMU gives a device that names no bus the newest one."""
+
+    @cached_property
+    def labels_left(self) -> frozenset[str]:
+        """The ids that QEMU gives the chardevs of those -serial that stay, by their new places."""
+        moving = {id(port.option) for port in self.moving}
+        left = [port for port in self.scene.view.onboard if id(port.option) not in moving]
+        return frozenset(
+            f"serial{place}" for place, port in enumerate(left) if port.host.form == "inline"
+        )
 
     def reserve_isa(self, board: Board) -> None:
         """Take the indexes that isa-serial devices get by other changes."""
@@ -304,7 +294,8 @@ class Mender:
         made: list[Option] = []
         onboard = port.onboard
         if onboard is not None and onboard.host.form == "inline" and not self.chardev_of[port]:
-            id = port.name
+            # A -serial that stays can come to the place whose id the moved one would have.
+            id = f"char{port.name}" if port.name in self.labels_left else port.name
             device = replace(
                 device,
                 properties=tuple(
@@ -395,99 +386,3 @@ def _position(edit: Edit) -> int:
 def id_of(option: CommandOption) -> str:
     """Return what tells an option from all others of its command line."""
     return f"{option.first} {option.where}"
-
-
-def _board(scene: Scene, moving: set[Port]) -> Board:
-    """Return the board with all that stays where it is."""
-    assert scene.platform is not None
-    assert scene.architecture is not None
-    slots: tuple[int, ...] = ()
-    if scene.is_pve and scene.platform.name != "q35":
-        slots = PVE_FREE_SLOTS
-    elif not scene.complete:
-        slots = UNSEEN_FREE_SLOTS
-    machine = Machine(scene.arch, (), machine_type=scene.machine_type, free_slots=slots)
-    board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
-    staying = [port for port in scene.ports if port not in moving]
-    board.isa_free = list(range(ISA_PORTS)) if scene.platform.isa else []
-    moved_options = {id(port.option) for port in moving}
-    for device in scene.view.devices:
-        place = device.pci
-        if place and device.bus in scene.root_buses and id(device.option) not in moved_options:
-            board.take(place.slot, place.function, device.id or device.driver)
-    _automatic(scene, board, moved_options)
-    _ours(scene, board, moved_options)
-    onboard = sum(port.onboard is not None for port in staying)
-    if scene.platform.isa:
-        _isa(scene, board, staying)
-    else:
-        board.uarts_left = max(scene.uarts - onboard, 0)
-        board.uarts_used = onboard
-    cards = {id(p.option): PCI_UARTS[p.driver] for p in staying if p.driver in PCI_UARTS}
-    board.uarts_8250 += sum(cards.values())
-    board.ttyusb = sum(port.driver == "usb-serial" for port in staying)
-    board.hvc = sum(port.driver == "virtconsole" for port in staying)
-    return board
-
-
-def _isa(scene: Scene, board: Board, staying: Sequence[Port]) -> None:
-    made = 0
-    if scene.view.default_serial is not None:
-        board.isa_free.remove(0)
-        made = 1
-    for port in staying:
-        if port.onboard is None and port.driver != "isa-serial":
-            continue
-        place = port.device.device.isa if port.device else None
-        index = place.index if place else port.onboard.index if port.onboard else None
-        index = made if index is None else index
-        if index in board.isa_free:
-            board.isa_free.remove(index)
-        made += 1
-    board.uarts_8250 += made
-
-
-def _automatic(scene: Scene, board: Board, moved: set[int]) -> None:
-    """Take the slots that QEMU gives to devices that name none: from the lowest on."""
-    count = sum(
-        scene.is_pci(device) and device.pci is None and device.bus in scene.root_buses
-        and id(device.option) not in moved
-        for device in scene.view.devices
-    )  # fmt: skip
-    if not scene.view.nodefaults:
-        count += 2  # a network card and a graphics card
-    for slot in range(1, 0x20):
-        if count and slot not in board.platform.board_slots and not board.slot_owner(slot):
-            board.take(slot, 0, "placed by QEMU")
-            count -= 1
-
-
-def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
-    """Take over the controllers that an earlier mending added, with what is free on them."""
-    for device in scene.view.devices:
-        match = _OURS.match(device.id)
-        if match is None or device.pci is None:
-            continue
-        place = BoardPlace(board.platform.root_bus, device.pci.slot, device.pci.function)
-        made = Device(device.driver, device.id)
-        board.devices.append(made)
-        board.resume(place)
-        users = [
-            d for d in scene.view.devices
-            if d.bus == f"{device.id}.0" and id(d.option) not in moved
-        ]  # fmt: skip
-        if match.group(1) == "xhci":
-            used = {number(user.get("port")) for user in users}
-            free = [port for port in range(1, XHCI_PORTS + 1) if port not in used]
-            board.usb.append(Controller(made, place, free))
-        elif match.group(1) == "virtio":
-            board.virtio.append(_virtio(made, place, users))
-        else:
-            board.root_ports = max(board.root_ports, int(match.group(2)) + 1)
-
-
-def _virtio(made: Device, place: BoardPlace, users: Sequence[DeviceEntry]) -> Controller:
-    used = {number(user.get("nr")) for user in users}
-    spent = sum(_MESSAGES.get(user.driver, 2) for user in users)
-    free = [nr for nr in range(1, VIRTIO_PORTS + 1) if nr not in used]
-    return Controller(made, place, free, VIRTIO_MESSAGES - spent)

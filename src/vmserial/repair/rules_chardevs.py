@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from vmserial.options import Option
 from vmserial.repair.base import Flaw, Retouch
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import Scene
+from vmserial.repair.sockets import shorter
 
 _ON = frozenset({"on", "yes", "true", "y"})
 _LOSING = frozenset({"socket", "pty"})
@@ -241,7 +241,7 @@ class HostSides:
             own = option.name == "chardev"
             if len(path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
                 remedies: tuple[Retouch, ...] = ()
-                if server and own and (short := self.shorter(path, id)):
+                if server and own and (short := shorter(path, id)):
                     remedies = (Retouch((SetKey(option, "path", short),),
                                         f"{name}: its socket is {short}"),)  # fmt: skip
                 yield Flaw(
@@ -280,17 +280,6 @@ class HostSides:
         for port in self.scene.view.ports:
             if port.host.form == "inline":
                 yield port.option, "", port.host.backend, port.host.params
-
-    def shorter(self, path: str, id: str) -> str:
-        """Return a path nearer to the root, in a directory that is there if the given one is."""
-        directory = path.rpartition("/")[0]
-        name = f"{id}-{zlib.crc32(path.encode('utf-8', 'surrogateescape')):08x}"
-        while directory:
-            found = f"{directory}/{name}"
-            if len(found.encode("utf-8", "surrogateescape")) <= SUN_PATH_MAX:
-                return found
-            directory = directory.rpartition("/")[0]
-        return ""
 
     # -------------------------------------------------------------- stdio, losses
 

@@ -255,7 +255,7 @@ class Places:
 
     def pci_device(self, device: DeviceEntry, port: Port | None) -> Iterator[Flaw]:
         """Judge the PCI address of any device; only serial ones are moved."""
-        ours = port is not None or device.is_virtio_serial or device.is_usb_controller
+        ours = port is not None or self.carries(device)
         name = port.name if port else device.id or device.driver
         names = (port.name,) if port else ()
         where = device.option.where
@@ -311,7 +311,7 @@ class Places:
                 continue
             for function, device in sorted(functions.items()):
                 port = self.port_of.get(id(device.option))
-                if port is None and not (device.is_virtio_serial or device.is_usb_controller):
+                if port is None and not self.carries(device):
                     continue
                 name = port.name if port else device.id or device.driver
                 yield Flaw(
@@ -321,6 +321,11 @@ class Places:
                     (Readdress(device.option, name),),
                 )  # fmt: skip
                 break
+
+    def carries(self, device: DeviceEntry) -> bool:
+        """Tell whether a device is a controller that ports may be on, where there are ports."""
+        controller = device.is_virtio_serial or device.is_usb_controller
+        return controller and bool(self.scene.ports)
 
     def automatic(self) -> int:
         """Return the slot that QEMU gives to a device that names none: the lowest free one."""
@@ -336,7 +341,7 @@ class Places:
         if not remedies:
             # It is not ours to move; the one that was there first may be.
             port = self.port_of.get(id(other.option))
-            if port or other.is_virtio_serial or other.is_usb_controller:
+            if port or self.carries(other):
                 remedies = (Readdress(other.option, port.name if port else other.id),)
                 names = (port.name,) if port else ()
         return Flaw(

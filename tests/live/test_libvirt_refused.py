@@ -1,0 +1,45 @@
+"""What `doctor` says that libvirt or QEMU refuses is refused, and starts once it is mended."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from private_libvirt import PrivateLibvirt, Refused
+from test_repair_domain import REFUSED, domain, judged
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def libvirt() -> Iterator[PrivateLibvirt]:
+    """A libvirtd for all tests here."""
+    emulator = shutil.which("qemu-system-aarch64")
+    assert emulator
+    with PrivateLibvirt([emulator]) as running:
+        yield running
+
+
+def started(libvirt: PrivateLibvirt, raw: bytes, path: Path) -> None:
+    """Define and start a domain paused, and end it.
+
+    Raises:
+        Refused: libvirt or QEMU does not take it.
+    """
+    path.write_bytes(raw.replace(b"</name>", b"</name><memory unit='MiB'>256</memory>"))
+    libvirt.virsh("define", "--validate", str(path))
+    try:
+        libvirt.virsh("start", "--paused", "d")
+        libvirt.virsh("destroy", "d")
+    finally:
+        libvirt.virsh("undefine", "d")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_before_and_not_after(libvirt: PrivateLibvirt, name: str, tmp_path: Path) -> None:
+    of = domain(REFUSED[name][0])
+    with pytest.raises(Refused):
+        started(libvirt, of.raw, tmp_path / "guest.xml")
+    started(libvirt, judged(of).document.raw, tmp_path / "guest.xml")
