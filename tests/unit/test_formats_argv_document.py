@@ -301,3 +301,9 @@ def test_words_are_those_of_shlex(parts: list[tuple[str, str]], gap: str) -> Non
         misses_an_argument(error)
         return
     assert [word.value for word in command.words] == shlex.split(text)
+
+
+def test_an_open_ansi_quote_is_an_error() -> None:
+    """Else a quote that an edit adds further on would change what stands here."""
+    with pytest.raises(ConfigError, match="a quote ' is not closed"):
+        CommandLine.parse(r"qemu-system-x86_64 -name $'a\' -serial null")

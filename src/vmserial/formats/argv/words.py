@@ -125,15 +125,16 @@ def _word(text: str, start: int, where: SourceRef) -> tuple[str, int, bool]:
             match = re.compile(r"\\(\r?\n|.)", re.DOTALL).match(text, position)
             assert match is not None
             parts.append("" if match.group(1).endswith("\n") else match.group(1))
-        elif char == "$":
+        elif char == "$" and text[position + 1 : position + 2] != "'":
             expanded = True
             parts.append(char)
             position += 1
             continue
-        elif char in "'\"":
+        elif char in "$'\"":
+            quote = "'" if char == "$" else char
             raise ConfigError(
-                f"a quote {char} is not closed",
-                hint=f"close it with {char}; the text is read as a shell reads it",
+                f"a quote {quote} is not closed",
+                hint=f"close it with {quote}; the text is read as a shell reads it",
                 where=str(where),
             )
         elif char == "\\":
