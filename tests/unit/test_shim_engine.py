@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pkgutil
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import corpus
 import pytest
 from shim_stage import RECORDED, Shim, capabilities, facts_of, installed, stage
 
@@ -51,15 +53,17 @@ def shim() -> Iterator[Shim]:
 
 def kept_lines() -> list[list[str]]:
     """Return the command lines that the tests keep: of each finding, and the corpus."""
+    texts = [path.read_text() for path in sorted(DATA.glob("findings/*.txt"))]
     found = []
-    for path in sorted([*DATA.glob("findings/*.txt"), *DATA.glob("argv/**/*.txt")]):
-        try:
-            words = CommandLine.parse(path.read_text()).argv()
-        except (VmserialError, UnicodeDecodeError):
-            continue
-        if all(word.isprintable() for word in words):
-            found.append(words)
-    return found
+    for entry in corpus.command_lines():
+        if entry.text:
+            texts.append(entry.text)
+        else:
+            found.append(list(entry.words))
+    for text in texts:
+        with contextlib.suppress(VmserialError):
+            found.append(CommandLine.parse(text).argv())
+    return [words for words in found if all(word.isprintable() for word in words)]
 
 
 OTHERS = [
