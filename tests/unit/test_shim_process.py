@@ -285,11 +285,19 @@ def test_timers_of_the_caller_run_on(shim: Shim) -> None:
 def test_a_signal_while_the_shim_works_does_what_it_does_to_qemu(shim: Shim) -> None:
     slow = shim.patched("        give_back()\n", "        give_back()\n        time.sleep(60)\n")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        process = subprocess.Popen([slow.path, "/dev/null"], stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [slow.path, "/dev/null"], stderr=subprocess.PIPE, preexec_fn=hear_all
+        )
         wait_until(lambda process=process: sleeps(process.pid))  # type: ignore[misc]
         process.send_signal(number)
         assert process.communicate(timeout=60)[1] == b""
         assert process.returncode == -number
+
+
+def hear_all() -> None:
+    """Heed every signal, whoever started the tests: nohup has SIGHUP ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def sleeps(pid: int) -> bool:
