@@ -106,7 +106,7 @@ def test_the_article(shim: str, sockets: Path) -> None:
     finally:
         _gone(pid)
     log = (Path(shim).parent / "log").read_text()
-    assert log.count("isa-serial -> usb-serial") == 3
+    assert log.count("isa-serial -> ") == 3
     assert "serial4" in log
     assert "hunter2" not in log
 
