@@ -67,8 +67,8 @@ def test_before_the_port_is_dead_in_the_guest(id: str) -> None:
         assert report.exit_code == 1
         return
     assert failed
-    if id == "virtio-queue-overflow":
-        # Which of them the queue loses is chance.
+    if id in {"virtio-queue-overflow", "hvc-limit"}:
+        # Which of them the queue loses, or has its hvc taken by another, is chance.
         assert "serial0" not in failed
         return
     assert failed <= named | {""}, (failed, named)
