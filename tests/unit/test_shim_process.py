@@ -295,8 +295,8 @@ def test_a_signal_while_the_shim_works_does_what_it_does_to_qemu(shim: Shim) -> 
 
 
 def hear_all() -> None:
-    """Heed every signal, whoever started the tests: nohup has SIGHUP ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """Heed every signal, whoever started the tests: nohup and a shell's & have some ignored."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
 
 
