@@ -116,6 +116,12 @@ def test_the_cautious_leave_the_host_side_alone(id: str) -> None:
         "qemu-system-x86_64 -M q35 -nodefaults -chardev pty,id=serial0 -chardev pty,id=serial1 "
         "-device pci-serial,bus=pcie.0,multifunction=on,addr=0x5.0x0,chardev=serial0 "
         "-device pci-serial,bus=pcie.0,addr=0x5.0x1,chardev=serial1",
+        # Function 0 of slot 1 is the board's own, as on every PVE host with an i440fx.
+        "qemu-system-x86_64 -M pc -nodefaults "
+        "-device piix3-usb-uhci,id=uhci,bus=pci.0,addr=0x1.0x2 "
+        "-chardev null,id=serial0 -device isa-serial,chardev=serial0",
+        "qemu-system-x86_64 -M q35 -nodefaults -readconfig pve-q35.cfg -chardev null,id=serial0 "
+        "-device isa-serial,chardev=serial0 -device usb-ehci,bus=pcie.0,addr=1d.7",
         # Chardevs that others use.
         "qemu-system-x86_64 -M q35 -nodefaults "
         "-chardev socket,id=serial0,path=/x,server=on,wait=off "

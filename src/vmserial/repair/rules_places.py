@@ -307,7 +307,9 @@ class Places:
     def unseen(self) -> Iterator[Flaw]:
         """Functions of a slot that has no function 0: no system looks at them."""
         for (_, slot), functions in self.pci.items():
-            if 0 in functions:
+            # Of the board's own slots, and of a file that nobody read, function 0 is not seen here.
+            hidden = slot in self.platform.board_slots | self.defaults or not self.scene.complete
+            if 0 in functions or hidden:
                 continue
             for function, device in sorted(functions.items()):
                 port = self.port_of.get(id(device.option))
