@@ -12,14 +12,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shim_stage import PORTS, Shim, installed, stage
-
-from vmserial.shim import bundle
 
 SHOWN = ("status", "environ", "limits", "cgroup")
 
@@ -283,14 +281,17 @@ def test_timers_of_the_caller_run_on(shim: Shim) -> None:
 
 
 def test_a_signal_while_the_shim_works_does_what_it_does_to_qemu(shim: Shim) -> None:
-    slow = shim.patched("        give_back()\n", "        give_back()\n        time.sleep(60)\n")
+    pause = "        give_back()\n        posix.write(1, b'!')\n        time.sleep(60)\n"
+    slow = shim.patched("        give_back()\n", pause)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        process = subprocess.Popen(
-            [slow.path, "/dev/null"], stderr=subprocess.PIPE, preexec_fn=hear_all
-        )
-        wait_until(lambda process=process: sleeps(process.pid))  # type: ignore[misc]
-        process.send_signal(number)
-        assert process.communicate(timeout=60)[1] == b""
+        with subprocess.Popen(
+            [slow.path, "/dev/null"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=hear_all,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            assert process.stdout.read(1) == b"!"
+            process.send_signal(number)
+            assert process.communicate(timeout=60) == (b"", b"")
         assert process.returncode == -number
 
 
@@ -298,23 +299,4 @@ def hear_all() -> None:
     """Heed every signal, whoever started the tests: nohup and a shell's & have some ignored."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
-
-
-def sleeps(pid: int) -> bool:
-    """Tell whether a process has default handlers again: its start is over."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    masks = dict(line.split(":\t") for line in text.splitlines() if line.startswith("Sig"))
-    python = Path(f"/proc/{pid}/cmdline").read_bytes().startswith(bundle.PYTHON.encode())
-    return python and int(masks["SigIgn"], 16) == int(masks["SigCgt"], 16) == 0 and (
-        text.split("State:\t")[1][0] == "S"
-    )  # fmt: skip
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for something that comes within a minute."""
-    import time
-
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
