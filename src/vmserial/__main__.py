@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.cli.main import main
+from vmserial.cli.quick import main
 
 if __name__ == "__main__":
     main()

@@ -10,6 +10,7 @@ of it carry 120 USB ports or as many virtio ports.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -81,7 +82,8 @@ class Board:
     platform: Platform
     capabilities: Capabilities
     guest: GuestProfile
-    taken: dict[tuple[int, int], str] = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
+    """Slots of the root bus of which a function is used."""
     devices: list[Device] = field(default_factory=list)
     uarts_left: int = 0
     uarts_used: int = 0
@@ -106,41 +108,30 @@ class Board:
 
     # -------------------------------------------------------------- PCI
 
-    def take(self, slot: int, function: int, owner: str) -> None:
-        """Mark one function of the root bus as used."""
-        self.taken[slot, function] = owner
+    def take(self, slot: int) -> None:
+        """Mark a slot of the root bus as used."""
+        self.taken.add(slot)
 
-    def slot_owner(self, slot: int) -> str:
-        """Return who uses any function of ``slot``; empty if it is free."""
-        for function in range(8):
-            if (slot, function) in self.taken:
-                return self.taken[slot, function]
-        return ""
+    def is_free(self, slot: int) -> bool:
+        """Tell whether nothing uses a slot of the root bus."""
+        return slot not in self.taken and slot not in self.platform.board_slots
 
-    def _slots(self) -> list[int]:
-        return list(self.machine.free_slots) or list(range(0x1F, -1, -1))
+    def _slots(self) -> Sequence[int]:
+        return self.machine.free_slots or range(0x1F, -1, -1)
 
     def free_slot(self) -> int | None:
         """Return a root-bus slot that nothing uses, from the top down; None if none is left.
 
         From the top: QEMU and people give low slots to what they add by hand.
         """
-        for slot in self._slots():
-            if slot not in self.platform.board_slots and not self.slot_owner(slot):
-                return slot
-        return None
+        return next(filter(self.is_free, self._slots()), None)
 
     def pci_functions_left(self) -> int:
         """Return how many more functions :meth:`pack` can give."""
         left = 8 - self._packing[1] if self._packing else 0
-        slots = [
-            slot
-            for slot in self._slots()
-            if slot not in self.platform.board_slots and not self.slot_owner(slot)
-        ]
-        return left + 8 * len(slots)
+        return left + 8 * sum(map(self.is_free, self._slots()))
 
-    def pack(self, owner: str) -> tuple[PciPlace, bool] | None:
+    def pack(self) -> tuple[PciPlace, bool] | None:
         """Take the next function of our own slots: the place, and if it is function 0."""
         if self._packing is None or self._packing[1] == 8:
             slot = self.free_slot()
@@ -149,19 +140,19 @@ class Board:
             self._packing = (slot, 0)
         slot, function = self._packing
         self._packing = (slot, function + 1)
-        self.take(slot, function, owner)
+        self.take(slot)
         return PciPlace(self.platform.root_bus, slot, function), function == 0
 
     def resume(self, place: PciPlace) -> None:
         """Go on packing behind a device of ours that is already there."""
-        self.take(place.slot, place.function, "vmserial")
+        self.take(place.slot)
         if self._packing is None or (place.slot, place.function + 1) > self._packing:
             self._packing = (place.slot, place.function + 1)
 
     def pack_device(self, driver: str, id: str, *properties: tuple[str, int | str | bool]
                     ) -> tuple[Device, PciPlace] | None:  # fmt: skip
         """Make a device on the next function; None if the bus is full."""
-        packed = self.pack(id)
+        packed = self.pack()
         if packed is None:
             return None
         place, first = packed
@@ -170,12 +161,12 @@ class Board:
             address.append(("multifunction", True))
         return Device(driver, id, (*address, *properties)), place
 
-    def own_slot(self, owner: str) -> PciPlace | None:
+    def own_slot(self) -> PciPlace | None:
         """Take a whole root-bus slot (hot-plug on ``pc`` works by slot)."""
         slot = self.free_slot()
         if slot is None:
             return None
-        self.take(slot, 0, owner)
+        self.take(slot)
         return PciPlace(self.platform.root_bus, slot, 0)
 
     def root_port(self) -> tuple[Device, PciPlace] | None:
@@ -263,7 +254,7 @@ class Board:
                 r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?", params.get("addr", "")
             )
             if place and params.get("bus", self.platform.root_bus) == self.platform.root_bus:
-                self.take(int(place.group(1), 16), int(place.group(2) or 0), f"args: {driver}")
+                self.take(int(place.group(1), 16))
 
     def _serial_of_args(self, value: str, number: int) -> int:
         """Take what the user's own ``-serial`` takes; return the next one's number."""

@@ -117,8 +117,8 @@ class _Planner:
         self.check_guest()
         board.uarts_left = self.onboard_uarts()
         board.isa_free = list(range(4)) if self.platform.isa else []
-        for slot, function in machine.taken:
-            board.take(slot, function, "taken")
+        for slot, _ in machine.taken:
+            board.take(slot)
         board.read_args()
         layout = Layout(board)
         layout.build()

@@ -12,8 +12,8 @@ from typing import Any
 import findings
 import pytest
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.main import run
-from vmserial.cli.options import Asked
 from vmserial.cli.subject import FixWords, kind_of
 from vmserial.formats.argv import CommandLine
 from vmserial.model import Capabilities

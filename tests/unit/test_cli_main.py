@@ -239,6 +239,7 @@ def test_the_group_itself_ends_the_process() -> None:
 def test_ctrl_c_ends_with_130() -> None:
     code = (
         "import os, signal, sys; from vmserial.cli import completion, main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it
         f"completion.command.callback = lambda shell: os.kill(os.getpid(), {signal.SIGINT:d})\n"
         "sys.exit(main.run(['completion', 'bash']))"
     )

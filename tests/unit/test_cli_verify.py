@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from vmserial.cli import main, verify
-from vmserial.cli.options import Asked
+from vmserial.cli.asked import Asked
 from vmserial.errors import UsageError
 from vmserial.guests.images import SUITES
 from vmserial.guests.profile import KNOWN

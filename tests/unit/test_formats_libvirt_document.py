@@ -48,6 +48,45 @@ def test_places_of_an_odd_document() -> None:
     assert document.root.child("devices").get("x") == "<"  # type: ignore[union-attr]
 
 
+Shape = tuple[str, list["Shape"] | None]
+"""Bytes of an element, and the shapes of what is in it; None where it is a single tag."""
+
+_BETWEEN = ["/>", " ", "<!-- /-->", "<?p /?>", "<![CDATA[/>]]>", "<![CDATA[]]>", "é", "&lt;"]
+
+
+def _element(name: str, attribute: str, blank: str, inside: list[Shape | str] | None) -> Shape:
+    if inside is None:
+        return f"<{name}{attribute}{blank}/>", None
+    text = "".join(part if isinstance(part, str) else part[0] for part in inside)
+    return f"<{name}{attribute}>{text}</{name}{blank}>", [p for p in inside if type(p) is tuple]
+
+
+def _elements(inner: st.SearchStrategy[Shape]) -> st.SearchStrategy[Shape]:
+    return st.builds(
+        _element, st.sampled_from("ab"), st.sampled_from(["", " x='/>'", "\n y=\">\""]),
+        st.sampled_from(["", " "]),
+        st.none() | st.lists(inner | st.sampled_from(_BETWEEN), max_size=4),
+    )  # fmt: skip
+
+
+@given(st.recursive(_elements(st.nothing()), _elements, max_leaves=12))
+def test_places_within_any_element(shape: Shape) -> None:
+    def check(element: Element, shape: Shape) -> None:
+        text, inside = shape
+        assert raw[element.start : element.end] == text.encode()
+        assert element.single == (inside is None)
+        if inside is None:
+            assert element.inside == element.inside_end == element.end
+        else:
+            assert raw[element.inside - 1 : element.inside] == b">"
+            assert raw[element.inside_end :].startswith(b"</" + element.name.encode())
+            for child, its in zip(element.children, inside, strict=True):
+                check(child, its)
+
+    raw = shape[0].encode()
+    check(Document.parse(raw).root, shape)
+
+
 def test_latin_1_keeps_its_bytes_and_gets_no_others() -> None:
     raw = b"<?xml version='1.0' encoding='iso-8859-1'?>\n<a>\n  <b c='\xe9'/>\n</a>\n"
     document = Document.parse(raw)

@@ -21,8 +21,11 @@ from shim_stage import RECORDED, Shim, capabilities, facts_of, installed, stage
 from vmserial.errors import VmserialError
 from vmserial.formats.argv import CommandLine
 from vmserial.guests import profile
+from vmserial.light import dataclasses as light_dataclasses
+from vmserial.light import pkgutil as light_pkgutil
+from vmserial.light import typing as light_typing
 from vmserial.repair import Wishes, judge
-from vmserial.shim import boot, bundle, light_dataclasses, light_pkgutil, light_typing, start
+from vmserial.shim import boot, bundle, start
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -246,8 +249,15 @@ def test_light_typing_takes_what_is_written() -> None:
     form = light_typing.Literal["a"] | None
     assert (str | form) is not None
     assert light_typing.cast("int", 7) == 7
-    with pytest.raises(AttributeError):
-        light_typing.__path__  # noqa: B018
+    for words in (("a", "b"), ("a",)):
+        assert light_typing.get_args(light_typing.Literal[words]) == words
+        assert typing.get_args(typing.Literal[words]) == words
+    assert light_typing.get_args(light_typing.Literal["a"]) == ("a",)
+    with pytest.raises(TypeError):
+        assert "a" in light_typing.Literal["a"]  # type: ignore[operator]
+    for name in ("__path__", "get_type_hints", "overload"):
+        with pytest.raises(AttributeError):
+            getattr(light_typing, name)
 
 
 def test_light_pkgutil_lists_as_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import capabilities_of, guest_of, overrides, read_machine, tell
-from vmserial.cli.options import Asked, json_option, machine_options
+from vmserial.cli.options import json_option, machine_options
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.subject import CommandAfterDashes, FixWords, kind_of
 from vmserial.errors import BinaryError, UsageError

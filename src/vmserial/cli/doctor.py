@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmserial.cli.options import Asked, json_option, machine_options
+from vmserial.cli.asked import Asked
+from vmserial.cli.options import json_option, machine_options
 from vmserial.cli.output import RED, alike, headline, item, print_json, ranges, say
 from vmserial.cli.subject import CommandAfterDashes, FixWords, fix_words, kind_of, module_of
 

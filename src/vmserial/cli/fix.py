@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from vmserial.cli.options import Asked, json_option, machine_options
+from vmserial.cli.asked import Asked
+from vmserial.cli.options import json_option, machine_options
 from vmserial.cli.subject import CommandAfterDashes, FixWords, fix_words, kind_of, module_of
 
 

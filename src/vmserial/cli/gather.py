@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmserial.cli.options import Asked
 from vmserial.cli.output import complain
 
 if TYPE_CHECKING:
+    from vmserial.cli.asked import Asked
     from vmserial.formats.overrides import Overrides
     from vmserial.model import Capabilities, GuestProfile, Machine, Note, Plan
     from vmserial.qemu.accel import Proof
@@ -36,7 +36,7 @@ def overrides(asked: Asked) -> Overrides:
     """Return the options that change the input's machine."""
     from vmserial.formats.overrides import Overrides
 
-    shared = Overrides.__dataclass_fields__.keys() & Asked.__dataclass_fields__.keys()
+    shared = Overrides.__dataclass_fields__.keys() & asked.__dataclass_fields__.keys()
     return Overrides(**{name: getattr(asked, name) for name in shared})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vmserial.cli.options import Asked
+from vmserial.cli.asked import Asked
 
 if TYPE_CHECKING:
     from vmserial.formats.argv import CommandLine

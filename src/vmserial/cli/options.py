@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import click
+
+from vmserial.cli.asked import Asked, Single
 
 KINDS = (
     "auto", "uart", "isa", "usb", "pci", "pci-2x", "pci-4x", "virtio", "virtconsole",
@@ -20,55 +21,8 @@ SHELLS = ("bash", "zsh", "fish")
 
 _ONE_PORT = re.compile(r"serial([0-9]{1,4})=(.*)\Z", re.DOTALL)
 
-Single = tuple[tuple[int, str], ...]
-"""Pairs of a port's number and a value for it."""
-
-
 Option = Callable[[Any], Any]
 """What click.option() returns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the user's words say about the VM, its binary and its guest.
-
-    An empty or None value is one that was not said; the names are those of
-    :class:`vmserial.formats.overrides.Overrides` where they mean the same.
-
-    Attributes:
-        input: the configuration's path; empty: options alone.
-        kind: the device of every port but serial0; empty also where several are in ``kinds``.
-        kinds: all that was said so.
-        qemu: binaries; empty: the one of the VM's architecture in ``$PATH``.
-        guest: a profile's name or a kernel configuration's path.
-        memory_mib: in MiB.
-    """
-
-    input: str = ""
-    arch: str = ""
-    name: str = ""
-    ports: int | None = None
-    machine_type: str = ""
-    kind: str = ""
-    kinds: tuple[str, ...] = ()
-    port_kinds: Single = ()
-    console_kind: str = ""
-    backend: str = ""
-    port_backends: Single = ()
-    socket_dir: str = ""
-    hotplug: bool | None = None
-    guest: str = ""
-    qemu: tuple[str, ...] = ()
-    accel: str = ""
-    memory_mib: int | None = None
-    vcpus: int | None = None
-    cpu: str = ""
-    kernel: str = ""
-    initrd: str = ""
-    append: str = ""
-    vmid: int | None = None
-    snapshot: str | None = None
-    pending: bool = False
 
 
 class Kind(click.ParamType[str]):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
-from vmserial.cli.options import Asked, json_option, machine_options
+from vmserial.cli.options import json_option, machine_options
 from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.doctor import as_data
-from vmserial.cli.options import Asked, json_option
+from vmserial.cli.options import json_option
 from vmserial.cli.output import print_json, print_table, ranges, say
 
 if TYPE_CHECKING:

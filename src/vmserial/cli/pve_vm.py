@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_of, overrides
-from vmserial.cli.options import Asked
 from vmserial.cli.output import complain
 from vmserial.errors import BinaryError, UsageError
 

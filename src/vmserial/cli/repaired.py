@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmserial.cli.options import Asked
+from vmserial.cli.asked import Asked
 from vmserial.cli.output import complain, printable
 from vmserial.cli.subject import FixWords
 

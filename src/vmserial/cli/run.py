@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
-from vmserial.cli.options import Asked, machine_options
+from vmserial.cli.options import machine_options
 from vmserial.cli.output import complain, print_table, say
 
 if TYPE_CHECKING:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 
 import click
 
-from vmserial.cli.gather import gather, planned
-from vmserial.cli.options import Asked, json_option, machine_options
-from vmserial.cli.output import print_json
+from vmserial.cli.asked import Asked
+from vmserial.cli.command_text import command_text
+from vmserial.cli.options import json_option, machine_options
 
 
 @click.command(
@@ -28,17 +27,6 @@ is printed.""",
 @json_option
 def command(asked: Asked, pretty: bool, as_json: bool) -> None:
     """Print the QEMU command line that gives the VM its ports."""
-    from vmserial.cli.data import command_line
-    from vmserial.options import pretty as pretty_text
-    from vmserial.planner import require
-
     if pretty and as_json:
         raise click.UsageError("--pretty and --json are two forms of the same; take one")
-    made = planned(gather(asked))
-    require(made)
-    words = command_line(made)
-    if as_json:
-        print_json(words)
-    else:
-        # Written as it is: a shell must read exactly these words.
-        sys.stdout.write((pretty_text(words) if pretty else shlex.join(words)) + "\n")
+    sys.stdout.write(command_text(asked, pretty=pretty, as_json=as_json))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
 
-from vmserial.cli.options import Asked, with_options
+from vmserial.cli.asked import Asked
+from vmserial.cli.options import with_options
 
 if TYPE_CHECKING:
     from vmserial.model import Finding

@@ -6,8 +6,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
-from vmserial.cli.options import Asked
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish
 from vmserial.cli.subject import FixWords

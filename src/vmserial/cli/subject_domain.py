@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile
-from vmserial.cli.options import Asked
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish
 from vmserial.cli.subject import FixWords

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
-from vmserial.cli.options import Asked
 from vmserial.cli.subject import FixWords
 from vmserial.errors import UsageError
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.cli import pve_vm
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import tell
-from vmserial.cli.options import Asked
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import diff, finish
 from vmserial.cli.subject import FixWords

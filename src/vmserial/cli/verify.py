@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli.asked import Asked
 from vmserial.cli.gather import read_machine, tell
-from vmserial.cli.options import Asked, json_option, machine_options, with_options
+from vmserial.cli.options import json_option, machine_options, with_options
 from vmserial.cli.output import complain, print_json
 
 if TYPE_CHECKING:

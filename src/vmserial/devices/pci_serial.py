@@ -57,7 +57,7 @@ class PciSerialKind(DeviceKind):
             )
             path, bus, address = f"{root.address}/00.0", root_port.id, "00.0"
         elif port.hotplug:
-            own = board.own_slot(device_id)
+            own = board.own_slot()
             assert own is not None
             device = Device(
                 self.driver, device_id, (("bus", own.bus), ("addr", own.address), chardev)

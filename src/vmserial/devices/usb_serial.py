@@ -59,25 +59,26 @@ class UsbSerialKind(DeviceKind):
         controller, number = taken
         board.ttyusb += 1
         bus = f"{controller.device.id}.0"
+        name = port.name
         return Assignment(
             port=port,
             kind=self.name,
-            chardev_id=port.name,
+            chardev_id=name,
             device=Device(
                 self.driver,
                 f"usbserial{port.index}",
                 (
                     ("bus", bus),
                     ("port", str(number)),
-                    ("chardev", port.name),
+                    ("chardev", name),
                     # Without it the device is absent from the guest until a client connects.
                     ("always-plugged", True),
-                    ("serial", port.name),
+                    ("serial", name),
                 ),
             ),
             bus=bus,
             address=f"port {number}",
-            identity=NodeIdentity("usb", port.name),
+            identity=NodeIdentity("usb", name),
             node="/dev/ttyUSB*",
             hot_pluggable=True,
             reason=reason,

@@ -225,7 +225,7 @@ class Layout(Disks, Network):
             return
         if not self.need(driver, f"vga {kind}", where, hint):
             return
-        params: list[tuple[str, Scalar]] = [("id", "vga"), *self.at(2, "vga")]
+        params: list[tuple[str, Scalar]] = [("id", "vga"), *self.at(2)]
         if machine.display.memory_mib and driver in {"VGA", "qxl-vga", "vmware-svga"}:
             params.append(("vgamem_mb", machine.display.memory_mib))
         elif machine.display.memory_mib:
@@ -247,10 +247,10 @@ class Layout(Disks, Network):
         if not self.need(driver, "the usb tablet", machine.place_of("tablet"), "set tablet: 0"):
             return
         if driver == "piix3-usb-uhci":
-            board.take(1, 2, "usb")
+            board.take(1)
             place: Params = (("bus", board.platform.root_bus), ("addr", "01.2"))
         else:
-            place = self.at(1, "usb") if board.platform.pcie else self.at(0x1B, "usb")
+            place = self.at(1) if board.platform.pcie else self.at(0x1B)
         self.add("-device", driver, ("id", "usb"), *place, role="input")
         for wanted, device, port in (
             (machine.tablet, "usb-tablet", 1),
@@ -302,7 +302,7 @@ class Layout(Disks, Network):
                 role="agent",
             )  # fmt: skip
             return
-        self.add("-device", "virtio-serial-pci", ("id", "qga0"), *self.at(8, "agent"), role="agent")
+        self.add("-device", "virtio-serial-pci", ("id", "qga0"), *self.at(8), role="agent")
         self.add(
             "-device", "virtserialport", ("id", "qga0-port"), ("bus", "qga0.0"), ("nr", 1),
             ("chardev", "qga0"), ("name", "org.qemu.guest_agent.0"), role="agent",
@@ -315,14 +315,14 @@ class Layout(Disks, Network):
             "virtio-balloon-pci", "balloon", machine.place_of("balloon"), "set balloon: 0"
         ):
             self.add("-device", "virtio-balloon-pci", ("id", "balloon0"),
-                     *self.at(3, "balloon"), role="other")  # fmt: skip
+                     *self.at(3), role="other")  # fmt: skip
         if machine.rng and self.need(
             "virtio-rng-pci", "rng0", machine.place_of("rng"), "remove rng0"
         ):
             self.add("-object", "rng-random", ("id", "rng0"), ("filename", "/dev/urandom"),
                      role="other")  # fmt: skip
             self.add("-device", "virtio-rng-pci", ("id", "rng0-device"), ("rng", "rng0"),
-                     *self.at(0x1C, "rng"), role="other")  # fmt: skip
+                     *self.at(0x1C), role="other")  # fmt: skip
         if machine.vmgenid:
             if self.has("vmgenid") and self.board.platform.isa:
                 self.add("-device", "vmgenid", ("guid", machine.vmgenid), role="other")

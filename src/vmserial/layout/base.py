@@ -60,15 +60,15 @@ class Section:
         )
         return False
 
-    def at(self, slot: int, owner: str) -> Params:
+    def at(self, slot: int) -> Params:
         """Take a root-bus slot if it is free, else a place on a bridge."""
         board = self.board
-        if slot <= 0x1D and slot not in board.platform.board_slots and not board.slot_owner(slot):
-            board.take(slot, 0, owner)
+        if slot <= 0x1D and board.is_free(slot):
+            board.take(slot)
             return (("bus", board.platform.root_bus), ("addr", f"{slot:02x}.0"))
-        return self.behind_bridge(owner)
+        return self.behind_bridge()
 
-    def behind_bridge(self, owner: str) -> Params:
+    def behind_bridge(self) -> Params:
         """Take the next slot of a pci-bridge, adding one where all are full."""
         for name, used in self._bridges.items():
             if used < 0x1F:
@@ -77,7 +77,7 @@ class Section:
         number = len(self._bridges) + 1
         name = f"pci.{number}"
         function = number - 1
-        self.board.take(0x1E, function, name)
+        self.board.take(0x1E)
         multifunction: Params = (("multifunction", True),) if function == 0 else ()
         self.add(
             "-device",
@@ -90,4 +90,4 @@ class Section:
             role="controller",
         )
         self._bridges[name] = 0
-        return self.behind_bridge(owner)
+        return self.behind_bridge()

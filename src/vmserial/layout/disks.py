@@ -52,7 +52,7 @@ class Disks(Section):
             if bus == "virtio":
                 driver = "virtio-blk-pci"
                 slot = 0xA + index if index < 6 else 0x1F
-                device[1:1] = self.at(slot, name)
+                device[1:1] = self.at(slot)
             elif bus == "scsi":
                 driver = "scsi-cd" if disk.cdrom else "scsi-hd"
                 device[1:1] = self.scsi_place(index)
@@ -60,9 +60,7 @@ class Disks(Section):
                 if not sata_ready:
                     if not self.need("ich9-ahci", name, disk.where, "use scsi or virtio"):
                         continue
-                    self.add(
-                        "-device", "ich9-ahci", ("id", "ahci0"), *self.at(7, "ahci"), role="disk"
-                    )
+                    self.add("-device", "ich9-ahci", ("id", "ahci0"), *self.at(7), role="disk")
                     sata_ready = True
                 driver = "ide-cd" if disk.cdrom else "ide-hd"
                 device[1:1] = [("bus", f"ahci0.{index}"), ("unit", 0)]
@@ -150,7 +148,7 @@ class Disks(Section):
                 "nothing to do: the guest sees the same disks",
                 self.board.machine.place_of("scsi_controller"),
             )
-        self.add("-device", driver, ("id", name), *self.at(5 + number, name), role="disk")
+        self.add("-device", driver, ("id", name), *self.at(5 + number), role="disk")
 
 
 def _file_driver(disk: Disk) -> str:

@@ -22,7 +22,7 @@ class Network(Section):
             mode, backend = self.netdev(name, nic)
             self.add("-netdev", mode, *backend, role="net")
             slot = 0x12 + nic.index if nic.index < 6 else 0x1F
-            params: list[tuple[str, Scalar]] = [("id", name), *self.at(slot, name)]
+            params: list[tuple[str, Scalar]] = [("id", name), *self.at(slot)]
             params.append(("netdev", name))
             if nic.mac:
                 params.append(("mac", nic.mac))

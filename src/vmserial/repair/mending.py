@@ -324,7 +324,7 @@ class Mender:
 
     def readdress(self, flaw: Flaw, remedy: Readdress) -> bool:
         """Move a PCI device to a free slot of the root bus."""
-        place = self.board.own_slot(remedy.name) if self.board else None
+        place = self.board.own_slot() if self.board else None
         if place is None:
             return False
         self.edits += [

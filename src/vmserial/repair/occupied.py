@@ -49,7 +49,7 @@ def board_of(scene: Scene, moving: set[Port]) -> Board:
     for device in scene.view.devices:
         place = device.pci
         if place and device.bus in scene.root_buses and id(device.option) not in moved_options:
-            board.take(place.slot, place.function, device.id or device.driver)
+            board.take(place.slot)
     _automatic(scene, board, moved_options)
     _ours(scene, board, moved_options)
     # "-serial none" takes a UART's place too.
@@ -94,8 +94,8 @@ def _automatic(scene: Scene, board: Board, moved: set[int]) -> None:
     if not scene.view.nodefaults:
         count += 2  # a network card and a graphics card
     for slot in range(1, 0x20):
-        if count and slot not in board.platform.board_slots and not board.slot_owner(slot):
-            board.take(slot, 0, "placed by QEMU")
+        if count and board.is_free(slot):
+            board.take(slot)
             count -= 1
 
 

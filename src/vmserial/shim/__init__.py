@@ -8,7 +8,6 @@ by execv(2) in the same process.
 =====================  ====================================================
 :mod:`.boot`           what the wrapper file itself holds: trust, exec
 :mod:`.start`          in the same process: facts, judge, journal
-:mod:`.light_…`        stand-ins for slow modules of the standard library
 :mod:`.facts`          what was learnt at the installation, as JSON
 :mod:`.bundle`         the modules that the wrapper needs, compiled
 :mod:`.trust`          who could have written a file

@@ -81,7 +81,7 @@ def modules() -> tuple[Module, ...]:
             waiting += [f"{name}.{path.stem}" for path in directory.glob("[!_]*.py")]
         waiting += _imports(ast.parse(module.text))
     for name in boot.LIGHT:
-        found[name] = Module(name, False, (_SOURCES / "shim" / f"light_{name}.py").read_bytes())
+        found[name] = Module(name, False, (_SOURCES / "light" / f"{name}.py").read_bytes())
     return tuple(found[name] for name in sorted(found))
 
 

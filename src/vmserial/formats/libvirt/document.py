@@ -32,8 +32,6 @@ _ENCODINGS = frozenset({"utf-8", "us-ascii", "ascii", "iso-8859-1", "latin1", "u
 _DECLARED = re.compile(
     rb"""(?:\xef\xbb\xbf)?<\?xml[ \t\r\n][^>]*?encoding[ \t\r\n]*=[ \t\r\n]*["']([^"']*)"""
 )
-_TAG = re.compile(rb"""<[^\s/>=]++(?:\s++[^\s=/>]++\s*+=\s*+(?:"[^"]*+"|'[^']*+'))*+\s*+(/?)>""")
-"""A whole start tag; possessive, so that its time is linear."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +219,8 @@ class _Reader:
         self.root: Element | None = None
         self.open: list[Element] = []
         self.scopes: list[dict[str, str]] = [{}]
+        self.plain = b"xmlns" not in raw
+        """There are no namespaces: a name cannot be written in another way."""
         self.count = 0
         self.parser = expat.ParserCreate()
 
@@ -240,7 +240,6 @@ class _Reader:
         parser = self.parser
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
         parser.buffer_text = True
-        parser.ordered_attributes = True
         parser.StartElementHandler = self.started
         parser.EndElementHandler = self.ended
         parser.CharacterDataHandler = self.said
@@ -273,53 +272,49 @@ class _Reader:
             self.parser.CurrentLineNumber,
         )
 
-    def started(self, name: str, listed: list[str]) -> None:
+    def started(self, name: str, values: dict[str, str]) -> None:
         """Take in a start tag."""
         line = self.parser.CurrentLineNumber
+        waiting = self.open
         self.count += 1
-        if len(self.open) >= MAX_DEPTH or self.count > MAX_ELEMENTS:
+        if len(waiting) >= MAX_DEPTH or self.count > MAX_ELEMENTS:
             self.fail("the elements are nested deeper than in any domain, or too many",
                       f"at most {MAX_DEPTH} deep and {MAX_ELEMENTS} in all", line)  # fmt: skip
-        start = self.parser.CurrentByteIndex
-        tag = _TAG.match(self.raw, start)
-        if tag is None:
-            self.fail("this tag is not read", "save the file as UTF-8", line)
-        values = dict(zip(listed[::2], listed[1::2], strict=True))
-        scope = self.scopes[-1]
-        for given in values:
-            if given == "xmlns" or given[:6] == "xmlns:":
-                scope = scope | {given: values[given]}
-        self.scopes.append(scope)
-        parent = self.open[-1] if self.open else None
+        parent = waiting[-1] if waiting else None
         element = Element(
-            name, self.namespace(name), start, tag.end(), self.file, line, values, self.raw,
-            parent, tag.end(1) > tag.start(1),
+            name, "" if self.plain else self.entered(name, values), self.parser.CurrentByteIndex,
+            self.file, line, values, self.raw, parent, [],
         )  # fmt: skip
         if parent is None:
             self.root = element
         else:
             parent.children.append(element)
-        self.open.append(element)
+        waiting.append(element)
 
-    def namespace(self, name: str) -> str:
-        """Return what an element's prefix stands for."""
+    def entered(self, name: str, values: dict[str, str]) -> str:
+        """Take in the namespaces that an element declares, and return its own."""
+        scope = self.scopes[-1]
+        for given in values:
+            if given == "xmlns" or given[:6] == "xmlns:":
+                scope = scope | {given: values[given]}
+        self.scopes.append(scope)
         if ":" not in name:
-            return self.scopes[-1].get("xmlns", "")
-        return self.scopes[-1].get("xmlns:" + name.rpartition(":")[0], "")
+            return scope.get("xmlns", "")
+        return scope.get("xmlns:" + name.rpartition(":")[0], "")
 
     def ended(self, _: str) -> None:
-        """Take in an end tag; a single tag has ended where it began."""
-        self.scopes.pop()
-        element = self.open.pop()
-        if element.single:
-            element.end = element.inside_end = element.inside
-        else:
-            element.inside_end = self.parser.CurrentByteIndex
-            element.end = self.raw.index(b">", element.inside_end) + 1
+        """Take in an end tag; of a single tag expat says where it ends."""
+        if not self.plain:
+            self.scopes.pop()
+        self.open.pop().closed = self.parser.CurrentByteIndex
 
     def said(self, text: str) -> None:
         """Take in text."""
-        self.open[-1].texts.append(text)
+        element = self.open[-1]
+        if element.texts is None:
+            element.texts = [text]
+        else:
+            element.texts.append(text)
 
 
 def _line(raw: bytes, at: int) -> int:

@@ -157,7 +157,8 @@ class _Translation:
 
     def port(self, port: CharDevice, number: int) -> SerialPort:
         """Return one port."""
-        own = _OWN.match(port.alias)
+        alias = port.alias
+        own = _OWN.match(alias) if alias else None
         if own is not None:
             number = int(own[1])
             kind = "virtio" if port.tag == "channel" else _EXACT.get(self.domain.kind(port), "auto")
@@ -186,10 +187,8 @@ class _Translation:
 
     def backend(self, port: CharDevice) -> Backend | None:
         """Return the backend, or None where there is no counterpart."""
-        client = port.mode == "connect"
-        reconnect = (port.reconnect or 0) * 1000 if client else 0
-        telnet = port.protocol in {"telnet", "telnets"}
-        if "\0" in port.path or "\n" in port.path:
+        path = port.path
+        if "\0" in path or "\n" in path:
             raise self.bad(port, "the path holds a newline", "remove it")
         match port.type:
             case "pty":
@@ -201,40 +200,48 @@ class _Translation:
                 return Stdio(signal=True)
             case "vc":
                 return Vc()
-            case "unix" if port.path:
-                if len(port.path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
+            case "unix" if path:
+                if len(path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
                     raise self.bad(
                         port,
                         f"the socket's path has more than {SUN_PATH_MAX} bytes",
                         "choose a shorter directory or name; `vmserial fix` does",
                     )
-                return UnixSocket(port.path, server=not client, reconnect_ms=reconnect)
+                client = port.mode == "connect"
+                return UnixSocket(path, server=not client, reconnect_ms=self.reconnect(port))
             case "tcp" if port.tls or port.protocol in {"tls", "telnets"}:
                 self.note(port.element, f"{port.name}: TLS needs an -object with the certificates: "
                           "plain TCP is planned", kind="replaced")  # fmt: skip
-                return self.tcp(port, client, telnet, reconnect)
+                return self.tcp(port)
             case "tcp":
-                return self.tcp(port, client, telnet, reconnect)
+                return self.tcp(port)
             case "udp" if port.service:
+                own = port.own.get("service", "")
                 return Udp(
                     port.host or "127.0.0.1", self.service(port, port.service),
-                    localaddr=port.bind_host,
-                    localport=self.service(port, port.bind_service) if port.bind_service else None,
+                    localaddr=port.own.get("host", ""),
+                    localport=self.service(port, own) if own else None,
                 )  # fmt: skip
-            case "file" if port.path:
-                return File(port.path, append=port.append == "on")
-            case "pipe" if port.path:
-                return Pipe(port.path)
-            case "dev" if port.path:
-                return HostTty(port.path)
+            case "file" if path:
+                return File(path, append=port.append == "on")
+            case "pipe" if path:
+                return Pipe(path)
+            case "dev" if path:
+                return HostTty(path)
         return None
 
-    def tcp(self, port: CharDevice, client: bool, telnet: bool, reconnect: int) -> Backend | None:
+    def reconnect(self, port: CharDevice) -> int:
+        """Return after how many milliseconds a client tries again; 0 for never."""
+        return (port.reconnect or 0) * 1000 if port.mode == "connect" else 0
+
+    def tcp(self, port: CharDevice) -> Backend | None:
         """Return a TCP socket."""
+        client = port.mode == "connect"
         if not port.service or (client and not port.host):
             return None
         return TcpSocket(port.host, self.service(port, port.service), server=not client,
-                         telnet=telnet, reconnect_ms=reconnect)  # fmt: skip
+                         telnet=port.protocol in {"telnet", "telnets"},
+                         reconnect_ms=self.reconnect(port))  # fmt: skip
 
     def service(self, port: CharDevice, text: str) -> int:
         """Return a port's number."""

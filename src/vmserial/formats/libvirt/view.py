@@ -6,6 +6,7 @@ Facts of libvirt: docs/formatdomain of 9.0 and 11.3, and what 9.0 was seen to do
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vmserial.errors import ConfigError
@@ -42,52 +43,129 @@ class Address:
         return whole(self.element.get(name), default)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CharDevice:
-    """A ``<serial>``, ``<console>``, ``<channel>`` or ``<parallel>``.
+    """A ``<serial>``, ``<console>``, ``<channel>`` or ``<parallel>``: a look at its element.
 
     Attributes:
         tag: the element's name.
         number: its place among those of its tag, from 0: libvirt's alias is TAG + number.
-        type: of the host's end: ``pty``, ``unix``, ``tcp``…
-        mode: ``bind`` or ``connect``; of the first source that says it.
-        path, host, service: of the source; of udp the other side's.
-        bind_host, bind_service: of udp our own side's.
-        channel: of the source, for spiceport and dbus.
-        protocol: ``raw``, ``telnet``, ``telnets`` or ``tls``.
-        tls: ``<source tls='yes'>``.
-        reconnect: seconds; None where it is off.
-        append: ``on`` or ``off`` of a file.
-        log_file, log_append: of ``<log>``.
-        target_type, target_port, target_model, target_name: of ``<target>``.
-        alias: the ``name`` of ``<alias>``.
-        address: where it sits, if that is said.
         element: the element itself.
+        parts: the first child of each name.
+        source: what the ``<source>`` elements say; the first one that says it.
+        own: of udp our own side's ``host`` and ``service``.
     """
 
     tag: str
     number: int
-    type: str
-    element: Element = field(repr=False, compare=False)
-    mode: str = ""
-    path: str = ""
-    host: str = ""
-    service: str = ""
-    bind_host: str = ""
-    bind_service: str = ""
-    channel: str = ""
-    protocol: str = "raw"
-    tls: bool = False
-    reconnect: int | None = None
-    append: str = ""
-    log_file: str = ""
-    log_append: bool = False
-    target_type: str = ""
-    target_port: str = ""
-    target_model: str = ""
-    target_name: str = ""
-    alias: str = ""
-    address: Address | None = None
+    element: Element = field(repr=False)
+    parts: Mapping[str, Element] = field(repr=False)
+    source: Mapping[str, str]
+    own: Mapping[str, str]
+
+    def said(self, part: str, name: str, default: str = "") -> str:
+        """Return an attribute of a child."""
+        child = self.parts.get(part)
+        return default if child is None else child.values.get(name, default)
+
+    @property
+    def type(self) -> str:
+        """The host end's: ``pty``, ``unix``, ``tcp`` and so on."""
+        return self.element.get("type")
+
+    @property
+    def mode(self) -> str:
+        """``bind`` or ``connect``."""
+        return self.source.get("mode", "")
+
+    @property
+    def path(self) -> str:
+        """Of the source."""
+        return self.source.get("path", "")
+
+    @property
+    def host(self) -> str:
+        """Of the source; of udp the other side's."""
+        return self.source.get("host", "")
+
+    @property
+    def service(self) -> str:
+        """Of the source; of udp the other side's."""
+        return self.source.get("service", "")
+
+    @property
+    def channel(self) -> str:
+        """Of the source, for spiceport and dbus."""
+        return self.source.get("channel", "")
+
+    @property
+    def append(self) -> str:
+        """``on`` or ``off`` of a file."""
+        return self.source.get("append", "")
+
+    @property
+    def tls(self) -> bool:
+        """``<source tls='yes'>``."""
+        return self.source.get("tls") == "yes"
+
+    @property
+    def protocol(self) -> str:
+        """``raw``, ``telnet``, ``telnets`` or ``tls``."""
+        return self.said("protocol", "type", "raw")
+
+    @property
+    def reconnect(self) -> int | None:
+        """Seconds; None where it is off."""
+        # <reconnect> stands in <source>; old documents have it beside.
+        places = (part.child("reconnect") for part in self.element.named("source"))
+        found = next(filter(None, places), self.parts.get("reconnect"))
+        return whole(found.get("timeout")) if found and found.get("enabled") == "yes" else None
+
+    @property
+    def log_file(self) -> str:
+        """Of ``<log>``."""
+        return self.said("log", "file")
+
+    @property
+    def log_append(self) -> bool:
+        """Of ``<log>``."""
+        return self.said("log", "append") == "on"
+
+    @property
+    def target(self) -> Element | None:
+        """The ``<target>`` element."""
+        return self.parts.get("target")
+
+    @property
+    def target_type(self) -> str:
+        """Of ``<target>``."""
+        return self.said("target", "type")
+
+    @property
+    def target_port(self) -> str:
+        """Of ``<target>``."""
+        return self.said("target", "port")
+
+    @property
+    def target_name(self) -> str:
+        """Of ``<target>``."""
+        return self.said("target", "name")
+
+    @property
+    def target_model(self) -> str:
+        """Of ``<target>``: the ``name`` of its ``<model>``."""
+        model = self.target.child("model") if self.target else None
+        return model.get("name") if model else ""
+
+    @property
+    def alias(self) -> str:
+        """The ``name`` of ``<alias>``."""
+        return self.said("alias", "name")
+
+    @property
+    def address(self) -> Address | None:
+        """Where it sits, if that is said."""
+        return _address(self.parts.get("address"))
 
     @property
     def name(self) -> str:
@@ -103,11 +181,6 @@ class CharDevice:
     def binds(self) -> bool:
         """Tell whether its socket listens."""
         return self.type in {"unix", "tcp"} and self.mode != "connect"
-
-    @property
-    def target(self) -> Element | None:
-        """The ``<target>`` element."""
-        return self.element.child("target")
 
 
 @dataclass(frozen=True)
@@ -189,11 +262,10 @@ class Domain:
 
     def kind(self, port: CharDevice) -> str:
         """Return what a port becomes: a target type, libvirt's default where none is said."""
-        if port.tag == "serial" or (port.tag == "console" and port in self.serials[:1]):
+        if port.tag == "serial" or port in self.serials[:1]:
             given = port.target_type if port.target_type not in {"", "serial"} else ""
-            if not given and port.address is not None:
-                given = {"usb": "usb-serial", "pci": "pci-serial", "isa": "isa-serial",
-                         "spapr-vio": "spapr-vio-serial"}.get(port.address.type, "")  # fmt: skip
+            if not given:
+                given = _SITS.get(port.said("address", "type"), "")
             return _LONG.get(given, given) or DEFAULT_SERIAL.get(self.arch, "isa-serial")
         return port.target_type or "serial"
 
@@ -251,6 +323,10 @@ class Domain:
         )  # fmt: skip
 
 
+_SITS = {"usb": "usb-serial", "pci": "pci-serial", "isa": "isa-serial",
+         "spapr-vio": "spapr-vio-serial"}  # fmt: skip
+"""The target types of addresses."""
+
 _LONG = {
     "isa": "isa-serial", "usb": "usb-serial", "pci": "pci-serial", "spapr-vio": "spapr-vio-serial",
     "sclp": "sclp-serial", "sclplm": "sclp-serial",
@@ -300,40 +376,16 @@ def _device(element: Element, number: int) -> CharDevice:
     """Read a device with a host's end."""
     said: dict[str, str] = {}
     own: dict[str, str] = {}
-    again: Element | None = None
     parts: dict[str, Element] = {}
     for part in element.children:
         parts.setdefault(part.name, part)
-        if part.name != "source":
-            continue
-        udp_bind = element.get("type") == "udp" and part.get("mode") == "bind"
-        for key, value in part.values.items():
-            if value and key in _SOURCE:
-                (own if udp_bind and key in {"host", "service"} else said).setdefault(key, value)
-        # <reconnect> stands in <source>; old documents have it beside.
-        again = again or part.child("reconnect")
-    again = again or parts.get("reconnect")
-    protocol, log, target = parts.get("protocol"), parts.get("log"), parts.get("target")
-    alias, address = parts.get("alias"), parts.get("address")
-    model = target.child("model") if target else None
-    return CharDevice(
-        element.name, number, element.get("type"), element,
-        mode=said.get("mode", ""), path=said.get("path", ""), host=said.get("host", ""),
-        service=said.get("service", ""), bind_host=own.get("host", ""),
-        bind_service=own.get("service", ""), channel=said.get("channel", ""),
-        protocol=protocol.get("type", "raw") if protocol else "raw",
-        tls=said.get("tls") == "yes",
-        reconnect=whole(again.get("timeout")) if again and again.get("enabled") == "yes" else None,
-        append=said.get("append", ""),
-        log_file=log.get("file") if log else "",
-        log_append=bool(log) and log is not None and log.get("append") == "on",
-        target_type=target.get("type") if target else "",
-        target_port=target.get("port") if target else "",
-        target_model=model.get("name") if model else "",
-        target_name=target.get("name") if target else "",
-        alias=alias.get("name") if alias else "",
-        address=_address(address),
-    )  # fmt: skip
+        if part.name == "source":
+            bound = part.get("mode") == "bind" and element.get("type") == "udp"
+            for key, value in part.values.items():
+                if value and key in _SOURCE:
+                    mine = bound and key in {"host", "service"}
+                    (own if mine else said).setdefault(key, value)
+    return CharDevice(element.name, number, element, parts, said, own)
 
 
 def _address(element: Element | None) -> Address | None:

@@ -1,10 +1,10 @@
-"""A stand-in for :mod:`dataclasses` within the shim: the same classes, made without exec().
+"""A stand-in for :mod:`dataclasses`: the same classes, made without exec().
 
 The real one imports inspect, ast and dis, and compiles the methods of each
-class from text: half of the time that mending would take.  Here all classes
-share methods that look at their fields.  It knows what vmserial uses; anything
-else is a TypeError when the class is made, which the installation's own test
-shows.  ``slots=True`` is accepted and makes none.
+class from text: half of the time that mending a command line, or printing one,
+would take.  Here all classes share methods that look at their fields.  It knows
+what vmserial uses; anything else is a TypeError when the class is made, which
+the tests would show.  ``slots=True`` is accepted and makes none.
 """
 
 from __future__ import annotations

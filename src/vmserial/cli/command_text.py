@@ -1,0 +1,32 @@
+"""What ``vmserial showcmd`` prints; without click."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from vmserial.cli.gather import gather, planned
+
+if TYPE_CHECKING:
+    from vmserial.cli.asked import Asked
+
+
+def command_text(asked: Asked, *, pretty: bool, as_json: bool) -> str:
+    """Return the command line that starts a VM, as a shell or a JSON parser reads it.
+
+    Raises:
+        PlanRefused: the ports do not fit.
+        VmserialError: as :func:`gather`.
+    """
+    from vmserial.cli.data import command_line
+    from vmserial.options import pretty as pretty_text
+    from vmserial.planner import require
+
+    made = planned(gather(asked))
+    require(made)
+    words = command_line(made)
+    if as_json:
+        return json.dumps(words, indent=2) + "\n"
+    # As it is, whatever the words hold: a shell must read exactly these.
+    return (pretty_text(words) if pretty else shlex.join(words)) + "\n"
