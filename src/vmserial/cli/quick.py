@@ -60,6 +60,8 @@ def _answer(path: str, pretty: bool, as_json: bool) -> None:
     out, err = sys.stdout, sys.stderr
     if not isinstance(out, io.TextIOWrapper) or not isinstance(err, io.TextIOWrapper):
         return
+    if not sys.executable:
+        return  # there would be no way back
     notes = io.StringIO()
     try:
         sys.stderr = notes
