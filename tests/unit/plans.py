@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vmserial import chardevs, planner
-from vmserial.model import Capabilities, DeviceType, GuestProfile, Machine, Plan, SerialPort
+from vmserial.model import (
+    Capabilities,
+    DeviceType,
+    GuestProfile,
+    Machine,
+    MachineType,
+    Plan,
+    SerialPort,
+)
+from vmserial.qemu import binary as qemu_binary
 
 ARM_DEVICES = (
     "usb-serial qemu-xhci pci-serial pci-serial-2x pci-serial-4x virtserialport virtconsole "
@@ -34,6 +44,18 @@ def binary(
         devices={name: DeviceType(name) for name in names},
         onboard_uarts={"virt": uarts} if target == "aarch64" else {},
     )
+
+
+def remembered(directory: Path) -> Path:
+    """Make a program for which the cache has the answers of a QEMU 7.2; it answers nothing."""
+    path = directory / "bin" / "qemu-system-aarch64"
+    path.parent.mkdir()
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    machines = qemu_binary.by_name([MachineType("virt-7.2", "virt")])
+    known = replace(binary(), binary=str(path), machines=machines)
+    qemu_binary._Cache(str(path)).store(known)
+    return path
 
 
 def machine(arch: str = "aarch64", ports: int = 4, kind: str = "auto", **more: Any) -> Machine:

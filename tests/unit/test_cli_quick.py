@@ -6,14 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from plans import binary
-
-from vmserial.model import MachineType
-from vmserial.qemu import binary as qemu_binary
+from plans import remembered
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,15 +33,7 @@ TOML = "arch = 'aarch64'\nports = 20\nbackend = 'null'\naccel = 'tcg'\n"
 @pytest.fixture
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
     """Return a function that runs showcmd where one QEMU is known and none can be asked."""
-    program = tmp_path / "bin" / "qemu-system-aarch64"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent))
-    known = replace(
-        binary(), binary=str(program), machines=qemu_binary.by_name([MachineType("virt", "")])
-    )
-    qemu_binary._Cache(str(program)).store(known)
+    monkeypatch.setenv("PATH", str(remembered(tmp_path).parent))
 
     def run(*words: str, code: str = "", out: str = "", **environment: str) -> Outcome:
         command = ["-c", code] if code else ["-m", "vmserial"]

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import binary
+from plans import binary, remembered
 from test_cli_main import loaded
 
 from vmserial.cli import main
 from vmserial.machines import architecture
-from vmserial.model import Machine, MachineType
-from vmserial.qemu import binary as qemu_binary
+from vmserial.model import Machine
 from vmserial.qemu.accel import Proof
 
 ARTICLE = "arch: aarch64\nname: kylin\nmemory: 2048\nserial0: socket\nserial1: socket\n"
@@ -47,17 +46,9 @@ def no_qemu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def real_binary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the path of a program for which the cache has the answers of a QEMU 7.2."""
-    path = tmp_path / "bin" / "qemu-system-aarch64"
-    path.parent.mkdir()
-    path.write_text("#!/bin/sh\nexit 1\n")
-    path.chmod(0o755)
+    path = remembered(tmp_path)
     monkeypatch.setenv("PATH", str(path.parent), prepend=":")
-    known = qemu_binary._Cache(str(path))
-    known.store(replace(binary(), binary=str(path), machines=MACHINES))
     return str(path)
-
-
-MACHINES = qemu_binary.by_name([MachineType("virt-7.2", "virt")])
 
 
 def run(*words: str) -> int:
