@@ -36,3 +36,42 @@ def test_once_is_enough(arch: str, serials: str, kept: str) -> None:
     again = judged(verdict.command, arch)
     assert again.changes == ()
     assert [flaw.id for flaw in again.flaws if flaw.severity.name != "NOTE"] == []
+
+
+NO_PLACE = "qemu-system-aarch64 -M virt -nodefaults -id 142 -device virtio-rng-pci,addr=1d "
+"""PVE leaves slot 1d alone to others: taken, a port finds no place but the board's UART."""
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        # It does not move, and gets the chardev that was reported.
+        (
+            "-serial pty -device pci-serial,bus=pci.9",
+            "-serial pty -chardev pty,id=serial1 -device pci-serial,bus=pci.9,chardev=serial1",
+        ),
+        # Of two ports of a card one could move: the other would be gone with the card.
+        (
+            "-chardev null,id=serial0 -chardev null,id=serial1 "
+            "-device pci-serial-2x,chardev1=serial0,chardev2=serial1,bus=pci.9",
+            "-device pci-serial-2x,chardev1=serial0,chardev2=serial1,bus=pci.9",
+        ),
+    ],
+)
+def test_a_port_without_a_place_stays(words: str, kept: str) -> None:
+    verdict = judged(CommandLine.parse(NO_PLACE + words), "aarch64")
+    assert len({change.text for change in verdict.changes}) == len(verdict.changes)
+    assert verdict.command.text().endswith(kept)
+    assert [flaw.id for flaw in verdict.unmended if flaw.severity.name != "NOTE"] == ["bus-missing"]
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_only_what_was_changed_is_reported() -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -chardev null,id=serial0 -chardev null,id=serial1 "
+        "-device pci-serial,id=a,chardev=serial0 -device pci-serial,id=a,bus=pci.9,chardev=serial1"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [flaw.id for flaw in verdict.flaws] == ["id-taken", "bus-missing"]
+    assert [change.id for change in verdict.changes] == ["bus-missing"]
+    assert verdict.unmended == ()
