@@ -52,13 +52,15 @@ class Devices:
         """Two devices of one id, one of them a port."""
         first: dict[str, DeviceEntry] = {}
         ports = {id(port.option): port for port in self.scene.ports if port.device}
+        taken = set(self.scene.device_ids)
         for device in self.scene.view.devices:
             before = first.setdefault(device.id, device) if device.id else device
             port = ports.get(id(device.option)) or ports.get(id(before.option))
             if before is device or port is None:
                 continue
             new = next(f"{device.id}-{n}" for n in range(2, 2000)
-                       if f"{device.id}-{n}" not in self.scene.device_ids)  # fmt: skip
+                       if f"{device.id}-{n}" not in taken)  # fmt: skip
+            taken.add(new)
             yield Flaw(
                 "id-taken", Severity.FAILS, (port.name,),
                 f"-device {device.option.value}: Duplicate ID '{device.id}' for device",
