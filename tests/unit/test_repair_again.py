@@ -75,3 +75,26 @@ def test_only_what_was_changed_is_reported() -> None:
     assert [flaw.id for flaw in verdict.flaws] == ["id-taken", "bus-missing"]
     assert [change.id for change in verdict.changes] == ["bus-missing"]
     assert verdict.unmended == ()
+
+
+def test_six_devices_of_one_id() -> None:
+    ports = "".join(
+        f" -chardev null,id=serial{n} -device usb-serial,id=a,chardev=serial{n}" for n in range(6)
+    )
+    words = f"qemu-system-aarch64 -M virt -nodefaults -device qemu-xhci,p2=8{ports}"
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    ids = [option.params.get("id") for option in verdict.command.named("device")]
+    assert ids == ["", "a", "a-2", "a-3", "a-4", "a-5", "a-6"]
+    assert [change.id for change in verdict.changes] == ["id-taken"] * 5
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_a_device_comes_after_the_controller_that_is_there() -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -serial pty -chardev null,id=serial1 "
+        "-device qemu-xhci,id=vmserial-xhci0,addr=1f.0,p2=15,multifunction=on"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [change.id for change in verdict.changes] == ["port-without-device"]
+    assert verdict.command.text().startswith(f"{words} -device usb-serial,")
+    assert judged(verdict.command, "aarch64").changes == ()

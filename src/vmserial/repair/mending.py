@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -89,6 +90,11 @@ class Mender:
         self.placer = Placer(self.board) if self.board else None
         self.known = list(self.board.devices) if self.board else []
         self.emitted: set[str] = set()
+        ours = {device.id for device in self.known}
+        self.standing = {
+            f"{d.id}.0": d.option.first for d in scene.view.devices if d.id and d.id in ours
+        }
+        """The buses of controllers that an earlier mending added, and where each stands."""
         self.at_end = _finds_its_own_bus(scene, self.moving)
         """New controllers come last: QEMU gives a device that names no bus the newest one."""
 
@@ -305,7 +311,7 @@ class Mender:
                 keys.append((key, value))
         if port.device and self.chardev_of[port] != port.chardev_id:
             keys.append((port.device.key, self.chardev_of[port]))
-        if not self.at_end:
+        if not self.comes_last(port, device):
             self.edits += [SetKey(port.option, key, value) for key, value in keys]
             return
         # Other flaws' changes go along.
@@ -334,14 +340,20 @@ class Mender:
         option = device.option()
         keys = {"id", *(key for key, _ in device.properties)} & {"id", *_NAMES}
         shared = sum(p.option is port.option for p in self.scene.ports) > 1
-        if port.device and not shared and not self.at_end:
+        last = self.comes_last(port, device)
+        if port.device and not shared and not last:
             self.edits.append(ReplaceValue(port.option, option.value() or ""))
             self.replaced[id(port.option)] = frozenset(keys)
             return
-        where = None if self.at_end else port.option
+        where = None if last else port.option
         self.edits.append(InsertAfter(where, (*made, option)))
         if port.device or onboard:
             self.remove(port, frozenset(keys))
+
+    def comes_last(self, port: Port, device: Device) -> bool:
+        """Tell whether a port's device is written after all others, its controller among them."""
+        bus = str(dict(device.properties).get("bus", ""))
+        return self.at_end or self.standing.get(bus, -1) > port.option.first
 
     def remove(self, port: Port, keys: frozenset[str] = frozenset()) -> None:
         """Remove what stood for a port; once, if several ports share it."""
@@ -419,7 +431,8 @@ def _holds_device(edit: Edit) -> bool:
 
 
 def _position(edit: Edit) -> int:
-    assert edit.option is not None
+    if edit.option is None:
+        return sys.maxsize
     return edit.option.last + 1 if isinstance(edit, InsertAfter) else edit.option.first
 
 
