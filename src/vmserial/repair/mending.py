@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from vmserial.board import Board
-from vmserial.formats.argv import CommandOption, DeviceEntry
+from vmserial.formats.argv import ON, CommandOption, DeviceEntry
 from vmserial.formats.argv.edits import (
     Edit,
     InsertAfter,
@@ -306,7 +306,7 @@ class Mender:
         own = port.device.device if port.device else None
         keys: list[tuple[str, Scalar]] = []
         for key, value in device.properties:
-            plugged = own.get(key) in {"on", "true", "yes", "y"} if own else False
+            plugged = own.get(key) in ON if own else False
             if key in {"bus", "port", "nr", "addr"} or (key == "always-plugged" and not plugged):
                 keys.append((key, value))
         if port.device and self.chardev_of[port] != port.chardev_id:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vmserial.formats.argv import ChardevEntry, CommandOption, HostSide, PortOption
+from vmserial.formats.argv import ON, ChardevEntry, CommandOption, HostSide, PortOption
 from vmserial.formats.argv.edits import Edit, InsertAfter, InsertBefore, ReplaceValue, SetKey
 from vmserial.model import SUN_PATH_MAX, Severity
 from vmserial.options import Option
@@ -15,7 +15,6 @@ from vmserial.repair.ports import Port
 from vmserial.repair.scene import Scene
 from vmserial.repair.sockets import shorter
 
-_ON = frozenset({"on", "yes", "true", "y"})
 _LOSING = frozenset({"socket", "pty"})
 """Backends that take nothing while nobody is attached."""
 
@@ -192,7 +191,7 @@ class HostSides:
         )
         if like is not None and like.backend == "socket" and like.params.get("path"):
             path = self.fresh_path(like.params["path"], like.id, id)
-            server = like.params.get("server", "") in _ON
+            server = like.params.get("server", "") in ON
             params: tuple[tuple[str, str], ...] = (("id", id), ("path", path))
             if server:
                 params += (("server", "on"), ("wait", "off"))
@@ -234,8 +233,8 @@ class HostSides:
         for option, id, backend, params in self.all_sides():
             if backend != "socket" or not params.get("path"):
                 continue
-            path, server = params["path"], params.get("server", "") in _ON
-            abstract = params.get("abstract", "") in _ON
+            path, server = params["path"], params.get("server", "") in ON
+            abstract = params.get("abstract", "") in ON
             name = self.name_of(id) if id else ""
             names = (name,) if id else ()
             own = option.name == "chardev"
@@ -263,7 +262,7 @@ class HostSides:
                     (Retouch((SetKey(option, "path", new),),
                              f"{name}: its socket is {new}"),),
                 )  # fmt: skip
-            if own and params.get("wait", "on") in _ON and id in self.owner:
+            if own and params.get("wait", "on") in ON and id in self.owner:
                 said = "wait" in params
                 yield Flaw(
                     "chardev-waits", Severity.NOTE if said else Severity.FAILS, names,

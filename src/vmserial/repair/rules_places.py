@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmserial.board import VIRTIO_MESSAGES, XHCI_PORTS
-from vmserial.formats.argv import DeviceEntry
+from vmserial.formats.argv import ON, DeviceEntry
 from vmserial.formats.argv.edits import SetKey
 from vmserial.formats.argv.places import number
 from vmserial.model import Severity
@@ -14,7 +14,6 @@ from vmserial.repair.base import Flaw, Readdress, Rehome, Retouch
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import Scene
 
-_ON = frozenset({"on", "yes", "true", "y"})
 _MESSAGES = {"virtserialport": 2, "virtconsole": 3}
 """What a starting controller answers for one port (:class:`vmserial.devices.base.DeviceKind`)."""
 _COMES_AND_GOES = frozenset({"socket", "pty"})
@@ -55,7 +54,7 @@ class Places:
     def usb_of_board(self) -> list[Bus]:
         """Return the USB buses that the machine makes itself (``-usb``, ``usb=on``)."""
         names = {option.name for option in self.scene.view.options}
-        if not (names & _LEGACY_USB or self.scene.view.machine.get("usb", "") in _ON):
+        if not (names & _LEGACY_USB or self.scene.view.machine.get("usb", "") in ON):
             return []
         kind = {"pc": "uhci", "q35": "companion"}.get(self.platform.name)
         if kind is None:
@@ -168,7 +167,7 @@ class Places:
     def not_plugged(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
         """A usb-serial that comes and goes with its client."""
         entry = self.scene.chardevs.get(port.chardev_id)
-        if device.get("always-plugged") in _ON or (
+        if device.get("always-plugged") in ON or (
             entry is not None and entry.backend not in _COMES_AND_GOES
         ):
             return
@@ -294,7 +293,7 @@ class Places:
                                     remedy if ours else ())  # fmt: skip
             return
         first = slot.get(0)
-        if place.function and first is not None and first.get("multifunction") not in _ON:
+        if place.function and first is not None and first.get("multifunction") not in ON:
             yield Flaw(
                 "pci-function", Severity.FAILS, names,
                 f"{subject}: PCI: single function device can't be populated in function "
