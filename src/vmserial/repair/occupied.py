@@ -12,7 +12,7 @@ from vmserial.formats.argv.places import number
 from vmserial.model import Device, Machine
 from vmserial.repair.ports import Port
 from vmserial.repair.rules_devices import PCI_UARTS
-from vmserial.repair.scene import ISA_PORTS, Scene
+from vmserial.repair.scene import ISA_PORTS, MESSAGES, Scene
 
 PVE_FREE_SLOTS = (0x1D,)
 """The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
@@ -29,7 +29,6 @@ bridge at 0x1e; QEMU's own examples begin at the lowest slots.
 """
 
 _OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
-_MESSAGES = {"virtserialport": 2, "virtconsole": 3}
 
 
 def board_of(scene: Scene, moving: set[Port]) -> Board:
@@ -125,6 +124,6 @@ def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
 
 def _virtio(made: Device, place: BoardPlace, users: Sequence[DeviceEntry]) -> Controller:
     used = {number(user.get("nr")) for user in users}
-    spent = sum(_MESSAGES.get(user.driver, 2) for user in users)
+    spent = sum(MESSAGES.get(user.driver, 2) for user in users)
     free = [nr for nr in range(1, VIRTIO_PORTS + 1) if nr not in used]
     return Controller(made, place, free, VIRTIO_MESSAGES - spent)

@@ -12,10 +12,8 @@ from vmserial.formats.argv.places import number
 from vmserial.model import Severity
 from vmserial.repair.base import Flaw, Readdress, Rehome, Retouch
 from vmserial.repair.ports import Port
-from vmserial.repair.scene import Scene
+from vmserial.repair.scene import MESSAGES, Scene
 
-_MESSAGES = {"virtserialport": 2, "virtconsole": 3}
-"""What a starting controller answers for one port (:class:`vmserial.devices.base.DeviceKind`)."""
 _COMES_AND_GOES = frozenset({"socket", "pty"})
 """Backends that are not open from the start."""
 _LEGACY_USB = frozenset({"usb", "usbdevice"})
@@ -203,9 +201,9 @@ class Places:
         if error:
             yield Flaw(id, Severity.FAILS, names, f"{subject}: {error}", where, again)
             return
-        bus.messages += _MESSAGES[device.driver]
+        bus.messages += MESSAGES[device.driver]
         if bus.messages > VIRTIO_MESSAGES and not port.channel:
-            bus.messages -= _MESSAGES[device.driver]
+            bus.messages -= MESSAGES[device.driver]
             yield Flaw(
                 "virtio-queue-overflow", Severity.DEAD, names,
                 f"{subject}: more than 15 ports with clients on {bus.name}: while the guest's "
