@@ -9,9 +9,8 @@ from vmserial.board import VIRTIO_MESSAGES, VIRTIO_PORTS, XHCI_PORTS, Board, Con
 from vmserial.board import PciPlace as BoardPlace
 from vmserial.formats.argv import DeviceEntry
 from vmserial.formats.argv.places import number
-from vmserial.model import Device, Machine
+from vmserial.model import PCI_UARTS, Device, Machine
 from vmserial.repair.ports import Port
-from vmserial.repair.rules_devices import PCI_UARTS
 from vmserial.repair.scene import ISA_PORTS, MESSAGES, Scene
 
 PVE_FREE_SLOTS = (0x1D,)

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Set
 from vmserial.board import HVC_NODES
 from vmserial.formats.argv import DeviceEntry
 from vmserial.formats.argv.edits import SetKey
-from vmserial.model import Severity
+from vmserial.model import PCI_UARTS, Severity
 from vmserial.repair.base import Flaw, Rehome, Remedy, Retouch
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import ISA_PORTS, Scene
-
-PCI_UARTS = {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}
 
 _ISA_ERROR = "Max. supported number of ISA serial ports is 4."
 
