@@ -21,7 +21,7 @@ from vmserial.formats.argv.edits import (
 from vmserial.model import Assignment, Chardev, Device, Null, SerialPort
 from vmserial.options import Option, Scalar
 from vmserial.placing import Placer
-from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch
+from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch, fresh
 from vmserial.repair.occupied import board_of
 from vmserial.repair.ports import Port
 from vmserial.repair.rules_chardevs import as_chardev
@@ -288,9 +288,7 @@ class Mender:
         if own and own.id:
             new = str(wanted.get("id", own.id))
         elif new in self.scene.device_ids:
-            new = next(
-                f"{new}-{n}" for n in range(2, 2000) if f"{new}-{n}" not in self.scene.device_ids
-            )
+            new = fresh(new, self.scene.device_ids)
         return replace(device, id=new, properties=tuple(properties))
 
     def write_onboard(self, port: Port, assignment: Assignment) -> None:

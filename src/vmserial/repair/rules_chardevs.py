@@ -10,7 +10,7 @@ from vmserial.formats.argv import ON, ChardevEntry, CommandOption, HostSide, Por
 from vmserial.formats.argv.edits import Edit, InsertAfter, InsertBefore, ReplaceValue, SetKey
 from vmserial.model import SUN_PATH_MAX, Severity
 from vmserial.options import Option
-from vmserial.repair.base import Flaw, Retouch
+from vmserial.repair.base import Flaw, Retouch, fresh
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import Scene
 from vmserial.repair.sockets import shorter
@@ -57,8 +57,7 @@ class HostSides:
             if first is entry or not entry.id:
                 continue
             # Not the name of a port: nobody asked for one more.
-            numbered = (f"{entry.id}-{n}" for n in range(2, 2000))
-            new = next(id for id in numbered if id not in self.ids)
+            new = fresh(entry.id, self.ids)
             self.ids.add(new)
             self.spare.append(ChardevEntry(new, entry.backend, entry.params, entry.option))
             yield Flaw(

@@ -8,7 +8,7 @@ from vmserial.board import HVC_NODES
 from vmserial.formats.argv import DeviceEntry
 from vmserial.formats.argv.edits import SetKey
 from vmserial.model import PCI_UARTS, Severity
-from vmserial.repair.base import Flaw, Rehome, Remedy, Retouch
+from vmserial.repair.base import Flaw, Rehome, Remedy, Retouch, fresh
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import ISA_PORTS, Scene
 
@@ -56,8 +56,7 @@ class Devices:
             port = ports.get(id(device.option)) or ports.get(id(before.option))
             if before is device or port is None:
                 continue
-            new = next(f"{device.id}-{n}" for n in range(2, 2000)
-                       if f"{device.id}-{n}" not in taken)  # fmt: skip
+            new = fresh(device.id, taken)
             taken.add(new)
             yield Flaw(
                 "id-taken", Severity.FAILS, (port.name,),
