@@ -98,3 +98,26 @@ def test_a_device_comes_after_the_controller_that_is_there() -> None:
     assert [change.id for change in verdict.changes] == ["port-without-device"]
     assert verdict.command.text().startswith(f"{words} -device usb-serial,")
     assert judged(verdict.command, "aarch64").changes == ()
+
+
+@pytest.mark.parametrize(
+    ("others", "bus"),
+    [
+        ("-device qemu-xhci,id=x", "x.0"),
+        ("-usb", "usb-bus.0"),
+        # The board's own controller is number 0.
+        ("-usb -device nec-usb-xhci", "usb-bus.1"),
+    ],
+)
+def test_a_device_in_json_stays_on_its_bus(others: str, bus: str) -> None:
+    # QEMU makes it after all others: it would find our controller first.
+    words = f"""qemu-system-x86_64 -M pc -nodefaults {others} -chardev null,id=serial1
+        -device '{{"driver":"usb-tablet"}}' -device usb-serial,bus=nope.0,chardev=serial1"""
+    verdict = judged(CommandLine.parse(words.replace("\n", " ")), "x86_64")
+    assert "-device qemu-xhci,id=vmserial-xhci0," in verdict.command.text()
+    tablet = next(
+        option for option in verdict.command.named("device")
+        if option.params.get("driver") == "usb-tablet"
+    )  # fmt: skip
+    assert tablet.params.get("bus") == bus
+    assert judged(verdict.command, "x86_64").changes == ()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from vmserial.board import Board
-from vmserial.formats.argv import ON, CommandOption, DeviceEntry
+from vmserial.formats.argv import ON, CommandOption
 from vmserial.formats.argv.edits import (
     Edit,
     InsertAfter,
@@ -25,6 +25,7 @@ from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch, fresh
 from vmserial.repair.occupied import board_of
 from vmserial.repair.ports import Port
 from vmserial.repair.rules_chardevs import as_chardev
+from vmserial.repair.rules_places import found_by_itself
 from vmserial.repair.scene import Scene
 
 
@@ -155,7 +156,8 @@ class Mender:
         self.edits += together[0]
         self.changes += together[1]
         if self.edits:
-            self.command = edited(self.scene.command, [*self.added(), *self.edits, *self.pinned()])
+            edits = [*self.added(), *self.edits]
+            self.command = edited(self.scene.command, [*edits, *self.pinned(edits)])
 
     def placed(self, flaw: Flaw) -> tuple[bool, list[Edit], list[Change]]:
         """Find the places that a flaw asks for: whether there are, the edits, the changes."""
@@ -183,13 +185,13 @@ class Mender:
         if edits or made:
             self.changes.append(Change(flaw.id, flaw.ports, remedy.text))
 
-    def pinned(self) -> list[Edit]:
+    def pinned(self, edits: Sequence[Edit]) -> list[Edit]:
         """Keep what QEMU did by itself as it was, where the edits would change it."""
         view = self.scene.view
         found: list[Edit] = []
-        gone = {id(e.option) for e in self.edits if isinstance(e, Remove)}
+        gone = {id(e.option) for e in edits if isinstance(e, Remove)}
         new = [
-            option for e in self.edits if isinstance(e, InsertAfter | InsertBefore)
+            option for e in edits if isinstance(e, InsertAfter | InsertBefore)
             for option in e.options
         ]  # fmt: skip
         serials = [port.option for port in view.onboard]
@@ -208,7 +210,7 @@ class Mender:
             ):  # fmt: skip
                 continue
             # Made after all others, it would find our controller first.
-            if bus := _found_by_itself(self.scene, device):
+            if bus := found_by_itself(self.scene, device):
                 found.append(SetKey(device.option, "bus", bus))
         return found
 
@@ -404,22 +406,6 @@ def _finds_its_own_bus(scene: Scene, moving: set[Port]) -> bool:
         and id(device.option) not in moved
         for device in scene.view.devices
     )  # fmt: skip
-
-
-def _found_by_itself(scene: Scene, device: DeviceEntry) -> str:
-    """Return the bus that QEMU gives to a device that names none; empty if it is not known."""
-    buses: list[str] = []
-    numbered = 0
-    for other in scene.made:
-        if other is device:
-            break
-        if other.is_usb_controller if device.is_usb else other.is_virtio_serial:
-            if other.get("masterbus"):
-                continue
-            kind = "usb-bus" if device.is_usb else "virtio-serial-bus"
-            buses.append(f"{other.id}.0" if other.id else f"{kind}.{numbered}")
-            numbered += not other.id
-    return buses[-1] if buses else ""
 
 
 def _holds_device(edit: Edit) -> bool:

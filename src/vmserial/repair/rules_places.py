@@ -74,12 +74,7 @@ class Places:
         port = self.port_of.get(id(device.option))
         if port is None and any(p.option is device.option for p in self.moved):
             return
-        if device.is_usb_controller:
-            self.add_usb(device)
-        if device.is_virtio_serial:
-            # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
-            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
-            self.virtio.append(Bus(name, "virtio", device.max_ports))
+        self.add_buses(device)
         if device.is_bridge and device.id:
             self.pci_buses.add(device.id)
         if self.scene.is_pci(device):
@@ -94,6 +89,15 @@ class Places:
             yield from self.usb_port(device, port)
         elif device.virtio_port is not None:
             yield from self.virtio_port(device, port)
+
+    def add_buses(self, device: DeviceEntry) -> None:
+        """Add the USB or virtio-serial bus that a device makes."""
+        if device.is_usb_controller:
+            self.add_usb(device)
+        if device.is_virtio_serial:
+            # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
+            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
+            self.virtio.append(Bus(name, "virtio", device.max_ports))
 
     @staticmethod
     def bus(buses: list[Bus], name: str) -> Bus | None:
@@ -372,6 +376,17 @@ class Places:
             yield Flaw("not-hot-pluggable", Severity.FAILS, (port.name,),
                        f"{port.subject}: device_del is refused: {error}", port.option.where,
                        (Rehome(port, kind="pci" if pci else ""),))  # fmt: skip
+
+
+def found_by_itself(scene: Scene, device: DeviceEntry) -> str:
+    """Return the bus that QEMU gives to a device that names none; empty if there is none."""
+    places = Places(scene, set())
+    for other in scene.made:
+        if other is device:
+            break
+        places.add_buses(other)
+    bus = places.bus(places.usb if device.is_usb else places.virtio, "")
+    return bus.name if bus else ""
 
 
 def _default_slots(scene: Scene) -> frozenset[int]:
