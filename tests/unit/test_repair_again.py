@@ -8,6 +8,7 @@ from vmserial.formats.argv import CommandLine
 from vmserial.guests import profile
 from vmserial.model import Capabilities
 from vmserial.repair import Verdict, judge
+from vmserial.repair.base import fresh
 
 
 def judged(command: CommandLine, arch: str) -> Verdict:
@@ -121,3 +122,19 @@ def test_a_device_in_json_stays_on_its_bus(others: str, bus: str) -> None:
     )  # fmt: skip
     assert tablet.params.get("bus") == bus
     assert judged(verdict.command, "x86_64").changes == ()
+
+
+def test_the_ports_of_a_card_do_not_share_its_id() -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -serial pty "
+        "-chardev null,id=serial1 -chardev null,id=serial2 "
+        "-device pci-serial-2x,id=card,chardev1=serial1,chardev2=serial2,bus=pci.9"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    made = [o.params.get("id") for o in verdict.command.named("device")]
+    assert made == ["vmserial-xhci0", "card", "card-2"]
+    assert {change.id for change in verdict.changes} == {"bus-missing"}
+
+
+def test_ids_do_not_run_out() -> None:
+    assert fresh("a", {f"a-{number}" for number in range(3000)}) == "a-3000"

@@ -65,6 +65,8 @@ class Mender:
         self.unmended: list[Flaw] = []
         self.stuck: set[Port] = set()
         self.done: set[Port] = set()
+        self.given: set[str] = set()
+        """Ids of the devices that are written anew."""
         self.moving = {
             r.port for flaw in flaws for r in flaw.remedies
             if isinstance(r, Rehome) and r.port not in staying
@@ -286,11 +288,14 @@ class Mender:
             elif key in known:
                 value = known[key]
             properties.append((key, value))
-        new = device.id
-        if own and own.id:
-            new = str(wanted.get("id", own.id))
-        elif new in self.scene.device_ids:
-            new = fresh(new, self.scene.device_ids)
+        kept = str(wanted.get("id", own.id)) if own and own.id else ""
+        # The ports of one card have one id between them.
+        asked = {str(keys["id"]) for keys in self.wanted.values() if "id" in keys}
+        taken = self.given | self.scene.device_ids | asked
+        new = kept or device.id
+        if new in (self.given if kept else taken):
+            new = fresh(new, taken)
+        self.given.add(new)
         return replace(device, id=new, properties=tuple(properties))
 
     def write_onboard(self, port: Port, assignment: Assignment) -> None:
