@@ -138,3 +138,28 @@ def test_the_ports_of_a_card_do_not_share_its_id() -> None:
 
 def test_ids_do_not_run_out() -> None:
     assert fresh("a", {f"a-{number}" for number in range(3000)}) == "a-3000"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "port"),
+    [("-device usb-tablet", "port=3"), ("-device usb-tablet,port=2,bus=vmserial-xhci0.0", "port=3"),
+     ("-device usb-tablet -device usb-kbd", "port=4"), ("-device virtio-rng-pci", "port=2")],
+)  # fmt: skip
+def test_what_finds_our_controller_by_itself_has_a_place_there(theirs: str, port: str) -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -serial pty "
+        "-device qemu-xhci,id=vmserial-xhci0,addr=1f.0,p2=15,multifunction=on "
+        "-chardev null,id=serial1 -device usb-serial,bus=vmserial-xhci0.0,port=1,chardev=serial1 "
+        f"{theirs} -chardev null,id=serial2"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert f",bus=vmserial-xhci0.0,{port},chardev=serial2" in verdict.command.text()
+    assert [change.id for change in verdict.changes] == ["port-without-device"]
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_a_chardev_on_a_machine_that_is_not_planned() -> None:
+    words = "qemu-system-mips64 -M malta -serial chardev:serial0"
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [change.id for change in verdict.changes] == ["chardev-missing"]
+    assert judged(verdict.command, "aarch64").changes == ()

@@ -25,7 +25,7 @@ from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch, fresh
 from vmserial.repair.occupied import board_of
 from vmserial.repair.ports import Port
 from vmserial.repair.rules_chardevs import as_chardev
-from vmserial.repair.rules_places import found_by_itself
+from vmserial.repair.rules_places import found_by_themselves
 from vmserial.repair.scene import Scene
 
 
@@ -203,6 +203,7 @@ class Mender:
             # Without any -serial QEMU would add one of its own.
             found.append(InsertAfter(None, (Option("-serial", raw="none"),)))
         drivers = {option.head for option in new}
+        buses = found_by_themselves(self.scene)
         for device in self.scene.made:
             kind = "qemu-xhci" if device.is_usb else "virtio-serial-pci"
             if (
@@ -212,7 +213,7 @@ class Mender:
             ):  # fmt: skip
                 continue
             # Made after all others, it would find our controller first.
-            if bus := found_by_itself(self.scene, device):
+            if bus := buses.get(id(device.option)):
                 found.append(SetKey(device.option, "bus", bus))
         return found
 

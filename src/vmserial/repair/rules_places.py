@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vmserial.board import VIRTIO_MESSAGES, XHCI_PORTS
@@ -378,15 +378,19 @@ class Places:
                        (Rehome(port, kind="pci" if pci else ""),))  # fmt: skip
 
 
-def found_by_itself(scene: Scene, device: DeviceEntry) -> str:
-    """Return the bus that QEMU gives to a device that names none; empty if there is none."""
+def found_by_themselves(scene: Scene) -> Mapping[int, str]:
+    """Return the buses that QEMU gives to devices that name none, by their options."""
+    found: dict[int, str] = {}
+    if scene.platform is None:
+        return found
     places = Places(scene, set())
-    for other in scene.made:
-        if other is device:
-            break
-        places.add_buses(other)
-    bus = places.bus(places.usb if device.is_usb else places.virtio, "")
-    return bus.name if bus else ""
+    for device in scene.made:
+        if not device.bus and (device.is_usb or device.virtio_port is not None):
+            bus = places.bus(places.usb if device.is_usb else places.virtio, "")
+            if bus is not None:
+                found[id(device.option)] = bus.name
+        places.add_buses(device)
+    return found
 
 
 def _default_slots(scene: Scene) -> frozenset[int]:
