@@ -81,6 +81,11 @@ class HostSides:
                         "-serial none: QEMU's own default port had this id",
                     ),
                 )
+            elif self.for_nothing(port):
+                option = port.option
+                remedy = Retouch(
+                    (ReplaceValue(option, "none"),), f"{option} became -serial none: no UART has it"
+                )
             else:
                 option = port.option
                 new = self.fresh_id(id)
@@ -94,6 +99,11 @@ class HostSides:
                 f"{option}: Duplicate ID '{id}' for chardev: a -serial that names no chardev makes "
                 f"one of this id", option.where, (remedy,),
             )  # fmt: skip
+
+    def for_nothing(self, port: PortOption) -> bool:
+        """Tell whether a ``-serial`` is only there to be counted: past the UARTs, and null."""
+        past = self.scene.platform is not None and port.index >= self.scene.uarts
+        return past and port.host.backend == "null" and not port.host.mux_monitor
 
     def uses(self) -> Iterator[Flaw]:
         """Ports without a chardev, with one that is not there, or with another port's."""
