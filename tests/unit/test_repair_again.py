@@ -175,3 +175,31 @@ def test_nulls_past_the_uarts_that_move_up() -> None:
     assert left == ["null", "none", "none", "none"]
     assert len(verdict.changes) == 6
     assert judged(verdict.command, "aarch64").changes == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "id", "mended"),
+    [
+        # The one that names no port comes first, and gets the lowest.
+        (
+            "-device qemu-xhci,id=x -device usb-serial,always-plugged=on,chardev=serial1 "
+            "-device usb-serial,always-plugged=on,port=1,chardev=serial2",
+            "usb-port-taken",
+            "bus=vmserial-xhci0.0",
+        ),
+        # QEMU looks at the other functions when function 0 comes.
+        (
+            "-device pci-serial,addr=5.1,chardev=serial1 -device pci-serial,addr=5,chardev=serial2",
+            "pci-function",
+            "addr=5,chardev=serial2,multifunction=on",
+        ),
+    ],
+)
+def test_what_qemu_refuses_is_named(words: str, id: str, mended: str) -> None:
+    chardevs = "-chardev null,id=serial1 -chardev null,id=serial2"
+    words = f"qemu-system-aarch64 -M virt -nodefaults {chardevs} {words}"
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [flaw.id for flaw in verdict.flaws] == [id]
+    assert mended in verdict.command.text()
+    assert verdict.unmended == ()
+    assert judged(verdict.command, "aarch64").changes == ()

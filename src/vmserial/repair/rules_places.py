@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from vmserial.board import VIRTIO_MESSAGES, XHCI_PORTS
 from vmserial.formats.argv import ON, DeviceEntry
@@ -28,6 +29,10 @@ class Bus:
     ports: int
     taken: dict[str, str] = field(default_factory=dict)
     messages: int = 0
+
+    def lowest(self) -> str:
+        """Return the USB port of a device that names none."""
+        return next(port for number in count(1) if (port := str(number)) not in self.taken)
 
 
 class Places:
@@ -81,7 +86,7 @@ class Places:
             yield from self.pci_device(device, port)
         if port is None:
             if device.usb is not None and (bus := self.bus(self.usb, device.bus)):
-                bus.taken[device.get("port") or str(len(bus.taken) + 1)] = device.driver
+                bus.taken[device.get("port") or bus.lowest()] = device.driver
             if device.virtio_port is not None and (bus := self.bus(self.virtio, device.bus)):
                 self.take_virtio(device, bus, device.id or device.driver)
             return
@@ -163,7 +168,7 @@ class Places:
                        f"{subject}: usb port {place} (bus {bus.name}) not found (in use?)", where,
                        again)  # fmt: skip
             return
-        bus.taken[place or f"auto {len(bus.taken)}"] = port.name
+        bus.taken[place or bus.lowest()] = port.name
         yield from self.not_plugged(device, port)
 
     def not_plugged(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
@@ -302,6 +307,14 @@ class Places:
                 f"{place.slot:x}.{place.function}", where,
                 (Retouch((SetKey(first.option, "multifunction", True),),
                          f"{first.id or first.driver}: multifunction=on"),),
+            )  # fmt: skip
+        if not place.function and slot and not place.multifunction:
+            yield Flaw(
+                "pci-function", Severity.FAILS, names,
+                f"{subject}: PCI: {place.slot:x}.0 indicates single function, but "
+                f"{place.slot:x}.{min(slot)} is already populated.", where,
+                (Retouch((SetKey(device.option, "multifunction", True),),
+                         f"{device.id or device.driver}: multifunction=on"),),
             )  # fmt: skip
         slot[place.function] = device
 
