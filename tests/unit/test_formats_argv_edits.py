@@ -202,3 +202,9 @@ def test_a_comma_at_the_end_is_not_doubled(value: str, expected: str) -> None:
     changed = edited(command, [SetKey(command.options[0], "id", "a")])
     assert changed.options[0].value == expected
     assert changed.options[0].params.get("id") == "a"
+
+
+def test_a_number_before_a_removed_option_does_not_become_a_file_descriptor() -> None:
+    command = CommandLine.parse("qemu-system-x86_64 -smp 2 -S>out 2>&1\n")
+    result = edited(command, [Remove(command.named("S")[0])])
+    assert result.text() == "qemu-system-x86_64 -smp 2 >out 2>&1\n"

@@ -8,6 +8,7 @@ from vmserial.formats.argv import CommandLine
 from vmserial.guests import profile
 from vmserial.model import Capabilities
 from vmserial.repair import Verdict, judge
+from vmserial.repair.base import fresh
 
 
 def judged(command: CommandLine, arch: str) -> Verdict:
@@ -36,3 +37,169 @@ def test_once_is_enough(arch: str, serials: str, kept: str) -> None:
     again = judged(verdict.command, arch)
     assert again.changes == ()
     assert [flaw.id for flaw in again.flaws if flaw.severity.name != "NOTE"] == []
+
+
+NO_PLACE = "qemu-system-aarch64 -M virt -nodefaults -id 142 -device virtio-rng-pci,addr=1d "
+"""PVE leaves slot 1d alone to others: taken, a port finds no place but the board's UART."""
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        # It does not move, and gets the chardev that was reported.
+        (
+            "-serial pty -device pci-serial,bus=pci.9",
+            "-serial pty -chardev pty,id=serial1 -device pci-serial,bus=pci.9,chardev=serial1",
+        ),
+        # Of two ports of a card one could move: the other would be gone with the card.
+        (
+            "-chardev null,id=serial0 -chardev null,id=serial1 "
+            "-device pci-serial-2x,chardev1=serial0,chardev2=serial1,bus=pci.9",
+            "-device pci-serial-2x,chardev1=serial0,chardev2=serial1,bus=pci.9",
+        ),
+    ],
+)
+def test_a_port_without_a_place_stays(words: str, kept: str) -> None:
+    verdict = judged(CommandLine.parse(NO_PLACE + words), "aarch64")
+    assert len({change.text for change in verdict.changes}) == len(verdict.changes)
+    assert verdict.command.text().endswith(kept)
+    assert [flaw.id for flaw in verdict.unmended if flaw.severity.name != "NOTE"] == ["bus-missing"]
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_only_what_was_changed_is_reported() -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -chardev null,id=serial0 -chardev null,id=serial1 "
+        "-device pci-serial,id=a,chardev=serial0 -device pci-serial,id=a,bus=pci.9,chardev=serial1"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [flaw.id for flaw in verdict.flaws] == ["id-taken", "bus-missing"]
+    assert [change.id for change in verdict.changes] == ["bus-missing"]
+    assert verdict.unmended == ()
+
+
+def test_six_devices_of_one_id() -> None:
+    ports = "".join(
+        f" -chardev null,id=serial{n} -device usb-serial,id=a,chardev=serial{n}" for n in range(6)
+    )
+    words = f"qemu-system-aarch64 -M virt -nodefaults -device qemu-xhci,p2=8{ports}"
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    ids = [option.params.get("id") for option in verdict.command.named("device")]
+    assert ids == ["", "a", "a-2", "a-3", "a-4", "a-5", "a-6"]
+    assert [change.id for change in verdict.changes] == ["id-taken"] * 5
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_a_device_comes_after_the_controller_that_is_there() -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -serial pty -chardev null,id=serial1 "
+        "-device qemu-xhci,id=vmserial-xhci0,addr=1f.0,p2=15,multifunction=on"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [change.id for change in verdict.changes] == ["port-without-device"]
+    assert verdict.command.text().startswith(f"{words} -device usb-serial,")
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+@pytest.mark.parametrize(
+    ("others", "bus"),
+    [
+        ("-device qemu-xhci,id=x", "x.0"),
+        ("-usb", "usb-bus.0"),
+        # The board's own controller is number 0.
+        ("-usb -device nec-usb-xhci", "usb-bus.1"),
+    ],
+)
+def test_a_device_in_json_stays_on_its_bus(others: str, bus: str) -> None:
+    # QEMU makes it after all others: it would find our controller first.
+    words = f"""qemu-system-x86_64 -M pc -nodefaults {others} -chardev null,id=serial1
+        -device '{{"driver":"usb-tablet"}}' -device usb-serial,bus=nope.0,chardev=serial1"""
+    verdict = judged(CommandLine.parse(words.replace("\n", " ")), "x86_64")
+    assert "-device qemu-xhci,id=vmserial-xhci0," in verdict.command.text()
+    tablet = next(
+        option for option in verdict.command.named("device")
+        if option.params.get("driver") == "usb-tablet"
+    )  # fmt: skip
+    assert tablet.params.get("bus") == bus
+    assert judged(verdict.command, "x86_64").changes == ()
+
+
+def test_the_ports_of_a_card_do_not_share_its_id() -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -serial pty "
+        "-chardev null,id=serial1 -chardev null,id=serial2 "
+        "-device pci-serial-2x,id=card,chardev1=serial1,chardev2=serial2,bus=pci.9"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    made = [o.params.get("id") for o in verdict.command.named("device")]
+    assert made == ["vmserial-xhci0", "card", "card-2"]
+    assert {change.id for change in verdict.changes} == {"bus-missing"}
+
+
+def test_ids_do_not_run_out() -> None:
+    assert fresh("a", {f"a-{number}" for number in range(3000)}) == "a-3000"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "port"),
+    [("-device usb-tablet", "port=3"), ("-device usb-tablet,port=2,bus=vmserial-xhci0.0", "port=3"),
+     ("-device usb-tablet -device usb-kbd", "port=4"), ("-device virtio-rng-pci", "port=2")],
+)  # fmt: skip
+def test_what_finds_our_controller_by_itself_has_a_place_there(theirs: str, port: str) -> None:
+    words = (
+        "qemu-system-aarch64 -M virt -nodefaults -serial pty "
+        "-device qemu-xhci,id=vmserial-xhci0,addr=1f.0,p2=15,multifunction=on "
+        "-chardev null,id=serial1 -device usb-serial,bus=vmserial-xhci0.0,port=1,chardev=serial1 "
+        f"{theirs} -chardev null,id=serial2"
+    )
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert f",bus=vmserial-xhci0.0,{port},chardev=serial2" in verdict.command.text()
+    assert [change.id for change in verdict.changes] == ["port-without-device"]
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_a_chardev_on_a_machine_that_is_not_planned() -> None:
+    words = "qemu-system-mips64 -M malta -serial chardev:serial0"
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [change.id for change in verdict.changes] == ["chardev-missing"]
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_nulls_past_the_uarts_that_move_up() -> None:
+    # The chardev that QEMU makes for each is called after its place, as serial1 to serial3 are.
+    words = "".join(f" -serial chardev:serial{n} -serial null" for n in (1, 2, 3))
+    chardevs = "".join(f" -chardev null,id=serial{n}" for n in (1, 2, 3))
+    command = CommandLine.parse(f"qemu-system-aarch64 -M virt -serial null{words}{chardevs}")
+    verdict = judged(command, "aarch64")
+    left = [o.value for o in verdict.command.named("serial")]
+    assert left == ["null", "none", "none", "none"]
+    assert len(verdict.changes) == 6
+    assert judged(verdict.command, "aarch64").changes == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "id", "mended"),
+    [
+        # The one that names no port comes first, and gets the lowest.
+        (
+            "-device qemu-xhci,id=x -device usb-serial,always-plugged=on,chardev=serial1 "
+            "-device usb-serial,always-plugged=on,port=1,chardev=serial2",
+            "usb-port-taken",
+            "bus=vmserial-xhci0.0",
+        ),
+        # QEMU looks at the other functions when function 0 comes.
+        (
+            "-device pci-serial,addr=5.1,chardev=serial1 -device pci-serial,addr=5,chardev=serial2",
+            "pci-function",
+            "addr=5,chardev=serial2,multifunction=on",
+        ),
+    ],
+)
+def test_what_qemu_refuses_is_named(words: str, id: str, mended: str) -> None:
+    chardevs = "-chardev null,id=serial1 -chardev null,id=serial2"
+    words = f"qemu-system-aarch64 -M virt -nodefaults {chardevs} {words}"
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    assert [flaw.id for flaw in verdict.flaws] == [id]
+    assert mended in verdict.command.text()
+    assert verdict.unmended == ()
+    assert judged(verdict.command, "aarch64").changes == ()

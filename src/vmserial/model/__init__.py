@@ -29,7 +29,7 @@ from vmserial.model.backends import (
     Vc,
 )
 from vmserial.model.finding import Finding, Severity
-from vmserial.model.hardware import Capabilities, DeviceType, GuestProfile, MachineType
+from vmserial.model.hardware import PCI_UARTS, Capabilities, DeviceType, GuestProfile, MachineType
 from vmserial.model.machine import (
     Agent,
     Cpu,
@@ -48,6 +48,7 @@ from vmserial.model.plan import Assignment, Device, IdentityKind, NodeIdentity, 
 from vmserial.model.source import Note, SourceRef
 
 __all__ = [
+    "PCI_UARTS",
     "SUN_PATH_MAX",
     "Agent",
     "Assignment",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+PCI_UARTS: Mapping[str, int] = {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}
+"""16550A on each serial card of QEMU; the guest registers all of them, used or not."""
+
 
 @dataclass(frozen=True)
 class DeviceType:

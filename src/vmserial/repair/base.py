@@ -6,9 +6,10 @@ every start of a VM, within milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 from vmserial.formats.argv import CommandLine, CommandOption, Edit
 from vmserial.model import Finding, Severity, SourceRef
@@ -140,6 +141,11 @@ class Verdict:
     def left(self) -> tuple[Finding, ...]:
         """What is wrong still, the worst first; what is only to be known is not among it."""
         return _sorted(flaw for flaw in self.unmended if flaw.severity is not Severity.NOTE)
+
+
+def fresh(id: str, taken: Container[str]) -> str:
+    """Return the first of ``ID-2``, ``ID-3``, … that nothing has."""
+    return next(new for number in count(2) if (new := f"{id}-{number}") not in taken)
 
 
 def _sorted(flaws: Iterable[Flaw]) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.formats.argv.view import ReadFile
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.repair.base import Flaw, Verdict, Wishes
-from vmserial.repair.mending import Mender
+from vmserial.repair.mending import mended
 from vmserial.repair.rules_chardevs import HostSides
 from vmserial.repair.rules_devices import Devices
 from vmserial.repair.rules_places import Places
@@ -69,6 +69,5 @@ def _judged(
         flaws += Places(scene, devices.moved).flaws()
     else:
         flaws += unplanned(scene)
-    mender = Mender(scene, flaws)
-    mended = mender.mended()
-    return Verdict(tuple(flaws), tuple(mender.changes), mended, tuple(mender.unmended))
+    done = mended(scene, flaws)
+    return Verdict(tuple(flaws), tuple(done.changes), done.command, tuple(done.unmended))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from vmserial.board import Board
-from vmserial.formats.argv import CommandLine, CommandOption, DeviceEntry
+from vmserial.formats.argv import ON, CommandOption
 from vmserial.formats.argv.edits import (
     Edit,
     InsertAfter,
@@ -20,36 +21,65 @@ from vmserial.formats.argv.edits import (
 from vmserial.model import Assignment, Chardev, Device, Null, SerialPort
 from vmserial.options import Option, Scalar
 from vmserial.placing import Placer
-from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch
+from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch, fresh
 from vmserial.repair.occupied import board_of
 from vmserial.repair.ports import Port
 from vmserial.repair.rules_chardevs import as_chardev
+from vmserial.repair.rules_places import found_by_themselves
 from vmserial.repair.scene import Scene
+
+
+def mended(scene: Scene, flaws: Sequence[Flaw]) -> Mender:
+    """Mend what can be mended; a port without a place stays what and where it is."""
+    staying: frozenset[Port] = frozenset()
+    while True:
+        mender = Mender(scene, flaws, staying)
+        mender.mend()
+        if not mender.stuck:
+            return mender
+        # What it holds is not free for the others: all are placed anew.
+        staying |= mender.stuck
 
 
 class Mender:
     """Collects the edits of one command line.
 
+    Args:
+        scene: the command line.
+        flaws: what is wrong with it.
+        staying: ports for which no place was found.
+
     Attributes:
         changes: what was mended.
         unmended: flaws that no edit answers.
+        stuck: further ports without a place; what was collected is then good for nothing.
+        command: the mended command line; the given one where there is nothing to do.
     """
 
-    def __init__(self, scene: Scene, flaws: Sequence[Flaw]) -> None:
+    def __init__(self, scene: Scene, flaws: Sequence[Flaw], staying: frozenset[Port]) -> None:
         self.scene = scene
         self.flaws = flaws
+        self.command = scene.command
         self.edits: list[Edit] = []
         self.changes: list[Change] = []
         self.unmended: list[Flaw] = []
-        self.moving = {r.port for flaw in flaws for r in flaw.remedies if isinstance(r, Rehome)}
-        self.keeping = {
-            r.port for flaw in flaws for r in flaw.remedies if isinstance(r, Rehome) and r.keep
-        }
+        self.stuck: set[Port] = set()
+        self.done: set[Port] = set()
+        self.given: set[str] = set()
+        """Ids of the devices that are written anew."""
+        self.moving = {
+            r.port for flaw in flaws for r in flaw.remedies
+            if isinstance(r, Rehome) and r.port not in staying
+        }  # fmt: skip
+        self.replaced: dict[int, frozenset[str]] = {}
+        """Options that another one took the place of, and the keys that it took over."""
         self.chardev_of = {port: port.chardev_id for port in scene.ports}
+        self.wanted: dict[int, dict[str, Scalar]] = {}
+        """What is changed of the devices, by option, beside their chardevs."""
         for flaw in flaws:
             for remedy in flaw.remedies:
                 if isinstance(remedy, Retouch):
-                    self.note_chardevs(remedy.edits)
+                    self.note(remedy.edits)
         # The ports of one card go together.
         cards = {id(port.option): port for port in self.moving if port.device}
         self.with_them = [
@@ -63,6 +93,11 @@ class Mender:
         self.placer = Placer(self.board) if self.board else None
         self.known = list(self.board.devices) if self.board else []
         self.emitted: set[str] = set()
+        ours = {device.id for device in self.known}
+        self.standing = {
+            f"{d.id}.0": d.option.first for d in scene.view.devices if d.id and d.id in ours
+        }
+        """The buses of controllers that an earlier mending added, and where each stands."""
         self.at_end = _finds_its_own_bus(scene, self.moving)
         """New controllers come last: QEMU gives a device that names no bus the newest one."""
 
@@ -83,56 +118,82 @@ class Mender:
                     if isinstance(edit, SetKey) and edit.key == "index":
                         board.isa_free = [i for i in board.isa_free if i != edit.value]
 
-    def note_chardevs(self, edits: Iterable[Edit]) -> None:
-        """Keep which chardev a port gets, for a device that it gets as well."""
+    def note(self, edits: Iterable[Edit]) -> None:
+        """Keep which chardev and other keys a port gets, for a device that it gets as well."""
         for edit in edits:
             for port in self.scene.ports:
                 if getattr(edit, "option", None) is not port.option:
                     continue
                 if isinstance(edit, SetKey) and port.device and edit.key == port.device.key:
                     self.chardev_of[port] = str(edit.value)
+                elif isinstance(edit, SetKey) and not _names_chardev(edit):
+                    self.wanted.setdefault(id(port.option), {})[edit.key] = edit.value
                 elif isinstance(edit, ReplaceValue) and edit.value.startswith("chardev:"):
                     self.chardev_of[port] = edit.value.removeprefix("chardev:")
 
     # -------------------------------------------------------------- all together
 
-    def mended(self) -> CommandLine:
-        """Return the mended command line; the given one where there is nothing to do."""
-        done: set[Port] = set()
-        for flaw in self.flaws:
-            answered = False
-            for remedy in flaw.remedies:
-                if isinstance(remedy, Rehome):
-                    answered = remedy.port in done or self.rehome(flaw, remedy)
-                    done.add(remedy.port)
-                elif isinstance(remedy, Readdress):
-                    answered = self.readdress(flaw, remedy)
-                else:
-                    self.edits += self.still_there(remedy.edits)
-                    self.changes.append(Change(flaw.id, flaw.ports, remedy.text))
-                    answered = True
-            if not answered:
-                self.unmended.append(flaw)
+    def mend(self) -> None:
+        """Find the places, then change the words of all that did not move."""
+        answers = [self.placed(flaw) for flaw in self.flaws]
         for port, other in self.with_them:
             flaw = next(f for f in self.flaws if any(
                 isinstance(r, Rehome) and r.port is other for r in f.remedies))  # fmt: skip
             self.rehome(flaw, Rehome(port))
-        if not self.edits:
-            return self.scene.command
-        edits = [*self.added(), *self.edits, *self.pinned()]
-        gone = {id(edit.option) for edit in edits if isinstance(edit, Remove)}
-        return edited(self.scene.command, [
-            edit for edit in edits
-            if not (isinstance(edit, SetKey | ReplaceValue) and id(edit.option) in gone)
-        ])  # fmt: skip
+        if self.stuck:
+            return
+        together = self.edits, self.changes
+        self.edits, self.changes = [], []
+        for flaw, (answered, edits, changes) in zip(self.flaws, answers, strict=True):
+            for remedy in flaw.remedies:
+                if isinstance(remedy, Retouch):
+                    self.retouch(flaw, remedy)
+                    answered = True
+                elif isinstance(remedy, Readdress) and id(remedy.option) in self.replaced:
+                    edits, changes = [], []
+            self.edits += edits
+            self.changes += changes
+            if not answered:
+                self.unmended.append(flaw)
+        self.edits += together[0]
+        self.changes += together[1]
+        if self.edits:
+            edits = [*self.added(), *self.edits]
+            self.command = edited(self.scene.command, [*edits, *self.pinned(edits)])
 
-    def pinned(self) -> list[Edit]:
+    def placed(self, flaw: Flaw) -> tuple[bool, list[Edit], list[Change]]:
+        """Find the places that a flaw asks for: whether there are, the edits, the changes."""
+        answered = False
+        for remedy in flaw.remedies:
+            if isinstance(remedy, Rehome) and remedy.port in self.moving:
+                answered = remedy.port in self.done or self.rehome(flaw, remedy)
+            elif isinstance(remedy, Readdress):
+                answered = self.readdress(flaw, remedy)
+        found = answered, self.edits, self.changes
+        self.edits, self.changes = [], []
+        return found
+
+    def retouch(self, flaw: Flaw, remedy: Retouch) -> None:
+        """Change words, but not those of an option that another one took the place of."""
+        edits: list[Edit] = []
+        made = False
+        for edit in remedy.edits:
+            taken_over = self.replaced.get(id(edit.option))
+            if taken_over is None or not isinstance(edit, SetKey | ReplaceValue):
+                edits.append(edit)
+            elif _names_chardev(edit) or (isinstance(edit, SetKey) and edit.key in taken_over):
+                made = True
+        self.edits += edits
+        if edits or made:
+            self.changes.append(Change(flaw.id, flaw.ports, remedy.text))
+
+    def pinned(self, edits: Sequence[Edit]) -> list[Edit]:
         """Keep what QEMU did by itself as it was, where the edits would change it."""
         view = self.scene.view
         found: list[Edit] = []
-        gone = {id(e.option) for e in self.edits if isinstance(e, Remove)}
+        gone = {id(e.option) for e in edits if isinstance(e, Remove)}
         new = [
-            option for e in self.edits if isinstance(e, InsertAfter | InsertBefore)
+            option for e in edits if isinstance(e, InsertAfter | InsertBefore)
             for option in e.options
         ]  # fmt: skip
         serials = [port.option for port in view.onboard]
@@ -142,6 +203,7 @@ class Mender:
             # Without any -serial QEMU would add one of its own.
             found.append(InsertAfter(None, (Option("-serial", raw="none"),)))
         drivers = {option.head for option in new}
+        buses = found_by_themselves(self.scene)
         for device in self.scene.made:
             kind = "qemu-xhci" if device.is_usb else "virtio-serial-pci"
             if (
@@ -151,20 +213,9 @@ class Mender:
             ):  # fmt: skip
                 continue
             # Made after all others, it would find our controller first.
-            if bus := _found_by_itself(self.scene, device):
+            if bus := buses.get(id(device.option)):
                 found.append(SetKey(device.option, "bus", bus))
         return found
-
-    def still_there(self, edits: Iterable[Edit]) -> list[Edit]:
-        """Leave out what changes the device of a port that gets another one."""
-        gone = {
-            id(port.option) for port in self.moving
-            if (port.device or port.onboard) and (self.at_end or port not in self.keeping)
-        }  # fmt: skip
-        return [
-            edit for edit in edits
-            if not (isinstance(edit, SetKey | ReplaceValue) and id(edit.option) in gone)
-        ]  # fmt: skip
 
     def added(self) -> list[Edit]:
         """Return the controllers that are new, before the first option that is changed."""
@@ -189,10 +240,9 @@ class Mender:
 
     def rehome(self, flaw: Flaw, remedy: Rehome) -> bool:
         """Place a port anew and write it; False if there is no place for it."""
-        if self.placer is None:
-            return False
-        port = remedy.port
-        wishes = self.scene.wishes
+        assert self.placer is not None
+        port, wishes = remedy.port, self.scene.wishes
+        self.done.add(port)
         first = port is self.scene.console
         kind = remedy.kind or ("auto" if first else wishes.kind)
         asked = SerialPort(
@@ -202,6 +252,7 @@ class Mender:
         if assignment is None and kind != "auto" and not wishes.hotplug:
             assignment = self.placer.place(replace(asked, kind="auto"))
         if assignment is None:
+            self.stuck |= {p for p in self.moving if p.option is port.option}
             return False
         where = f"{assignment.bus}, {assignment.address}"
         device = assignment.device
@@ -224,11 +275,12 @@ class Mender:
     def named(self, port: Port, device: Device) -> Device:
         """Return the device with the port's own chardev, id and name."""
         chardev = self.chardev_of[port] or port.name
+        own = port.device.device if port.device else None
+        wanted = self.wanted.get(id(port.option), {})
         known = {
-            key: port.device.device.get(key)
-            for key in ("name", "serial")
-            if port.device and not port.device.device.is_virtio_serial
-            and port.device.device.get(key)
+            key: wanted.get(key) or own.get(key)
+            for key in _NAMES
+            if own and not own.is_virtio_serial and own.get(key)
         }  # fmt: skip
         properties: list[tuple[str, Scalar]] = []
         for key, value in device.properties:
@@ -237,15 +289,15 @@ class Mender:
             elif key in known:
                 value = known[key]
             properties.append((key, value))
-        id = device.id
-        own = port.device.device.id if port.device else ""
-        if own:
-            id = own
-        elif id in self.scene.device_ids:
-            id = next(
-                f"{id}-{n}" for n in range(2, 2000) if f"{id}-{n}" not in self.scene.device_ids
-            )
-        return replace(device, id=id, properties=tuple(properties))
+        kept = str(wanted.get("id", own.id)) if own and own.id else ""
+        # The ports of one card have one id between them.
+        asked = {str(keys["id"]) for keys in self.wanted.values() if "id" in keys}
+        taken = self.given | self.scene.device_ids | asked
+        new = kept or device.id
+        if new in (self.given if kept else taken):
+            new = fresh(new, taken)
+        self.given.add(new)
+        return replace(device, id=new, properties=tuple(properties))
 
     def write_onboard(self, port: Port, assignment: Assignment) -> None:
         """Write a port as ``-serial``, after the option that asked for it."""
@@ -260,34 +312,21 @@ class Mender:
         own = port.device.device if port.device else None
         keys: list[tuple[str, Scalar]] = []
         for key, value in device.properties:
-            plugged = own.get(key) in {"on", "true", "yes", "y"} if own else False
+            plugged = own.get(key) in ON if own else False
             if key in {"bus", "port", "nr", "addr"} or (key == "always-plugged" and not plugged):
                 keys.append((key, value))
         if port.device and self.chardev_of[port] != port.chardev_id:
             keys.append((port.device.key, self.chardev_of[port]))
-        keys += self.other_keys(port)
-        if not self.at_end:
+        if not self.comes_last(port, device):
             self.edits += [SetKey(port.option, key, value) for key, value in keys]
             return
+        # Other flaws' changes go along.
+        keys += self.wanted.get(id(port.option), {}).items()
         option = port.option
         for key, value in keys:
             option = replace(option, value=option.params.with_key(key, value))
         self.edits.append(InsertAfter(None, (Option("-device", raw=option.value),)))
-        self.remove(port)
-
-    def other_keys(self, port: Port) -> list[tuple[str, Scalar]]:
-        """Return what other flaws change of a device that is written anew at the end."""
-        if not self.at_end:
-            return []
-        edits = [
-            edit for flaw in self.flaws for remedy in flaw.remedies
-            if isinstance(remedy, Retouch) for edit in remedy.edits
-        ]  # fmt: skip
-        return [
-            (edit.key, edit.value) for edit in edits
-            if isinstance(edit, SetKey) and edit.option is port.option
-            and not (port.device and edit.key == port.device.key)
-        ]  # fmt: skip
+        self.remove(port, frozenset(key for key, _ in keys))
 
     def write_device(self, port: Port, device: Device) -> None:
         """Write a device where the old one stood; a ``-serial``'s own backend becomes a chardev."""
@@ -295,27 +334,36 @@ class Mender:
         onboard = port.onboard
         if onboard is not None and onboard.host.form == "inline" and not self.chardev_of[port]:
             # A -serial that stays can come to the place whose id the moved one would have.
-            id = f"char{port.name}" if port.name in self.labels_left else port.name
+            own = f"char{port.name}" if port.name in self.labels_left else port.name
             device = replace(
                 device,
                 properties=tuple(
-                    (key, id if key.startswith("chardev") else value)
+                    (key, own if key.startswith("chardev") else value)
                     for key, value in device.properties
                 ),
             )
-            made += as_chardev(id, onboard.host)
+            made += as_chardev(own, onboard.host)
         option = device.option()
+        keys = {"id", *(key for key, _ in device.properties)} & {"id", *_NAMES}
         shared = sum(p.option is port.option for p in self.scene.ports) > 1
-        if port.device and not shared and not self.at_end:
+        last = self.comes_last(port, device)
+        if port.device and not shared and not last:
             self.edits.append(ReplaceValue(port.option, option.value() or ""))
+            self.replaced[id(port.option)] = frozenset(keys)
             return
-        where = None if self.at_end else port.option
+        where = None if last else port.option
         self.edits.append(InsertAfter(where, (*made, option)))
         if port.device or onboard:
-            self.remove(port)
+            self.remove(port, frozenset(keys))
 
-    def remove(self, port: Port) -> None:
+    def comes_last(self, port: Port, device: Device) -> bool:
+        """Tell whether a port's device is written after all others, its controller among them."""
+        bus = str(dict(device.properties).get("bus", ""))
+        return self.at_end or self.standing.get(bus, -1) > port.option.first
+
+    def remove(self, port: Port, keys: frozenset[str] = frozenset()) -> None:
         """Remove what stood for a port; once, if several ports share it."""
+        self.replaced[id(port.option)] = keys
         if id_of(port.option) not in self.emitted:
             self.emitted.add(id_of(port.option))
             self.edits.append(Remove(port.option))
@@ -337,6 +385,16 @@ class Mender:
         return True
 
 
+_NAMES = ("name", "serial")
+"""What a port is known by in the guest, beside its place."""
+
+
+def _names_chardev(edit: SetKey | ReplaceValue) -> bool:
+    if isinstance(edit, SetKey):
+        return edit.key.startswith("chardev")
+    return edit.value.startswith("chardev:")
+
+
 def _finds_its_own_bus(scene: Scene, moving: set[Port]) -> bool:
     """Tell whether a USB or virtio device that stays names no bus."""
     moved = {id(port.option) for port in moving}
@@ -356,22 +414,6 @@ def _finds_its_own_bus(scene: Scene, moving: set[Port]) -> bool:
     )  # fmt: skip
 
 
-def _found_by_itself(scene: Scene, device: DeviceEntry) -> str:
-    """Return the bus that QEMU gives to a device that names none; empty if it is not known."""
-    buses: list[str] = []
-    numbered = 0
-    for other in scene.made:
-        if other is device:
-            break
-        if other.is_usb_controller if device.is_usb else other.is_virtio_serial:
-            if other.get("masterbus"):
-                continue
-            kind = "usb-bus" if device.is_usb else "virtio-serial-bus"
-            buses.append(f"{other.id}.0" if other.id else f"{kind}.{numbered}")
-            numbered += not other.id
-    return buses[-1] if buses else ""
-
-
 def _holds_device(edit: Edit) -> bool:
     if isinstance(edit, InsertAfter | InsertBefore):
         return any(option.flag == "-device" for option in edit.options)
@@ -379,7 +421,8 @@ def _holds_device(edit: Edit) -> bool:
 
 
 def _position(edit: Edit) -> int:
-    assert edit.option is not None
+    if edit.option is None:
+        return sys.maxsize
     return edit.option.last + 1 if isinstance(edit, InsertAfter) else edit.option.first
 
 

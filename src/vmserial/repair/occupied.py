@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import count
 
 from vmserial.board import VIRTIO_MESSAGES, VIRTIO_PORTS, XHCI_PORTS, Board, Controller
 from vmserial.board import PciPlace as BoardPlace
 from vmserial.formats.argv import DeviceEntry
 from vmserial.formats.argv.places import number
-from vmserial.model import Device, Machine
+from vmserial.model import PCI_UARTS, Device, Machine
 from vmserial.repair.ports import Port
-from vmserial.repair.rules_devices import PCI_UARTS
-from vmserial.repair.scene import ISA_PORTS, Scene
+from vmserial.repair.rules_places import found_by_themselves
+from vmserial.repair.scene import ISA_PORTS, MESSAGES, Scene
 
 PVE_FREE_SLOTS = (0x1D,)
 """The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
@@ -29,7 +30,6 @@ bridge at 0x1e; QEMU's own examples begin at the lowest slots.
 """
 
 _OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
-_MESSAGES = {"virtserialport": 2, "virtconsole": 3}
 
 
 def board_of(scene: Scene, moving: set[Port]) -> Board:
@@ -101,6 +101,7 @@ def _automatic(scene: Scene, board: Board, moved: set[int]) -> None:
 
 def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
     """Take over the controllers that an earlier mending added, with what is free on them."""
+    found = found_by_themselves(scene)
     for device in scene.view.devices:
         match = _OURS.match(device.id)
         if match is None or device.pci is None:
@@ -110,11 +111,11 @@ def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
         board.devices.append(made)
         board.resume(place)
         users = [
-            d for d in scene.view.devices
-            if d.bus == f"{device.id}.0" and id(d.option) not in moved
+            d for d in scene.made
+            if found.get(id(d.option), d.bus) == f"{device.id}.0" and id(d.option) not in moved
         ]  # fmt: skip
         if match.group(1) == "xhci":
-            used = {number(user.get("port")) for user in users}
+            used = _numbers(users, "port")
             free = [port for port in range(1, XHCI_PORTS + 1) if port not in used]
             board.usb.append(Controller(made, place, free))
         elif match.group(1) == "virtio":
@@ -123,8 +124,17 @@ def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
             board.root_ports = max(board.root_ports, int(match.group(2)) + 1)
 
 
+def _numbers(users: Sequence[DeviceEntry], key: str) -> set[int | None]:
+    """Return the numbers that devices have on a bus; one that says none gets the lowest."""
+    used: set[int | None] = set()
+    for user in users:
+        said = user.get(key)
+        used.add(number(said) if said else next(n for n in count(1) if n not in used))
+    return used
+
+
 def _virtio(made: Device, place: BoardPlace, users: Sequence[DeviceEntry]) -> Controller:
-    used = {number(user.get("nr")) for user in users}
-    spent = sum(_MESSAGES.get(user.driver, 2) for user in users)
+    used = _numbers(users, "nr")
+    spent = sum(MESSAGES.get(user.driver, 2) for user in users)
     free = [nr for nr in range(1, VIRTIO_PORTS + 1) if nr not in used]
     return Controller(made, place, free, VIRTIO_MESSAGES - spent)

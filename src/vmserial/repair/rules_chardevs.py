@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vmserial.formats.argv import ChardevEntry, CommandOption, HostSide, PortOption
+from vmserial.formats.argv import ON, ChardevEntry, CommandOption, HostSide, PortOption
 from vmserial.formats.argv.edits import Edit, InsertAfter, InsertBefore, ReplaceValue, SetKey
 from vmserial.model import SUN_PATH_MAX, Severity
 from vmserial.options import Option
-from vmserial.repair.base import Flaw, Retouch
+from vmserial.repair.base import Flaw, Retouch, fresh
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import Scene
 from vmserial.repair.sockets import shorter
 
-_ON = frozenset({"on", "yes", "true", "y"})
 _LOSING = frozenset({"socket", "pty"})
 """Backends that take nothing while nobody is attached."""
 
@@ -58,8 +57,7 @@ class HostSides:
             if first is entry or not entry.id:
                 continue
             # Not the name of a port: nobody asked for one more.
-            numbered = (f"{entry.id}-{n}" for n in range(2, 2000))
-            new = next(id for id in numbered if id not in self.ids)
+            new = fresh(entry.id, self.ids)
             self.ids.add(new)
             self.spare.append(ChardevEntry(new, entry.backend, entry.params, entry.option))
             yield Flaw(
@@ -83,6 +81,11 @@ class HostSides:
                         "-serial none: QEMU's own default port had this id",
                     ),
                 )
+            elif self.for_nothing(port):
+                option = port.option
+                remedy = Retouch(
+                    (ReplaceValue(option, "none"),), f"{option} became -serial none: no UART has it"
+                )
             else:
                 option = port.option
                 new = self.fresh_id(id)
@@ -96,6 +99,11 @@ class HostSides:
                 f"{option}: Duplicate ID '{id}' for chardev: a -serial that names no chardev makes "
                 f"one of this id", option.where, (remedy,),
             )  # fmt: skip
+
+    def for_nothing(self, port: PortOption) -> bool:
+        """Tell whether a ``-serial`` is only there to be counted: past the UARTs, and null."""
+        past = self.scene.platform is not None and port.index >= self.scene.uarts
+        return past and port.host.backend == "null" and not port.host.mux_monitor
 
     def uses(self) -> Iterator[Flaw]:
         """Ports without a chardev, with one that is not there, or with another port's."""
@@ -192,7 +200,7 @@ class HostSides:
         )
         if like is not None and like.backend == "socket" and like.params.get("path"):
             path = self.fresh_path(like.params["path"], like.id, id)
-            server = like.params.get("server", "") in _ON
+            server = like.params.get("server", "") in ON
             params: tuple[tuple[str, str], ...] = (("id", id), ("path", path))
             if server:
                 params += (("server", "on"), ("wait", "off"))
@@ -234,8 +242,8 @@ class HostSides:
         for option, id, backend, params in self.all_sides():
             if backend != "socket" or not params.get("path"):
                 continue
-            path, server = params["path"], params.get("server", "") in _ON
-            abstract = params.get("abstract", "") in _ON
+            path, server = params["path"], params.get("server", "") in ON
+            abstract = params.get("abstract", "") in ON
             name = self.name_of(id) if id else ""
             names = (name,) if id else ()
             own = option.name == "chardev"
@@ -263,7 +271,7 @@ class HostSides:
                     (Retouch((SetKey(option, "path", new),),
                              f"{name}: its socket is {new}"),),
                 )  # fmt: skip
-            if own and params.get("wait", "on") in _ON and id in self.owner:
+            if own and params.get("wait", "on") in ON and id in self.owner:
                 said = "wait" in params
                 yield Flaw(
                     "chardev-waits", Severity.NOTE if said else Severity.FAILS, names,

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Set
 from vmserial.board import HVC_NODES
 from vmserial.formats.argv import DeviceEntry
 from vmserial.formats.argv.edits import SetKey
-from vmserial.model import Severity
-from vmserial.repair.base import Flaw, Rehome, Remedy, Retouch
+from vmserial.model import PCI_UARTS, Severity
+from vmserial.repair.base import Flaw, Rehome, Remedy, Retouch, fresh
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import ISA_PORTS, Scene
-
-PCI_UARTS = {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}
 
 _ISA_ERROR = "Max. supported number of ISA serial ports is 4."
 
@@ -52,13 +50,14 @@ class Devices:
         """Two devices of one id, one of them a port."""
         first: dict[str, DeviceEntry] = {}
         ports = {id(port.option): port for port in self.scene.ports if port.device}
+        taken = set(self.scene.device_ids)
         for device in self.scene.view.devices:
             before = first.setdefault(device.id, device) if device.id else device
             port = ports.get(id(device.option)) or ports.get(id(before.option))
             if before is device or port is None:
                 continue
-            new = next(f"{device.id}-{n}" for n in range(2, 2000)
-                       if f"{device.id}-{n}" not in self.scene.device_ids)  # fmt: skip
+            new = fresh(device.id, taken)
+            taken.add(new)
             yield Flaw(
                 "id-taken", Severity.FAILS, (port.name,),
                 f"-device {device.option.value}: Duplicate ID '{device.id}' for device",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from vmserial.board import VIRTIO_MESSAGES, XHCI_PORTS
-from vmserial.formats.argv import DeviceEntry
+from vmserial.formats.argv import ON, DeviceEntry
 from vmserial.formats.argv.edits import SetKey
 from vmserial.formats.argv.places import number
 from vmserial.model import Severity
 from vmserial.repair.base import Flaw, Readdress, Rehome, Retouch
 from vmserial.repair.ports import Port
-from vmserial.repair.scene import Scene
+from vmserial.repair.scene import MESSAGES, Scene
 
-_ON = frozenset({"on", "yes", "true", "y"})
-_MESSAGES = {"virtserialport": 2, "virtconsole": 3}
-"""What a starting controller answers for one port (:class:`vmserial.devices.base.DeviceKind`)."""
 _COMES_AND_GOES = frozenset({"socket", "pty"})
 """Backends that are not open from the start."""
 _LEGACY_USB = frozenset({"usb", "usbdevice"})
@@ -31,6 +29,10 @@ class Bus:
     ports: int
     taken: dict[str, str] = field(default_factory=dict)
     messages: int = 0
+
+    def lowest(self) -> str:
+        """Return the USB port of a device that names none."""
+        return next(port for number in count(1) if (port := str(number)) not in self.taken)
 
 
 class Places:
@@ -55,7 +57,7 @@ class Places:
     def usb_of_board(self) -> list[Bus]:
         """Return the USB buses that the machine makes itself (``-usb``, ``usb=on``)."""
         names = {option.name for option in self.scene.view.options}
-        if not (names & _LEGACY_USB or self.scene.view.machine.get("usb", "") in _ON):
+        if not (names & _LEGACY_USB or self.scene.view.machine.get("usb", "") in ON):
             return []
         kind = {"pc": "uhci", "q35": "companion"}.get(self.platform.name)
         if kind is None:
@@ -77,19 +79,14 @@ class Places:
         port = self.port_of.get(id(device.option))
         if port is None and any(p.option is device.option for p in self.moved):
             return
-        if device.is_usb_controller:
-            self.add_usb(device)
-        if device.is_virtio_serial:
-            # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
-            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
-            self.virtio.append(Bus(name, "virtio", device.max_ports))
+        self.add_buses(device)
         if device.is_bridge and device.id:
             self.pci_buses.add(device.id)
         if self.scene.is_pci(device):
             yield from self.pci_device(device, port)
         if port is None:
             if device.usb is not None and (bus := self.bus(self.usb, device.bus)):
-                bus.taken[device.get("port") or str(len(bus.taken) + 1)] = device.driver
+                bus.taken[device.get("port") or bus.lowest()] = device.driver
             if device.virtio_port is not None and (bus := self.bus(self.virtio, device.bus)):
                 self.take_virtio(device, bus, device.id or device.driver)
             return
@@ -97,6 +94,15 @@ class Places:
             yield from self.usb_port(device, port)
         elif device.virtio_port is not None:
             yield from self.virtio_port(device, port)
+
+    def add_buses(self, device: DeviceEntry) -> None:
+        """Add the USB or virtio-serial bus that a device makes."""
+        if device.is_usb_controller:
+            self.add_usb(device)
+        if device.is_virtio_serial:
+            # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
+            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
+            self.virtio.append(Bus(name, "virtio", device.max_ports))
 
     @staticmethod
     def bus(buses: list[Bus], name: str) -> Bus | None:
@@ -162,13 +168,13 @@ class Places:
                        f"{subject}: usb port {place} (bus {bus.name}) not found (in use?)", where,
                        again)  # fmt: skip
             return
-        bus.taken[place or f"auto {len(bus.taken)}"] = port.name
+        bus.taken[place or bus.lowest()] = port.name
         yield from self.not_plugged(device, port)
 
     def not_plugged(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
         """A usb-serial that comes and goes with its client."""
         entry = self.scene.chardevs.get(port.chardev_id)
-        if device.get("always-plugged") in _ON or (
+        if device.get("always-plugged") in ON or (
             entry is not None and entry.backend not in _COMES_AND_GOES
         ):
             return
@@ -204,9 +210,9 @@ class Places:
         if error:
             yield Flaw(id, Severity.FAILS, names, f"{subject}: {error}", where, again)
             return
-        bus.messages += _MESSAGES[device.driver]
+        bus.messages += MESSAGES[device.driver]
         if bus.messages > VIRTIO_MESSAGES and not port.channel:
-            bus.messages -= _MESSAGES[device.driver]
+            bus.messages -= MESSAGES[device.driver]
             yield Flaw(
                 "virtio-queue-overflow", Severity.DEAD, names,
                 f"{subject}: more than 15 ports with clients on {bus.name}: while the guest's "
@@ -294,13 +300,21 @@ class Places:
                                     remedy if ours else ())  # fmt: skip
             return
         first = slot.get(0)
-        if place.function and first is not None and first.get("multifunction") not in _ON:
+        if place.function and first is not None and first.get("multifunction") not in ON:
             yield Flaw(
                 "pci-function", Severity.FAILS, names,
                 f"{subject}: PCI: single function device can't be populated in function "
                 f"{place.slot:x}.{place.function}", where,
                 (Retouch((SetKey(first.option, "multifunction", True),),
                          f"{first.id or first.driver}: multifunction=on"),),
+            )  # fmt: skip
+        if not place.function and slot and not place.multifunction:
+            yield Flaw(
+                "pci-function", Severity.FAILS, names,
+                f"{subject}: PCI: {place.slot:x}.0 indicates single function, but "
+                f"{place.slot:x}.{min(slot)} is already populated.", where,
+                (Retouch((SetKey(device.option, "multifunction", True),),
+                         f"{device.id or device.driver}: multifunction=on"),),
             )  # fmt: skip
         slot[place.function] = device
 
@@ -375,6 +389,21 @@ class Places:
             yield Flaw("not-hot-pluggable", Severity.FAILS, (port.name,),
                        f"{port.subject}: device_del is refused: {error}", port.option.where,
                        (Rehome(port, kind="pci" if pci else ""),))  # fmt: skip
+
+
+def found_by_themselves(scene: Scene) -> Mapping[int, str]:
+    """Return the buses that QEMU gives to devices that name none, by their options."""
+    found: dict[int, str] = {}
+    if scene.platform is None:
+        return found
+    places = Places(scene, set())
+    for device in scene.made:
+        if not device.bus and (device.is_usb or device.virtio_port is not None):
+            bus = places.bus(places.usb if device.is_usb else places.virtio, "")
+            if bus is not None:
+                found[id(device.option)] = bus.name
+        places.add_buses(device)
+    return found
 
 
 def _default_slots(scene: Scene) -> frozenset[int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from vmserial.devices import virtio_serial
 from vmserial.formats.argv import ChardevEntry, CommandLine, CommandView, DeviceEntry
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
@@ -30,6 +31,9 @@ _PCI = frozenset(
 
 ISA_PORTS = 4
 """Serial ports of the ISA bus (hw/char/serial-isa.c)."""
+
+MESSAGES: Mapping[str, int] = {kind.driver: kind.messages for kind in virtio_serial.KINDS}
+"""What a starting virtio-serial controller answers for one port, by the port's device."""
 
 
 @dataclass(frozen=True)

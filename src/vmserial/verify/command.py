@@ -19,6 +19,7 @@ from vmserial import chardevs
 from vmserial.board import ISA_PORTS, VIRTIO_PORTS
 from vmserial.errors import QemuError, UsageError
 from vmserial.formats.argv import CommandLine, CommandView
+from vmserial.formats.argv.machine import KIND_OF
 from vmserial.formats.argv.places import number
 from vmserial.machines import Platform, architecture
 from vmserial.model import (
@@ -48,11 +49,6 @@ from vmserial.verify.runner import Runner, find_stands
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
 from vmserial.verify.wire import SHORT, SMOKE
 
-_KINDS = {
-    "isa-serial": "isa", "pci-serial": "pci", "pci-serial-2x": "pci-2x",
-    "pci-serial-4x": "pci-4x", "usb-serial": "usb", "virtserialport": "virtio",
-    "virtconsole": "virtconsole",
-}  # fmt: skip
 _NODES = {"isa": "/dev/ttyS*", "usb": "/dev/ttyUSB*", "virtconsole": "/dev/hvc*"}
 _CONTROLLER = "vmserial-ctl"
 
@@ -345,7 +341,7 @@ def assignment(port: PrivatePort, platform: Platform, pci: str) -> Assignment:
         platform: where the board's own ports are.
         pci: the path of its device's slots and functions, if it is on PCI.
     """
-    kind = _KINDS.get(port.driver) or ("uart" if platform.uart is not None else "isa")
+    kind = KIND_OF.get(port.driver) or ("uart" if platform.uart is not None else "isa")
     node = _NODES.get(kind, "/dev/ttyS*")
     if kind == "uart":
         assert platform.uart is not None

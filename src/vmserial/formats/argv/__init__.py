@@ -21,6 +21,7 @@ from vmserial.formats.argv.edits import (
     edited,
 )
 from vmserial.formats.argv.legacy import HostSide, host_side
+from vmserial.formats.argv.params import ON
 from vmserial.formats.argv.places import (
     DeviceEntry,
     IsaPlace,
@@ -38,6 +39,7 @@ from vmserial.formats.argv.view import (
 )
 
 __all__ = [
+    "ON",
     "SERIAL_DRIVERS",
     "ChardevEntry",
     "CommandLine",

@@ -181,8 +181,9 @@ def _close_gap(gaps: list[str], option: CommandOption) -> None:
     elif "\n" in before and "\n" not in after and not last:
         # The next option takes this one's place on the line.
         gaps[option.first], gaps[option.last + 1] = "", before
-    else:
+    elif after or last:
         gaps[option.first] = ""
+    # Else a redirection follows at once: a number before it would be its file descriptor.
 
 
 def _rendered(options: list[Option], separator: str, equals: bool) -> str:

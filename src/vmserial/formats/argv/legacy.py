@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from vmserial.formats.argv.params import Params
+from vmserial.formats.argv.params import ON, Params
 from vmserial.model import (
     Backend,
     Chardev,
@@ -30,7 +30,7 @@ _ALONE = frozenset({"null", "pty", "msmouse", "wctablet", "braille", "testdev", 
 _VC = re.compile(r"(?:([0-9]+)C|([0-9]+))x(?:([0-9]+)C|([0-9]+))\Z")
 _UDP = re.compile(r"([^:,]*|\[[^\]]*\]):([^:@,]*)(?:@(\[[^\]]*\]|[^:,]*)?:([^:,]*))?\Z")
 _SOCKETS = {"tcp": "", "telnet": "telnet", "tn3270": "tn3270", "websocket": "websocket"}
-_ON, _OFF = frozenset({"on", "yes", "true", "y"}), frozenset({"off", "no", "false", "n"})
+_OFF = frozenset({"off", "no", "false", "n"})
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ def _flag(params: dict[str, str], key: str, default: bool) -> bool:
     value = params.get(key, "")
     if not value:
         return default
-    if value in _ON | _OFF:
-        return value in _ON
+    if value in ON | _OFF:
+        return value in ON
     raise ValueError(key)
 
 

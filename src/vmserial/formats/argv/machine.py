@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from vmserial.devices import KINDS
 from vmserial.errors import ConfigError, UsageError
 from vmserial.formats import ports as numbering
 from vmserial.formats.argv.document import CommandLine, CommandOption
@@ -27,11 +28,9 @@ from vmserial.model import (
     Topology,
 )
 
-_KINDS = {
-    "isa-serial": "isa", "pci-serial": "pci", "pci-serial-2x": "pci-2x", "pci-serial-4x": "pci-4x",
-    "usb-serial": "usb", "virtserialport": "virtio", "virtconsole": "virtconsole",
-    "spapr-vty": "uart", "sclpconsole": "uart", "sclplmconsole": "uart",
-}  # fmt: skip
+KIND_OF: Mapping[str, str] = {kind.driver: kind.name for kind in KINDS.values() if kind.driver}
+"""The kind of port that each device is."""
+_KINDS = {**KIND_OF, "spapr-vty": "uart", "sclpconsole": "uart", "sclplmconsole": "uart"}
 _NUMBER = re.compile(r"(?:char)?(?:ua-)?serial(0|[1-9][0-9]{0,2})\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")

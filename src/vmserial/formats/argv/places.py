@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vmserial.formats.argv.document import CommandOption
+from vmserial.formats.argv.params import ON
 
 _PCI = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.(?:0[xX])?([0-7]))?\Z")
 _ISA = re.compile(r"isa-|ne2k_isa|sb16|adlib|cs4231a|gus|i8042|vmport|pvpanic\Z|applesmc")
@@ -99,7 +100,7 @@ class DeviceEntry:
             return None
         # Hexadecimal with and without "0x" (hw/core/qdev-properties-system.c).
         slot = int(match.group(1), 16)
-        multifunction = self.get("multifunction") in {"on", "true", "yes", "y"}
+        multifunction = self.get("multifunction") in ON
         return PciPlace(self.bus, slot, int(match.group(2) or 0), multifunction)
 
     @property

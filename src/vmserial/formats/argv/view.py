@@ -14,6 +14,7 @@ from vmserial.errors import ConfigError
 from vmserial.formats.argv import readconfig
 from vmserial.formats.argv.document import CommandLine, CommandOption
 from vmserial.formats.argv.legacy import HostSide, chardev_of, host_side
+from vmserial.formats.argv.params import ON
 from vmserial.formats.argv.places import DeviceEntry
 from vmserial.model import Chardev, Note
 
@@ -46,7 +47,6 @@ _ARCH_OF_MACHINE = (
     (re.compile(r"virt(?:-[0-9.]+)?(?:\+|\Z)|sbsa-ref|raspi"), "aarch64"),
 )
 _ARCH_NAMES = {"i386": "i386", "amd64": "x86_64", "arm64": "aarch64"}
-_ON = frozenset({"on", "yes", "true", "y"})
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ChardevEntry:
     @property
     def mux(self) -> bool:
         """Several ports may share it."""
-        return self.params.get("mux", "") in _ON
+        return self.params.get("mux", "") in ON
 
 
 @dataclass(frozen=True)
