@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from vmserial.machines import Architecture, Platform
-from vmserial.model import Capabilities, Device, GuestProfile, Machine
+from vmserial.model import PCI_UARTS, Capabilities, Device, GuestProfile, Machine
 from vmserial.options import scalar_text, split_params
 
 ISA_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
@@ -247,9 +247,7 @@ class Board:
             if driver == "isa-serial":
                 index = params.get("index", "")
                 self._isa_of_args(int(index) if re.fullmatch("[0-3]", index) else None)
-            self.uarts_8250 += {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}.get(
-                driver, 0
-            )
+            self.uarts_8250 += PCI_UARTS.get(driver, 0)
             place = re.fullmatch(
                 r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?", params.get("addr", "")
             )
