@@ -22,10 +22,10 @@ from vmserial.model import Assignment, Chardev, Device, Null, SerialPort
 from vmserial.options import Option, Scalar
 from vmserial.placing import Placer
 from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch, fresh
+from vmserial.repair.buses import found_by_themselves, one_finds_its_own
 from vmserial.repair.occupied import board_of
 from vmserial.repair.ports import Port
 from vmserial.repair.rules_chardevs import as_chardev
-from vmserial.repair.rules_places import found_by_themselves
 from vmserial.repair.scene import Scene
 
 
@@ -98,7 +98,7 @@ class Mender:
             f"{d.id}.0": d.option.first for d in scene.view.devices if d.id and d.id in ours
         }
         """The buses of controllers that an earlier mending added, and where each stands."""
-        self.at_end = _finds_its_own_bus(scene, self.moving)
+        self.at_end = one_finds_its_own(scene, self.moving)
         """New controllers come last: QEMU gives a device that names no bus the newest one."""
 
     @cached_property
@@ -393,25 +393,6 @@ def _names_chardev(edit: SetKey | ReplaceValue) -> bool:
     if isinstance(edit, SetKey):
         return edit.key.startswith("chardev")
     return edit.value.startswith("chardev:")
-
-
-def _finds_its_own_bus(scene: Scene, moving: set[Port]) -> bool:
-    """Tell whether a USB or virtio device that stays names no bus."""
-    moved = {id(port.option) for port in moving}
-    isa = scene.platform is not None and scene.platform.isa
-    if isa and any(
-        device.driver == "isa-serial" and device.isa and device.isa.index is None
-        and id(device.option) not in moved
-        for device in scene.view.devices
-    ):  # fmt: skip
-        # QEMU counts: one of ours before it would give it another index.
-        return True
-    return any(
-        (device.is_usb or device.virtio_port is not None)
-        and not device.bus and not device.option.params.is_json
-        and id(device.option) not in moved
-        for device in scene.view.devices
-    )  # fmt: skip
 
 
 def _holds_device(edit: Edit) -> bool:

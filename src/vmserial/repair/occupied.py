@@ -11,8 +11,8 @@ from vmserial.board import PciPlace as BoardPlace
 from vmserial.formats.argv import DeviceEntry
 from vmserial.formats.argv.places import number
 from vmserial.model import PCI_UARTS, Device, Machine
+from vmserial.repair.buses import found_by_themselves
 from vmserial.repair.ports import Port
-from vmserial.repair.rules_places import found_by_themselves
 from vmserial.repair.scene import ISA_PORTS, MESSAGES, Scene
 
 PVE_FREE_SLOTS = (0x1D,)

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Iterator
 
-from vmserial.board import VIRTIO_MESSAGES, XHCI_PORTS
+from vmserial.board import VIRTIO_MESSAGES
 from vmserial.formats.argv import ON, DeviceEntry
 from vmserial.formats.argv.edits import SetKey
 from vmserial.formats.argv.places import number
 from vmserial.model import Severity
 from vmserial.repair.base import Flaw, Readdress, Rehome, Retouch
+from vmserial.repair.buses import Bus, Buses
 from vmserial.repair.ports import Port
 from vmserial.repair.scene import MESSAGES, Scene
 
 _COMES_AND_GOES = frozenset({"socket", "pty"})
 """Backends that are not open from the start."""
-_LEGACY_USB = frozenset({"usb", "usbdevice"})
-
-
-@dataclass
-class Bus:
-    """A bus of a controller: its name, its kind, the places taken on it."""
-
-    name: str
-    kind: str
-    ports: int
-    taken: dict[str, str] = field(default_factory=dict)
-    messages: int = 0
-
-    def lowest(self) -> str:
-        """Return the USB port of a device that names none."""
-        return next(port for number in count(1) if (port := str(number)) not in self.taken)
 
 
 class Places:
@@ -43,8 +26,7 @@ class Places:
         assert scene.platform is not None
         self.platform = scene.platform
         self.moved = moved
-        self.usb: list[Bus] = self.usb_of_board()
-        self.virtio: list[Bus] = []
+        self.buses = Buses(scene)
         self.names: set[str] = set()
         """Names of virtio ports: no two of a VM may share one."""
         self.pci: dict[tuple[str, int], dict[int, DeviceEntry]] = {}
@@ -53,16 +35,6 @@ class Places:
         self.port_of = {
             id(port.option): port for port in scene.ports if port.device and port not in moved
         }
-
-    def usb_of_board(self) -> list[Bus]:
-        """Return the USB buses that the machine makes itself (``-usb``, ``usb=on``)."""
-        names = {option.name for option in self.scene.view.options}
-        if not (names & _LEGACY_USB or self.scene.view.machine.get("usb", "") in ON):
-            return []
-        kind = {"pc": "uhci", "q35": "companion"}.get(self.platform.name)
-        if kind is None:
-            return []
-        return [Bus("usb-bus.0", kind, 6 if kind == "companion" else 2)]
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield what is wrong, device by device."""
@@ -79,15 +51,15 @@ class Places:
         port = self.port_of.get(id(device.option))
         if port is None and any(p.option is device.option for p in self.moved):
             return
-        self.add_buses(device)
+        self.buses.add(device)
         if device.is_bridge and device.id:
             self.pci_buses.add(device.id)
         if self.scene.is_pci(device):
             yield from self.pci_device(device, port)
         if port is None:
-            if device.usb is not None and (bus := self.bus(self.usb, device.bus)):
+            if device.usb is not None and (bus := self.buses.usb_of(device)):
                 bus.taken[device.get("port") or bus.lowest()] = device.driver
-            if device.virtio_port is not None and (bus := self.bus(self.virtio, device.bus)):
+            if device.virtio_port is not None and (bus := self.buses.virtio_of(device)):
                 self.take_virtio(device, bus, device.id or device.driver)
             return
         if device.driver == "usb-serial":
@@ -95,50 +67,11 @@ class Places:
         elif device.virtio_port is not None:
             yield from self.virtio_port(device, port)
 
-    def add_buses(self, device: DeviceEntry) -> None:
-        """Add the USB or virtio-serial bus that a device makes."""
-        if device.is_usb_controller:
-            self.add_usb(device)
-        if device.is_virtio_serial:
-            # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
-            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
-            self.virtio.append(Bus(name, "virtio", device.max_ports))
-
-    @staticmethod
-    def bus(buses: list[Bus], name: str) -> Bus | None:
-        """Return the bus of that name; where none is named, the one that QEMU finds first.
-
-        That is the one that was made last (hw/core/qdev.c puts children at the head).
-        """
-        if not name:
-            return buses[-1] if buses else None
-        return next((bus for bus in buses if bus.name == name), None)
-
     # -------------------------------------------------------------- USB
-
-    def add_usb(self, device: DeviceEntry) -> None:
-        """Add a controller's bus, or join a companion to its own."""
-        driver = device.driver
-        if device.get("masterbus"):
-            # A companion controller: its ports are those of the bus that it joins.
-            for bus in self.usb:
-                if bus.name == device.get("masterbus"):
-                    bus.kind = "companion"
-            return
-        if "xhci" in driver:
-            kind, ports = "xhci", min(number(device.get("p2"), 4) or 4, XHCI_PORTS)
-        elif "ehci" in driver:
-            kind, ports = "ehci", 6
-        elif "ohci" in driver:
-            kind, ports = "ohci", number(device.get("num-ports"), 3) or 3
-        else:
-            kind, ports = "uhci", 2
-        name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
-        self.usb.append(Bus(name, kind, ports))
 
     def usb_port(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
         """Judge the place of a usb-serial."""
-        bus = self.bus(self.usb, device.bus)
+        bus = self.buses.usb_of(device)
         again = (Rehome(port, kind="usb", keep=True),)
         where, subject, names = port.option.where, port.subject, (port.name,)
         if bus is None and not self.scene.complete:
@@ -192,7 +125,7 @@ class Places:
 
     def virtio_port(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
         """Judge the place of a virtserialport or virtconsole."""
-        bus = self.bus(self.virtio, device.bus)
+        bus = self.buses.virtio_of(device)
         again = (Rehome(port, kind=_kind(device.driver), keep=True),)
         where, subject, names = port.option.where, port.subject, (port.name,)
         yield from self.virtio_name(device, port)
@@ -391,21 +324,6 @@ class Places:
                        (Rehome(port, kind="pci" if pci else ""),))  # fmt: skip
 
 
-def found_by_themselves(scene: Scene) -> Mapping[int, str]:
-    """Return the buses that QEMU gives to devices that name none, by their options."""
-    found: dict[int, str] = {}
-    if scene.platform is None:
-        return found
-    places = Places(scene, set())
-    for device in scene.made:
-        if not device.bus and (device.is_usb or device.virtio_port is not None):
-            bus = places.bus(places.usb if device.is_usb else places.virtio, "")
-            if bus is not None:
-                found[id(device.option)] = bus.name
-        places.add_buses(device)
-    return found
-
-
 def _default_slots(scene: Scene) -> frozenset[int]:
     """Return the slots of the network and graphics card that QEMU adds by itself."""
     names = {option.name for option in scene.view.options}
@@ -415,11 +333,6 @@ def _default_slots(scene: Scene) -> frozenset[int]:
     return {"virt": frozenset({1}), "pc": frozenset({2, 3}), "q35": frozenset({1, 2})}.get(
         scene.platform.name, frozenset()
     )
-
-
-def _unnamed(buses: list[Bus]) -> int:
-    """Return how many buses QEMU has numbered: those of controllers without an id."""
-    return sum(bus.name.startswith(("usb-bus.", "virtio-serial-bus.")) for bus in buses)
 
 
 def _kind(driver: str) -> str:
