@@ -203,3 +203,13 @@ def test_what_qemu_refuses_is_named(words: str, id: str, mended: str) -> None:
     assert mended in verdict.command.text()
     assert verdict.unmended == ()
     assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_the_next_one_is_in_the_way_as_much() -> None:
+    # Each that is moved lets the next one, which names no place either, have slot 5.
+    controllers = " ".join(f"-device virtio-serial-pci,id={letter}" for letter in "abcdefghij")
+    words = f"qemu-system-aarch64 -M virt {controllers} -device e1000,addr=5 -serial null"
+    verdict = judged(CommandLine.parse(words), "aarch64")
+    moved = [change.text.split(":")[0] for change in verdict.changes]
+    assert moved == list("defghij")
+    assert judged(verdict.command, "aarch64").changes == ()

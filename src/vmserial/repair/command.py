@@ -13,8 +13,11 @@ from vmserial.repair.rules_places import Places
 from vmserial.repair.rules_unplanned import unplanned
 from vmserial.repair.scene import Scene
 
-_ROUNDS = 4
-"""A mended command is judged again, so often at most; one that has nothing more ends it."""
+_ROUNDS = 32
+"""A mended command is judged again, so often at most; one that has nothing more ends it.
+
+As many as a PCI bus has slots: where a device that names none is moved away, the next one
+of that sort gets its slot, and may be as much in the way there."""
 
 
 def judge(
