@@ -248,9 +248,7 @@ class Board:
                 index = params.get("index", "")
                 self._isa_of_args(int(index) if re.fullmatch("[0-3]", index) else None)
             self.uarts_8250 += PCI_UARTS.get(driver, 0)
-            place = re.fullmatch(
-                r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?", params.get("addr", "")
-            )
+            place = _ADDRESS.fullmatch(params.get("addr", ""))
             if place and params.get("bus", self.platform.root_bus) == self.platform.root_bus:
                 self.take(int(place.group(1), 16))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING
 
 from vmserial.cli.gather import gather, planned
+from vmserial.cli.output import json_text
 
 if TYPE_CHECKING:
     from vmserial.cli.asked import Asked
@@ -27,6 +27,6 @@ def command_text(asked: Asked, *, pretty: bool, as_json: bool) -> str:
     require(made)
     words = command_line(made)
     if as_json:
-        return json.dumps(words, indent=2) + "\n"
+        return json_text(words)
     # As it is, whatever the words hold: a shell must read exactly these.
     return (pretty_text(words) if pretty else shlex.join(words)) + "\n"

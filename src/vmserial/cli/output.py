@@ -60,7 +60,12 @@ def headline(text: str, rest: str = "", style: str = BOLD) -> None:
 
 def print_json(data: Any) -> None:
     """Print data as JSON, indented, in ASCII, so that every stream can carry it."""
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
+    sys.stdout.write(json_text(data))
+
+
+def json_text(data: Any) -> str:
+    """Return data as :func:`print_json` writes it."""
+    return json.dumps(data, indent=2) + "\n"
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -18,7 +18,7 @@ from vmserial.formats.argv.edits import (
     SetKey,
     edited,
 )
-from vmserial.model import Assignment, Chardev, Device, Null, SerialPort
+from vmserial.model import Chardev, Device, Null, SerialPort
 from vmserial.options import Option, Scalar
 from vmserial.placing import Placer
 from vmserial.repair.base import Change, Flaw, Readdress, Rehome, Retouch, fresh
@@ -257,7 +257,7 @@ class Mender:
         where = f"{assignment.bus}, {assignment.address}"
         device = assignment.device
         if device is None:
-            self.write_onboard(port, assignment)
+            self.write_onboard(port)
             what = "-serial"
         elif remedy.keep and port.device and port.driver == device.driver:
             self.write_keys(port, device)
@@ -299,9 +299,8 @@ class Mender:
         self.given.add(new)
         return replace(device, id=new, properties=tuple(properties))
 
-    def write_onboard(self, port: Port, assignment: Assignment) -> None:
+    def write_onboard(self, port: Port) -> None:
         """Write a port as ``-serial``, after the option that asked for it."""
-        del assignment
         id = self.chardev_of[port]
         self.edits.append(InsertAfter(port.option, (Option("-serial", raw=f"chardev:{id}"),)))
         if port.device or port.onboard:
@@ -344,17 +343,17 @@ class Mender:
             )
             made += as_chardev(own, onboard.host)
         option = device.option()
-        keys = {"id", *(key for key, _ in device.properties)} & {"id", *_NAMES}
+        keys = frozenset({"id"} | {key for key, _ in device.properties if key in _NAMES})
         shared = sum(p.option is port.option for p in self.scene.ports) > 1
         last = self.comes_last(port, device)
         if port.device and not shared and not last:
             self.edits.append(ReplaceValue(port.option, option.value() or ""))
-            self.replaced[id(port.option)] = frozenset(keys)
+            self.replaced[id(port.option)] = keys
             return
         where = None if last else port.option
         self.edits.append(InsertAfter(where, (*made, option)))
         if port.device or onboard:
-            self.remove(port, frozenset(keys))
+            self.remove(port, keys)
 
     def comes_last(self, port: Port, device: Device) -> bool:
         """Tell whether a port's device is written after all others, its controller among them."""
