@@ -31,12 +31,12 @@ sys.path[:0] = [str(HERE.parent / "tests" / part) for part in ("unit", "live")]
 # ruff: noqa: E402 - what stands in tests/ is found only now
 from private_libvirt import PrivateLibvirt
 
-from vmserial import planner
 from vmserial.cli.data import command_line
 from vmserial.cli.gather import capabilities_of
-from vmserial.formats import load
 from vmserial.guests import profile
 from vmserial.model import Capabilities
+from vmserial.planning import planner
+from vmserial.sources import load
 
 PORTS = (2, 10, 40)
 BATCH = 200

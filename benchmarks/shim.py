@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 from vmserial.guests import profile
+from vmserial.judge import Wishes
 from vmserial.model import Capabilities, DeviceType
-from vmserial.repair import Wishes
 from vmserial.shim import bundle
 from vmserial.shim.facts import Facts
 from vmserial.shim.install import Order, install, run

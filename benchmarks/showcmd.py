@@ -16,8 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from vmserial import chardevs, planner
+from vmserial import chardevs
 from vmserial.model import Capabilities, GuestProfile, Machine, SerialPort
+from vmserial.planning import planner
 
 CONF = "arch: aarch64\nmemory: 2048\nserial0: socket\nserial1: socket\n"
 

@@ -19,10 +19,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-from vmserial.formats.overrides import Overrides, from_options
 from vmserial.paths import RunDirectory
 from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible
+from vmserial.sources.overrides import Overrides, from_options
 from vmserial.verify import plugging, runner
 from vmserial.verify.ledger import Ledger
 from vmserial.verify.request import VerifyRequest
@@ -30,7 +30,7 @@ from vmserial.verify.results import Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.setup import setup
 from vmserial.verify.topologies import Builder, Topology
-from vmserial.verify.wire import SMOKE
+from vmserial.verify.wire.form import SMOKE
 
 COMMAND = [sys.executable, "-m", "vmserial", "verify", "--arch", "aarch64", "--type", "usb",
            "--case", "large", "--quiet"]  # fmt: skip

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from vmserial import planner
 from vmserial.machines import architecture
 from vmserial.model import (
     Capabilities,
@@ -23,6 +22,7 @@ from vmserial.model import (
     PveSerial,
     Severity,
 )
+from vmserial.planning import planner
 
 __all__ = ["PVE_PORTS", "Finding", "Severity", "diagnose", "of_plan"]
 
@@ -36,7 +36,7 @@ def diagnose(
     """Return everything that is wrong, the worst first.
 
     Raises:
-        UsageError: as :func:`vmserial.planner.plan`.
+        UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     found: list[Finding] = []
     if machine.origin == "pve":

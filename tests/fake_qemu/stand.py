@@ -15,7 +15,7 @@ from vmserial.progress import Silent
 from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, FaultKind, Verdict
 from vmserial.verify.runner import run
-from vmserial.verify.wire import SMOKE
+from vmserial.verify.wire.form import SMOKE
 
 LIMITS = Limits(
     boot=20.0, node=10.0, per_node=0.05, command=20.0, transfer=10.0, per_byte=1e-5, idle=0.4,

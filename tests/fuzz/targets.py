@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmserial.errors import VmserialError
-from vmserial.formats import toml
-from vmserial.formats.argv import (
+from vmserial.guests import profile
+from vmserial.judge import judge
+from vmserial.judge.domain import judge as judge_domain
+from vmserial.model import Capabilities
+from vmserial.sources import toml
+from vmserial.sources.command import (
     CommandLine,
     CommandView,
     Remove,
@@ -19,14 +23,10 @@ from vmserial.formats.argv import (
     SetKey,
     edited,
 )
-from vmserial.formats.libvirt import Document as DomainDocument
-from vmserial.formats.libvirt import Domain
-from vmserial.formats.libvirt import machine as domain_machine
-from vmserial.formats.pve import Document, machine
-from vmserial.guests import profile
-from vmserial.model import Capabilities
-from vmserial.repair import judge
-from vmserial.repair.domain import judge as judge_domain
+from vmserial.sources.libvirt import Document as DomainDocument
+from vmserial.sources.libvirt import Domain
+from vmserial.sources.libvirt import machine as domain_machine
+from vmserial.sources.pve import Document, machine
 
 ARM = Capabilities((7, 2, 0), "aarch64", onboard_uarts={"virt": 1})
 GUEST = profile.unknown("aarch64")

@@ -15,13 +15,13 @@ from collections import Counter
 from pathlib import Path
 
 from generated import generator
-from vmserial import planner
 from vmserial.errors import VmserialError
-from vmserial.formats import pve
-from vmserial.formats.overrides import Overrides, from_options
 from vmserial.model import Capabilities, GuestProfile, Machine, Plan
 from vmserial.options import pretty, render
+from vmserial.planning import planner
 from vmserial.qemu import binary
+from vmserial.sources import pve
+from vmserial.sources.overrides import Overrides, from_options
 
 LONE = frozenset({"-nodefaults", "-no-user-config"})
 VALUED = frozenset(

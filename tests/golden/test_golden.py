@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from vmserial import chardevs, planner
+from vmserial import chardevs
 from vmserial.model import GuestProfile, Machine, Plan, SerialPort
 from vmserial.options import pretty, render
+from vmserial.planning import planner
 from vmserial.qemu import binary
 
 HERE = Path(__file__).parent

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from vmserial.errors import UsageError
-from vmserial.formats.libvirt import Document, Domain, machine
 from vmserial.guests.profile import unknown
+from vmserial.judge import Wishes
+from vmserial.judge.domain import DomainVerdict, judge
 from vmserial.model import Capabilities
-from vmserial.planner import plan
-from vmserial.repair import Wishes
-from vmserial.repair.domain import DomainVerdict, judge
+from vmserial.planning.planner import plan
+from vmserial.sources.libvirt import Document, Domain, machine
 
 HERE = Path(__file__).parent / "libvirt"
 DATA = HERE.parents[1] / "data" / "libvirt"

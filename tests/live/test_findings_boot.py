@@ -11,10 +11,10 @@ import findings
 import pytest
 from test_findings_live import here
 
-from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.model import Machine, Severity
 from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible
+from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify.command import Proof, prove
 from vmserial.verify.request import Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import Verdict

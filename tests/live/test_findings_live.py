@@ -16,9 +16,9 @@ from pathlib import Path
 import findings
 import pytest
 
-from vmserial.formats.argv import CommandLine
 from vmserial.model import Capabilities, Severity
 from vmserial.qemu.binary import find, probe
+from vmserial.sources.command import CommandLine
 
 RUNS_SECONDS = 60.0
 """Within this QEMU has answered its monitor or ended; it takes a tenth of a second."""

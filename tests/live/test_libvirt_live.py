@@ -15,15 +15,15 @@ import pytest
 from private_libvirt import PrivateLibvirt, Refused
 
 from vmserial.cli.main import run
-from vmserial.formats.libvirt import Document, Domain
 from vmserial.guests import images
 from vmserial.guests.images import TestGuest
 from vmserial.guests.profile import unknown
 from vmserial.guests.shell import CONTROL_PORT, Shell
+from vmserial.judge.domain import judge
 from vmserial.model import Severity
 from vmserial.progress import Silent
 from vmserial.qemu.binary import find, probe
-from vmserial.repair.domain import judge
+from vmserial.sources.libvirt import Document, Domain
 
 BOOT = 90.0
 SIZE = 2048

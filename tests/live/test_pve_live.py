@@ -13,11 +13,11 @@ from pve_tree import VMS, Vm
 
 from vmserial.cli import main
 from vmserial.cli.pve import command as pve_verb
-from vmserial.formats.argv import CommandLine
 from vmserial.guests import profile
+from vmserial.judge import judge
 from vmserial.machines import architecture
 from vmserial.qemu.binary import find, probe
-from vmserial.repair import judge
+from vmserial.sources.command import CommandLine
 from vmserial.verify.command import prove_command
 from vmserial.verify.results import Verdict
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from test_findings_live import here
 
-from vmserial.formats.argv import CommandLine
 from vmserial.guests import profile
+from vmserial.judge import Wishes, judge
 from vmserial.model import Severity
-from vmserial.repair import Wishes, judge
+from vmserial.sources.command import CommandLine
 
 SEEDS = range(60)
 RUNS_SECONDS = 60.0

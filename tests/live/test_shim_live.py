@@ -16,9 +16,9 @@ import pytest
 from shim_stage import stage
 
 from vmserial.cli.main import run
-from vmserial.formats.argv import CommandLine
 from vmserial.paths import RunDirectory
 from vmserial.qemu.binary import find
+from vmserial.sources.command import CommandLine
 from vmserial.verify.command import prove_command
 from vmserial.verify.results import Verdict
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from vmserial.errors import QemuStartError
-from vmserial.formats.argv import CommandLine, DeviceEntry
 from vmserial.guests.foreign import fetch
 from vmserial.model import Capabilities
 from vmserial.paths import RunDirectory
@@ -22,6 +21,7 @@ from vmserial.qemu.liveprobe import Probed, findings, probe_command
 from vmserial.qemu.process import VirtualMachine
 from vmserial.qemu.standins import Fate
 from vmserial.report import Report, Vm, write_all
+from vmserial.sources.command import CommandLine, DeviceEntry
 from vmserial.verify.command import Proof, prove_command
 from vmserial.verify.request import VerifyReport
 from vmserial.verify.results import FaultKind, Verdict

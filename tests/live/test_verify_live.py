@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from vmserial.formats import load
-from vmserial.formats.overrides import Overrides, apply
 from vmserial.guests import images
 from vmserial.model import Chardev, Machine, Null, SerialPort
 from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible
+from vmserial.sources import load
+from vmserial.sources.overrides import Overrides, apply
 from vmserial.verify.request import Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, FaultKind, Verdict
 from vmserial.verify.runner import find_stands, run
-from vmserial.verify.wire import SHORT, SMOKE
+from vmserial.verify.wire.form import SHORT, SMOKE
 
 BOTH = {"guest->host", "host->guest"}
 

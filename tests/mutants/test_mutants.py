@@ -14,7 +14,7 @@ from fake_qemu.stand import SIZES, named, prove, prove_all, verdicts
 
 from vmserial.verify.mutants import MutantKind, parse
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, FaultKind, Verdict
-from vmserial.verify.wire import OVERHEAD
+from vmserial.verify.wire.form import OVERHEAD
 
 WAYS = {"out": GUEST_TO_HOST, "in": HOST_TO_GUEST}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.guests import profile
+from vmserial.judge import Verdict, Wishes, judge
 from vmserial.model import Capabilities
 from vmserial.qemu.binary import from_json
-from vmserial.repair import Verdict, Wishes, judge
+from vmserial.sources.command import CommandLine, CommandView
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = Path(__file__).parents[1] / "golden" / "findings"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vmserial import chardevs, planner
+from vmserial import chardevs
 from vmserial.model import (
     Capabilities,
     DeviceType,
@@ -16,6 +16,7 @@ from vmserial.model import (
     Plan,
     SerialPort,
 )
+from vmserial.planning import planner
 from vmserial.qemu import binary as qemu_binary
 
 ARM_DEVICES = (

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vmserial.guests import profile
+from vmserial.judge import Wishes
 from vmserial.model import Capabilities
 from vmserial.model.recorded import from_json
-from vmserial.repair import Wishes
 from vmserial.shim import bundle
 from vmserial.shim.facts import Facts
 from vmserial.shim.install import Order, install, run

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmserial.errors import ConfigError, VmserialError
-from vmserial.formats.argv import CommandLine, CommandView, ReplaceValue, SetKey, edited
 from vmserial.guests import profile
+from vmserial.judge import judge
 from vmserial.machines import ARCHITECTURES
 from vmserial.model import Capabilities
-from vmserial.repair import judge
+from vmserial.sources.command import CommandLine, CommandView, ReplaceValue, SetKey, edited
 
 ENTRIES = {entry.name: entry for entry in command_lines()}
 REFUSED = {

@@ -206,7 +206,7 @@ def test_the_effect_is_doctors_severity() -> None:
     # What has its own severity is told in its own words.
     apart = {"doctor.py", "host.py", "liveprobe.py"}
     refused = {id for path in PACKAGE.rglob("*.py")
-               if path.name not in apart and path.parent.name not in {"repair", "pve", "cli"}
+               if path.name not in apart and path.parent.name not in {"judge", "pve", "cli"}
                for id in ids_of(path.read_text())}  # fmt: skip
     refusals = tuple(Refusal(id, "m", "h") for id in sorted(refused))
     made = Plan(machine(), binary(), DEBIAN_12_ARM64, (), (), refusals=refusals)

@@ -15,8 +15,8 @@ import pytest
 from vmserial.cli.asked import Asked
 from vmserial.cli.main import run
 from vmserial.cli.subject import FixWords, kind_of
-from vmserial.formats.argv import CommandLine
 from vmserial.model import Capabilities
+from vmserial.sources.command import CommandLine
 
 DEAD = ["qemu-system-aarch64", "-M", "virt", "-serial", "pty", "-serial", "pty"]
 SCRIPT = """#!/bin/sh

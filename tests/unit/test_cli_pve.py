@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from vmserial.cli import main
 from vmserial.cli.pve import command
+from vmserial.judge import Wishes
 from vmserial.model import Capabilities, GuestProfile
-from vmserial.repair import Wishes
 from vmserial.shim.facts import Facts
 from vmserial.shim.places import Record
 from vmserial.shim.status import State

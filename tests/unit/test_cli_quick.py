@@ -157,7 +157,7 @@ def test_a_closed_stream(show: Show, tmp_path: Path, closed: str) -> None:
 DEFECTS = [
     "import vmserial.light.dataclasses as d; d.replace = None",
     "import vmserial.light.pkgutil as p; p.iter_modules = lambda path: ()",
-    "import vmserial.planner as p; p.plan = None",
+    "import vmserial.planning.planner as p; p.plan = None",
 ]
 
 

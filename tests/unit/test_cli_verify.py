@@ -20,7 +20,7 @@ from vmserial.guests.profile import KNOWN
 from vmserial.paths import cache_dir
 from vmserial.verify.request import CASES, CEILINGS, Limits, VerifyReport, VerifyRequest
 from vmserial.verify.results import GUEST_TO_HOST, Check, HostFacts, Verdict
-from vmserial.verify.wire import FULL, LADDERS, SMOKE
+from vmserial.verify.wire.form import FULL, LADDERS, SMOKE
 
 ARM = Asked(arch="aarch64")
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmserial.cli import convert as verb
-from vmserial.formats import converting, libvirt, pve, toml
-from vmserial.formats.argv import CommandLine
-from vmserial.formats.argv.machine import machine as machine_of_command
-from vmserial.formats.converting import SAMPLES, TARGETS, Converted, convert
 from vmserial.model import Chardev, HostTty, Machine, Null, Pty, SerialPort, UnixSocket
+from vmserial.sources import converting, libvirt, pve, toml
+from vmserial.sources.command import CommandLine
+from vmserial.sources.command.machine import machine as machine_of_command
+from vmserial.sources.converting import SAMPLES, TARGETS, Converted, convert
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_every_backend_is_carried_or_named(
 
 def test_a_loss_that_is_not_named_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check itself: without the note of a lost option it fails."""
-    monkeypatch.setattr("vmserial.formats.losses.Losses.port", lambda *_: None)
+    monkeypatch.setattr("vmserial.sources.losses.Losses.port", lambda *_: None)
     port = SerialPort(0, Chardev(UnixSocket("/run/a", wait=True)), "usb")
     with pytest.raises(AssertionError):
         check(Machine("x86_64", (port,), machine_type="q35"), "libvirt")

@@ -11,8 +11,8 @@ from plans import DEBIAN_12_ARM64, binary, machine, planned
 
 from vmserial import chardevs, doctor, host
 from vmserial.doctor import Finding, Severity
-from vmserial.formats import pve as formats_pve
 from vmserial.model import Agent, DirectBoot, Disk, Machine, SerialPort
+from vmserial.sources import pve as formats_pve
 
 
 def pve(arch: str = "aarch64", ports: int = 2, **more: object) -> Machine:
@@ -91,7 +91,7 @@ def test_dead_ports_of_any_input_are_named() -> None:
 
 
 def host_ids(made: Machine) -> set[str]:
-    from vmserial import planner
+    from vmserial.planning import planner
 
     return {f.id for f in host.check(planner.plan(made, binary(), DEBIAN_12_ARM64))}
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmserial.errors import ConfigError, VmserialError
-from vmserial.formats.argv import CommandLine, CommandView
-from vmserial.formats.argv.params import Params
-from vmserial.formats.argv.tables import ALONE, WITH_ARGUMENT, has_argument
+from vmserial.sources.command import CommandLine, CommandView
+from vmserial.sources.command.params import Params
+from vmserial.sources.command.tables import ALONE, WITH_ARGUMENT, has_argument
 
 PVE = r"""/usr/bin/kvm \
   -id 142 \

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from test_formats_argv_document import LIBVIRT, PVE, SCRIPT
 
 from vmserial.errors import UsageError
-from vmserial.formats.argv import (
+from vmserial.options import Option
+from vmserial.sources.command import (
     CommandLine,
     CommandOption,
     CommandView,
@@ -19,7 +20,6 @@ from vmserial.formats.argv import (
     SetKey,
     edited,
 )
-from vmserial.options import Option
 
 USB = Option("-device", "usb-serial", (("chardev", "serial1"), ("bus", "xhci.0")))
 

@@ -6,7 +6,6 @@ import pytest
 from test_formats_argv_document import LIBVIRT, PVE
 
 from vmserial.errors import ConfigError
-from vmserial.formats.argv import CommandLine, CommandView, PciPlace, UsbPlace, host_side
 from vmserial.model import (
     Backend,
     Chardev,
@@ -21,6 +20,7 @@ from vmserial.model import (
     UnixSocket,
     Vc,
 )
+from vmserial.sources.command import CommandLine, CommandView, PciPlace, UsbPlace, host_side
 
 
 def view(text: str, **files: str) -> CommandView:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmserial.errors import ConfigError
-from vmserial.formats.libvirt import Document, Domain, Element, Node, Splice, machine
+from vmserial.sources.libvirt import Document, Domain, Element, Node, Splice, machine
 
 DATA = Path(__file__).parents[1] / "data" / "libvirt"
 FILES = sorted(DATA.glob("*.xml"))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from vmserial import formats
+from vmserial import sources
 from vmserial.errors import ConfigError, UsageError
-from vmserial.formats import load, pve_keys
+from vmserial.sources import load
+from vmserial.sources.pve import keys as pve_keys
 
 DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
 PVE = b"arch: x86_64\nserial0: socket\n"
@@ -60,7 +61,7 @@ def test_the_kind_of_a_file(tmp_path: Path, name: str, raw: bytes, origin: str) 
         ("a", b"<network/>", "this is <network>"),
         ("a", b"hello\n", "neither a PVE configuration nor TOML"),
         ("a", b"", "neither a PVE configuration nor TOML"),
-        ("a.conf", b"x" * (formats.MAX_BYTES + 1), "larger than 4 MiB"),
+        ("a.conf", b"x" * (sources.MAX_BYTES + 1), "larger than 4 MiB"),
     ],
 )
 def test_what_is_no_configuration(tmp_path: Path, name: str, raw: bytes, message: str) -> None:
@@ -126,7 +127,7 @@ def test_a_pipe_is_read_and_a_silent_one_given_up(monkeypatch: pytest.MonkeyPatc
     assert len(load(f"/dev/fd/{reader}").ports) == 1
     thread.join()
     os.close(reader)
-    monkeypatch.setattr(formats, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(sources, "WAIT_SECONDS", 0.05)
     reader, writer = os.pipe()
     with pytest.raises(UsageError, match="nothing came"):
         load(f"/dev/fd/{reader}")

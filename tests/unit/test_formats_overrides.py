@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from vmserial.errors import UsageError
-from vmserial.formats import load, ports
-from vmserial.formats.overrides import Overrides, apply, from_options
 from vmserial.model import (
     Backend,
     Cpu,
@@ -25,6 +23,8 @@ from vmserial.model import (
     Udp,
     UnixSocket,
 )
+from vmserial.sources import load, ports
+from vmserial.sources.overrides import Overrides, apply, from_options
 
 DATA = Path(__file__).parent.parent / "data" / "pve"
 

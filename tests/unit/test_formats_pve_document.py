@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmserial.formats.pve import Document
+from vmserial.sources.pve import Document
 
 DATA = Path(__file__).parent.parent / "data" / "pve"
 

@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vmserial.errors import VmserialError
-from vmserial.formats import load, pve_keys
-from vmserial.formats.pve import Document, machine
 from vmserial.model import Machine
+from vmserial.sources import load
+from vmserial.sources.pve import Document, machine
+from vmserial.sources.pve import keys as pve_keys
 
 ANY = st.characters(exclude_categories=())
 

@@ -10,11 +10,12 @@ import pytest
 from plans import DEBIAN_12_ARM64, binary
 
 from vmserial.errors import ConfigError, UsageError
-from vmserial.formats import load, pve_keys
-from vmserial.formats.pve import Document, machine
-from vmserial.formats.pve_values import split_args
 from vmserial.model import Agent, Cpu, Disk, Display, Firmware, Machine, Nic, Note, Topology
-from vmserial.planner import plan
+from vmserial.planning.planner import plan
+from vmserial.sources import load
+from vmserial.sources.pve import Document, machine
+from vmserial.sources.pve import keys as pve_keys
+from vmserial.sources.pve.values import split_args
 
 DATA = Path(__file__).parent.parent / "data" / "pve"
 UUID = "9b0cd49c-8f51-4d4b-9a2b-8e6b3c7a1f00"

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from vmserial.errors import ConfigError
-from vmserial.formats import load
-from vmserial.formats.pve import Document, machine
 from vmserial.model import (
     Chardev,
     File,
@@ -20,6 +18,8 @@ from vmserial.model import (
     TcpSocket,
     UnixSocket,
 )
+from vmserial.sources import load
+from vmserial.sources.pve import Document, machine
 
 DATA = Path(__file__).parent.parent / "data" / "pve"
 

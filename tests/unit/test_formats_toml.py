@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmserial.errors import ConfigError, VmserialError
-from vmserial.formats import toml, toml_schema
-from vmserial.formats.toml_lines import Lines
 from vmserial.model import (
     Agent,
     Chardev,
@@ -31,6 +29,9 @@ from vmserial.model import (
     Topology,
     UnixSocket,
 )
+from vmserial.sources import toml
+from vmserial.sources.toml import schema as toml_schema
+from vmserial.sources.toml.lines import Lines
 
 DOCS = Path(__file__).parents[2] / "docs" / "formats.md"
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from fuzz import store, targets
 
-from vmserial.formats import toml
-from vmserial.formats.argv import CommandLine
-from vmserial.formats.argv.params import Params
-from vmserial.formats.libvirt import Document as DomainDocument
-from vmserial.formats.pve import Document
+from vmserial.sources import toml
+from vmserial.sources.command import CommandLine
+from vmserial.sources.command.params import Params
+from vmserial.sources.libvirt import Document as DomainDocument
+from vmserial.sources.pve import Document
 
 SECONDS = 2.0
 """Processor time for one input; the slowest kept one needs some 0.05 s."""

@@ -95,7 +95,7 @@ def test_layers_can_fail(tmp_path: Path) -> None:
     """The same contract with two rooms exchanged is broken by today's imports."""
     contract = rooms()
     order: list[str] = contract["layers"]
-    here, there = order.index("planner"), order.index("model")
+    here, there = order.index("planning"), order.index("model")
     order[here], order[there] = order[there], order[here]
     config = tmp_path / ".importlinter"
     listed = "\n    ".join(order)
@@ -106,7 +106,7 @@ def test_layers_can_fail(tmp_path: Path) -> None:
     )
     result = layers(config)
     assert result.returncode == 1
-    assert "vmserial.planner" in said(result)
+    assert "vmserial.planning.planner" in said(result)
 
 
 def rooms() -> dict[str, Any]:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import DEBIAN_12_ARM64, ROOMY, binary, kinds, machine, planned, refusals
 
-from vmserial import chardevs, planner
+from vmserial import chardevs
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused, UsageError
 from vmserial.model import Agent, Cpu, Disk, Display, Firmware, GuestProfile, Nic, Plan, SerialPort
 from vmserial.options import render, split_params
+from vmserial.planning import planner
 
 
 def test_default_on_arm_is_one_uart_and_usb() -> None:

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from plans import binary
 
 from vmserial.errors import VmserialError
-from vmserial.formats.pve import Document, machine
-from vmserial.formats.pve_args import Lifted, lift
-from vmserial.formats.pve_values import quoted, split_args
 from vmserial.guests import profile
 from vmserial.model import Capabilities, Machine, Severity
 from vmserial.pve import edits
 from vmserial.pve.consequences import consequences
 from vmserial.pve.examine import examine, wrong
 from vmserial.pve.mend import Mended, Way, mend
+from vmserial.sources.pve import Document, machine
+from vmserial.sources.pve.args import Lifted, lift
+from vmserial.sources.pve.values import quoted, split_args
 
 ARM = "arch: aarch64\n"
 

@@ -12,8 +12,8 @@ import pytest
 from test_files import HOLDER
 
 from vmserial.errors import ConfigError, UsageError
-from vmserial.formats.pve import Document
 from vmserial.pve import store, tree
+from vmserial.sources.pve import Document
 
 
 @pytest.fixture

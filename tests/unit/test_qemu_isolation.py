@@ -10,13 +10,13 @@ import findings
 import pytest
 
 from vmserial.errors import ConfigError
-from vmserial.formats.argv import CommandLine, CommandView
+from vmserial.judge.ports import ports_of
 from vmserial.model import Capabilities, DeviceType
 from vmserial.options import render
 from vmserial.qemu import binary
 from vmserial.qemu.isolation import isolate
 from vmserial.qemu.private import PrivateCommand
-from vmserial.repair.ports import ports_of
+from vmserial.sources.command import CommandLine, CommandView
 
 RECORDED = Path(__file__).parent.parent / "data" / "capabilities"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from vmserial.formats.argv import CommandLine
 from vmserial.guests import profile
+from vmserial.judge import Verdict, judge
+from vmserial.judge.base import fresh
 from vmserial.model import Capabilities
-from vmserial.repair import Verdict, judge
-from vmserial.repair.base import fresh
+from vmserial.sources.command import CommandLine
 
 
 def judged(command: CommandLine, arch: str) -> Verdict:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from vmserial.formats.libvirt import Document, Domain
 from vmserial.guests.profile import unknown
+from vmserial.judge import Wishes
+from vmserial.judge.domain import DomainVerdict, judge
 from vmserial.model import Capabilities, Severity
-from vmserial.repair import Wishes
-from vmserial.repair.domain import DomainVerdict, judge
+from vmserial.sources.libvirt import Document, Domain
 
 DOMAIN = """<domain type='qemu'{root}>
   <name>d</name>

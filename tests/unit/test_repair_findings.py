@@ -11,12 +11,12 @@ import findings
 import pytest
 
 from vmserial import catalogue
-from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.guests import profile
+from vmserial.judge import Verdict, Wishes, judge
 from vmserial.model import Severity
-from vmserial.repair import Verdict, Wishes, judge
+from vmserial.sources.command import CommandLine, CommandView
 
-SOURCE = Path(__file__).parents[2] / "src" / "vmserial" / "repair"
+SOURCE = Path(__file__).parents[2] / "src" / "vmserial" / "judge"
 COMMAND_RULES = ("rules_chardevs.py", "rules_devices.py", "rules_places.py")
 
 

@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from plans import ROOMY, binary, machine
 
-from vmserial import planner
 from vmserial.errors import UsageError
 from vmserial.model import Plan
 from vmserial.options import render
+from vmserial.planning import planner
 from vmserial.report import Report, Vm, write_all
 from vmserial.report.html import headline, matrices, page
 from vmserial.report.topology import CHARACTER, WIDE, Picture, draw, shorten

@@ -19,13 +19,13 @@ import pytest
 from shim_stage import RECORDED, Shim, capabilities, facts_of, installed, stage
 
 from vmserial.errors import VmserialError
-from vmserial.formats.argv import CommandLine
 from vmserial.guests import profile
+from vmserial.judge import Wishes, judge
 from vmserial.light import dataclasses as light_dataclasses
 from vmserial.light import pkgutil as light_pkgutil
 from vmserial.light import typing as light_typing
-from vmserial.repair import Wishes, judge
 from vmserial.shim import boot, bundle, start
+from vmserial.sources.command import CommandLine
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -12,13 +12,13 @@ from test_qemu_isolation import ARM, X86
 
 from vmserial.doctor import Severity
 from vmserial.errors import UsageError
-from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.guests.images import TestGuest
 from vmserial.model import Capabilities
 from vmserial.qemu import binary, liveprobe
 from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import PortSeen, Probed, argv_of, findings
 from vmserial.qemu.private import PrivateCommand
+from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify import command
 from vmserial.verify.request import Stand
 from vmserial.verify.results import FaultKind, Verdict

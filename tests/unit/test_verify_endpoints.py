@@ -17,7 +17,13 @@ import pytest
 import uvloop
 
 from vmserial.errors import QemuError
-from vmserial.verify.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint, make_raw
+from vmserial.verify.wire.endpoints import (
+    Endpoint,
+    PtyEndpoint,
+    TcpEndpoint,
+    UnixEndpoint,
+    make_raw,
+)
 
 DATA = random.Random(1).randbytes(300_000) + bytes(range(256))
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmserial.verify.alignment import Run, chain, common_prefix, find_runs, gaps, without
-from vmserial.verify.frames import FULL, LADDERS, SHORT, SMOKE, Stream, analyse, build, headers
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Direction, FaultKind
-from vmserial.verify.wire import HEADER, OVERHEAD, WAYS, read_header
+from vmserial.verify.wire.alignment import Run, chain, common_prefix, find_runs, gaps, without
+from vmserial.verify.wire.form import HEADER, OVERHEAD, WAYS, read_header
+from vmserial.verify.wire.frames import FULL, LADDERS, SHORT, SMOKE, Stream, analyse, build, headers
 
 RUN = 0x1234567890AB
 MINE = Stream(RUN, 3, GUEST_TO_HOST, 1, SMOKE)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from vmserial.errors import UsageError
-from vmserial.verify.endpoints import Endpoint, UnixEndpoint
-from vmserial.verify.frames import LADDERS, Analysis, Stream, analyse
 from vmserial.verify.mutants import Mutant, MutantKind, parse
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Direction, FaultKind
+from vmserial.verify.wire.endpoints import Endpoint, UnixEndpoint
+from vmserial.verify.wire.frames import LADDERS, Analysis, Stream, analyse
 
 PORTS = (3, 5)
 KINDS = [k for k in MutantKind if k is not MutantKind.CROSSWIRE]

@@ -26,7 +26,7 @@ from vmserial.model import (
     SerialPort,
 )
 from vmserial.paths import runtime_base
-from vmserial.planner import plan
+from vmserial.planning.planner import plan
 from vmserial.progress import Silent
 from vmserial.qemu import process
 from vmserial.verify import results
@@ -36,7 +36,7 @@ from vmserial.verify.runner import Runner, run
 from vmserial.verify.session import Session
 from vmserial.verify.setup import setup
 from vmserial.verify.topologies import Builder, find_limit, ports
-from vmserial.verify.transfer import Line
+from vmserial.verify.wire.transfer import Line
 
 BOTH = ("guest->host", "host->guest")
 

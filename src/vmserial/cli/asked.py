@@ -13,7 +13,7 @@ class Asked:
     """What the user's words say about the VM, its binary and its guest.
 
     An empty or None value is one that was not said; the names are those of
-    :class:`vmserial.formats.overrides.Overrides` where they mean the same.
+    :class:`vmserial.sources.overrides.Overrides` where they mean the same.
 
     Attributes:
         input: the configuration's path; empty: options alone.

@@ -21,7 +21,7 @@ def command_text(asked: Asked, *, pretty: bool, as_json: bool) -> str:
     """
     from vmserial.cli.data import command_line
     from vmserial.options import pretty as pretty_text
-    from vmserial.planner import require
+    from vmserial.planning.planner import require
 
     made = planned(gather(asked))
     require(made)

@@ -16,8 +16,8 @@ from vmserial.cli.subject import CommandAfterDashes, FixWords, kind_of
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
-    from vmserial.formats.converting import Converted
     from vmserial.model import Capabilities, Machine
+    from vmserial.sources.converting import Converted
 
 TARGETS = ("pve", "libvirt", "toml", "argv")
 """What --to takes; named here so that --help imports no format (a test holds them equal)."""
@@ -49,7 +49,7 @@ def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) 
     INPUT is any of the four: a file, a command on stdin (-) or after --. What a format cannot
     say is named, port by port.
     """
-    from vmserial.formats.converting import convert
+    from vmserial.sources.converting import convert
 
     machine = read(asked)
     tell(machine.notes)
@@ -93,9 +93,9 @@ def read(asked: Asked) -> Machine:
     if kind != "command":
         return read_machine(asked)
     from vmserial.cli import subject_command
-    from vmserial.formats.argv.machine import machine
-    from vmserial.formats.overrides import apply
     from vmserial.machines import architecture
+    from vmserial.sources.command.machine import machine
+    from vmserial.sources.overrides import apply
 
     parsed = subject_command.read(asked, words, quiet=True)
     arch = architecture(asked.arch).name if asked.arch else ""
@@ -113,7 +113,7 @@ def write(path: str, text: str, *, force: bool) -> None:
 
     from vmserial.errors import ConfigError
     from vmserial.files import new_file, replace_file
-    from vmserial.formats import read_bytes
+    from vmserial.sources import read_bytes
 
     raw = text.encode("utf-8", "surrogateescape")
     if not os.path.lexists(path):

@@ -10,9 +10,9 @@ from vmserial.cli.output import complain
 
 if TYPE_CHECKING:
     from vmserial.cli.asked import Asked
-    from vmserial.formats.overrides import Overrides
     from vmserial.model import Capabilities, GuestProfile, Machine, Note, Plan
     from vmserial.qemu.accel import Proof
+    from vmserial.sources.overrides import Overrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Situation:
 
 def overrides(asked: Asked) -> Overrides:
     """Return the options that change the input's machine."""
-    from vmserial.formats.overrides import Overrides
+    from vmserial.sources.overrides import Overrides
 
     shared = Overrides.__dataclass_fields__.keys() & asked.__dataclass_fields__.keys()
     return Overrides(**{name: getattr(asked, name) for name in shared})
@@ -47,8 +47,8 @@ def read_machine(asked: Asked) -> Machine:
         UsageError: the file or an option is wrong, or nothing describes a VM.
     """
     if asked.input:
-        from vmserial.formats import load
-        from vmserial.formats.overrides import apply
+        from vmserial.sources import load
+        from vmserial.sources.overrides import apply
 
         machine = load(
             asked.input,
@@ -58,7 +58,7 @@ def read_machine(asked: Asked) -> Machine:
             arch=asked.arch,
         )
         return apply(machine, overrides(asked))
-    from vmserial.formats.overrides import from_options
+    from vmserial.sources.overrides import from_options
 
     return from_options(overrides(asked))
 
@@ -123,7 +123,7 @@ def gather(asked: Asked) -> Situation:
 
 def planned(situation: Situation) -> Plan:
     """Plan it, and say on stderr what the planner replaced."""
-    from vmserial.planner import plan
+    from vmserial.planning.planner import plan
 
     made = plan(situation.machine, situation.capabilities, situation.guest)
     tell(made.machine.notes[len(situation.machine.notes) :])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from vmserial.cli.asked import Asked
 
 if TYPE_CHECKING:
-    from vmserial.formats.argv import CommandLine
     from vmserial.model import Finding
+    from vmserial.sources.command import CommandLine
 
 
 def probed(command: CommandLine, arch: str, binary: str, known: Sequence[Finding]) -> list[Finding]:

@@ -13,9 +13,9 @@ from vmserial.cli.output import complain
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
-    from vmserial.formats.pve import Document
     from vmserial.model import Capabilities, GuestProfile, Machine
     from vmserial.pve.tree import Conf, Place
+    from vmserial.sources.pve import Document
 
 ASSUMED = (7, 2, 0)
 """The QEMU that is assumed where this machine has none of the VM's architecture: what is
@@ -125,9 +125,9 @@ def machine_of(asked: Asked, conf: Conf, document: Document, host: str) -> Machi
         ConfigError: it cannot be read as a configuration.
         UsageError: an option is wrong.
     """
-    from vmserial.formats.overrides import apply
-    from vmserial.formats.pve import machine
     from vmserial.pve.tree import vm_arch
+    from vmserial.sources.overrides import apply
+    from vmserial.sources.pve import machine
 
     arch = asked.arch or vm_arch(document, host)
     return apply(machine(document, conf.place.vmid, arch=arch), overrides(asked))

@@ -14,8 +14,8 @@ from vmserial.cli.output import complain, printable
 from vmserial.cli.subject import FixWords
 
 if TYPE_CHECKING:
+    from vmserial.judge import Change
     from vmserial.model import Finding
-    from vmserial.repair import Change
 
 
 def finish(

@@ -35,7 +35,7 @@ def command(asked: Asked) -> None:
     """Start the planned VM in the foreground and say where each port is reached."""
     from vmserial import host
     from vmserial.errors import PlanRefused
-    from vmserial.planner import require
+    from vmserial.planning.planner import require
     from vmserial.qemu.loop import run_interruptible
 
     made = planned(gather(asked))

@@ -126,7 +126,7 @@ def install_(
 ) -> None:  # fmt: skip
     """Put the shim in the emulator's place, or renew it."""
     from vmserial.errors import UsageError
-    from vmserial.repair import Wishes
+    from vmserial.judge import Wishes
     from vmserial.shim import bundle, places
     from vmserial.shim.aim import aim, names_of
     from vmserial.shim.facts import Facts

@@ -14,9 +14,9 @@ from vmserial.cli.subject import FixWords
 from vmserial.errors import BinaryError, ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from vmserial.formats.argv import CommandLine
+    from vmserial.judge import Verdict
     from vmserial.model import Capabilities, Finding
-    from vmserial.repair import Verdict
+    from vmserial.sources.command import CommandLine
 
 
 def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
@@ -64,8 +64,8 @@ def read(asked: Asked, words: FixWords, *, quiet: bool = False) -> CommandLine:
     Raises:
         UsageError: there is none, or it cannot be read.
     """
-    from vmserial.formats import read_bytes
-    from vmserial.formats.argv import CommandLine
+    from vmserial.sources import read_bytes
+    from vmserial.sources.command import CommandLine
 
     if words.command:
         command = CommandLine.from_words(words.command)
@@ -92,9 +92,9 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
         UsageError: nothing tells its architecture.
         BinaryError: this machine has no such binary.
     """
+    from vmserial.judge import Wishes, judge
     from vmserial.machines import ARCHITECTURES
     from vmserial.model import GuestProfile
-    from vmserial.repair import Wishes, judge
 
     capabilities = capabilities_of(asked, command)
     known = capabilities.target in ARCHITECTURES
@@ -114,9 +114,9 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
         UsageError: nothing tells the architecture.
         BinaryError: this machine has no such binary.
     """
-    from vmserial.formats.argv import CommandView
     from vmserial.machines import ARCHITECTURES, architecture
     from vmserial.qemu.binary import find, probe
+    from vmserial.sources.command import CommandView
 
     asked_arch = architecture(asked.arch).name if asked.arch else ""
     view = CommandView.of(command, arch=asked_arch, read_file=read_file)
@@ -164,7 +164,7 @@ def read_file(path: str) -> str:
         ConfigError: it is larger than any configuration.
         ValueError: it cannot be read.
     """
-    from vmserial.formats import read_bytes
+    from vmserial.sources import read_bytes
 
     try:
         return read_bytes(path).decode("utf-8", "surrogateescape")

@@ -12,9 +12,9 @@ from vmserial.cli.subject import FixWords
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
-    from vmserial.formats.libvirt import Document, Domain
+    from vmserial.judge.domain import DomainVerdict
     from vmserial.model import Capabilities, Finding
-    from vmserial.repair.domain import DomainVerdict
+    from vmserial.sources.libvirt import Document, Domain
 
 ASSUMED = (7, 2, 0)
 """The QEMU that is assumed where this machine has none for a domain: no newer one has less."""
@@ -65,17 +65,17 @@ def read(asked: Asked) -> Document:
         UsageError: it cannot be read.
         ConfigError: it is no XML.
     """
-    from vmserial.formats import read_bytes
-    from vmserial.formats.libvirt import Document
+    from vmserial.sources import read_bytes
+    from vmserial.sources.libvirt import Document
 
     return Document.parse(read_bytes(asked.input), asked.input)
 
 
 def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
     """Judge a domain on its emulator, or on this machine's QEMU of that architecture."""
-    from vmserial.formats.libvirt import Domain
-    from vmserial.repair import Wishes
-    from vmserial.repair.domain import judge
+    from vmserial.judge import Wishes
+    from vmserial.judge.domain import judge
+    from vmserial.sources.libvirt import Domain
 
     domain = Domain.of(document)
     capabilities = capabilities_of(asked, domain)

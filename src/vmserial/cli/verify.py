@@ -149,7 +149,7 @@ def request(
     """
     from vmserial.errors import UsageError
     from vmserial.verify.request import CEILINGS, LARGE_PORTS, TOGETHER, Limits, VerifyRequest
-    from vmserial.verify.wire import LADDERS
+    from vmserial.verify.wire.form import LADDERS
 
     if asked.input and len(asked.kinds) > 1:
         raise UsageError(
@@ -197,7 +197,7 @@ def request(
 
 def _ceiling(text: str) -> tuple[str, int]:
     from vmserial.errors import UsageError
-    from vmserial.formats.ports import nearest
+    from vmserial.sources.ports import nearest
     from vmserial.verify.request import CEILINGS
 
     match = re.fullmatch(r"([a-z0-9-]+)=([0-9]{1,4})", text)

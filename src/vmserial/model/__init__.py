@@ -1,9 +1,9 @@
 """What a VM is, what a binary and a guest can carry, and what was planned: plain data.
 
-Everything here is frozen and knows no I/O.  A reader in :mod:`vmserial.formats`
+Everything here is frozen and knows no I/O.  A reader in :mod:`vmserial.sources`
 makes a :class:`Machine`; :mod:`vmserial.qemu.binary` makes
 :class:`Capabilities`; :mod:`vmserial.guests.profile` makes a
-:class:`GuestProfile`; :func:`vmserial.planner.plan` turns the three into a
+:class:`GuestProfile`; :func:`vmserial.planning.planner.plan` turns the three into a
 :class:`Plan`.
 
 No ``slots=True`` here: it makes each class twice, which costs every start of

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from vmserial.formats.pve import Document, Setting
+from vmserial.sources.pve import Document, Setting
 
 _LINE = re.compile(r"(?P<key>[^:]*:[ \t\r\f\v]*)(?P<value>.*?)(?P<tail>[ \t\r\f\v]*)\Z", re.DOTALL)
 

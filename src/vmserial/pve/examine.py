@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from vmserial import doctor
 from vmserial.errors import ConfigError
-from vmserial.formats.pve import Document
-from vmserial.formats.pve import machine as read_machine
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.mend import DIRECTIVE_ONLY, NO_DEVICE, STALE, TWICE, Mended, Way, mend
+from vmserial.sources.pve import Document
+from vmserial.sources.pve import machine as read_machine
 
 _SHIM_ANSWERS = frozenset({"pve-isa-on-aarch64", "pve-isa-limit", "isa-clash", NO_DEVICE})
 """What the shim mends at every start."""
@@ -41,7 +41,7 @@ def examine(
         mended: what :func:`vmserial.pve.mend.mend` makes of it, if that is known.
 
     Raises:
-        UsageError: as :func:`vmserial.planner.plan`.
+        UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     answer = mended or mend(document, machine, capabilities, guest, way)
     found = [

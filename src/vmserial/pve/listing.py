@@ -54,7 +54,7 @@ def listed(
     """Return one VM's row.
 
     Raises:
-        UsageError: as :func:`vmserial.planner.plan`.
+        UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     way: Way = "shim" if shim else "args"
     answer = mend(conf.document, machine, capabilities, guest, way)

@@ -21,9 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vmserial import chardevs, doctor
-from vmserial.formats.pve import Document
-from vmserial.formats.pve_args import lift
-from vmserial.formats.pve_values import quoted
+from vmserial.judge import Change
 from vmserial.machines import architecture
 from vmserial.model import (
     Assignment,
@@ -34,10 +32,12 @@ from vmserial.model import (
     SerialPort,
 )
 from vmserial.options import Option
-from vmserial.planner import plan
+from vmserial.planning.planner import plan
 from vmserial.pve import edits
 from vmserial.pve.own import PVE_PORTS, concerns, has_isa, own_line, pairs
-from vmserial.repair import Change
+from vmserial.sources.pve import Document
+from vmserial.sources.pve.args import lift
+from vmserial.sources.pve.values import quoted
 
 Way = Literal["args", "shim"]
 
@@ -85,14 +85,14 @@ def mend(
 
     Args:
         document: as it is.
-        machine: what it says (:func:`vmserial.formats.pve.machine`), and what the user's
+        machine: what it says (:func:`vmserial.sources.pve.machine`), and what the user's
             options add to that.
         capabilities: of the binary that PVE starts.
         guest: what the guest carries.
         way: through ``args:`` alone, or with the emulator shim.
 
     Raises:
-        UsageError: as :func:`vmserial.planner.plan`.
+        UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     return _Mending(document, machine, capabilities, guest, way).mended()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vmserial.errors import ConfigError
 from vmserial.files import LOCK_SECONDS, locked, replace_file
-from vmserial.formats.pve import Document
 from vmserial.pve.tree import Conf, raw_of
+from vmserial.sources.pve import Document
 
 PVE_LOCKS = Path("/var/lock/qemu-server")
 """Where PVE's lock files are."""

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.files import Backups
-from vmserial.formats.pve import Document
 from vmserial.machines import architecture
+from vmserial.sources.pve import Document
 
 _CONF = re.compile(r"([1-9][0-9]{0,8})\.conf\Z")
 

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vmserial import chardevs
-from vmserial.formats.argv import CommandView, DeviceEntry
-from vmserial.formats.argv.document import CommandOption
+from vmserial.judge.ports import ports_of
 from vmserial.model import Capabilities, Chardev, UnixSocket
 from vmserial.options import Option, Scalar
 from vmserial.qemu import private, standins
 from vmserial.qemu.private import PrivateCommand, PrivatePort, Wanted
 from vmserial.qemu.standins import HOST_KEYS, Fate
-from vmserial.repair.ports import ports_of
+from vmserial.sources.command import CommandView, DeviceEntry
+from vmserial.sources.command.document import CommandOption
 
 _AS_THEY_ARE = frozenset({
     "L", "no-acpi", "no-hpet", "no-user-config", "nodefaults", "only-migratable", "usb", "watchdog",

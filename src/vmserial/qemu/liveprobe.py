@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from vmserial.doctor import Finding, Severity
 from vmserial.errors import LostVMError, MonitorError, QemuStartError, UsageError
-from vmserial.formats.argv import CommandLine, CommandView
 from vmserial.machines import architecture
 from vmserial.model import Capabilities, SourceRef
 from vmserial.options import Option, render
@@ -30,6 +29,7 @@ from vmserial.qemu.isolation import isolate, uses_kvm
 from vmserial.qemu.loop import run_interruptible
 from vmserial.qemu.private import PrivateCommand
 from vmserial.qemu.process import VirtualMachine
+from vmserial.sources.command import CommandLine, CommandView
 
 if TYPE_CHECKING:
     from vmserial.catalogue import Match

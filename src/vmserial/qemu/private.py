@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vmserial.formats.argv import CommandView, DeviceEntry
-from vmserial.formats.argv.document import CommandOption
+from vmserial.judge.ports import Port
 from vmserial.model import SourceRef
 from vmserial.options import Option
 from vmserial.qemu.standins import Fate
-from vmserial.repair.ports import Port
+from vmserial.sources.command import CommandView, DeviceEntry
+from vmserial.sources.command.document import CommandOption
 
 
 @dataclass(frozen=True)

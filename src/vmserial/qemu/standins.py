@@ -12,11 +12,11 @@ import json
 import re
 from enum import Enum
 
-from vmserial.formats.argv import SERIAL_DRIVERS, DeviceEntry
-from vmserial.formats.argv.document import CommandOption
+from vmserial.judge.ports import NO_PORT
 from vmserial.model import Capabilities
 from vmserial.options import Option, Scalar
-from vmserial.repair.ports import NO_PORT
+from vmserial.sources.command import SERIAL_DRIVERS, DeviceEntry
+from vmserial.sources.command.document import CommandOption
 
 PROVABLE = frozenset({
     "isa-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x", "usb-serial", "virtserialport",

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vmserial.errors import UsageError
+from vmserial.judge import Wishes
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.model.recorded import from_json, to_json
-from vmserial.repair import Wishes
 
 _GUEST = (
     "name", "source", "assumed", "kernel", "nr_uarts", "runtime_uarts", "nr_uarts_parameter",

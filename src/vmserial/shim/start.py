@@ -6,10 +6,10 @@ import json
 import posix
 from dataclasses import replace
 
-from vmserial.formats.argv import CommandLine
+from vmserial.judge import Verdict, judge
 from vmserial.model import Severity
-from vmserial.repair import Verdict, judge
 from vmserial.shim.facts import Facts
+from vmserial.sources.command import CommandLine
 
 STALE = "the binary has changed since the installation: run vmserial shim install --again"
 

@@ -18,9 +18,6 @@ from pathlib import Path
 from vmserial import chardevs
 from vmserial.board import ISA_PORTS, VIRTIO_PORTS
 from vmserial.errors import QemuError, UsageError
-from vmserial.formats.argv import CommandLine, CommandView
-from vmserial.formats.argv.machine import KIND_OF
-from vmserial.formats.argv.places import number
 from vmserial.machines import Platform, architecture
 from vmserial.model import (
     Assignment,
@@ -35,19 +32,22 @@ from vmserial.model import (
 )
 from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
-from vmserial.planner import CONTROL_CHARDEV, CONTROL_NAME
+from vmserial.planning.planner import CONTROL_CHARDEV, CONTROL_NAME
 from vmserial.progress import Reporter, Silent
 from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed, argv_of, probe, understand
 from vmserial.qemu.loop import run_interruptible
 from vmserial.qemu.private import PrivateCommand, PrivatePort
+from vmserial.sources.command import CommandLine, CommandView
+from vmserial.sources.command.machine import KIND_OF
+from vmserial.sources.command.places import number
 from vmserial.verify import mutants
 from vmserial.verify.cases.command import NAME, CommandCase
 from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
 from vmserial.verify.runner import Runner, find_stands
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
-from vmserial.verify.wire import SHORT, SMOKE
+from vmserial.verify.wire.form import SHORT, SMOKE
 
 _NODES = {"isa": "/dev/ttyS*", "usb": "/dev/ttyUSB*", "virtconsole": "/dev/hvc*"}
 _CONTROLLER = "vmserial-ctl"

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vmserial.errors import UsageError
-from vmserial.verify.endpoints import Endpoint
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Direction, FaultKind
+from vmserial.verify.wire.endpoints import Endpoint
 
 SIZE = 16
 """Bytes that a mutant is about: a 16550A's FIFO."""
@@ -84,7 +84,7 @@ class Mutant:
 
     @property
     def expected(self) -> FaultKind:
-        """The name that :func:`vmserial.verify.frames.analyse` must give to it."""
+        """The name that :func:`vmserial.verify.wire.frames.analyse` must give to it."""
         return _EXPECTED[self.kind]
 
     def install(self, endpoints: Mapping[str, Endpoint]) -> None:
@@ -121,7 +121,7 @@ class Mutant:
 
 
 class _Strike:
-    """A :class:`~vmserial.verify.endpoints.Tap` that strikes once a transfer.
+    """A :class:`~vmserial.verify.wire.endpoints.Tap` that strikes once a transfer.
 
     Bytes that it needs to see whole are held back until they are there, so that
     the result does not depend on how a transfer is cut into reads.

@@ -9,7 +9,7 @@ from vmserial.errors import MonitorError
 from vmserial.model import Assignment, Pty
 from vmserial.verify import mutants
 from vmserial.verify.session import Session
-from vmserial.verify.transfer import Line
+from vmserial.verify.wire.transfer import Line
 
 _PTY_NOTICED = 1.2
 """Seconds until QEMU has surely noticed that a pty was opened: it looks once a second."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from vmserial.errors import UsageError
 from vmserial.model import Capabilities, Machine, Plan
 from vmserial.verify.results import Check, HostFacts, exit_code
-from vmserial.verify.wire import SHORT
+from vmserial.verify.wire.form import SHORT
 
 if TYPE_CHECKING:
     from vmserial.guests.images import TestGuest

@@ -22,8 +22,7 @@ from vmserial.model import Machine, NodeIdentity, Pty, TcpSocket, UnixSocket
 from vmserial.paths import RunDirectory
 from vmserial.progress import Reporter
 from vmserial.qemu.process import VirtualMachine
-from vmserial.verify import console, mutants
-from vmserial.verify.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
+from vmserial.verify import mutants
 from vmserial.verify.ledger import Ledger
 from vmserial.verify.request import Booted, Stand, VerifyRequest
 from vmserial.verify.results import (
@@ -37,8 +36,10 @@ from vmserial.verify.results import (
 )
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
 from vmserial.verify.station import Station
-from vmserial.verify.transfer import Exchange, Line, Outcome, Transfer
-from vmserial.verify.wire import Stream
+from vmserial.verify.wire import console
+from vmserial.verify.wire.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
+from vmserial.verify.wire.form import Stream
+from vmserial.verify.wire.transfer import Exchange, Line, Outcome, Transfer
 
 T = TypeVar("T")
 

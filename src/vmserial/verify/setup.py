@@ -24,7 +24,7 @@ from vmserial.model import (
     UnixSocket,
 )
 from vmserial.options import Option, render
-from vmserial.planner import CONTROL_CHARDEV, plan
+from vmserial.planning.planner import CONTROL_CHARDEV, plan
 from vmserial.verify.request import EndpointKind, Stand
 
 KEPT = frozenset({"machine", "boot", "controller", "chardev", "serial", "control"})
@@ -119,7 +119,7 @@ def setup(
     The plan may hold refusals; then it must not be started.
 
     Raises:
-        UsageError: as :func:`vmserial.planner.plan`.
+        UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     made = plan(
         under_test(machine, stand, endpoint, socket),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vmserial.devices import KINDS
 from vmserial.machines import architecture
 from vmserial.model import Assignment, Chardev, Machine, Null, Plan, PortState, SerialPort
-from vmserial.planner import plan, require
+from vmserial.planning.planner import plan, require
 from vmserial.verify.cases import Case
 from vmserial.verify.cases.data import DataCase
 from vmserial.verify.cases.hotplug import HotplugCase

@@ -10,7 +10,7 @@ from vmserial.errors import ShellError
 from vmserial.verify.cases.data import DataCase
 from vmserial.verify.results import Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
-from vmserial.verify.transfer import Line, Transfer
+from vmserial.verify.wire.transfer import Line, Transfer
 
 NAME = "command"
 """The case's name in its checks."""

@@ -7,8 +7,8 @@ import asyncio
 from vmserial.verify.cases import Case
 from vmserial.verify.results import Verdict
 from vmserial.verify.session import BOTH, Session
-from vmserial.verify.transfer import Line, Outcome, Transfer
-from vmserial.verify.wire import OVERHEAD
+from vmserial.verify.wire.form import OVERHEAD
+from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 
 
 class DataCase(Case):

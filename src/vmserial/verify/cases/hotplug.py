@@ -26,8 +26,8 @@ from vmserial.verify.results import (
     Verdict,
 )
 from vmserial.verify.session import BOTH, Session
-from vmserial.verify.transfer import Line, Transfer
-from vmserial.verify.wire import SHORT, SMOKE
+from vmserial.verify.wire.form import SHORT, SMOKE
+from vmserial.verify.wire.transfer import Line, Transfer
 
 NOTHING = "/"
 """What the article writes where no device was taken out."""

@@ -8,7 +8,7 @@ from vmserial.errors import LostVMError, ShellError
 from vmserial.verify import plugging
 from vmserial.verify.results import Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
-from vmserial.verify.transfer import Line, Transfer
+from vmserial.verify.wire.transfer import Line, Transfer
 
 PIECE = (65536,)
 """Payload of the stream's one frame, which is sent again and again."""

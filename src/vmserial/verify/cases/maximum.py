@@ -8,7 +8,7 @@ from vmserial.model import Refusal
 from vmserial.verify.cases.data import DataCase
 from vmserial.verify.results import Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
-from vmserial.verify.transfer import Outcome
+from vmserial.verify.wire.transfer import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from vmserial.verify.results import Check, Direction, Fault, FaultKind, Verdict
 from vmserial.verify.session import BOTH, Session
-from vmserial.verify.transfer import Line, Outcome, Transfer
-from vmserial.verify.wire import SHORT
+from vmserial.verify.wire.form import SHORT
+from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 
 _PAUSE = 0.1
 """Seconds between two transfers: enough for the guest to do something else."""

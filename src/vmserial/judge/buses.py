@@ -1,0 +1,137 @@
+"""The USB and virtio-serial buses of a command line, and who finds which by itself. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from vmserial.board import XHCI_PORTS
+from vmserial.judge.context import Scene
+from vmserial.judge.ports import Port
+from vmserial.sources.command import ON, DeviceEntry
+from vmserial.sources.command.places import number
+
+_LEGACY_USB = frozenset({"usb", "usbdevice"})
+
+
+@dataclass
+class Bus:
+    """A bus of a controller: its name, its kind, the places taken on it."""
+
+    name: str
+    kind: str
+    ports: int
+    taken: dict[str, str] = field(default_factory=dict)
+    messages: int = 0
+
+    def lowest(self) -> str:
+        """Return the USB port of a device that names none."""
+        return next(port for number in count(1) if (port := str(number)) not in self.taken)
+
+
+class Buses:
+    """The buses that are there while QEMU makes one device after the other."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.usb = _usb_of_board(scene)
+        self.virtio: list[Bus] = []
+
+    def usb_of(self, device: DeviceEntry) -> Bus | None:
+        """Return the bus that a USB device sits on."""
+        return _named(self.usb, device.bus)
+
+    def virtio_of(self, device: DeviceEntry) -> Bus | None:
+        """Return the bus that a virtio port sits on."""
+        return _named(self.virtio, device.bus)
+
+    def add(self, device: DeviceEntry) -> None:
+        """Add the USB or virtio-serial bus that a device makes."""
+        if device.is_usb_controller:
+            self._add_usb(device)
+        if device.is_virtio_serial:
+            # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
+            name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
+            self.virtio.append(Bus(name, "virtio", device.max_ports))
+
+    def _add_usb(self, device: DeviceEntry) -> None:
+        """Add a controller's bus, or join a companion to its own."""
+        driver = device.driver
+        if device.get("masterbus"):
+            # A companion controller: its ports are those of the bus that it joins.
+            for bus in self.usb:
+                if bus.name == device.get("masterbus"):
+                    bus.kind = "companion"
+            return
+        if "xhci" in driver:
+            kind, ports = "xhci", min(number(device.get("p2"), 4) or 4, XHCI_PORTS)
+        elif "ehci" in driver:
+            kind, ports = "ehci", 6
+        elif "ohci" in driver:
+            kind, ports = "ohci", number(device.get("num-ports"), 3) or 3
+        else:
+            kind, ports = "uhci", 2
+        name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
+        self.usb.append(Bus(name, kind, ports))
+
+
+def _usb_of_board(scene: Scene) -> list[Bus]:
+    """Return the USB buses that the machine makes itself (``-usb``, ``usb=on``)."""
+    if scene.platform is None:
+        return []
+    names = {option.name for option in scene.view.options}
+    if not (names & _LEGACY_USB or scene.view.machine.get("usb", "") in ON):
+        return []
+    kind = {"pc": "uhci", "q35": "companion"}.get(scene.platform.name)
+    if kind is None:
+        return []
+    return [Bus("usb-bus.0", kind, 6 if kind == "companion" else 2)]
+
+
+def _named(buses: list[Bus], name: str) -> Bus | None:
+    """Return the bus of that name; where none is named, the one that QEMU finds first.
+
+    That is the one that was made last (hw/core/qdev.c puts children at the head).
+    """
+    if not name:
+        return buses[-1] if buses else None
+    return next((bus for bus in buses if bus.name == name), None)
+
+
+def _unnamed(buses: list[Bus]) -> int:
+    """Return how many buses QEMU has numbered: those of controllers without an id."""
+    return sum(bus.name.startswith(("usb-bus.", "virtio-serial-bus.")) for bus in buses)
+
+
+def found_by_themselves(scene: Scene) -> Mapping[int, str]:
+    """Return the buses that QEMU gives to devices that name none, by their options."""
+    found: dict[int, str] = {}
+    if scene.platform is None:
+        return found
+    buses = Buses(scene)
+    for device in scene.made:
+        if not device.bus and (device.is_usb or device.virtio_port is not None):
+            bus = buses.usb_of(device) if device.is_usb else buses.virtio_of(device)
+            if bus is not None:
+                found[id(device.option)] = bus.name
+        buses.add(device)
+    return found
+
+
+def one_finds_its_own(scene: Scene, moving: set[Port]) -> bool:
+    """Tell whether what stays gets its bus or its ISA index by what was made before it."""
+    moved = {id(port.option) for port in moving}
+    isa = scene.platform is not None and scene.platform.isa
+    if isa and any(
+        device.driver == "isa-serial" and device.isa and device.isa.index is None
+        and id(device.option) not in moved
+        for device in scene.view.devices
+    ):  # fmt: skip
+        # QEMU counts: one of ours before it would give it another index.
+        return True
+    return any(
+        (device.is_usb or device.virtio_port is not None)
+        and not device.bus and not device.option.params.is_json
+        and id(device.option) not in moved
+        for device in scene.view.devices
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""The board of a command line: which places stay taken while ports are moved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import count
+
+from vmserial.board import VIRTIO_MESSAGES, VIRTIO_PORTS, XHCI_PORTS, Board, Controller
+from vmserial.board import PciPlace as BoardPlace
+from vmserial.judge.buses import found_by_themselves
+from vmserial.judge.context import ISA_PORTS, MESSAGES, Scene
+from vmserial.judge.ports import Port
+from vmserial.model import PCI_UARTS, Device, Machine
+from vmserial.sources.command import DeviceEntry
+from vmserial.sources.command.places import number
+
+PVE_FREE_SLOTS = (0x1D,)
+"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
+
+On q35 PVE's own USB controllers have it.  What PVE plugs there later goes to buses
+behind bridges, so that any slot of pcie.0 that the command leaves free is free.
+"""
+
+UNSEEN_FREE_SLOTS = tuple(range(0x19, 0x13, -1))
+"""Root-bus slots that hardly any -readconfig file uses, for one that was not read.
+
+PVE's for q35 has USB controllers at 0x1a and 0x1d, root ports at 0x10 and 0x1c, a
+bridge at 0x1e; QEMU's own examples begin at the lowest slots.
+"""
+
+_OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
+
+
+def board_of(scene: Scene, moving: set[Port]) -> Board:
+    """Return the board with all that stays where it is."""
+    assert scene.platform is not None
+    assert scene.architecture is not None
+    slots: tuple[int, ...] = ()
+    if scene.is_pve and scene.platform.name != "q35":
+        slots = PVE_FREE_SLOTS
+    elif not scene.complete:
+        slots = UNSEEN_FREE_SLOTS
+    machine = Machine(scene.arch, (), machine_type=scene.machine_type, free_slots=slots)
+    board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
+    staying = [port for port in scene.ports if port not in moving]
+    board.isa_free = list(range(ISA_PORTS)) if scene.platform.isa else []
+    moved_options = {id(port.option) for port in moving}
+    for device in scene.view.devices:
+        place = device.pci
+        if place and device.bus in scene.root_buses and id(device.option) not in moved_options:
+            board.take(place.slot)
+    _automatic(scene, board, moved_options)
+    _ours(scene, board, moved_options)
+    # "-serial none" takes a UART's place too.
+    gone = {id(port.option) for port in moving}
+    onboard = sum(id(port.option) not in gone for port in scene.view.onboard)
+    if scene.platform.isa:
+        _isa(scene, board, staying)
+    else:
+        board.uarts_left = max(scene.uarts - onboard, 0)
+        board.uarts_used = onboard
+    cards = {id(p.option): PCI_UARTS[p.driver] for p in staying if p.driver in PCI_UARTS}
+    board.uarts_8250 += sum(cards.values())
+    board.ttyusb = sum(port.driver == "usb-serial" for port in staying)
+    board.hvc = sum(port.driver == "virtconsole" for port in staying)
+    return board
+
+
+def _isa(scene: Scene, board: Board, staying: Sequence[Port]) -> None:
+    made = 0
+    if scene.view.default_serial is not None:
+        board.isa_free.remove(0)
+        made = 1
+    for port in staying:
+        if port.onboard is None and port.driver != "isa-serial":
+            continue
+        place = port.device.device.isa if port.device else None
+        index = place.index if place else port.onboard.index if port.onboard else None
+        index = made if index is None else index
+        if index in board.isa_free:
+            board.isa_free.remove(index)
+        made += 1
+    board.uarts_8250 += made
+
+
+def _automatic(scene: Scene, board: Board, moved: set[int]) -> None:
+    """Take the slots that QEMU gives to devices that name none: from the lowest on."""
+    count = sum(
+        scene.is_pci(device) and device.pci is None and device.bus in scene.root_buses
+        and id(device.option) not in moved
+        for device in scene.view.devices
+    )  # fmt: skip
+    if not scene.view.nodefaults:
+        count += 2  # a network card and a graphics card
+    for slot in range(1, 0x20):
+        if count and board.is_free(slot):
+            board.take(slot)
+            count -= 1
+
+
+def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
+    """Take over the controllers that an earlier mending added, with what is free on them."""
+    found = found_by_themselves(scene)
+    for device in scene.view.devices:
+        match = _OURS.match(device.id)
+        if match is None or device.pci is None:
+            continue
+        place = BoardPlace(board.platform.root_bus, device.pci.slot, device.pci.function)
+        made = Device(device.driver, device.id)
+        board.devices.append(made)
+        board.resume(place)
+        users = [
+            d for d in scene.made
+            if found.get(id(d.option), d.bus) == f"{device.id}.0" and id(d.option) not in moved
+        ]  # fmt: skip
+        if match.group(1) == "xhci":
+            used = _numbers(users, "port")
+            free = [port for port in range(1, XHCI_PORTS + 1) if port not in used]
+            board.usb.append(Controller(made, place, free))
+        elif match.group(1) == "virtio":
+            board.virtio.append(_virtio(made, place, users))
+        else:
+            board.root_ports = max(board.root_ports, int(match.group(2)) + 1)
+
+
+def _numbers(users: Sequence[DeviceEntry], key: str) -> set[int | None]:
+    """Return the numbers that devices have on a bus; one that says none gets the lowest."""
+    used: set[int | None] = set()
+    for user in users:
+        said = user.get(key)
+        used.add(number(said) if said else next(n for n in count(1) if n not in used))
+    return used
+
+
+def _virtio(made: Device, place: BoardPlace, users: Sequence[DeviceEntry]) -> Controller:
+    used = _numbers(users, "nr")
+    spent = sum(MESSAGES.get(user.driver, 2) for user in users)
+    free = [nr for nr in range(1, VIRTIO_PORTS + 1) if nr not in used]
+    return Controller(made, place, free, VIRTIO_MESSAGES - spent)

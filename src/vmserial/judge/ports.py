@@ -1,0 +1,109 @@
+"""The serial ports of a command line: what each is called, and what stands for it.
+
+A port is a ``-serial``, a serial device, or a chardev of a port's name
+(``serial4``, libvirt's ``charserial4``) that no device uses: that one was asked
+for and got no device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vmserial.sources.command import (
+    ChardevEntry,
+    CommandOption,
+    CommandView,
+    PortOption,
+    SerialDevice,
+)
+
+NO_PORT = frozenset({"isa-debugcon", "isa-parallel", "usb-braille", "x-terminal3270"})
+"""Devices that have a chardev and are no serial port."""
+
+_NUMBERED = re.compile(r"(?:char)?serial[-_.]?([0-9]{1,3})\Z")
+_OTHERS_CHANNEL = re.compile(r"(?:org|com)\.")
+"""How the names of virtio ports begin that are a program's, as ``org.qemu.guest_agent.0``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Port:
+    """One serial port of a command line.
+
+    Attributes:
+        name: ``serialN``; of a program's channel, the channel's name.
+        number: N; of a program's channel, a number that no port has.
+        chardev_id: its chardev's id; empty where none is named.
+        option: what stands for it.
+        device: its device, if it is one.
+        onboard: its ``-serial``, if it is one.
+        channel: it is a program's own channel (the guest agent's), not a port for people.
+    """
+
+    name: str
+    number: int
+    chardev_id: str
+    option: CommandOption
+    device: SerialDevice | None = None
+    onboard: PortOption | None = None
+    channel: bool = False
+
+    @property
+    def driver(self) -> str:
+        """Its device's driver; empty where it has none."""
+        return self.device.device.driver if self.device else ""
+
+    @property
+    def subject(self) -> str:
+        """The option as QEMU names it in its messages, ``-device isa-serial,…``."""
+        return f"-{self.option.name} {self.option.value}"
+
+
+def ports_of(view: CommandView) -> tuple[Port, ...]:
+    """Return the serial ports of a command line, in its order."""
+    found: list[tuple[str, CommandOption, SerialDevice | None, PortOption | None]] = [
+        (port.host.chardev_id, port.option, None, port)
+        for port in view.onboard
+        if port.host.form != "none"
+    ]
+    found += [
+        (device.chardev_id, device.device.option, device, None)
+        for device in view.serial_devices
+        if device.device.driver not in NO_PORT and (device.chardev_id or device.key == "chardev")
+    ]
+    used = {use.chardev_id for use in view.uses()}
+    found += [
+        (entry.id, entry.option, None, None)
+        for entry in view.chardevs
+        if entry.id not in used and _NUMBERED.match(entry.id) and first_of_id(view, entry)
+    ]
+    place = {id(option): index for index, option in enumerate(view.options)}
+    found.sort(key=lambda each: place[id(each[1])])
+    return tuple(_named(found))
+
+
+def first_of_id(view: CommandView, entry: ChardevEntry) -> bool:
+    """Tell whether no chardev before this one has its id."""
+    return view.chardev(entry.id) is entry
+
+
+def _named(
+    found: Iterable[tuple[str, CommandOption, SerialDevice | None, PortOption | None]],
+) -> list[Port]:
+    """Give each its number: the one that its chardev's id says, else the next free one."""
+    entries = list(found)
+    said: list[int | None] = []
+    for chardev_id, *_ in entries:
+        match = _NUMBERED.match(chardev_id)
+        number = int(match.group(1)) if match else None
+        said.append(None if number in said else number)
+    free = iter(number for number in range(2000) if number not in said)
+    ports = []
+    for (chardev_id, option, device, onboard), number in zip(entries, said, strict=True):
+        number = next(free) if number is None else number
+        label = device.device.get("name") if device else ""
+        channel = _OTHERS_CHANNEL.match(label) is not None or chardev_id in {"qga0", "charchannel0"}
+        name = (label or chardev_id) if channel else f"serial{number}"
+        ports.append(Port(name, number, chardev_id, option, device, onboard, channel))
+    return ports

@@ -1,0 +1,116 @@
+"""A VM as the command that its owner starts, each option with where it comes from.
+
+Whatever describes a VM (a PVE configuration, a libvirt domain, a command line, a
+plan of ours) is *lowered* to the options that QEMU gets.  The judge looks at those
+alone; a finding's place is the origin of the option it is about, and a repair is
+*raised* back into the source by way of the origin's handle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vmserial.model.source import SourceRef
+from vmserial.options import Option
+
+Owner = Literal["user", "pve", "libvirt", "qemu", "plan"]
+"""Who put an option there: the user's own words, or the program that starts the VM."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Origin:
+    """Where an option of a lowered command comes from.
+
+    Attributes:
+        where: file and line.
+        owner: who wrote it.
+        handle: what the source's raiser changes: the command's own option, a setting of a
+            PVE configuration, a span of its ``args:``, an element of a domain; None: nothing
+            that an edit of the source could change (PVE's fixed hardware).
+    """
+
+    where: SourceRef | None
+    owner: Owner
+    handle: object | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LoweredOption:
+    """One option of a lowered command.
+
+    Attributes:
+        option: as QEMU gets it.
+        origin: where it comes from.
+        automatic: keys whose values the owner chooses by itself at each start (libvirt's
+            addresses that no ``<address>`` states): an edit that leaves them out is whole.
+    """
+
+    option: Option
+    origin: Origin
+    automatic: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What stands in the source and never reaches the command.
+
+    Attributes:
+        name: such as ``serial4``.
+        reason: ``no-such-line`` (PVE knows serial0-3), ``directive`` (a ``#vmserial`` line,
+            which only vmserial reads), ``pending`` (waits for a restart), ``other``.
+        where: its place.
+        value: what it says.
+    """
+
+    name: str
+    reason: Literal["no-such-line", "directive", "pending", "other"]
+    where: SourceRef | None = None
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is not known of the command: a rule whose fact is missing is silent.
+
+    Attributes:
+        id: ``readconfig`` (a file was not read), ``addresses`` (the owner gives them at the
+            start), ``disks`` (their nodes are left out), ``refused`` (the owner itself refuses
+            the source: see ``text``).
+        text: in words.
+        where: its place.
+    """
+
+    id: str
+    text: str
+    where: SourceRef | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LoweredCommand:
+    """The command that a source's owner starts.
+
+    Attributes:
+        program: the emulator.
+        arch: QEMU's target name.
+        options: in the order in which the owner writes them.
+        owner: who starts it.
+        name: the VM's.
+        labels: the name of each serial port (``serial0``) by the id of its chardev.
+        dropped: what never reaches the command.
+        gaps: what is not known of it.
+    """
+
+    program: str
+    arch: str
+    options: tuple[LoweredOption, ...]
+    owner: Owner
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[Dropped, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    def argv(self) -> list[str]:
+        """Return the command as a list of words, the emulator first."""
+        return [self.program, *(word for each in self.options for word in each.option.argv())]

@@ -1,0 +1,1 @@
+"""Planning a VM that vmserial itself starts: every port's device, bus and address.  Pure."""

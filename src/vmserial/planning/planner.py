@@ -1,0 +1,324 @@
+"""The planner: a Machine, a binary and a guest in; a Plan out.  Pure: no I/O, no clock.
+
+Order of work: what the board and the user's own ``args`` take; then everything
+that is not a serial port (:mod:`vmserial.planning.layout`); then each port in the order
+of its index (:mod:`vmserial.placing`).  Nothing is guessed silently: what was
+assumed is in :attr:`Plan.assumptions`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from vmserial.board import Board
+from vmserial.devices import KINDS
+from vmserial.errors import PlanRefused
+from vmserial.machines import Architecture, Platform, architecture
+from vmserial.model import (
+    Assignment,
+    Capabilities,
+    Chardev,
+    Device,
+    GuestProfile,
+    Machine,
+    NodeIdentity,
+    Plan,
+    Refusal,
+    SerialPort,
+    Stdio,
+    UnixSocket,
+)
+from vmserial.options import Option
+from vmserial.placing import Placer, onboard_uarts
+from vmserial.planning.conflicts import clashes
+from vmserial.planning.layout import Layout
+
+CONTROL_NAME = "vmserial.control"
+CONTROL_CHARDEV = "vmserial-control"
+
+
+def plan(
+    machine: Machine, capabilities: Capabilities, guest: GuestProfile, *, control: bool = False
+) -> Plan:
+    """Give every port of ``machine`` a device, a bus and an address, and say why.
+
+    Args:
+        machine: what is asked for.
+        capabilities: the binary's; an empty device list means "unknown, has all".
+        guest: what the guest's kernel carries.
+        control: add the harness's own virtserialport on a controller of its own,
+            placed after all ports so that it moves none of them.
+
+    Returns:
+        The plan.  What cannot be carried is in ``refusals``; the other ports are
+        planned all the same, so that one call shows everything that is wrong.
+
+    Raises:
+        UsageError: the architecture is not known, or a value that no QEMU takes.
+    """
+    arch = architecture(machine.arch)
+    platform = arch.platform(machine.machine_type)
+    if platform is None:
+        names = ", ".join(entry.name for entry in arch.platforms)
+        return Plan(
+            machine, capabilities, guest, (), (),
+            refusals=(
+                Refusal(
+                    "machine-unknown",
+                    f"machine type {machine.machine_type!r} is not one that {arch.name} serial "
+                    "ports can be planned on",
+                    f"known for {arch.name}: {names}",
+                    where=machine.place_of("machine_type"),
+                ),
+            ),
+        )  # fmt: skip
+    return _Planner(machine, capabilities, guest, arch, platform).run(control)
+
+
+def require(made: Plan) -> None:
+    """Raise PlanRefused if the plan holds refusals; all of them are named."""
+    if made.refusals:
+        first = made.refusals[0]
+        more = [f"{', '.join(r.ports) or 'vm'}: {r.message}" for r in made.refusals[1:]]
+        seen = list(dict.fromkeys(r.hint for r in made.refusals if r.hint))
+        raise PlanRefused(
+            "\n".join([first.message, *more]),
+            hint="; or ".join(seen[:3]),
+            where=str(first.where) if first.where else ", ".join(first.ports),
+        )
+
+
+class _Planner:
+    """One planning; holds what is collected on the way."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        capabilities: Capabilities,
+        guest: GuestProfile,
+        arch: Architecture,
+        platform: Platform,
+    ) -> None:
+        self.machine = machine
+        self.capabilities = capabilities
+        self.guest = guest
+        self.arch = arch
+        self.platform = platform
+        self.warnings: list[str] = []
+        self.assumptions: list[str] = []
+        self.refusals: list[Refusal] = []
+        self.board = Board(machine, arch, platform, capabilities, guest)
+
+    def run(self, control: bool) -> Plan:
+        board, machine = self.board, self.machine
+        self.check_binary()
+        self.check_guest()
+        board.uarts_left = self.onboard_uarts()
+        board.isa_free = list(range(4)) if self.platform.isa else []
+        for slot, _ in machine.taken:
+            board.take(slot)
+        board.read_args()
+        layout = Layout(board)
+        layout.build()
+        ports = self.checked_ports()
+        placer = Placer(board, self.refusals)
+        assignments = [a for port in ports if (a := placer.assign(port)) is not None]
+        assignments = [placer.settled(a) for a in assignments]
+        placed = self.control() if control else None
+        self.refusals += clashes(board, layout.options, assignments)
+        self.refusals[:0] = layout.refusals
+        self.warnings += [str(note) for note in layout.notes]
+        self.note_facts(assignments)
+        return Plan(
+            machine=replace(machine, notes=(*machine.notes, *layout.notes)),
+            qemu=self.capabilities,
+            guest=self.guest,
+            options=tuple(self.options(layout, assignments, placed, placer.chardevs)),
+            assignments=tuple(assignments),
+            control=placed,
+            warnings=tuple(dict.fromkeys(self.warnings)),
+            assumptions=tuple(self.assumptions),
+            refusals=tuple(self.refusals),
+        )
+
+    # -------------------------------------------------------------- before placing
+
+    def check_binary(self) -> None:
+        capabilities = self.capabilities
+        if capabilities.target and capabilities.target != self.arch.name:
+            self.refusals.append(
+                Refusal(
+                    "binary-wrong-target",
+                    f"{capabilities.binary or 'the binary'} is a QEMU for {capabilities.target}, "
+                    f"the VM is {self.arch.name}",
+                    f"use qemu-system-{self.arch.name}",
+                )
+            )
+        wanted = self.machine.machine_type
+        if wanted and capabilities.machines and wanted not in capabilities.machines:
+            self.refusals.append(
+                Refusal(
+                    "machine-not-in-binary",
+                    f"QEMU {capabilities.version_text} has no machine type {wanted!r}",
+                    f"use {self.platform.name}, or a QEMU that has it",
+                    where=self.machine.place_of("machine_type"),
+                )
+            )
+        if not capabilities.measured:
+            self.assumptions.append(
+                f"no QEMU binary was asked: the devices and on-board UARTs of "
+                f"{capabilities.version_text} are assumed from a table"
+            )
+
+    def check_guest(self) -> None:
+        if self.guest.assumed:
+            self.assumptions.append(
+                f"nobody said which system the guest runs: assumed {self.guest.source} "
+                f"({self.guest.uarts_8250} 8250 ports, usb-serial and virtio drivers); "
+                "name it with --guest"
+            )
+
+    def onboard_uarts(self) -> int:
+        """Return how many UARTs ``-serial`` reaches; say so where it is from the table."""
+        uart = self.platform.uart
+        if uart is None:
+            return 0
+        count, measured = onboard_uarts(
+            self.platform,
+            self.machine.machine_type,
+            dict(self.machine.machine_options),
+            self.capabilities,
+        )
+        if not measured:
+            self.assumptions.append(
+                f"on-board UARTs of {self.platform.name} were not measured: "
+                f"{uart.assumed(self.capabilities.version)} assumed "
+                f"for QEMU {self.capabilities.version_text} ({uart.source})"
+            )
+        return count
+
+    def checked_ports(self) -> list[SerialPort]:
+        """Return the ports by index, without those that clash with another."""
+        kept: list[SerialPort] = []
+        seen: set[int] = set()
+        claimed: Counter[str] = Counter()
+        for port in sorted(self.machine.ports, key=lambda p: p.index):
+            backend = port.chardev.backend
+            problem = ""
+            if port.index in seen:
+                problem = "the port is asked for twice"
+            elif isinstance(backend, UnixSocket) and backend.server:
+                claimed[backend.path] += 1
+                if claimed[backend.path] > 1:
+                    problem = f"another port already listens on {backend.path}"
+            elif isinstance(backend, Stdio):
+                claimed["stdio"] += 1
+                if claimed["stdio"] > 1:
+                    problem = "another port already uses stdio"
+            seen.add(port.index)
+            if problem:
+                self.refusals.append(
+                    Refusal(
+                        "port-clash",
+                        f"{port.name}: {problem}",
+                        "give each port an index and a backend of its own",
+                        ports=(port.name,),
+                        where=port.where,
+                    )
+                )
+            else:
+                kept.append(port)
+        return kept
+
+    def control(self) -> Assignment | None:
+        """Place the harness's own port."""
+        controller = self.board.new_virtio("vmserial-ctl")
+        if controller is None:
+            self.refusals.append(
+                Refusal(
+                    "pci-full",
+                    "the PCI root bus has no place for the harness's control port",
+                    "verify with one port less",
+                )
+            )
+            return None
+        port = SerialPort(-1, Chardev(UnixSocket("")), kind="virtio")
+        return Assignment(
+            port=port,
+            kind="virtio",
+            chardev_id=CONTROL_CHARDEV,
+            device=Device(
+                "virtserialport",
+                "vmserial-ctl-port",
+                (
+                    ("bus", f"{controller.device.id}.0"),
+                    ("nr", 1),
+                    ("chardev", CONTROL_CHARDEV),
+                    ("name", CONTROL_NAME),
+                ),
+            ),
+            bus=f"{controller.device.id}.0",
+            address="nr 1",
+            identity=NodeIdentity("virtio", CONTROL_NAME),
+            node=f"/dev/virtio-ports/{CONTROL_NAME}",
+            hot_pluggable=False,
+            reason="the harness's own channel",
+        )
+
+    # -------------------------------------------------------------- after placing
+
+    def note_facts(self, assignments: list[Assignment]) -> None:
+        used = Counter(a.kind for a in assignments)
+        for name, count in used.items():
+            for caution in KINDS[name].cautions:
+                self.warnings.append(f"{name} ({count}): {caution}")
+        if used["usb"]:
+            self.assumptions.append(
+                "ttyUSB numbers follow the order of discovery, not the ports: known by serial="
+            )
+
+    def options(
+        self,
+        layout: Layout,
+        assignments: list[Assignment],
+        control: Assignment | None,
+        backends: Mapping[str, Option],
+    ) -> list[Option]:
+        """Return the whole command line: the VM, its controllers, its ports, the user's args."""
+        result = list(layout.options)
+        shared = {a.device.id for a in assignments if a.device is not None}
+        result += [
+            device.option("controller")
+            for device in self.board.devices
+            if device.id not in shared and (control is None or device.id != "vmserial-ctl")
+        ]
+        emitted: set[str] = set()
+        for assignment in assignments:
+            port = assignment.port
+            if port.state != "absent":
+                result.append(backends[port.name])
+            if assignment.device is None:
+                result.append(Option("-serial", raw=f"chardev:{port.name}", role="serial"))
+            elif port.state == "plugged" and assignment.device.id not in emitted:
+                emitted.add(assignment.device.id)
+                result.append(assignment.device.option())
+        if control is not None and control.device is not None:
+            for device in self.board.devices:
+                if device.id == "vmserial-ctl":
+                    result.append(device.option("control"))
+            result.append(control.device.option("control"))
+        result += _args(self.machine)
+        return result
+
+
+def _args(machine: Machine) -> list[Option]:
+    """Return the user's own words, each flag with its value."""
+    result: list[Option] = []
+    words = list(machine.args)
+    while words:
+        flag = words.pop(0)
+        value = words.pop(0) if words and not words[0].startswith("-") else None
+        result.append(Option(flag, raw=value, role="args"))
+    return result

@@ -1,0 +1,149 @@
+"""The places that devices of a command line take: PCI, USB, virtio-serial, ISA."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vmserial.sources.command.document import CommandOption
+from vmserial.sources.command.params import ON
+
+_PCI = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.(?:0[xX])?([0-7]))?\Z")
+_ISA = re.compile(r"isa-|ne2k_isa|sb16|adlib|cs4231a|gus|i8042|vmport|pvpanic\Z|applesmc")
+_USB = re.compile(r"usb-(?!ehci|uhci|xhci|ohci)|u2f-|ccid-card")
+_USB_CONTROLLER = re.compile(
+    r"(?:.*-)?(?:usb-)?(?:ich9-)?(?:usb-)?(?:xhci|ehci|uhci|ohci)[a-z0-9-]*\Z|qemu-xhci|sysbus-ohci"
+)
+_VIRTIO_SERIAL = re.compile(r"virtio-serial(?:-(?:pci|device|ccw)(?:-(?:non-)?transitional)?)?\Z")
+_VIRTIO_PORT = frozenset({"virtserialport", "virtconsole"})
+_PCI_BRIDGE = re.compile(
+    r"pcie-root-port|ioh3420|x3130-upstream|xio3130-downstream|pci-bridge|pcie-pci-bridge|"
+    r"i82801b11-bridge|pxb|pxb-pcie|pxb-cxl|cxl-rp|cxl-upstream|cxl-downstream|pci-bridge-seat"
+)
+
+
+def number(text: str, default: int | None = None) -> int | None:
+    """Read a number of QEMU: decimal, ``0x…`` or octal; ``default`` if it is none."""
+    if re.fullmatch(r"0[xX][0-9A-Fa-f]{1,16}", text):
+        return int(text, 16)
+    if re.fullmatch(r"0[0-7]{1,22}", text):
+        return int(text, 8)
+    return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else default
+
+
+@dataclass(frozen=True)
+class PciPlace:
+    """A PCI address; ``bus`` is empty where QEMU chooses the root bus."""
+
+    bus: str
+    slot: int
+    function: int
+    multifunction: bool
+
+
+@dataclass(frozen=True)
+class UsbPlace:
+    """A USB port such as ``1.2`` of a bus; either may be empty: QEMU chooses."""
+
+    bus: str
+    port: str
+
+
+@dataclass(frozen=True)
+class VirtioPort:
+    """A port of a virtio-serial controller; ``nr`` is None where QEMU chooses."""
+
+    bus: str
+    nr: int | None
+
+
+@dataclass(frozen=True)
+class IsaPlace:
+    """What an ISA device asks for; None where QEMU chooses."""
+
+    index: int | None
+    iobase: int | None
+    irq: int | None
+
+
+@dataclass(frozen=True)
+class DeviceEntry:
+    """A -device.
+
+    Attributes:
+        driver: the device's type.
+        id: its id, or empty.
+        params: its keys, with what -global sets before them and -set after them.
+        option: where it comes from.
+    """
+
+    driver: str
+    id: str
+    params: Mapping[str, str] = field(hash=False)
+    option: CommandOption
+
+    def get(self, key: str, default: str = "") -> str:
+        """Return a key's value."""
+        return self.params.get(key, default)
+
+    @property
+    def bus(self) -> str:
+        """The bus that it asks for, without the place on it."""
+        return self.get("bus")
+
+    @property
+    def pci(self) -> PciPlace | None:
+        """Its PCI address, if it has one."""
+        match = _PCI.match(self.get("addr"))
+        if match is None or self.is_usb or _ISA.match(self.driver):
+            return None
+        # Hexadecimal with and without "0x" (hw/core/qdev-properties-system.c).
+        slot = int(match.group(1), 16)
+        multifunction = self.get("multifunction") in ON
+        return PciPlace(self.bus, slot, int(match.group(2) or 0), multifunction)
+
+    @property
+    def is_usb(self) -> bool:
+        """It sits on a USB bus."""
+        return _USB.match(self.driver) is not None and not self.is_usb_controller
+
+    @property
+    def is_usb_controller(self) -> bool:
+        """It makes a USB bus."""
+        return _USB_CONTROLLER.match(self.driver) is not None
+
+    @property
+    def is_bridge(self) -> bool:
+        """It makes a PCI bus of its id's name."""
+        return _PCI_BRIDGE.fullmatch(self.driver) is not None
+
+    @property
+    def usb(self) -> UsbPlace | None:
+        """Its USB place, if it is a USB device."""
+        return UsbPlace(self.bus, self.get("port")) if self.is_usb else None
+
+    @property
+    def virtio_port(self) -> VirtioPort | None:
+        """Its place on a virtio-serial controller, if it is a port of one."""
+        if self.driver not in _VIRTIO_PORT:
+            return None
+        return VirtioPort(self.bus, number(self.get("nr")))
+
+    @property
+    def is_virtio_serial(self) -> bool:
+        """It is a virtio-serial controller."""
+        return _VIRTIO_SERIAL.match(self.driver) is not None
+
+    @property
+    def max_ports(self) -> int:
+        """Of a virtio-serial controller: how many ports it takes, 31 unless said."""
+        found = number(self.get("max_ports", self.get("max-ports")), 31)
+        return 31 if found is None else found
+
+    @property
+    def isa(self) -> IsaPlace | None:
+        """What it asks for, if it is an ISA device."""
+        if _ISA.match(self.driver) is None:
+            return None
+        return IsaPlace(*(number(self.get(key)) for key in ("index", "iobase", "irq")))

@@ -1,0 +1,405 @@
+"""What matters to serial ports of a command line, as plain data.
+
+Each entry holds the option that it comes from, so that
+:func:`vmserial.sources.command.edits.edited` can change it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from vmserial.errors import ConfigError
+from vmserial.model import Chardev, Note
+from vmserial.sources.command import readconfig
+from vmserial.sources.command.document import CommandLine, CommandOption
+from vmserial.sources.command.legacy import HostSide, chardev_of, host_side
+from vmserial.sources.command.params import ON
+from vmserial.sources.command.places import DeviceEntry
+
+ReadFile = Callable[[str], str]
+"""Returns the text of the file that -readconfig names."""
+
+SERIAL_DRIVERS: Mapping[str, tuple[str, ...]] = {
+    "isa-serial": ("chardev",),
+    "pci-serial": ("chardev",),
+    "pci-serial-2x": ("chardev1", "chardev2"),
+    "pci-serial-4x": ("chardev1", "chardev2", "chardev3", "chardev4"),
+    "usb-serial": ("chardev",),
+    "usb-braille": ("chardev",),
+    "virtserialport": ("chardev",),
+    "virtconsole": ("chardev",),
+    "spapr-vty": ("chardev",),
+    "sclpconsole": ("chardev",),
+    "sclplmconsole": ("chardev",),
+    "x-terminal3270": ("chardev",),
+    "isa-debugcon": ("chardev",),
+    "isa-parallel": ("chardev",),
+}
+"""Devices that are serial ports (or sit where one does), and the keys of their chardevs."""
+
+_PROGRAM = re.compile(r"(?:.*/)?qemu-system-([a-z0-9_]+)")
+_ARCH_OF_MACHINE = (
+    (re.compile(r"(?:pc|q35|isapc|microvm|xenfv|nitro)(?:[-.+]|\Z)|pc-|none-x86"), "x86_64"),
+    (re.compile(r"pseries|powernv"), "ppc64"),
+    (re.compile(r"s390-ccw"), "s390x"),
+    (re.compile(r"virt(?:-[0-9.]+)?(?:\+|\Z)|sbsa-ref|raspi"), "aarch64"),
+)
+_ARCH_NAMES = {"i386": "i386", "amd64": "x86_64", "arm64": "aarch64"}
+
+
+@dataclass(frozen=True)
+class ChardevEntry:
+    """A -chardev.
+
+    Attributes:
+        id: its id; empty if it has none (QEMU refuses it).
+        backend: the backend's name.
+        params: all its keys.
+        option: where it comes from.
+    """
+
+    id: str
+    backend: str
+    params: Mapping[str, str] = field(hash=False)
+    option: CommandOption
+
+    @property
+    def chardev(self) -> Chardev | None:
+        """The backend in the model's terms; None where the model has none for it."""
+        return chardev_of(self.backend, dict(self.params))
+
+    @property
+    def mux(self) -> bool:
+        """Several ports may share it."""
+        return self.params.get("mux", "") in ON
+
+
+@dataclass(frozen=True)
+class PortOption:
+    """A -serial, -parallel, -debugcon, -monitor, -qmp, -qmp-pretty, -mon or -gdb.
+
+    Attributes:
+        kind: the option's name.
+        index: its number among those of its kind (-serial: the on-board port).
+        host: what it is connected to.
+        option: where it comes from.
+        mode: of a monitor: ``readline`` or ``control``.
+    """
+
+    kind: str
+    index: int
+    host: HostSide
+    option: CommandOption
+    mode: str = ""
+
+
+@dataclass(frozen=True)
+class SerialDevice:
+    """One -device that is a serial port, or one port of a card.
+
+    Attributes:
+        device: the device.
+        key: the key of its chardev, such as ``chardev`` or ``chardev2``.
+        chardev_id: the chardev's id; empty if none is given.
+    """
+
+    device: DeviceEntry
+    key: str
+    chardev_id: str
+
+
+@dataclass(frozen=True)
+class Use:
+    """Who uses a chardev."""
+
+    chardev_id: str
+    option: CommandOption
+    key: str
+
+
+@dataclass(frozen=True)
+class CommandView:
+    """A command line as far as serial ports care.
+
+    Attributes:
+        arch: the architecture; empty if nothing tells it.
+        arch_assumed: it was concluded from the machine type, not from the emulator's name.
+        machine_type: as given; empty if not given.
+        machine: all keys of -machine, the last of each.
+        machine_options: where they come from.
+        accelerators: in the order in which QEMU tries them.
+        options: all options, those of -readconfig files in their place.
+        chardevs: in order.
+        devices: in order.
+        ports: -serial, -parallel, -debugcon and the monitors, in order.
+        nodefaults: QEMU adds no devices of its own.
+        nographic: -nographic is given.
+        default_serial: what QEMU adds as -serial where none is given; None for nothing.
+        notes: what is odd.
+    """
+
+    arch: str
+    arch_assumed: bool
+    machine_type: str
+    machine: Mapping[str, str]
+    machine_options: tuple[CommandOption, ...]
+    accelerators: tuple[str, ...]
+    options: tuple[CommandOption, ...]
+    chardevs: tuple[ChardevEntry, ...]
+    devices: tuple[DeviceEntry, ...]
+    ports: tuple[PortOption, ...]
+    nodefaults: bool
+    nographic: bool
+    default_serial: HostSide | None
+    notes: tuple[Note, ...]
+
+    @classmethod
+    def of(
+        cls, command: CommandLine, *, arch: str = "", read_file: ReadFile | None = None
+    ) -> CommandView:
+        """Look at a command line.
+
+        Args:
+            command: the command line.
+            arch: the architecture where the emulator's name does not tell it (``kvm``).
+            read_file: reads the files of -readconfig; without it they are left out with a note.
+
+        Raises:
+            ConfigError: a value or a file is broken.
+        """
+        return _Builder(command, arch, read_file).view()
+
+    @property
+    def onboard(self) -> tuple[PortOption, ...]:
+        """The -serial options: the on-board UARTs by index."""
+        return tuple(port for port in self.ports if port.kind == "serial")
+
+    @property
+    def monitors(self) -> tuple[PortOption, ...]:
+        """-monitor, -qmp, -qmp-pretty and -mon."""
+        return tuple(p for p in self.ports if p.kind in {"monitor", "qmp", "qmp-pretty", "mon"})
+
+    @property
+    def serial_devices(self) -> tuple[SerialDevice, ...]:
+        """The -device options that are serial ports, port by port."""
+        return tuple(
+            SerialDevice(device, key, device.get(key))
+            for device in self.devices
+            for key in SERIAL_DRIVERS.get(device.driver, ())
+        )
+
+    def chardev(self, chardev_id: str) -> ChardevEntry | None:
+        """Return a chardev by its id."""
+        return next((entry for entry in self.chardevs if entry.id == chardev_id), None)
+
+    def device(self, device_id: str) -> DeviceEntry | None:
+        """Return a device by its id."""
+        return next((d for d in self.devices if d.id == device_id and device_id), None)
+
+    def uses(self) -> tuple[Use, ...]:
+        """Return every use of a chardev by its id: ports, monitors, and all other options."""
+        found = [
+            Use(port.host.chardev_id, port.option, "chardev")
+            for port in self.ports
+            if port.host.form == "chardev"
+        ]
+        for device in self.devices:
+            found += [
+                Use(value, device.option, key)
+                for key, value in device.params.items()
+                if re.fullmatch(r"chardev[0-9]?", key)
+            ]
+        for option in self.options:
+            if option.name in {"netdev", "object", "tpmdev"} and option.params.get("chardev"):
+                found.append(Use(option.params.get("chardev"), option, "chardev"))
+        return tuple(found)
+
+
+def _asks_for_help(option: CommandOption) -> bool:
+    """Tell whether QEMU only lists devices or properties and ends (qemu_opts_parse's help)."""
+    first = option.params.items[:1]
+    return any(
+        item.key in ("help", "?") and item.written == "bare" for item in option.params.items
+    ) or any(item.written == "implied" and item.value in ("help", "?") for item in first)
+
+
+class _Builder:
+    def __init__(self, command: CommandLine, arch: str, read_file: ReadFile | None) -> None:
+        self.command, self.wanted_arch, self.read_file = command, arch, read_file
+        self.notes = list(command.notes)
+        self.options = tuple(self.all_options())
+
+    def note(self, option: CommandOption, message: str, hint: str) -> None:
+        self.notes.append(Note("warning", message, option.where, hint))
+
+    def all_options(self) -> list[CommandOption]:
+        found: list[CommandOption] = []
+        for option in self.command.options:
+            found.append(option)
+            if option.name != "readconfig" or option.value is None:
+                continue
+            if self.read_file is None:
+                self.note(
+                    option, f"the file {option.value!r} is not read: what it holds is not seen",
+                    "give the file as well",
+                )  # fmt: skip
+                continue
+            try:
+                text = self.read_file(option.value)
+            except (OSError, ValueError) as error:
+                words = getattr(error, "strerror", None) or str(error)
+                raise ConfigError(
+                    f"cannot read {option.value!r}: {words}", hint="check the path",
+                    where=str(option.where),
+                ) from None  # fmt: skip
+            found += readconfig.read(text, option.value)
+        return found
+
+    def view(self) -> CommandView:
+        machine, machine_options = self.machine()
+        machine_type = machine.get("type", "")
+        arch, assumed = self.arch(machine_type)
+        globals_, sets = self.globals(), self.sets()
+        devices = tuple(
+            self.device(option, globals_, sets) for option in self.options
+            if option.name == "device" and not _asks_for_help(option)
+        )  # fmt: skip
+        chardevs = tuple(
+            self.chardev(option, sets) for option in self.options if option.name == "chardev"
+        )
+        ports = self.ports()
+        names = {option.name for option in self.options}
+        nodefaults, nographic = "nodefaults" in names, "nographic" in names
+        return CommandView(
+            arch, assumed, machine_type, machine, machine_options, self.accelerators(machine),
+            self.options, chardevs, devices, ports, nodefaults, nographic,
+            self.default_serial(devices, ports, nodefaults, nographic), tuple(self.notes),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ the machine
+
+    def machine(self) -> tuple[dict[str, str], tuple[CommandOption, ...]]:
+        options = tuple(o for o in self.options if o.name in {"machine", "M"})
+        merged: dict[str, str] = {}
+        for option in options:
+            merged |= option.params.values
+        return merged, options
+
+    def arch(self, machine_type: str) -> tuple[str, bool]:
+        if match := _PROGRAM.match(self.command.program):
+            name = match.group(1)
+            return _ARCH_NAMES.get(name, name), False
+        if self.wanted_arch:
+            return self.wanted_arch, False
+        for pattern, arch in _ARCH_OF_MACHINE:
+            if pattern.match(machine_type):
+                return arch, True
+        return "", False
+
+    def accelerators(self, machine: Mapping[str, str]) -> tuple[str, ...]:
+        found = [o.params.get("accel") for o in self.options if o.name == "accel"]
+        if not found and "accel" in machine:
+            found = machine["accel"].split(":")
+        if any(option.name == "enable-kvm" for option in self.options) and "kvm" not in found:
+            found.insert(0, "kvm")
+        return tuple(filter(None, found))
+
+    # ------------------------------------------------------------------ devices
+
+    def globals(self) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for option in self.options:
+            if option.name != "global":
+                continue
+            long = option.params
+            if long.get("driver") and long.get("property"):
+                driver, key, value = long.get("driver"), long.get("property"), long.get("value")
+            else:
+                match = re.match(r"([^.=]+)\.([^=]+)=(.*)\Z", option.value or "", re.DOTALL)
+                if match is None:
+                    self.note(
+                        option, f"{option} is not DRIVER.PROPERTY=VALUE", "QEMU refuses it: mend it"
+                    )
+                    continue
+                driver, key, value = match.groups()
+            found.setdefault(driver, {})[key] = value
+        return found
+
+    def sets(self) -> dict[tuple[str, str], dict[str, str]]:
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for option in self.options:
+            if option.name != "set":
+                continue
+            match = re.match(r"([^.]+)\.([^.]+)\.([^=]+)=(.*)\Z", option.value or "", re.DOTALL)
+            if match is None:
+                self.note(option, f"{option} is not GROUP.ID.KEY=VALUE", "QEMU refuses it: mend it")
+                continue
+            group, identifier, key, value = match.groups()
+            found.setdefault((group, identifier), {})[key] = value
+        return found
+
+    def device(
+        self,
+        option: CommandOption,
+        globals_: Mapping[str, Mapping[str, str]],
+        sets: Mapping[tuple[str, str], Mapping[str, str]],
+    ) -> DeviceEntry:
+        driver, identifier = option.params.get("driver"), option.params.get("id")
+        params = {**globals_.get(driver, {}), **option.params.values}
+        if identifier:
+            params |= sets.get(("device", identifier), {})
+        return DeviceEntry(driver, identifier, params, option)
+
+    def chardev(
+        self, option: CommandOption, sets: Mapping[tuple[str, str], Mapping[str, str]]
+    ) -> ChardevEntry:
+        params = dict(option.params.values)
+        identifier = params.get("id", "")
+        params |= sets.get(("chardev", identifier), {})
+        return ChardevEntry(identifier, params.get("backend", ""), params, option)
+
+    # ------------------------------------------------------------------ ports
+
+    def ports(self) -> tuple[PortOption, ...]:
+        found: list[PortOption] = []
+        modes = {"monitor": "readline", "qmp": "control", "qmp-pretty": "control"}
+        for option in self.options:
+            index = sum(port.kind == option.name for port in found)
+            if option.name == "mon":
+                identifier, mode = option.params.get("chardev"), option.params.get("mode")
+                host = HostSide("chardev" if identifier else "unknown", identifier)
+                found.append(PortOption("mon", index, host, option, mode or "readline"))
+            elif option.name in {"serial", "parallel", "debugcon", "gdb", *modes}:
+                host = host_side(option.value or "")
+                if host.form == "unknown":
+                    self.note(
+                        option, f"{option} names no backend that QEMU knows",
+                        "write chardev:ID, none, stdio, pty, file:PATH, unix:PATH,server=on, …",
+                    )  # fmt: skip
+                found.append(
+                    PortOption(option.name, index, host, option, modes.get(option.name, ""))
+                )
+        return tuple(found)
+
+    def default_serial(
+        self,
+        devices: tuple[DeviceEntry, ...],
+        ports: tuple[PortOption, ...],
+        nodefaults: bool,
+        nographic: bool,
+    ) -> HostSide | None:
+        """Return what system/vl.c adds; the machine type may still have no UART for it."""
+        drivers = {device.driver for device in devices}
+        globals_ = {o.params.get("driver") for o in self.options if o.name == "global"}
+        given = any(port.kind == "serial" for port in ports) or "isa-serial" in drivers | globals_
+        if nodefaults or given:
+            return None
+        monitor = any(port.kind in {"monitor", "qmp", "qmp-pretty", "mon"} for port in ports)
+        if nographic:
+            return HostSide("inline", "", "stdio", {}, mux_monitor=not monitor)
+        display = [o.params.get("type") for o in self.options if o.name == "display"]
+        if display and display[-1] in {"none", "egl-headless"}:
+            return HostSide("inline", "", "null", {})
+        return HostSide("inline", "", "vc", {"cols": "80", "rows": "24"})

@@ -1,0 +1,369 @@
+"""Our own format: TOML with everything that a Machine holds (docs/formats.md).
+
+Unknown keys are errors that name the nearest known one; each error has the file
+and the line.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from typing import Any
+
+from vmserial.errors import ConfigError, UsageError
+from vmserial.machines import architecture
+from vmserial.model import (
+    Agent,
+    Cpu,
+    DirectBoot,
+    Disk,
+    Display,
+    Firmware,
+    Machine,
+    Nic,
+    SerialPort,
+    SourceRef,
+    Topology,
+)
+from vmserial.options import scalar_text
+from vmserial.sources import ports
+from vmserial.sources.toml.lines import Lines, Path
+from vmserial.sources.toml.schema import SCHEMA, Key, reference
+
+__all__ = ["SCHEMA", "read", "reference"]
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_OPTION = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_DECODE = re.compile(r" \(at line ([0-9]+), column ([0-9]+)\)\Z")
+
+DISK_PLACES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
+"""How many drives a bus has."""
+
+
+def read(text: str, file: str) -> Machine:
+    """Read a machine.
+
+    Args:
+        text: TOML 1.0.
+        file: its name, for messages.
+
+    Raises:
+        ConfigError: it is not TOML, or not as the schema says.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = _DECODE.search(message)
+        line = int(place.group(1)) if place else text.count("\n") + 1
+        raise ConfigError(
+            f"not TOML: {_DECODE.sub('', message)}",
+            hint="see https://toml.io for the syntax; texts need quotes",
+            where=str(SourceRef(file, line)),
+        ) from None
+    except (ValueError, RecursionError):
+        raise ConfigError(
+            "not TOML that can be read: a number or a nesting is beyond all bounds",
+            hint="see docs/formats.md for an example",
+            where=file,
+        ) from None
+    return _Reader(text, file).machine(data)
+
+
+class _Reader:
+    """Checks a parsed text against the schema and builds the machine."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self._text = text
+        self._lines: Lines | None = None
+
+    # -------------------------------------------------------------- places and errors
+
+    def where(self, *path: str | int) -> SourceRef:
+        """Return the place of a key."""
+        if self._lines is None:
+            self._lines = Lines(self._text)
+        return SourceRef(self.file, self._lines.of(path))
+
+    def fail(self, path: Path, message: str, hint: str) -> ConfigError:
+        return ConfigError(message, hint=hint, where=str(self.where(*path)))
+
+    # -------------------------------------------------------------- against the schema
+
+    def check(self, data: dict[str, Any], keys: tuple[Key, ...], path: Path) -> None:
+        """Raise ConfigError unless ``data`` is what ``keys`` allow."""
+        known = {key.name: key for key in keys}
+        for name, value in data.items():
+            key = known.get(name)
+            if key is None:
+                table = f" in [{path[0]}]" if path else ""
+                raise self.fail(
+                    (*path, name), f"there is no key {name!r}{table}", ports.nearest(name, known)
+                )
+            self.value(key, value, (*path, name))
+        for key in keys:
+            if key.required and key.name not in data:
+                table = f" of [{path[0]}]" if path else ""
+                raise self.fail(
+                    path, f"the key {key.name!r}{table} is missing", f"add it: {key.about}"
+                )
+
+    def value(self, key: Key, value: Any, path: Path) -> None:
+        """Check one value."""
+        match key.kind:
+            case "text":
+                self.text(key, value, path)
+            case "number":
+                self.number(key, value, path)
+            case "switch":
+                if not isinstance(value, bool):
+                    raise self.wrong(key, value, path, "true or false")
+            case "words" | "numbers":
+                if not isinstance(value, list):
+                    raise self.wrong(key, value, path, f"a list of {_PLURAL[key.kind]}")
+                for entry in value:
+                    (self.text if key.kind == "words" else self.number)(key, entry, path)
+            case "table":
+                if not isinstance(value, dict):
+                    raise self.wrong(key, value, path, f"a table: write [{key.name}]")
+                self.check(value, key.keys, path)
+            case "tables":
+                if not isinstance(value, list) or not all(isinstance(e, dict) for e in value):
+                    raise self.wrong(key, value, path, f"a list of tables: write [[{key.name}]]")
+                for number, entry in enumerate(value):
+                    self.check(entry, key.keys, (*path, number))
+            case "options":
+                self.options(key, value, path)
+
+    def wrong(self, key: Key, value: Any, path: Path, wanted: str) -> ConfigError:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        return self.fail(path, f"{key.name} = {shown} is not {wanted}", f"it is: {key.about}")
+
+    def text(self, key: Key, value: Any, path: Path) -> None:
+        if not isinstance(value, str):
+            raise self.wrong(key, value, path, "a text in quotes")
+        if _CONTROL.search(value):
+            raise self.wrong(key, value, path, "a text without control characters")
+        if key.choices and value not in key.choices:
+            raise self.fail(
+                path,
+                f"{key.name} = {value!r} is none of {', '.join(key.choices)}",
+                ports.nearest(value, key.choices),
+            )
+        if not key.matches(value):
+            raise self.wrong(key, value, path, f"of the form {key.pattern}")
+
+    def number(self, key: Key, value: Any, path: Path) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.wrong(key, value, path, "a whole number")
+        if not key.low <= value <= key.high:
+            raise self.wrong(key, value, path, f"from {key.low} to {key.high}")
+
+    def options(self, key: Key, value: Any, path: Path) -> None:
+        if not isinstance(value, dict):
+            raise self.wrong(key, value, path, f"a table: write [{key.name}]")
+        for name, entry in value.items():
+            if not _OPTION.match(name):
+                raise self.fail(
+                    (*path, name),
+                    f"{name!r} cannot be the name of a property",
+                    "check its spelling",
+                )
+            if not isinstance(entry, str | int) or (
+                isinstance(entry, str) and _CONTROL.search(entry)
+            ):
+                raise self.wrong(key, entry, (*path, name), "a text, a number, true or false")
+
+    # -------------------------------------------------------------- the machine
+
+    def machine(self, data: dict[str, Any]) -> Machine:
+        """Return the machine that ``data`` describes."""
+        self.check(data, SCHEMA, ())
+        try:
+            arch = architecture(data["arch"]).name
+        except UsageError as error:
+            raise self.fail(("arch",), error.message, error.hint) from None
+        name = data.get("name", "vm")
+        directory = data.get("socket_dir", ports.default_socket_dir(name))
+        fields: dict[str, Any] = {
+            key: data[key]
+            for key in ("machine_type", "accel", "uuid", "tablet", "keyboard", "usb_controller",
+                        "scsi_controller", "balloon", "rng", "vmgenid", "localtime")
+            if key in data
+        }  # fmt: skip
+        if "memory" in data:
+            fields["memory_mib"] = data["memory"]
+        if "cpu" in data:
+            fields["cpu"] = Cpu(data["cpu"].get("model", ""), tuple(data["cpu"].get("flags", ())))
+        if "display" in data:
+            display = data["display"]
+            fields["display"] = Display(
+                display.get("kind", "none"), display.get("serial", 0), display.get("memory", 0)
+            )
+        if "agent" in data:
+            fields["agent"] = Agent(
+                data["agent"].get("kind", "virtio"),
+                data["agent"].get("path", f"{directory}/agent"),
+                self.where("agent"),
+            )
+        if "firmware" in data:
+            fields["firmware"] = Firmware(**data["firmware"])
+        if "boot" in data:
+            fields["boot"] = DirectBoot(**data["boot"])
+        if "args" in data:
+            fields |= {"args": tuple(data["args"]), "args_where": self.where("args")}
+        found_ports = self.ports(data, name, directory)
+        found_disks, found_nics = self.disks(data.get("disk", [])), self.nics(data.get("nic", []))
+        self.boot_indexes(data)
+        return Machine(
+            arch,
+            found_ports,
+            name=name,
+            topology=self.topology(data.get("topology", {})),
+            machine_options=tuple(
+                (key, scalar_text(value)) for key, value in data.get("machine_options", {}).items()
+            ),
+            smbios=tuple(data.get("smbios", {}).items()),
+            disks=found_disks,
+            nics=found_nics,
+            taken=frozenset(_place(text) for text in data.get("taken", ())),
+            free_slots=tuple(data.get("free_slots", ())),
+            notes=() if found_ports else (ports.no_ports_note(self.file),),
+            origin="toml",
+            where=SourceRef(self.file),
+            lines={key: self.where(key) for key in data},
+            **fields,
+        )
+
+    def topology(self, data: dict[str, Any]) -> Topology:
+        sockets, cores = data.get("sockets", 1), data.get("cores", 0)
+        vcpus = data.get("vcpus", sockets * (cores or 1))
+        # "vcpus = 4" alone is four cores.
+        cores = cores or -(-vcpus // sockets)
+        if vcpus > sockets * cores or sockets * cores > 4096:
+            raise self.fail(
+                ("topology",),
+                f"{vcpus} vcpus do not fit {sockets} sockets of {cores} cores (4096 at most)",
+                "vcpus is at most sockets times cores",
+            )
+        return Topology(vcpus, sockets, cores)
+
+    def ports(self, data: dict[str, Any], name: str, directory: str) -> tuple[SerialPort, ...]:
+        """Return the ports of ``ports`` and of each ``[[port]]``."""
+        count = data.get("ports", 0)
+        backend = data.get("backend", "socket")
+        where = self.where("backend" if "backend" in data else "ports")
+        own: dict[int, int] = {}
+        for number, entry in enumerate(data.get("port", [])):
+            first = own.setdefault(entry["index"], number)
+            if first != number:
+                raise self.fail(
+                    ("port", number, "index"),
+                    f"serial{entry['index']} is given twice",
+                    f"line {self.where('port', first, 'index').line} gives it, too",
+                )
+        # A port with a backend of its own has no part in the shared one.
+        overridden = {index for index, number in own.items() if "backend" in data["port"][number]}
+        shared = ports.shared_backend(
+            backend,
+            [n for n in sorted({*range(count), *own}) if n not in overridden],
+            name=name,
+            sockets=f"{directory}/serial",
+            where=where,
+        )
+        made: dict[int, SerialPort] = {}
+        for index, chardev in shared.items():
+            kind = data.get("type" if index else "console_type", "auto")
+            made[index] = SerialPort(
+                index, chardev, kind, data.get("hotplug", False) and index > 0, where=where
+            )
+        for number, entry in enumerate(data.get("port", [])):
+            index = entry["index"]
+            if "backend" in entry:
+                chardev = ports.own_backend(
+                    entry["backend"], index, name=name, sockets=f"{directory}/serial",
+                    where=self.where("port", number, "backend"),
+                )  # fmt: skip
+            else:
+                chardev = shared[index]
+            made[index] = SerialPort(
+                index,
+                chardev,
+                entry.get("type", data.get("type" if index else "console_type", "auto")),
+                entry.get("hotplug", data.get("hotplug", False) and index > 0),
+                entry.get("state", "plugged"),
+                self.where("port", number),
+            )
+        found = tuple(made[index] for index in sorted(made))
+        ports.check_distinct(found, "give each port a place of its own")
+        return found
+
+    def disks(self, entries: list[dict[str, Any]]) -> tuple[Disk, ...]:
+        found: list[Disk] = []
+        for number, entry in enumerate(entries):
+            bus, index = entry["bus"], entry["index"]
+            if index >= DISK_PLACES[bus]:
+                raise self.fail(
+                    ("disk", number, "index"),
+                    f"{bus}{index} does not exist: {bus} has {DISK_PLACES[bus]} places",
+                    f"number it from 0 to {DISK_PLACES[bus] - 1}",
+                )
+            path = entry.get("path", "")
+            if not path and not entry.get("cdrom"):
+                raise self.fail(
+                    ("disk", number), f"{bus}{index} has no path", "only a cdrom can be empty"
+                )
+            given = {key: value for key, value in entry.items() if key != "path"}
+            given.setdefault("format", "qcow2" if path.endswith(".qcow2") else "raw")
+            found.append(Disk(path=path, where=self.where("disk", number), **given))
+        self.distinct("disk", [f"{disk.bus}{disk.index}" for disk in found])
+        return tuple(found)
+
+    def nics(self, entries: list[dict[str, Any]]) -> tuple[Nic, ...]:
+        found: list[Nic] = []
+        for number, entry in enumerate(entries):
+            nic = Nic(where=self.where("nic", number), **entry)
+            if nic.bridge or nic.ifname:
+                if entry.get("mode") == "user":
+                    raise self.fail(
+                        ("nic", number, "mode"),
+                        f"net{nic.index} has a bridge or an ifname, but mode user",
+                        'remove mode, or write mode = "tap"',
+                    )
+                nic = replace(nic, mode="tap")
+            found.append(nic)
+        self.distinct("nic", [f"net{nic.index}" for nic in found])
+        return tuple(found)
+
+    def distinct(self, table: str, names: list[str]) -> None:
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise self.fail(
+                    (table, number, "index"), f"{name} is given twice", "number them differently"
+                )
+
+    def boot_indexes(self, data: dict[str, Any]) -> None:
+        """Refuse one place in the boot order for two devices; QEMU would not start."""
+        seen: dict[int, Path] = {}
+        for table in ("disk", "nic"):
+            for number, entry in enumerate(data.get(table, [])):
+                path: Path = (table, number, "boot_index")
+                place = entry.get("boot_index")
+                if place is not None and seen.setdefault(place, path) != path:
+                    raise self.fail(
+                        path,
+                        f"boot_index {place} is given twice",
+                        f"line {self.where(*seen[place]).line} gives it, too",
+                    )
+
+
+_PLURAL = {"words": "texts", "numbers": "numbers"}
+
+
+def _place(text: str) -> tuple[int, int]:
+    """Read ``1d.2`` (slot and function); a slot alone is its function 0."""
+    slot, _, function = text.partition(".")
+    return int(slot, 16), int(function or "0")

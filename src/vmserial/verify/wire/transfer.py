@@ -1,0 +1,348 @@
+"""Bytes through ports, both ways, and what came of them.
+
+A :class:`Transfer` is one port's share: a stream from the guest, a stream to
+it.  Transfers are carried one by one or all at once, and judged only when all
+is quiet: what comes too late, or at another port, counts as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vmserial.errors import ShellError
+from vmserial.guests.farend import Sent
+from vmserial.guests.nodes import Node
+from vmserial.model import Assignment
+from vmserial.verify.request import Limits
+from vmserial.verify.results import (
+    GUEST_TO_HOST,
+    HOST_TO_GUEST,
+    Direction,
+    Fault,
+    FaultKind,
+    Verdict,
+)
+from vmserial.verify.station import Station
+from vmserial.verify.wire.endpoints import Endpoint
+from vmserial.verify.wire.form import Stream
+from vmserial.verify.wire.frames import Analysis, analyse
+
+TIMED = 1 << 15
+"""Bytes from which on a transfer's duration says something about the port, and not about us."""
+
+_QUIET = 0.3
+"""Seconds without a byte after which a port that was cut off has nothing left to come."""
+
+
+@dataclass
+class Line:
+    """One port under test: the host's end, and the guest's once it is there.
+
+    Attributes:
+        assignment: as planned.
+        endpoint: the host's end, open and draining; there once it was connected.
+        node: the guest's node; None as long as there is none.
+        trouble: why it cannot be tested; empty if it can.
+        came: bytes that the guest received since it opened the node.
+        digest: their SHA-256.
+    """
+
+    assignment: Assignment
+    endpoint: Endpoint = field(init=False)
+    node: Node | None = None
+    trouble: tuple[Fault, ...] = ()
+    came: int = 0
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    @property
+    def name(self) -> str:
+        """``serialN``."""
+        return self.assignment.port.name
+
+    @property
+    def path(self) -> str:
+        """The node to open."""
+        assert self.node is not None, f"{self.name} has no node"
+        return self.node.path
+
+    def opened(self, node: Node) -> None:
+        """Note that the guest has just opened ``node``."""
+        self.node, self.came, self.digest, self.trouble = node, 0, hashlib.sha256(), ()
+
+    def left(self) -> None:
+        """Note that the guest has no node any more."""
+        self.node = None
+
+
+@dataclass
+class Transfer:
+    """One port's share of an exchange.
+
+    Attributes:
+        line: the port.
+        out: what the guest sends.
+        into: what the guest receives.
+        file: where ``out`` is in the guest.
+        stray: what came to the host before, while this port had nothing to send.
+        faults: what went wrong besides the bytes, by direction.
+        seconds: by direction, as far as they are known.
+        began: when the host began to send, by the event loop's clock.
+    """
+
+    line: Line
+    out: Stream
+    into: Stream
+    file: str = ""
+    stray: bytes = b""
+    faults: dict[Direction, list[Fault]] = field(
+        default_factory=lambda: {GUEST_TO_HOST: [], HOST_TO_GUEST: []}
+    )
+    seconds: dict[Direction, float] = field(default_factory=dict)
+    began: float = 0.0
+
+    def stream(self, direction: Direction) -> Stream:
+        """Return what passes in that direction."""
+        return self.out if direction == GUEST_TO_HOST else self.into
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one direction of one transfer."""
+
+    line: Line
+    direction: Direction
+    verdict: Verdict
+    bytes: int
+    seconds: float
+    detail: str
+    faults: tuple[Fault, ...] = ()
+
+
+class Exchange:
+    """Carries and judges transfers.
+
+    Args:
+        station: the guest.
+        limits: how long anything may take.
+    """
+
+    def __init__(self, station: Station, limits: Limits) -> None:
+        self._station = station
+        self._limits = limits
+
+    async def upload(self, transfers: Sequence[Transfer]) -> None:
+        """Put what the guest is to send into the guest."""
+        for size in dict.fromkeys(len(t.out.data) for t in transfers):
+            alike = [t for t in transfers if len(t.out.data) == size]
+            files = {f"{t.out.run:x}.{t.out.port}": t.out.data for t in alike}
+            paths = await self._station.put_all(files, self._limits.command)
+            for transfer, path in zip(alike, paths.values(), strict=True):
+                transfer.file = path
+
+    async def forget(self, transfers: Sequence[Transfer]) -> None:
+        """Remove what :meth:`upload` put there."""
+        await self._station.remove([t.file for t in transfers if t.file], self._limits.command)
+
+    async def carry(self, transfers: Sequence[Transfer]) -> None:
+        """Carry all of ``transfers`` at once, both ways."""
+        count = sum(len(t.out.data) + len(t.into.data) for t in transfers)
+        bound = self._limits.bytes(count)
+        still = asyncio.Event()
+        watch = asyncio.create_task(self._watch([t.line.endpoint for t in transfers], still))
+        try:
+            await asyncio.gather(*(self._both_ways(t, bound, still) for t in transfers))
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        # One after the other: while one port is asked about, the others go on undisturbed.
+        for transfer in transfers:
+            await self._arrive(transfer, bound)
+        if len(transfers) == 1:
+            # Of several, each was looked at only when those before it were done.
+            now = asyncio.get_running_loop().time()
+            transfers[0].seconds[HOST_TO_GUEST] = now - transfers[0].began
+
+    async def _watch(self, endpoints: Sequence[Endpoint], still: asyncio.Event) -> None:
+        """Give up what is being sent once no byte moves at any port, and set ``still``.
+
+        All together: on one emulated processor a port may have to wait for the others,
+        and a bound for the bytes of many ports is much too long for one that is dead.
+        """
+        loop = asyncio.get_running_loop()
+        before, changed = -1, loop.time()
+        while loop.time() - changed < self._limits.stall:
+            await asyncio.sleep(self._limits.stall / 20)
+            moved = sum(endpoint.moved for endpoint in endpoints)
+            if moved != before:
+                before, changed = moved, loop.time()
+        still.set()
+        for endpoint in endpoints:
+            endpoint.give_up()
+
+    async def _both_ways(self, transfer: Transfer, bound: float, still: asyncio.Event) -> None:
+        line, endpoint = transfer.line, transfer.line.endpoint
+        transfer.stray = endpoint.clear()
+        data = transfer.into.data
+        transfer.began = asyncio.get_running_loop().time()
+        sending = asyncio.ensure_future(self._station.send(line.path, transfer.file, bound))
+        try:
+            taken = await endpoint.send(data, bound)
+            if taken < len(data):
+                why = endpoint.gone or (self._stood() if still.is_set() else f"in {bound:g} s")
+                transfer.faults[HOST_TO_GUEST].append(
+                    Fault(
+                        FaultKind.DISCONNECTED if endpoint.gone else FaultKind.TIMEOUT,
+                        f"QEMU took {taken} of {len(data)} bytes: {why}",
+                    )
+                )
+            await self._outcome_of_sending(sending, transfer, still)
+        finally:
+            if not sending.done():
+                sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        await self._drain(endpoint, len(transfer.out.data), bound)
+        if endpoint.first_at is not None and endpoint.last_at is not None:
+            transfer.seconds[GUEST_TO_HOST] = endpoint.last_at - endpoint.first_at
+
+    def _stood(self) -> str:
+        return f"no byte moved for {self._limits.stall:g} s"
+
+    async def _outcome_of_sending(
+        self, sending: asyncio.Future[Sent], transfer: Transfer, still: asyncio.Event
+    ) -> None:
+        standstill = asyncio.ensure_future(still.wait())
+        either: set[asyncio.Future[Any]] = {sending, standstill}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        standstill.cancel()
+        await asyncio.gather(standstill, return_exceptions=True)
+        path = transfer.line.path
+        if sending.done():
+            try:
+                sending.result()
+                return
+            except ShellError as error:
+                message = error.message
+        else:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            await self._station.stop(path)
+            message = f"{path} did not take what it was to send: {self._stood()}"
+        transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, message))
+
+    async def _drain(self, endpoint: Endpoint, size: int, bound: float) -> None:
+        """Wait for what the guest has sent, until nothing comes any more."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + bound
+        before = -1
+        while endpoint.count < size and endpoint.count != before and loop.time() < end:
+            before = endpoint.count
+            await endpoint.wait_bytes(size, self._limits.idle)
+
+    async def _arrive(self, transfer: Transfer, bound: float) -> None:
+        """Wait for what the guest receives."""
+        line, size = transfer.line, len(transfer.into.data)
+        await self._station.counted(line.path, line.came + size, bound, self._limits.idle)
+
+    async def start_anew(self, line: Line) -> None:
+        """Wait until nothing comes any more, and forget what came for no transfer of ours.
+
+        For a port that was cut off in mid-stream: what was on its way may come now.
+
+        Raises:
+            ShellError: it does not stop.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._limits.command
+        before, count = -1, await self._station.count(line.path)
+        # Linux keeps what an unplugged 8250 had received and not yet passed on, and gives it
+        # to the next opener together with the next byte that comes: so one is sent.
+        await line.endpoint.send(b"\0", self._limits.transfer)
+        wanted = count + 1
+        await self._station.counted(line.path, wanted, self._limits.transfer, self._limits.idle)
+        count = await self._station.count(line.path)
+        while count != before:
+            if loop.time() > end:
+                raise ShellError(
+                    f"{line.name} goes on receiving what was sent before it was cut off",
+                    hint="see what else is connected to it",
+                )
+            await asyncio.sleep(_QUIET)
+            before, count = count, await self._station.count(line.path)
+        data = await self._station.fetch(line.path, self._limits.command)
+        line.came, line.digest = len(data), hashlib.sha256(data)
+        line.endpoint.clear()
+
+    async def judge(
+        self, transfers: Sequence[Transfer], strangers: Sequence[Stream] = ()
+    ) -> list[Outcome]:
+        """Say what came of ``transfers``, once everything has been quiet for a while.
+
+        Args:
+            transfers: carried.
+            strangers: further streams that might turn up at these ports.
+        """
+        await asyncio.sleep(self._limits.settle)
+        streams = [stream for t in transfers for stream in (t.out, t.into)]
+        known = [*streams, *strangers]
+        sums = await self._station.hashes([t.line.path for t in transfers], self._limits.command)
+        outcomes = []
+        for transfer in transfers:
+            line = transfer.line
+            outcomes.append(_outcome(transfer, GUEST_TO_HOST, _sent(transfer, known)))
+            # What comes from here on belongs to no transfer.
+            line.endpoint.clear()
+            digest = line.digest.copy()
+            digest.update(transfer.into.data)
+            if sums[line.path] == digest.hexdigest():
+                line.came += len(transfer.into.data)
+                line.digest = digest
+                size = len(transfer.into.data)
+                found = Analysis(True, (), f"{size} bytes", size, size)
+            else:
+                found = await self._look_closer(transfer, known)
+            outcomes.append(_outcome(transfer, HOST_TO_GUEST, found))
+        return outcomes
+
+    async def _look_closer(self, transfer: Transfer, known: Sequence[Stream]) -> Analysis:
+        """Fetch what the guest received, and name what is wrong with it."""
+        line = transfer.line
+        data = await self._station.fetch(line.path, self._limits.command)
+        found = analyse(transfer.into, data[line.came :], known)
+        line.came, line.digest = len(data), hashlib.sha256(data)
+        return found
+
+
+def _sent(transfer: Transfer, known: Sequence[Stream]) -> Analysis:
+    endpoint = transfer.line.endpoint
+    if endpoint.overflow:
+        transfer.faults[GUEST_TO_HOST].append(
+            Fault(
+                FaultKind.EXTRA, f"{endpoint.overflow} bytes came past all bounds",
+                length=endpoint.overflow,
+            )
+        )  # fmt: skip
+    if endpoint.gone:
+        transfer.faults[GUEST_TO_HOST].append(
+            Fault(FaultKind.DISCONNECTED, f"the host's end: {endpoint.gone}")
+        )
+    return analyse(transfer.out, transfer.stray + endpoint.received, known)
+
+
+def _outcome(transfer: Transfer, direction: Direction, found: Analysis) -> Outcome:
+    more = tuple(transfer.faults[direction])
+    size = len(transfer.stream(direction).data)
+    ok = found.ok and not more
+    detail = "; ".join([*(fault.detail for fault in more), *([] if found.ok else [found.detail])])
+    return Outcome(
+        line=transfer.line,
+        direction=direction,
+        verdict=Verdict.PASS if ok else Verdict.FAIL,
+        bytes=size,
+        seconds=transfer.seconds.get(direction, 0.0) if size >= TIMED else 0.0,
+        detail=detail,
+        faults=(*more, *found.faults),
+    )
