@@ -19,7 +19,7 @@ Owner = Literal["user", "pve", "libvirt", "qemu", "plan"]
 """Who put an option there: the user's own words, or the program that starts the VM."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Origin:
     """Where an option of a lowered command comes from.
 
@@ -36,7 +36,7 @@ class Origin:
     handle: object | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class LoweredOption:
     """One option of a lowered command.
 
@@ -52,7 +52,7 @@ class LoweredOption:
     automatic: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dropped:
     """What stands in the source and never reaches the command.
 
@@ -70,7 +70,7 @@ class Dropped:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gap:
     """What is not known of the command: a rule whose fact is missing is silent.
 
