@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from private_libvirt import PrivateLibvirt, Refused
-from test_repair_domain import REFUSED, domain, judged
+from test_judge_domain import REFUSED, domain, judged
 
 pytestmark = pytest.mark.live
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_formats_argv_document import LIBVIRT, PVE
+from test_command_document import LIBVIRT, PVE
 
 from vmserial.errors import ConfigError
 from vmserial.model import (

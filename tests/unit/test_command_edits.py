@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_formats_argv_document import LIBVIRT, PVE, SCRIPT
+from test_command_document import LIBVIRT, PVE, SCRIPT
 
 from vmserial.errors import UsageError
 from vmserial.options import Option
