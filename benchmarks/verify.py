@@ -24,7 +24,7 @@ from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible
 from vmserial.sources.overrides import Overrides, from_options
 from vmserial.verify import plugging, runner
-from vmserial.verify.ledger import Ledger
+from vmserial.verify.registry import CheckRegistry
 from vmserial.verify.request import VerifyRequest
 from vmserial.verify.results import Verdict
 from vmserial.verify.session import Session
@@ -50,16 +50,16 @@ class Bench:
     def __init__(self, case: str) -> None:
         machine = from_options(Overrides(arch="aarch64"))
         self.request = VerifyRequest(machine, cases=(case,), kinds=("usb",))
-        (self.stand,) = runner.find_stands(self.request, Silent())
-        (self.topology,), _ = Builder(self.request, self.stand).build()
-        self.ledger = Ledger(lambda _: None)
+        (self.environment,) = runner.find_environments(self.request, Silent())
+        (self.topology,), _ = Builder(self.request, self.environment).build()
+        self.registry = CheckRegistry(lambda _: None)
 
     def session(self, topology: Topology, rundir: RunDirectory) -> Session:
         """Return a session that is not yet booted."""
-        made = setup(topology.machine, self.stand, "unix", rundir.socket)
+        made = setup(topology.machine, self.environment, "unix", rundir.socket)
         return Session(
-            topology.title, self.stand, made, "usb", request=self.request, seed=1,
-            runs=itertools.count(1), ledger=self.ledger, reporter=Silent(), rundir=rundir,
+            topology.title, self.environment, made, "usb", request=self.request, seed=1,
+            runs=itertools.count(1), registry=self.registry, reporter=Silent(), rundir=rundir,
         )  # fmt: skip
 
     async def floor(self) -> float:
@@ -68,7 +68,7 @@ class Bench:
         with RunDirectory() as rundir:
             async with self.session(self.topology, rundir) as session:
                 wanted = [line.assignment.identity for line in session.lines.values()]
-                async for _ in session.station.appearing(wanted, 60.0):
+                async for _ in session.agent.appearing(wanted, 60.0):
                     pass
                 return time.perf_counter() - begin
 

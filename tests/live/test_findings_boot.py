@@ -16,9 +16,9 @@ from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible
 from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify.command import Proof, prove
-from vmserial.verify.request import Stand, VerifyReport, VerifyRequest
+from vmserial.verify.request import TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import Verdict
-from vmserial.verify.runner import find_stands
+from vmserial.verify.runner import find_environments
 
 ELSEWHERE = {
     "chardev-in-use", "chardev-missing", "chardev-required", "chardev-waits", "id-taken",
@@ -40,16 +40,16 @@ LOGGED_SECONDS = 120.0
 
 
 @functools.cache
-def stand(arch: str) -> Stand:
+def environment(arch: str) -> TestEnvironment:
     """Return this machine's QEMU with the test guest."""
-    (found,) = find_stands(VerifyRequest(Machine(arch, ())), Silent())
+    (found,) = find_environments(VerifyRequest(Machine(arch, ())), Silent())
     return found
 
 
 def proven(command: CommandLine) -> VerifyReport:
     """Boot a command's ports and prove each both ways."""
     view = CommandView.of(command)
-    return run_interruptible(prove(view, stand(view.arch), proof=Proof()))
+    return run_interruptible(prove(view, environment(view.arch), proof=Proof()))
 
 
 @pytest.mark.parametrize("id", DEAD)
@@ -91,7 +91,7 @@ def test_mended_each_port_passes(id: str) -> None:
 def test_what_is_said_while_nobody_is_attached(mended: bool, tmp_path: Path) -> None:
     id = "output-lost-while-detached"
     command = findings.judged(id, on=here).command if mended else findings.command(id)
-    guest = stand("aarch64").guest
+    guest = environment("aarch64").guest
     argv = [word.replace("/run/vm", str(tmp_path)) for word in command.argv()]
     log = tmp_path / "serial0.log"
     with subprocess.Popen(

@@ -14,9 +14,9 @@ from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible
 from vmserial.sources import load
 from vmserial.sources.overrides import Overrides, apply
-from vmserial.verify.request import Stand, VerifyReport, VerifyRequest
+from vmserial.verify.request import TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, FaultKind, Verdict
-from vmserial.verify.runner import find_stands, run
+from vmserial.verify.runner import find_environments, run
 from vmserial.verify.wire.form import SHORT, SMOKE
 
 BOTH = {"guest->host", "host->guest"}
@@ -25,12 +25,14 @@ BRIEF: dict[str, Any] = {"alone": SMOKE, "together": SHORT, "cycles": 1}
 """Sizes for 16550s, which need seconds for what the other kinds do in no time."""
 
 
-def prove(arch: str, stands: list[Stand] | None = None, **asked: Any) -> VerifyReport:
+def prove(
+    arch: str, environments: list[TestEnvironment] | None = None, **asked: Any
+) -> VerifyReport:
     machine = asked.pop("machine", None) or Machine(
         arch, (), machine_type=asked.pop("machine_type", ""), accel="tcg"
     )
     request = VerifyRequest(machine, **asked)
-    found = stands if stands is not None else find_stands(request, Silent())
+    found = environments if environments is not None else find_environments(request, Silent())
     return run_interruptible(run(request, Silent(), found))
 
 
@@ -116,7 +118,7 @@ def test_the_articles_configuration(kind: str) -> None:
     report = prove("aarch64", machine=machine, given=True, **BRIEF)
     assert wrong(report) == []
     # QEMU 9.1 and later have two UARTs on board.
-    uarts = report.booted[0].stand.capabilities.onboard_uarts["virt"]
+    uarts = report.booted[0].environment.capabilities.onboard_uarts["virt"]
     second = "uart" if uarts > 1 else "usb"
     assert {(c.case, c.port, c.kind) for c in report.checks} == {
         ("input", "serial0", "uart"), ("input", "serial1", second if kind == "auto" else kind)
@@ -175,8 +177,8 @@ def test_damage_is_found_on_a_real_guest(mutant: str, port: str, fault: FaultKin
 
 
 def test_a_guest_that_panics_is_lost() -> None:
-    (stand,) = find_stands(VerifyRequest(Machine("aarch64", (), accel="tcg")), Silent())
-    broken = replace(stand, guest=stand.guest.with_append("rdinit=/bin/false"))
+    (environment,) = find_environments(VerifyRequest(Machine("aarch64", (), accel="tcg")), Silent())
+    broken = replace(environment, guest=environment.guest.with_append("rdinit=/bin/false"))
     report = prove("aarch64", [broken], kinds=("usb",), cases=("default",))
     assert report.exit_code == 3
     assert {c.verdict for c in report.checks} == {Verdict.LOST}
@@ -186,24 +188,24 @@ def test_a_guest_that_panics_is_lost() -> None:
 # ------------------------------------------------------------------ a guest of the user's own
 
 
-def own(*words: str) -> tuple[Stand, VerifyRequest]:
-    """Return a stand whose guest gives its shell on the console."""
+def own(*words: str) -> tuple[TestEnvironment, VerifyRequest]:
+    """Return an environment whose guest gives its shell on the console."""
     request = VerifyRequest(Machine("aarch64", (), accel="tcg"), kinds=("usb",), **BRIEF)
-    (stand,) = find_stands(request, Silent())
+    (environment,) = find_environments(request, Silent())
     guest = images.ensure("aarch64", shell="console").with_append(" ".join(words))
-    return replace(stand, guest=guest), replace(request, cases=("default",))
+    return replace(environment, guest=guest), replace(request, cases=("default",))
 
 
 def test_a_shell_on_the_console_moves_to_the_control_port() -> None:
-    stand, request = own()
-    report = run_interruptible(run(request, Silent(), [stand]))
+    environment, request = own()
+    report = run_interruptible(run(request, Silent(), [environment]))
     assert wrong(report) == []
     assert modes(report, "default")["serial0"] == {"alone", "together"}
 
 
 def test_a_shell_that_stays_on_the_console_is_tested_in_band() -> None:
-    stand, request = own("initcall_blacklist=virtio_console_init")
-    report = run_interruptible(run(request, Silent(), [stand]))
+    environment, request = own("initcall_blacklist=virtio_console_init")
+    report = run_interruptible(run(request, Silent(), [environment]))
     assert report.exit_code == 0
 
     def of(port: str, mode: str) -> set[Verdict]:

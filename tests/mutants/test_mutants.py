@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_qemu import Fault
-from fake_qemu.stand import SIZES, named, prove, prove_all, verdicts
+from fake_qemu.environment import SIZES, named, prove, prove_all, verdicts
 
 from vmserial.verify.mutants import MutantKind, parse
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, FaultKind, Verdict

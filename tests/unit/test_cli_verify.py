@@ -116,7 +116,7 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_words: object) -> None:
         pytest.fail("it would have run")
 
-    monkeypatch.setattr("vmserial.verify.runner.find_stands", begun)
+    monkeypatch.setattr("vmserial.verify.runner.find_environments", begun)
     monkeypatch.setattr("vmserial.verify.runner.run", begun)
 
 
@@ -156,12 +156,12 @@ def test_what_a_run_prints_and_writes(
     verdict: Verdict, code: int, as_json: bool, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    async def run(request: VerifyRequest, _reporter: object, stands: object) -> VerifyReport:
+    async def run(request: VerifyRequest, _reporter: object, environments: object) -> VerifyReport:
         assert request.out == tmp_path / "out"
-        assert stands == ("a stand",)
+        assert environments == ("an environment",)
         return ended(verdict)
 
-    monkeypatch.setattr("vmserial.verify.runner.find_stands", lambda *_: ("a stand",))
+    monkeypatch.setattr("vmserial.verify.runner.find_environments", lambda *_: ("an environment",))
     monkeypatch.setattr("vmserial.verify.runner.run", run)
     words = ["verify", "--arch", "aarch64", "--out", str(tmp_path / "out"), "-q"]
     assert main.run([*words, *(["--json"] if as_json else [])]) == code
@@ -188,7 +188,7 @@ def test_what_was_found_is_shown_also_where_it_cannot_be_written(
     async def run(*_words: object) -> VerifyReport:
         return ended(Verdict.FAIL)
 
-    monkeypatch.setattr("vmserial.verify.runner.find_stands", lambda *_: ())
+    monkeypatch.setattr("vmserial.verify.runner.find_environments", lambda *_: ())
     monkeypatch.setattr("vmserial.verify.runner.run", run)
     (tmp_path / "file").write_text("")
     assert main.run(["verify", "--arch", "aarch64", "--out", str(tmp_path / "file"), "-q"]) == 2

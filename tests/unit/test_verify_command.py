@@ -20,7 +20,7 @@ from vmserial.qemu.liveprobe import PortSeen, Probed, argv_of, findings
 from vmserial.qemu.private import PrivateCommand
 from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify import command
-from vmserial.verify.request import Stand
+from vmserial.verify.request import TestEnvironment
 from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.setup import Setup
 
@@ -40,8 +40,8 @@ def made(
     capabilities = replace(capabilities, binary="/q")
     private = isolate(view, capabilities, lambda name: f"/p/{name}")
     probed = Probed(True, "", "7.2.22", "", (), pci=pci or {})
-    stand = Stand(capabilities, guest(private.arch))
-    return private, command.setup(private, probed, stand, "/p/ctl")
+    environment = TestEnvironment(capabilities, guest(private.arch))
+    return private, command.setup(private, probed, environment, "/p/ctl")
 
 
 def identities(setup: Setup) -> dict[str, tuple[str, str, str]]:
@@ -137,8 +137,8 @@ def test_ports_at_one_place_are_not_mistaken_for_each_other() -> None:
         "-device isa-serial,chardev=a,index=2 -device isa-serial,chardev=b,index=2",
         X86,
     )
-    stand = Stand(X86, guest("x86_64"))
-    checks = command._ambiguous(setup.plan, private, stand)
+    environment = TestEnvironment(X86, guest("x86_64"))
+    checks = command._ambiguous(setup.plan, private, environment)
     assert [(c.port, c.verdict, c.faults[0].kind) for c in checks] == [
         ("serial1", Verdict.FAIL, FaultKind.WRONG_NODE),
         ("serial2", Verdict.FAIL, FaultKind.WRONG_NODE),
@@ -158,7 +158,7 @@ def test_what_a_test_guest_cannot_prove_is_said() -> None:
         PortSeen("serial1", "serial1", "usb-serial", "a", controller="piix3-usb-uhci"),
         PortSeen("serial2", "serial2", "usb-serial", "b", controller="nec-usb-xhci"),
     )
-    kept, checks = command._provable(private, said, Stand(X86, guest("x86_64")))
+    kept, checks = command._provable(private, said, TestEnvironment(X86, guest("x86_64")))
     assert [port.name for port in kept.ports] == ["serial0", "serial2"]
     assert [(c.port, c.verdict) for c in checks] == [
         ("serial9", Verdict.FAIL), ("serial1", Verdict.SKIPPED)

@@ -187,7 +187,7 @@ def test_silent_port() -> None:
     assert analyse(silent, b"\0", KNOWN).faults[0].kind is FaultKind.EXTRA
 
 
-HABITS: list[tuple[str, Callable[[bytes], bytes]]] = [
+TTY_TRANSFORMS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("onlcr", lambda data: data.replace(b"\n", b"\r\n")),
     ("icrnl", lambda data: data.replace(b"\r", b"\n")),
     ("inlcr", lambda data: data.replace(b"\n", b"\r")),
@@ -197,13 +197,13 @@ HABITS: list[tuple[str, Callable[[bytes], bytes]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "habit"), HABITS, ids=[h[0] for h in HABITS])
+@pytest.mark.parametrize(("name", "transform"), TTY_TRANSFORMS, ids=[h[0] for h in TTY_TRANSFORMS])
 @pytest.mark.parametrize("ladder", ["smoke", "full"])
 def test_habits_of_terminals_are_seen(
-    name: str, habit: Callable[[bytes], bytes], ladder: str
+    name: str, transform: Callable[[bytes], bytes], ladder: str
 ) -> None:
     stream = Stream(RUN, 3, GUEST_TO_HOST, 1, LADDERS[ladder])
-    result = analyse(stream, habit(stream.data), KNOWN)
+    result = analyse(stream, transform(stream.data), KNOWN)
     assert not result.ok
     assert name in result.detail
     assert name not in analyse(stream, stream.data[:-1], KNOWN).detail

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fake_qemu import Fault
-from fake_qemu.stand import LIMITS, TIGHT, named, prove, request, stand, verdicts
+from fake_qemu.environment import LIMITS, TIGHT, environment, named, prove, request, verdicts
 
 from vmserial.errors import PlanRefused, UsageError
 from vmserial.model import (
@@ -133,14 +133,14 @@ def test_a_users_disks_and_networks_are_never_touched(tmp_path: Path) -> None:
         args=("-device", "usb-tablet"),
         display=request().machine.display,
     )
-    made = setup(machine, stand(tmp_path), "unix", lambda name: str(tmp_path / name))
+    made = setup(machine, environment(tmp_path), "unix", lambda name: str(tmp_path / name))
     line = " ".join(made.argv)
     assert "tap" not in line
     assert "usb-tablet" not in line
     assert "-no-reboot" in line
     assert "its network cards" in made.notes[0]
     assert "its own args" in made.notes[0]
-    whole = plan(machine, stand(tmp_path).capabilities, stand(tmp_path).guest.profile)
+    whole = plan(machine, environment(tmp_path).capabilities, environment(tmp_path).guest.profile)
     assert any(option.role == "net" for option in whole.options)
 
 
@@ -439,7 +439,7 @@ def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
     before, running = set(runtime_base().iterdir()), children()
 
     async def cancelled() -> None:
-        made = stand(tmp_path, Fault("stall", "serial1", at=10))
+        made = environment(tmp_path, Fault("stall", "serial1", at=10))
         slow = replace(LIMITS, idle=30.0, transfer=30.0)
         task = asyncio.create_task(run(request(limits=slow), Silent(), [made]))
         while len(children()) == len(running):
@@ -488,6 +488,6 @@ def test_an_output_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_titles_are_unique(tmp_path: Path) -> None:
     asked = request(kinds=("usb", "virtio"), cases=("default", "large", "maximum", "hot-plug"))
-    made, _ = Builder(asked, stand(tmp_path)).build()
+    made, _ = Builder(asked, environment(tmp_path)).build()
     titles = [one.title for one in made]
     assert len(set(titles)) == len(titles) == 6

@@ -96,8 +96,8 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
     started = datetime.now(UTC)
     progress = reporter(quiet)
     try:
-        stands = runner.find_stands(asked_for, progress)
-        report = run_interruptible(runner.run(asked_for, progress, stands))
+        environments = runner.find_environments(asked_for, progress)
+        report = run_interruptible(runner.run(asked_for, progress, environments))
     finally:
         progress.close()
     try:

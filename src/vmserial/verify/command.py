@@ -43,9 +43,9 @@ from vmserial.sources.command.machine import KIND_OF
 from vmserial.sources.command.places import number
 from vmserial.verify import mutants
 from vmserial.verify.cases.command import NAME, CommandCase
-from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
+from vmserial.verify.request import Limits, TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
-from vmserial.verify.runner import Runner, find_stands
+from vmserial.verify.runner import Runner, find_environments
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
 from vmserial.verify.wire.form import SHORT, SMOKE
 
@@ -118,22 +118,22 @@ def prove_command(
         Machine(known.name, (), machine_type=known.platforms[0].name),
         binaries=(capabilities.binary,), suites=(suite,), mirror=mirror,
     )  # fmt: skip
-    (stand,) = find_stands(request, told)
-    return run_interruptible(prove(view, stand, reporter=told, proof=proof))
+    (environment,) = find_environments(request, told)
+    return run_interruptible(prove(view, environment, reporter=told, proof=proof))
 
 
 async def prove(
     view: CommandView,
-    stand: Stand,
+    environment: TestEnvironment,
     *,
     reporter: Reporter | None = None,
     proof: Proof | None = None,
 ) -> VerifyReport:
-    """Prove a command line on a stand.
+    """Prove a command line in an environment.
 
     Args:
         view: of the command, with the files of -readconfig read.
-        stand: the binary that runs it, and the guest.
+        environment: the binary that runs it, and the guest.
         reporter: told what is being done.
         proof: what is sent, and how long it may take.
 
@@ -144,22 +144,22 @@ async def prove(
     told, proof = reporter or Silent(), proof or Proof()
     seed = proof.seed or secrets.randbits(31) + 1
     request = VerifyRequest(
-        Machine(stand.guest.arch, ()), alone=proof.alone, together=proof.together, seed=seed,
+        Machine(environment.guest.arch, ()), alone=proof.alone, together=proof.together, seed=seed,
         limits=proof.limits, mutants=proof.mutants, out=proof.out,
     )  # fmt: skip
     with RunDirectory() as rundir:
-        private = isolate(view, stand.capabilities, rundir.socket)
+        private = isolate(view, environment.capabilities, rundir.socket)
         platform_of(private)
         _check_mutants(private, proof.mutants)
         runner = Runner(request, told, seed, None)
         told.step("asking QEMU, paused")
         try:
-            probed = await probe(private, stand.capabilities, rundir=rundir)
+            probed = await probe(private, environment.capabilities, rundir=rundir)
         except QemuError as error:
-            runner.sink(vm_check(private, stand, Verdict.LOST, error.message))
+            runner.sink(vm_check(private, environment, Verdict.LOST, error.message))
         else:
-            await _boot(runner, private, probed, stand, proof, rundir)
-    kvm = "kvm" in stand.capabilities.accelerators
+            await _boot(runner, private, probed, environment, proof, rundir)
+    kvm = "kvm" in environment.capabilities.accelerators
     return VerifyReport(
         checks=tuple(runner.checks),
         booted=tuple(runner.booted),
@@ -170,19 +170,19 @@ async def prove(
 
 
 async def _boot(
-    runner: Runner, private: PrivateCommand, probed: Probed, stand: Stand, proof: Proof,
-    rundir: RunDirectory,
+    runner: Runner, private: PrivateCommand, probed: Probed, environment: TestEnvironment,
+    proof: Proof, rundir: RunDirectory,
 ) -> None:  # fmt: skip
     for note in private.notes:
         runner.reporter.note(note)
     if not probed.starts:
-        runner.sink(vm_check(private, stand, Verdict.FAIL, probed.words, FaultKind.REFUSED))
+        runner.sink(vm_check(private, environment, Verdict.FAIL, probed.words, FaultKind.REFUSED))
         return
-    private, unproven = _provable(private, probed, stand)
+    private, unproven = _provable(private, probed, environment)
     for check in unproven:
         runner.sink(check)
-    made = setup(private, probed, stand, rundir.socket(CONTROL_SOCKET))
-    for check in _ambiguous(made.plan, private, stand):
+    made = setup(private, probed, environment, rundir.socket(CONTROL_SOCKET))
+    for check in _ambiguous(made.plan, private, environment):
         runner.sink(check)
     made = _without_ambiguous(made)
     if proof.unattended and not proof.mutants:
@@ -191,13 +191,15 @@ async def _boot(
         made = replace(made, late=frozenset(absent & there))
     if not made.plan.assignments:
         if not runner.checks:
-            runner.sink(vm_check(private, stand, Verdict.FAIL, "the command has no serial port"))
+            runner.sink(
+                vm_check(private, environment, Verdict.FAIL, "the command has no serial port")
+            )
         return
     case = CommandCase(
         proof.alone, proof.together, timeout=proof.timeout,
         doubted=[port.name for port in probed.ports if port.dead],
     )  # fmt: skip
-    await runner.try_cases(stand, made, "the command", "", (case,), rundir=rundir)
+    await runner.try_cases(environment, made, "the command", "", (case,), rundir=rundir)
 
 
 def _check_mutants(private: PrivateCommand, texts: Sequence[str]) -> None:
@@ -212,13 +214,13 @@ def _check_mutants(private: PrivateCommand, texts: Sequence[str]) -> None:
 
 
 def _provable(
-    private: PrivateCommand, probed: Probed, stand: Stand
+    private: PrivateCommand, probed: Probed, environment: TestEnvironment
 ) -> tuple[PrivateCommand, list[Check]]:
     """Return the command with only the ports to be booted for, and the checks of the others."""
     checks: list[Check] = []
     for name, chardev_id in private.without_device:
         detail = f"no device uses the chardev {chardev_id}: the guest has no {name}"
-        check = vm_check(private, stand, Verdict.FAIL, detail, FaultKind.NO_NODE)
+        check = vm_check(private, environment, Verdict.FAIL, detail, FaultKind.NO_NODE)
         checks.append(replace(check, port=name))
     controllers = {port.name: port.controller for port in probed.ports}
     kept = []
@@ -231,7 +233,7 @@ def _provable(
         else:
             kept.append(port)
             continue
-        check = vm_check(private, stand, Verdict.SKIPPED, detail)
+        check = vm_check(private, environment, Verdict.SKIPPED, detail)
         checks.append(replace(check, port=port.name))
     return replace(private, ports=tuple(kept)), checks
 
@@ -244,14 +246,14 @@ def _shared(made: Plan) -> dict[NodeIdentity, list[str]]:
     return {identity: ports for identity, ports in names.items() if len(ports) > 1}
 
 
-def _ambiguous(made: Plan, private: PrivateCommand, stand: Stand) -> list[Check]:
+def _ambiguous(made: Plan, private: PrivateCommand, environment: TestEnvironment) -> list[Check]:
     """Return the checks of ports that sit at one place: the guest has one node for them."""
     found = []
     for identity, names in _shared(made).items():
         for name in names:
             others = ", ".join(other for other in names if other != name)
             detail = f"{others} is at {identity} as well: the guest has one node for them"
-            check = vm_check(private, stand, Verdict.FAIL, detail, FaultKind.WRONG_NODE)
+            check = vm_check(private, environment, Verdict.FAIL, detail, FaultKind.WRONG_NODE)
             found.append(replace(check, port=name))
     return found
 
@@ -263,14 +265,14 @@ def _without_ambiguous(made: Setup) -> Setup:
 
 
 def vm_check(
-    private: PrivateCommand, stand: Stand, verdict: Verdict, detail: str,
+    private: PrivateCommand, environment: TestEnvironment, verdict: Verdict, detail: str,
     fault: FaultKind | None = None,
 ) -> Check:  # fmt: skip
     """Return a check about the VM as a whole."""
     return Check(
         case=NAME, arch=private.arch,
         machine=architecture(private.arch).machine_type(private.machine_type),
-        qemu=stand.capabilities.version_text, guest=stand.guest.name, kind="",
+        qemu=environment.capabilities.version_text, guest=environment.guest.name, kind="",
         verdict=verdict, detail=detail, mode="start",
         faults=(Fault(fault, detail),) if fault is not None else (),
     )  # fmt: skip
@@ -296,20 +298,22 @@ def platform_of(private: PrivateCommand) -> Platform:
     return found
 
 
-def setup(private: PrivateCommand, probed: Probed, stand: Stand, control: str) -> Setup:
+def setup(
+    private: PrivateCommand, probed: Probed, environment: TestEnvironment, control: str
+) -> Setup:
     """Return how the private copy of a command is booted with the test guest; pure.
 
     Args:
         private: the copy.
         probed: what QEMU said of it, paused: PCI addresses.
-        stand: the binary and the guest.
+        environment: the binary and the guest.
         control: the path of the control port's socket.
 
     Raises:
         UsageError: the machine type is not known.
     """
     platform = platform_of(private)
-    capabilities, guest = stand.capabilities, stand.guest
+    capabilities, guest = environment.capabilities, environment.guest
     assignments = tuple(
         assignment(port, platform, probed.pci.get(port.device_id, "")) for port in private.ports
     )

@@ -34,10 +34,10 @@ async def unplug(session: Session, line: Line) -> float:
     ) as deleted:  # fmt: skip
         await session.vm.monitor.execute("device_del", id=device.id)
         await deleted.wait(session.limits.node)
-    await session.station.gone(line.assignment.identity, session.limits.node)
+    await session.agent.gone(line.assignment.identity, session.limits.node)
     took = session.since() - begin
     if line.node is not None:
-        await session.station.close(line.path)
+        await session.agent.close(line.path)
         line.left()
     return took
 
@@ -65,7 +65,8 @@ async def add_chardev(session: Session, assignment: Assignment) -> Line:
     """Create the port's chardev on the running VM and connect to it."""
     port = assignment.port
     answer = await session.vm.monitor.execute(
-        "chardev-add", chardevs.qmp(port.name, port.chardev, session.stand.capabilities.version)
+        "chardev-add",
+        chardevs.qmp(port.name, port.chardev, session.environment.capabilities.version),
     )
     places = await session.places()
     if "pty" in (answer or {}):

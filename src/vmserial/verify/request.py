@@ -1,7 +1,7 @@
 """What a verification is asked for, and on what it runs: plain data.
 
-A :class:`Stand` is one pair of a QEMU binary and a guest; a verification runs
-all its cases on each stand.
+A :class:`TestEnvironment` is one pair of a QEMU binary and a guest; a verification runs
+all its cases in each environment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from vmserial.errors import UsageError
 from vmserial.model import Capabilities, Machine, Plan
@@ -160,13 +160,16 @@ class VerifyRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class TestEnvironment:
     """A QEMU binary and a guest.
 
     Attributes:
         capabilities: of the binary; ``binary`` in it is its path.
         guest: the kernel, its initramfs, and what they carry.
     """
+
+    # pytest would take the class for a set of tests, by its name.
+    __test__: ClassVar[bool] = False
 
     capabilities: Capabilities
     guest: TestGuest
@@ -183,7 +186,7 @@ class Booted:
 
     Attributes:
         title: as in the checks' ``vm``.
-        stand: on what.
+        environment: on what.
         kind: the device kind it is about; empty for an input.
         cases: what was run in it.
         plan: as it was started.
@@ -197,7 +200,7 @@ class Booted:
     """
 
     title: str
-    stand: Stand
+    environment: TestEnvironment
     kind: str
     cases: tuple[str, ...]
     plan: Plan

@@ -1,4 +1,4 @@
-"""The whole verification: every stand, every VM, every case; then the report."""
+"""The whole verification: every environment, every VM, every case; then the report."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
 from vmserial.verify import mutants
 from vmserial.verify.cases import Case
-from vmserial.verify.ledger import Ledger
-from vmserial.verify.request import Booted, Stand, VerifyReport, VerifyRequest
+from vmserial.verify.registry import CheckRegistry
+from vmserial.verify.request import Booted, TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import (
     HTML,
     JUNIT,
@@ -40,13 +40,15 @@ _WORDS = 400
 """Characters of the console's that a lost VM's checks repeat."""
 
 
-async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand]) -> VerifyReport:
+async def run(
+    request: VerifyRequest, reporter: Reporter, environments: Sequence[TestEnvironment]
+) -> VerifyReport:
     """Prove what is asked for.
 
     Args:
         request: what.
         reporter: told what is being done.
-        stands: on what; :func:`find_stands` gives those that the request names.
+        environments: on what; :func:`find_environments` gives those that the request names.
 
     Returns:
         The report; also where a VM was lost.
@@ -57,10 +59,10 @@ async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand
     """
     begin = time.monotonic()
     seed = request.seed or secrets.randbits(31) + 1
-    accels = {stand.capabilities.accelerators for stand in stands}
+    accels = {one.capabilities.accelerators for one in environments}
     accel = "kvm" if any("kvm" in names for names in accels) else "tcg"
     host = HostFacts.gather(accel)
-    work = [(stand, *Builder(request, stand).build()) for stand in stands]
+    work = [(one, *Builder(request, one).build()) for one in environments]
     _check_mutants(request, [one for _, made, _ in work for one in made])
     with ExitStack() as stack:
         writer = None
@@ -69,11 +71,11 @@ async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand
             _remove_reports(request.out)
             writer = stack.enter_context(ResultsFile(request.out / RESULTS, host))
         runner = Runner(request, reporter, seed, writer)
-        for stand, made, skipped in work:
+        for environment, made, skipped in work:
             for skip in skipped:
-                runner.skip(stand, skip)
+                runner.skip(environment, skip)
             for topology in made:
-                await runner.boot(stand, topology)
+                await runner.boot(environment, topology)
     return VerifyReport(
         checks=tuple(runner.checks),
         booted=tuple(runner.booted),
@@ -83,7 +85,7 @@ async def run(request: VerifyRequest, reporter: Reporter, stands: Sequence[Stand
     )
 
 
-def find_stands(request: VerifyRequest, reporter: Reporter) -> tuple[Stand, ...]:
+def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestEnvironment, ...]:
     """Return every pair of a binary and a guest that the request names.
 
     Not for an event loop, nor for a thread beside one: packages may have to be fetched,
@@ -125,7 +127,7 @@ def find_stands(request: VerifyRequest, reporter: Reporter) -> tuple[Stand, ...]
             images.ensure(arch.name, suite, reporter=reporter, mirror=request.mirror)
             for suite in request.suites
         ]
-    return tuple(Stand(capabilities, guest) for capabilities in found for guest in guests)
+    return tuple(TestEnvironment(capabilities, guest) for capabilities in found for guest in guests)
 
 
 def _check_mutants(request: VerifyRequest, topologies: Sequence[Topology]) -> None:
@@ -206,47 +208,47 @@ class Runner:
         if self._writer is not None:
             self._writer.add(check)
 
-    def skip(self, stand: Stand, skip: Skipped) -> None:
-        """Report a case that this stand cannot have."""
+    def skip(self, environment: TestEnvironment, skip: Skipped) -> None:
+        """Report a case that this environment cannot have."""
         machine = self.request.machine
         machine_type = architecture(machine.arch).machine_type(machine.machine_type)
         self.sink(
             Check(
                 case=skip.case, arch=machine.arch, machine=machine_type,
-                qemu=stand.capabilities.version_text, guest=stand.guest.name, kind=skip.kind,
-                verdict=Verdict.SKIPPED, detail=skip.reason, mode="",
+                qemu=environment.capabilities.version_text, guest=environment.guest.name,
+                kind=skip.kind, verdict=Verdict.SKIPPED, detail=skip.reason, mode="",
             )
         )  # fmt: skip
 
-    async def boot(self, stand: Stand, topology: Topology) -> None:
+    async def boot(self, environment: TestEnvironment, topology: Topology) -> None:
         """Boot one VM and run its cases; a lost one loses its own checks, the next VM is tried."""
         for note in topology.notes:
             self.reporter.note(note)
         with RunDirectory() as rundir:
-            made = setup(topology.machine, stand, self.request.endpoint, rundir.socket)
+            made = setup(topology.machine, environment, self.request.endpoint, rundir.socket)
             made = replace(made, notes=(*topology.notes, *made.notes))
             await self.try_cases(
-                stand, made, topology.title, topology.kind, topology.cases, rundir=rundir
+                environment, made, topology.title, topology.kind, topology.cases, rundir=rundir
             )
 
     async def try_cases(
-        self, stand: Stand, made: Setup, title: str, kind: str, cases: Sequence[Case],
-        *, rundir: RunDirectory,
+        self, environment: TestEnvironment, made: Setup, title: str, kind: str,
+        cases: Sequence[Case], *, rundir: RunDirectory,
     ) -> None:  # fmt: skip
         """Boot what was made, and run cases on it.
 
         Args:
-            stand: the binary and the guest.
+            environment: the binary and the guest.
             made: how the VM is started; its sockets are in ``rundir``.
             title: of the VM.
             kind: the device kind it is about; empty for an input.
             cases: in order.
             rundir: of this VM alone.
         """
-        ledger = Ledger(self.sink)
+        registry = CheckRegistry(self.sink)
         session = Session(
-            title, stand, made, kind, request=self.request, seed=self.seed, runs=self._runs,
-            ledger=ledger, reporter=self.reporter, rundir=rundir,
+            title, environment, made, kind, request=self.request, seed=self.seed, runs=self._runs,
+            registry=registry, reporter=self.reporter, rundir=rundir,
         )  # fmt: skip
         for case in cases:
             case.expect(session)
@@ -257,27 +259,29 @@ class Runner:
                         case.run(session), case.bound(session), f"the case {case.name}"
                     )
         except LostVMError as error:
-            self._lose(session, ledger, error)
+            self._lose(session, registry, error)
         except QemuStartError as error:
-            self._not_started(session, ledger, error)
+            self._not_started(session, registry, error)
         self._keep(session, cases)
 
-    def _lose(self, session: Session, ledger: Ledger, error: LostVMError) -> None:
+    def _lose(self, session: Session, registry: CheckRegistry, error: LostVMError) -> None:
         words = _last_words(session.messages.strip())
         detail = error.message + (f"; the console's last words: {words}" if words else "")
-        if not ledger.close(Verdict.LOST, detail):
+        if not registry.close(Verdict.LOST, detail):
             # It went after its last check: that, too, must be seen.
-            ledger.decide(session.check("", None, "end"), verdict=Verdict.LOST, detail=detail)
+            registry.decide(session.check("", None, "end"), verdict=Verdict.LOST, detail=detail)
         self.reporter.note(f"lost: {detail}")
 
-    def _not_started(self, session: Session, ledger: Ledger, error: QemuStartError) -> None:
-        ledger.decide(
+    def _not_started(
+        self, session: Session, registry: CheckRegistry, error: QemuStartError
+    ) -> None:
+        registry.decide(
             session.check("", None, "start"),
             verdict=Verdict.FAIL,
             detail=error.message,
             faults=(Fault(FaultKind.REFUSED, error.message),),
         )
-        ledger.close(Verdict.SKIPPED, "QEMU did not start")
+        registry.close(Verdict.SKIPPED, "QEMU did not start")
 
     def _keep(self, session: Session, cases: Sequence[Case]) -> None:
         """Keep what there is to say about a VM, and its console's log."""

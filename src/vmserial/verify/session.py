@@ -23,8 +23,9 @@ from vmserial.paths import RunDirectory
 from vmserial.progress import Reporter
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify import mutants
-from vmserial.verify.ledger import Ledger
-from vmserial.verify.request import Booted, Stand, VerifyRequest
+from vmserial.verify.agent import GuestAgent
+from vmserial.verify.registry import CheckRegistry
+from vmserial.verify.request import Booted, TestEnvironment, VerifyRequest
 from vmserial.verify.results import (
     GUEST_TO_HOST,
     HOST_TO_GUEST,
@@ -35,7 +36,6 @@ from vmserial.verify.results import (
     Verdict,
 )
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
-from vmserial.verify.station import Station
 from vmserial.verify.wire import console
 from vmserial.verify.wire.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
 from vmserial.verify.wire.form import Stream
@@ -57,13 +57,13 @@ class Session:
 
     Args:
         title: of the VM, for people and in the checks.
-        stand: the binary and the guest.
+        environment: the binary and the guest.
         made: how it is started.
         kind: the device kind it is about.
         request: the whole verification's.
         seed: of its data.
         runs: numbers of its transfers; no two of a verification share one.
-        ledger: where its checks go.
+        registry: where its checks go.
         reporter: told what is being done.
         rundir: where the ports' sockets are.
 
@@ -71,28 +71,29 @@ class Session:
         lines: the ports, by name.
         in_band: serial0, if it is itself the control channel; then it cannot be tested
             beside others, and ``in_band_outcomes`` say what came of it before.
-        vm, shell, station: QEMU, the guest's shell, the guest's ports.
+        vm, shell, agent: QEMU, the guest's shell, the guest's ports.
         seconds: milestones since QEMU's start.
         timings: how long each of many steps took, in seconds, by step.
     """
 
     vm: VirtualMachine
     shell: Shell
-    station: Station
+    agent: GuestAgent
     exchange: Exchange
 
     def __init__(
-        self, title: str, stand: Stand, made: Setup, kind: str, *, request: VerifyRequest,
-        seed: int, runs: Iterable[int], ledger: Ledger, reporter: Reporter, rundir: RunDirectory,
+        self, title: str, environment: TestEnvironment, made: Setup, kind: str, *,
+        request: VerifyRequest, seed: int, runs: Iterable[int], registry: CheckRegistry,
+        reporter: Reporter, rundir: RunDirectory,
     ) -> None:  # fmt: skip
         self.title = title
-        self.stand = stand
+        self.environment = environment
         self.made = made
         self.kind = kind
         self.request = request
         self.limits = request.limits
         self.seed = seed
-        self.ledger = ledger
+        self.registry = registry
         self.reporter = reporter
         self.lines = {
             assignment.port.name: Line(assignment)
@@ -147,7 +148,7 @@ class Session:
         self._heart = asyncio.create_task(self._beat(), name="heartbeat")
         self._stack.push_async_callback(self._stop_heart, self._heart)
         places = await self.places()
-        over_console = self.stand.guest.shell == "console"
+        over_console = self.environment.guest.shell == "console"
         for name, line in self.lines.items():
             if not (over_console and name == "serial0") and name not in self.made.late:
                 await self.connect(line, places)
@@ -214,9 +215,9 @@ class Session:
     async def _greet(self, shell: Coroutine[Any, Any, Shell]) -> None:
         self.shell = await shell
         self._stack.push_async_callback(self.shell.close)
-        self.station = Station(self.shell)
-        self.exchange = Exchange(self.station, self.limits)
-        await self.station.start(self.limits.command)
+        self.agent = GuestAgent(self.shell)
+        self.exchange = Exchange(self.agent, self.limits)
+        await self.agent.start(self.limits.command)
 
     @staticmethod
     async def _stop_heart(heart: asyncio.Task[None]) -> None:
@@ -311,7 +312,7 @@ class Session:
                 )
                 line.trouble = (Fault(FaultKind.NO_NODE, detail),)
         try:
-            async for node in self.station.appearing(list(waiting), bound):
+            async for node in self.agent.appearing(list(waiting), bound):
                 line = waiting.pop(node.identity)
                 self.seconds["nodes"] = self.since()
                 self.seen_nodes[line.name] = node.path
@@ -321,7 +322,7 @@ class Session:
                 ):
                     self.wrong_node(line, node.path)
                 try:
-                    await self.station.open(node.path, timeout=self.limits.command)
+                    await self.agent.open(node.path, timeout=self.limits.command)
                 except ShellError as error:
                     line.trouble = (Fault(FaultKind.GUEST_ERROR, error.message),)
                     continue
@@ -341,7 +342,7 @@ class Session:
     def wrong_node(self, line: Line, path: str) -> None:
         """Report a node that has the right identity and is not the one that was planned."""
         detail = f"{line.assignment.identity} is {path}, not {line.assignment.node}"
-        self.ledger.decide(
+        self.registry.decide(
             self.check("", line, "node"),
             verdict=Verdict.FAIL,
             detail=detail,
@@ -356,7 +357,7 @@ class Session:
             claimed.add(control.identity)
         others = [
             f"{node.path} ({identity})"
-            for identity, node in self.station.present.items()
+            for identity, node in self.agent.present.items()
             if identity not in claimed
         ]
         return f"it shows {', '.join(others)} instead" if others else "it shows nothing instead"
@@ -381,13 +382,13 @@ class Session:
 
     def check(self, case: str, line: Line | None, mode: str, way: Direction = "") -> Check:
         """Return a check of this VM, without its verdict."""
-        stand, machine = self.stand, self.made.plan.machine
+        environment, machine = self.environment, self.made.plan.machine
         return Check(
             case=case,
             arch=machine.arch,
             machine=architecture(machine.arch).machine_type(machine.machine_type),
-            qemu=stand.capabilities.version_text,
-            guest=stand.guest.name,
+            qemu=environment.capabilities.version_text,
+            guest=environment.guest.name,
             kind=line.assignment.kind if line is not None else self.kind,
             port=line.name if line is not None else "",
             direction=way,
@@ -397,7 +398,7 @@ class Session:
 
     def decide(self, check: Check, outcome: Outcome, note: str = "") -> None:
         """Decide a check by what came of its transfer."""
-        self.ledger.decide(
+        self.registry.decide(
             check,
             verdict=outcome.verdict,
             bytes=outcome.bytes,
@@ -409,7 +410,7 @@ class Session:
 
     def untestable(self, check: Check, line: Line) -> None:
         """Decide a check of a port that has no node, or one that cannot be opened."""
-        self.ledger.decide(
+        self.registry.decide(
             check,
             verdict=Verdict.FAIL,
             detail="; ".join(fault.detail for fault in line.trouble),
@@ -420,7 +421,7 @@ class Session:
         """Return what there is to say about this VM."""
         return Booted(
             title=self.title,
-            stand=self.stand,
+            environment=self.environment,
             kind=self.kind,
             cases=cases,
             plan=self.made.plan,

@@ -25,7 +25,7 @@ from vmserial.model import (
 )
 from vmserial.options import Option, render
 from vmserial.planning.planner import CONTROL_CHARDEV, plan
-from vmserial.verify.request import EndpointKind, Stand
+from vmserial.verify.request import EndpointKind, TestEnvironment
 
 KEPT = frozenset({"machine", "boot", "controller", "chardev", "serial", "control"})
 """Roles of the options that are the proof; all others are left out."""
@@ -98,13 +98,18 @@ def private(port: SerialPort, endpoint: EndpointKind, socket: Callable[[str], st
 
 
 def under_test(
-    machine: Machine, stand: Stand, endpoint: EndpointKind, socket: Callable[[str], str]
+    machine: Machine,
+    environment: TestEnvironment,
+    endpoint: EndpointKind,
+    socket: Callable[[str], str],
 ) -> Machine:
     """Return ``machine`` with private backends, the test guest, and a size that any host has."""
     return replace(
         machine,
         ports=tuple(private(port, endpoint, socket) for port in machine.ports),
-        boot=DirectBoot(str(stand.guest.kernel), str(stand.guest.initrd), stand.guest.append),
+        boot=DirectBoot(
+            str(environment.guest.kernel), str(environment.guest.initrd), environment.guest.append
+        ),
         memory_mib=MEMORY_MIB,
         topology=Topology(),
         cpu=Cpu() if machine.cpu.model == "host" else machine.cpu,
@@ -112,9 +117,12 @@ def under_test(
 
 
 def setup(
-    machine: Machine, stand: Stand, endpoint: EndpointKind, socket: Callable[[str], str]
+    machine: Machine,
+    environment: TestEnvironment,
+    endpoint: EndpointKind,
+    socket: Callable[[str], str],
 ) -> Setup:
-    """Plan ``machine`` with its private backends on ``stand`` and return how to start it.
+    """Plan ``machine`` with its private backends in ``environment`` and return how to start it.
 
     The plan may hold refusals; then it must not be started.
 
@@ -122,9 +130,9 @@ def setup(
         UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     made = plan(
-        under_test(machine, stand, endpoint, socket),
-        stand.capabilities,
-        stand.guest.profile,
+        under_test(machine, environment, endpoint, socket),
+        environment.capabilities,
+        environment.guest.profile,
         control=True,
     )
     left_out = dict.fromkeys(
@@ -136,11 +144,11 @@ def setup(
     control = chardevs.option(
         CONTROL_CHARDEV,
         Chardev(UnixSocket(socket(CONTROL_SOCKET))),
-        stand.capabilities.version,
+        environment.capabilities.version,
     )
     options = [option for option in made.options if option.role in KEPT]
     argv = (
-        stand.capabilities.binary,
+        environment.capabilities.binary,
         *render([*options, control]),
         "-display",
         "none",

@@ -1,4 +1,4 @@
-"""Which VMs the cases need: port lists, planned on a stand; pure.
+"""Which VMs the cases need: port lists, planned in an environment; pure.
 
 One VM serves all cases of its topology, because booting is what takes long.
 """
@@ -20,7 +20,7 @@ from vmserial.verify.request import (
     DEFAULT_PORTS,
     LARGE_PORTS,
     TOGETHER,
-    Stand,
+    TestEnvironment,
     VerifyRequest,
 )
 from vmserial.verify.results import HOTPLUG
@@ -38,7 +38,7 @@ class Topology:
     """One VM and what is tried on it.
 
     Attributes:
-        title: for people and in the checks; unique on its stand.
+        title: for people and in the checks; unique in its environment.
         kind: the device kind it is about; empty for an input.
         machine: the VM, with its user's own backends.
         cases: in order.
@@ -54,7 +54,7 @@ class Topology:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A case that cannot be tried on this stand, and why."""
+    """A case that cannot be tried in this environment, and why."""
 
     case: str
     kind: str
@@ -79,11 +79,11 @@ def ports(
 
 
 class Builder:
-    """Makes the topologies of one request on one stand."""
+    """Makes the topologies of one request in one environment."""
 
-    def __init__(self, request: VerifyRequest, stand: Stand) -> None:
+    def __init__(self, request: VerifyRequest, environment: TestEnvironment) -> None:
         self._request = request
-        self._stand = stand
+        self._environment = environment
         self._made: list[Topology] = []
         self._skipped: list[Skipped] = []
 
@@ -116,8 +116,8 @@ class Builder:
     def _plan(self, made: Sequence[SerialPort]) -> Plan:
         return plan(
             platform(self._request.machine, made),
-            self._stand.capabilities,
-            self._stand.guest.profile,
+            self._environment.capabilities,
+            self._environment.guest.profile,
             control=True,
         )
 
@@ -133,7 +133,7 @@ class Builder:
         notes: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         name = architecture(machine.arch).machine_type(machine.machine_type)
-        title = f"{machine.arch} {name} {what}, {self._stand.guest.name}"
+        title = f"{machine.arch} {name} {what}, {self._environment.guest.name}"
         same = sum(one.title.startswith(title) for one in self._made)
         title += f" ({same + 1})" if same else ""
         self._made.append(Topology(title, kind, machine, tuple(cases), notes))
@@ -146,7 +146,14 @@ class Builder:
 
     def _input(self) -> None:
         machine = self._request.machine
-        require(plan(machine, self._stand.capabilities, self._stand.guest.profile, control=True))
+        require(
+            plan(
+                machine,
+                self._environment.capabilities,
+                self._environment.guest.profile,
+                control=True,
+            )
+        )
         case = DataCase("input", self._request.alone, self._request.together)
         self._append("", machine, [case], f"input {machine.name}")
 
@@ -197,7 +204,7 @@ class Builder:
         self._add(kind, _of_kind(kind, count), [case], f"maximum of {kind}")
 
     def _hotplug_ports(self, kind: str) -> tuple[list[SerialPort], tuple[str, ...]] | Plan:
-        """Return ports for the hot-plug case: as much of it as this stand can carry.
+        """Return ports for the hot-plug case: as much of it as this environment can carry.
 
         The article has three plugged and a fourth that comes later; a fifth, whose
         chardev comes later as well, is ours.

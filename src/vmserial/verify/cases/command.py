@@ -56,7 +56,7 @@ class CommandCase(DataCase):
     def expect(self, session: Session) -> None:
         """Announce all checks."""
         for name in session.made.late:
-            session.ledger.expect(session.check(NAME, session.lines[name], UNATTENDED))
+            session.registry.expect(session.check(NAME, session.lines[name], UNATTENDED))
         super().expect(session)
 
     async def run(self, session: Session) -> None:
@@ -70,13 +70,13 @@ class CommandCase(DataCase):
         """Look for ports while nobody has opened their chardevs; then open them."""
         waiting = {line.assignment.identity: line for line in late}
         with contextlib.suppress(ShellError):
-            async for node in session.station.appearing(list(waiting), _DOUBTED):
+            async for node in session.agent.appearing(list(waiting), _DOUBTED):
                 line = waiting.pop(node.identity)
                 check = session.check(NAME, line, UNATTENDED)
-                session.ledger.decide(check, verdict=Verdict.PASS, node=node.path)
+                session.registry.decide(check, verdict=Verdict.PASS, node=node.path)
         for line in waiting.values():
             detail = f"the guest has no {line.name} until a client opens its chardev"
-            session.ledger.decide(
+            session.registry.decide(
                 session.check(NAME, line, UNATTENDED), verdict=Verdict.FAIL, detail=detail,
                 faults=(Fault(FaultKind.NO_NODE, detail),),
             )  # fmt: skip

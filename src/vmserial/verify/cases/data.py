@@ -49,7 +49,7 @@ class DataCase(Case):
         for mode in ("alone", "together"):
             for line in self.lines(session):
                 for way in BOTH:
-                    session.ledger.expect(session.check(self.name, line, mode, way))
+                    session.registry.expect(session.check(self.name, line, mode, way))
 
     def transfers(self, session: Session, lines: list[Line], mode: str) -> list[Transfer]:
         """Return the transfers of one mode, in the order of ``lines``."""
@@ -97,7 +97,7 @@ class DataCase(Case):
         for outcome in session.in_band_outcomes:
             alone = session.check(self.name, line, "alone", outcome.direction)
             session.decide(alone, outcome, "in band, by the shell on it")
-            session.ledger.decide(
+            session.registry.decide(
                 session.check(self.name, line, "together", outcome.direction),
                 verdict=Verdict.SKIPPED,
                 detail=f"{line.name} carries the guest's shell: the guest has no virtio_console",

@@ -152,7 +152,7 @@ class HotplugCase(Case):
         if roles.bystander is not None:
             expected += self._ways(session, roles.bystander.name, "during")
         for check in expected:
-            session.ledger.expect(check)
+            session.registry.expect(check)
 
     # -------------------------------------------------------------- the case
 
@@ -217,11 +217,11 @@ class HotplugCase(Case):
         except (MonitorError, ShellError) as error:
             _refused(session, check, error)
             for other in self._victims(session, victim.name)[1:]:
-                session.ledger.decide(
+                session.registry.decide(
                     other, verdict=Verdict.SKIPPED, detail=f"{victim.name} was not unplugged"
                 )
             return False
-        session.ledger.decide(
+        session.registry.decide(
             check, verdict=Verdict.PASS, seconds=round(took, 4),
             detail=f"QEMU and the guest let go of it in {took:.3f} s",
         )  # fmt: skip
@@ -265,7 +265,7 @@ class HotplugCase(Case):
             _refused(session, removed, error)
             return
         took = asyncio.get_running_loop().time() - begin
-        session.ledger.decide(
+        session.registry.decide(
             removed, verdict=Verdict.PASS, seconds=round(took, 4),
             detail=f"device and chardev were gone after {took:.3f} s",
         )  # fmt: skip
@@ -354,7 +354,7 @@ class HotplugCase(Case):
 def _refused(session: Session, check: Check, error: QemuError | ShellError) -> None:
     """Decide a check that QEMU or the guest did not let happen."""
     timeout = isinstance(error, MonitorError) and error.error_class == "Timeout"
-    session.ledger.decide(
+    session.registry.decide(
         check,
         verdict=Verdict.FAIL,
         detail=str(error),

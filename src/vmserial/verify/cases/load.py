@@ -55,7 +55,7 @@ async def cut_sender(session: Session, line: Line, transfer: Transfer, check: Ch
     bound = session.limits.bytes(len(transfer.out.data) * _PIECES)
     endpoint = line.endpoint
     endpoint.clear()
-    stream = asyncio.ensure_future(session.station.send(line.path, load, bound))
+    stream = asyncio.ensure_future(session.agent.send(line.path, load, bound))
     try:
         await endpoint.wait_bytes(_SENT, session.limits.transfer)
         _under_way(line, endpoint.count, _SENT)
@@ -67,7 +67,7 @@ async def cut_sender(session: Session, line: Line, transfer: Transfer, check: Ch
     carried, sent = endpoint.received, transfer.out.data
     intact = (sent * (len(carried) // len(sent) + 1)).startswith(carried)
     detail = f"taken out after {len(carried)} bytes, in {took:.3f} s"
-    session.ledger.decide(
+    session.registry.decide(
         check,
         verdict=Verdict.PASS if intact else Verdict.FAIL,
         bytes=len(carried),
@@ -87,7 +87,7 @@ async def cut_receiver(session: Session, line: Line, transfer: Transfer, check: 
     stream = asyncio.ensure_future(line.endpoint.send(data, limits.bytes(len(data))))
     try:
         wanted = line.came + _RECEIVED
-        count = await session.station.counted(line.path, wanted, limits.transfer, limits.idle)
+        count = await session.agent.counted(line.path, wanted, limits.transfer, limits.idle)
         _under_way(line, count - line.came, _RECEIVED)
         left = ""
         if line.assignment.kind == "usb":
@@ -98,7 +98,7 @@ async def cut_receiver(session: Session, line: Line, transfer: Transfer, check: 
     finally:
         stream.cancel()
         await asyncio.gather(stream, return_exceptions=True)
-    session.ledger.decide(
+    session.registry.decide(
         check,
         verdict=Verdict.PASS,
         detail=f"taken out of {len(data)} bytes, after {count - line.came} of them or a little "

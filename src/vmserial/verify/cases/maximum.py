@@ -28,7 +28,7 @@ class MaximumCase(DataCase):
     """The data of all ports, and the refusal of one more than the limit.
 
     Args:
-        limit: of the kind on this stand.
+        limit: of the kind in this environment.
         count: how many of the kind this VM has: the limit, or the ceiling below it.
         alone, together: payload sizes.
     """
@@ -50,8 +50,8 @@ class MaximumCase(DataCase):
     def expect(self, session: Session) -> None:
         """Announce all checks."""
         super().expect(session)
-        session.ledger.expect(self._whole(session))
-        session.ledger.expect(self._refused(session))
+        session.registry.expect(self._whole(session))
+        session.registry.expect(self._refused(session))
 
     def decided(self, outcome: Outcome) -> None:
         """Count what did not pass."""
@@ -68,13 +68,13 @@ class MaximumCase(DataCase):
             if self.limit.ports > self.count else ", the planner's own limit"
         )  # fmt: skip
         if self._failed:
-            session.ledger.decide(
+            session.registry.decide(
                 self._whole(session),
                 verdict=Verdict.FAIL,
                 detail=f"not all of {self.count} {session.kind} ports work",
             )
         else:
-            session.ledger.decide(
+            session.registry.decide(
                 self._whole(session),
                 verdict=Verdict.PASS,
                 detail=f"{self.count} {session.kind} ports work in one VM{more}",
@@ -87,21 +87,21 @@ class MaximumCase(DataCase):
         good = [r for r in self.limit.refusals if r.id and r.message and r.hint]
         if good:
             first = good[0]
-            session.ledger.decide(
+            session.registry.decide(
                 check,
                 verdict=Verdict.PASS,
                 detail=f"{over} {session.kind} ports are refused: {first.id}: {first.message}",
             )
             return
         if not self.limit.refusals:
-            session.ledger.decide(
+            session.registry.decide(
                 check,
                 verdict=Verdict.SKIPPED,
                 detail=f"{self.limit.ports} {session.kind} ports can be planned; more is not tried",
             )
             return
         detail = f"the refusal of {over} {session.kind} ports lacks its id, words or way out"
-        session.ledger.decide(
+        session.registry.decide(
             check,
             verdict=Verdict.FAIL,
             detail=detail,

@@ -58,7 +58,7 @@ class Tally:
         elif not self.count:
             detail = f"not one {noun} was made"
         good = self.first_bad is None and not trouble and self.count > 0
-        session.ledger.decide(
+        session.registry.decide(
             check, verdict=Verdict.PASS if good else Verdict.FAIL, bytes=self.bytes,
             seconds=round(self.seconds, 4), detail=detail, faults=faults,
         )  # fmt: skip

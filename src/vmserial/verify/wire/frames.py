@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from vmserial.verify import habits
+from vmserial.verify import tty_transforms
 from vmserial.verify.results import Fault, FaultKind
 from vmserial.verify.wire.alignment import (
     KEY,
@@ -448,8 +448,8 @@ class _Comparison:
         if self.sent and (good + self.known) * _RECOGNISED < len(self.got):
             text = f"{_bytes(len(self.got))} came and they are of no known stream"
             faults = [Fault(FaultKind.GARBAGE, text, 0, len(self.got))]
-        habit = habits.explain(self.sent, self.got)
-        detail = "; ".join([*([habit] if habit else []), *(fault.detail for fault in faults)])
+        cause = tty_transforms.explain(self.sent, self.got)
+        detail = "; ".join([*([cause] if cause else []), *(fault.detail for fault in faults)])
         return Analysis(False, tuple(faults), detail, len(self.got), good)
 
     def rank(self, key: tuple[FaultKind, str]) -> tuple[bool, int, str]:

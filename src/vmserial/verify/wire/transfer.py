@@ -17,6 +17,7 @@ from vmserial.errors import ShellError
 from vmserial.guests.farend import Sent
 from vmserial.guests.nodes import Node
 from vmserial.model import Assignment
+from vmserial.verify.agent import GuestAgent
 from vmserial.verify.request import Limits
 from vmserial.verify.results import (
     GUEST_TO_HOST,
@@ -26,7 +27,6 @@ from vmserial.verify.results import (
     FaultKind,
     Verdict,
 )
-from vmserial.verify.station import Station
 from vmserial.verify.wire.endpoints import Endpoint
 from vmserial.verify.wire.form import Stream
 from vmserial.verify.wire.frames import Analysis, analyse
@@ -126,12 +126,12 @@ class Exchange:
     """Carries and judges transfers.
 
     Args:
-        station: the guest.
+        agent: the guest.
         limits: how long anything may take.
     """
 
-    def __init__(self, station: Station, limits: Limits) -> None:
-        self._station = station
+    def __init__(self, agent: GuestAgent, limits: Limits) -> None:
+        self._agent = agent
         self._limits = limits
 
     async def upload(self, transfers: Sequence[Transfer]) -> None:
@@ -139,13 +139,13 @@ class Exchange:
         for size in dict.fromkeys(len(t.out.data) for t in transfers):
             alike = [t for t in transfers if len(t.out.data) == size]
             files = {f"{t.out.run:x}.{t.out.port}": t.out.data for t in alike}
-            paths = await self._station.put_all(files, self._limits.command)
+            paths = await self._agent.put_all(files, self._limits.command)
             for transfer, path in zip(alike, paths.values(), strict=True):
                 transfer.file = path
 
     async def forget(self, transfers: Sequence[Transfer]) -> None:
         """Remove what :meth:`upload` put there."""
-        await self._station.remove([t.file for t in transfers if t.file], self._limits.command)
+        await self._agent.remove([t.file for t in transfers if t.file], self._limits.command)
 
     async def carry(self, transfers: Sequence[Transfer]) -> None:
         """Carry all of ``transfers`` at once, both ways."""
@@ -188,7 +188,7 @@ class Exchange:
         transfer.stray = endpoint.clear()
         data = transfer.into.data
         transfer.began = asyncio.get_running_loop().time()
-        sending = asyncio.ensure_future(self._station.send(line.path, transfer.file, bound))
+        sending = asyncio.ensure_future(self._agent.send(line.path, transfer.file, bound))
         try:
             taken = await endpoint.send(data, bound)
             if taken < len(data):
@@ -229,7 +229,7 @@ class Exchange:
         else:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-            await self._station.stop(path)
+            await self._agent.stop(path)
             message = f"{path} did not take what it was to send: {self._stood()}"
         transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, message))
 
@@ -245,7 +245,7 @@ class Exchange:
     async def _arrive(self, transfer: Transfer, bound: float) -> None:
         """Wait for what the guest receives."""
         line, size = transfer.line, len(transfer.into.data)
-        await self._station.counted(line.path, line.came + size, bound, self._limits.idle)
+        await self._agent.counted(line.path, line.came + size, bound, self._limits.idle)
 
     async def start_anew(self, line: Line) -> None:
         """Wait until nothing comes any more, and forget what came for no transfer of ours.
@@ -257,13 +257,13 @@ class Exchange:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self._limits.command
-        before, count = -1, await self._station.count(line.path)
+        before, count = -1, await self._agent.count(line.path)
         # Linux keeps what an unplugged 8250 had received and not yet passed on, and gives it
         # to the next opener together with the next byte that comes: so one is sent.
         await line.endpoint.send(b"\0", self._limits.transfer)
         wanted = count + 1
-        await self._station.counted(line.path, wanted, self._limits.transfer, self._limits.idle)
-        count = await self._station.count(line.path)
+        await self._agent.counted(line.path, wanted, self._limits.transfer, self._limits.idle)
+        count = await self._agent.count(line.path)
         while count != before:
             if loop.time() > end:
                 raise ShellError(
@@ -271,8 +271,8 @@ class Exchange:
                     hint="see what else is connected to it",
                 )
             await asyncio.sleep(_QUIET)
-            before, count = count, await self._station.count(line.path)
-        data = await self._station.fetch(line.path, self._limits.command)
+            before, count = count, await self._agent.count(line.path)
+        data = await self._agent.fetch(line.path, self._limits.command)
         line.came, line.digest = len(data), hashlib.sha256(data)
         line.endpoint.clear()
 
@@ -288,7 +288,7 @@ class Exchange:
         await asyncio.sleep(self._limits.settle)
         streams = [stream for t in transfers for stream in (t.out, t.into)]
         known = [*streams, *strangers]
-        sums = await self._station.hashes([t.line.path for t in transfers], self._limits.command)
+        sums = await self._agent.hashes([t.line.path for t in transfers], self._limits.command)
         outcomes = []
         for transfer in transfers:
             line = transfer.line
@@ -310,7 +310,7 @@ class Exchange:
     async def _look_closer(self, transfer: Transfer, known: Sequence[Stream]) -> Analysis:
         """Fetch what the guest received, and name what is wrong with it."""
         line = transfer.line
-        data = await self._station.fetch(line.path, self._limits.command)
+        data = await self._agent.fetch(line.path, self._limits.command)
         found = analyse(transfer.into, data[line.came :], known)
         line.came, line.digest = len(data), hashlib.sha256(data)
         return found

@@ -24,7 +24,7 @@ _LOOK_MOST = 0.05
 _LOOK_PART = 0.1
 
 
-class Station(FarEnd):
+class GuestAgent(FarEnd):
     """A :class:`FarEnd` with bulk operations."""
 
     async def put_all(self, files: Mapping[str, bytes], timeout: float) -> dict[str, str]:

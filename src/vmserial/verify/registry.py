@@ -18,7 +18,7 @@ def _key(check: Check) -> Key:
     )  # fmt: skip
 
 
-class Ledger:
+class CheckRegistry:
     """Checks that are announced, then decided one by one.
 
     Args:

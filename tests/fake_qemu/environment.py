@@ -12,7 +12,7 @@ from fake_qemu.program import make
 from vmserial.guests.images import TestGuest
 from vmserial.model import Capabilities, GuestProfile, Machine
 from vmserial.progress import Silent
-from vmserial.verify.request import Limits, Stand, VerifyReport, VerifyRequest
+from vmserial.verify.request import Limits, TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, FaultKind, Verdict
 from vmserial.verify.runner import run
 from vmserial.verify.wire.form import SMOKE
@@ -34,14 +34,14 @@ _AT_ONCE = 3
 SIZES = (*SMOKE, 4097)
 
 
-def stand(
+def environment(
     folder: Path, *faults: Fault, arch: str = "aarch64", version: tuple[int, int, int] = (7, 2, 0)
-) -> Stand:
+) -> TestEnvironment:
     """Return a fake with ``faults`` and its guest."""
     nothing = Path("/dev/null")
     console = {"aarch64": "ttyAMA0", "x86_64": "ttyS0"}[arch]
     uarts = {"virt": 2 if version >= (9, 1, 0) else 1}
-    return Stand(
+    return TestEnvironment(
         Capabilities(
             version, arch, binary=str(make(folder, *faults, version=version)), onboard_uarts=uarts
         ),
@@ -90,7 +90,7 @@ async def _prove(folder: Path, faults: Sequence[Fault], asked: dict[str, Any]) -
     asked = dict(asked)
     arch = asked.get("arch", "aarch64")
     version = asked.pop("version", (7, 2, 0))
-    made = stand(folder, *faults, arch=arch, version=version)
+    made = environment(folder, *faults, arch=arch, version=version)
     return await run(request(**asked), Silent(), [made])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 _SEVEN_BITS = bytes(value & 0x7F for value in range(256))
 
-HABITS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
+TTY_TRANSFORMS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
     ("each LF became CR LF: the sender's tty is not raw (onlcr)",
      lambda data: data.replace(b"\n", b"\r\n")),
     ("each CR became LF: the reader's tty is not raw (icrnl)",
@@ -24,5 +24,5 @@ HABITS: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
 
 
 def explain(sent: bytes, got: bytes) -> str:
-    """Return the habit of a terminal that explains everything; empty if none does."""
-    return next((text for text, habit in HABITS if got and habit(sent) == got), "")
+    """Return the transform of a terminal that explains everything; empty if none does."""
+    return next((text for text, transform in TTY_TRANSFORMS if got and transform(sent) == got), "")
