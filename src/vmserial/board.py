@@ -14,38 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from vmserial.limits import (
+    PCI_FUNCTIONS,
+    PCI_SLOTS,
+    VIRTIO_CONTROL_MESSAGES,
+    VIRTIO_SERIAL_SAFE_PORTS,
+    XHCI_PORTS,
+)
 from vmserial.machines import Architecture, Platform
 from vmserial.model import PCI_UARTS, Capabilities, Device, GuestProfile, Machine
 from vmserial.options import scalar_text, split_params
 
-ISA_PORTS = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
-"""I/O base and IRQ of ISA's four serial ports, by index (hw/char/serial-isa.c)."""
-
-XHCI_PORTS = 15
-"""USB ports of one qemu-xhci; a larger ``p2`` is silently clamped (hw/usb/hcd-xhci.h)."""
-
-VIRTIO_PORTS = 15
-"""Ports of one virtio-serial of ours; number 0 is kept for the first console.
-
-Its bus carries 31.  But while a guest's driver starts, QEMU sends it two messages
-for a named port that has a client, besides the one that adds it, through a queue of
-32 that the driver refills one by one.  What does not fit is dropped without a word
-(``send_control_msg`` in hw/char/virtio-serial-bus.c), and what is dropped last is
-the client's presence: the guest's writer then waits for ever.
-"""
-
-VIRTIO_MESSAGES = 31
-"""Messages about its ports that a starting controller brings through: the sum of the
-answers to each port (:attr:`DeviceKind.messages`), one of the queue's 32 being taken back
-only after each answer."""
-
 _ADDRESS = re.compile(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?")
-
-HVC_NODES = 8
-"""``/dev/hvc0`` … ``hvc7``: Linux's MAX_NR_HVC_CONSOLES."""
-
-TTYUSB_NODES = 512
-"""Linux's USB_SERIAL_TTY_MINORS."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +97,7 @@ class Board:
         return slot not in self.taken and slot not in self.platform.board_slots
 
     def _slots(self) -> Sequence[int]:
-        return self.machine.free_slots or range(0x1F, -1, -1)
+        return self.machine.free_slots or range(PCI_SLOTS - 1, -1, -1)
 
     def free_slot(self) -> int | None:
         """Return a root-bus slot that nothing uses, from the top down; None if none is left.
@@ -128,12 +108,12 @@ class Board:
 
     def pci_functions_left(self) -> int:
         """Return how many more functions :meth:`pack` can give."""
-        left = 8 - self._packing[1] if self._packing else 0
-        return left + 8 * sum(map(self.is_free, self._slots()))
+        left = PCI_FUNCTIONS - self._packing[1] if self._packing else 0
+        return left + PCI_FUNCTIONS * sum(map(self.is_free, self._slots()))
 
     def pack(self) -> tuple[PciPlace, bool] | None:
         """Take the next function of our own slots: the place, and if it is function 0."""
-        if self._packing is None or self._packing[1] == 8:
+        if self._packing is None or self._packing[1] == PCI_FUNCTIONS:
             slot = self.free_slot()
             if slot is None:
                 return None
@@ -218,11 +198,15 @@ class Board:
 
     def new_virtio(self, id: str) -> Controller | None:
         """Add a virtio-serial controller; None if the bus is full."""
-        made = self.pack_device("virtio-serial-pci", id, ("max_ports", VIRTIO_PORTS + 1))
+        made = self.pack_device(
+            "virtio-serial-pci", id, ("max_ports", VIRTIO_SERIAL_SAFE_PORTS + 1)
+        )
         if made is None:
             return None
         self.devices.append(made[0])
-        return Controller(*made, list(range(1, VIRTIO_PORTS + 1)), VIRTIO_MESSAGES)
+        return Controller(
+            *made, list(range(1, VIRTIO_SERIAL_SAFE_PORTS + 1)), VIRTIO_CONTROL_MESSAGES
+        )
 
     # -------------------------------------------------------------- what the user's args take
 

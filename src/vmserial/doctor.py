@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from vmserial.limits import ISA_SERIAL_PORTS, PVE_SERIAL_PORTS
 from vmserial.machines import architecture
 from vmserial.model import (
     Capabilities,
@@ -24,10 +25,11 @@ from vmserial.model import (
 )
 from vmserial.planning import planner
 
-__all__ = ["PVE_PORTS", "Finding", "Severity", "diagnose", "of_plan"]
+__all__ = ["Finding", "Severity", "diagnose", "of_plan"]
 
-PVE_PORTS = 4
-"""PVE knows serial0 to serial3."""
+_ISA_ERROR = (
+    f"kvm: -device isa-serial,…: Max. supported number of ISA serial ports is {ISA_SERIAL_PORTS}."
+)
 
 
 def diagnose(
@@ -86,13 +88,13 @@ def _pve_line(line: PveSerial, arm: bool) -> Finding | None:
     """Return what PVE would make of one ``serialN:`` line; None if it works."""
     name = f"serial{line.index}"
     device = re.fullmatch(r"/dev/[^,]+", line.value) is not None
-    if line.index >= PVE_PORTS:
+    if line.index >= PVE_SERIAL_PORTS:
         return Finding(
             "pve-serial-limit",
             Severity.LOST,
             f"{name} never reaches PVE's command line, and the line '{name}:' is gone at PVE's "
             "next write of this file",
-            f"PVE knows serial0 to serial{PVE_PORTS - 1} (isa-serial allows four)",
+            f"PVE knows serial0 to serial{PVE_SERIAL_PORTS - 1} (isa-serial allows four)",
             f"'vmserial fix' puts it into args:, which PVE keeps; or ask for it in a description "
             f"line, '#vmserial {name}: socket', and start the VM with 'vmserial run'",
             (name,),
@@ -137,11 +139,11 @@ def _pve_agent(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> Itera
             "write 'agent: 1' (virtio)",
             where=agent.where,
         )
-    elif len(isa_ports) >= PVE_PORTS:
+    elif len(isa_ports) >= PVE_SERIAL_PORTS:
         yield Finding(
             "pve-isa-limit",
             Severity.FAILS,
-            "kvm: -device isa-serial,…: Max. supported number of ISA serial ports is 4.",
+            _ISA_ERROR,
             f"{len(isa_ports)} serial ports and agent type=isa are five isa-serial devices; the "
             "limit is isa-serial's index, an own iobase does not help",
             "write 'agent: 1' (virtio), or remove a serial port",
@@ -161,11 +163,11 @@ def _pve_isa_args(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> It
         if flag.lstrip("-") != "device" or not re.match(r"(?:driver=)?isa-serial(?:,|\Z)", value):
             continue
         index = re.search(r",index=([0-3])(?:,|\Z)", value)
-        if index is None and made >= PVE_PORTS:
+        if index is None and made >= PVE_SERIAL_PORTS:
             yield Finding(
                 "pve-isa-limit",
                 Severity.FAILS,
-                "kvm: -device isa-serial,…: Max. supported number of ISA serial ports is 4.",
+                _ISA_ERROR,
                 f"PVE makes {made} isa-serial devices before the one of args; the limit is "
                 "isa-serial's index, an own iobase does not help",
                 "take the isa-serial out of args, or remove a serial port",
@@ -180,7 +182,7 @@ def _pve_isa_args(machine: Machine, arm: bool, isa_ports: list[PveSerial]) -> It
                 "starts, and one of the two ports is dead",
                 f"PVE's isa-serial devices name no index and take 0 to {made - 1}",
                 "give it the index after those, or take it out of args"
-                if made < PVE_PORTS
+                if made < PVE_SERIAL_PORTS
                 else "take it out of args, or remove a serial port",
                 names[int(index[1]) :][:1],
                 machine.args_where,

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vmserial.errors import UsageError
-from vmserial.model import SUN_PATH_MAX
+from vmserial.limits import SUN_PATH_MAX
 
 _BASE_MAX = 60
 """Longest base of run directories, in bytes; the rest is for the names in them."""

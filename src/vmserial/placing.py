@@ -14,12 +14,10 @@ from vmserial import chardevs
 from vmserial.board import Board
 from vmserial.devices import KINDS, DeviceKind, kind
 from vmserial.errors import UsageError
+from vmserial.limits import AUTO_USB_PORTS
 from vmserial.machines import Platform
 from vmserial.model import Assignment, Capabilities, Refusal, SerialPort
 from vmserial.options import Option
-
-AUTO_USB_PORTS = 60
-"""How many usb ports ``auto`` gives before it goes on: four xhci, measured on a real guest."""
 
 
 def onboard_uarts(

@@ -78,11 +78,11 @@ def test_hot_plug_on_x86(machine: str) -> None:
 def test_a_sixteenth_virtio_port_of_a_controller_is_found_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The guest never hears of its client (board.VIRTIO_PORTS); its writer waits for ever.
+    # The guest never hears of its client (VIRTIO_SERIAL_SAFE_PORTS); its writer waits for ever.
     # QEMU 10.0.13 has longer queues, so the binary is a given one.
     qemu = fetch("bookworm", ["aarch64"], reporter=Silent())["aarch64"]
-    monkeypatch.setattr(board, "VIRTIO_PORTS", 16)
-    monkeypatch.setattr(board, "VIRTIO_MESSAGES", 32)
+    monkeypatch.setattr(board, "VIRTIO_SERIAL_SAFE_PORTS", 16)
+    monkeypatch.setattr(board, "VIRTIO_CONTROL_MESSAGES", 32)
     words = ["--ports", "17", "--type", "virtio", "--sizes", "smoke", "--qemu", str(qemu)]
     assert run(["verify", "--arch", "aarch64", *words, "--out", str(tmp_path), "--quiet"]) == 1
     failed = [c for c in read(tmp_path / "results.jsonl")[0] if c.verdict is Verdict.FAIL]

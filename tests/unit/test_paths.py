@@ -15,7 +15,7 @@ import pytest
 
 from vmserial import paths
 from vmserial.errors import UsageError
-from vmserial.model import SUN_PATH_MAX
+from vmserial.limits import SUN_PATH_MAX
 
 HOLD = """
 import sys

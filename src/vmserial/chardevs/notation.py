@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import SUN_PATH_MAX
 from vmserial.model import (
-    SUN_PATH_MAX,
     Backend,
     Chardev,
     File,

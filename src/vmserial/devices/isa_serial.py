@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vmserial.board import ISA_PORTS, Board
+from vmserial.board import Board
 from vmserial.devices.base import DeviceKind, guest_8250_full
+from vmserial.limits import ISA_SERIAL_PLACES, ISA_SERIAL_PORTS
 from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
 
 
@@ -29,7 +30,8 @@ class IsaSerialKind(DeviceKind):
             return self.refuse(
                 port,
                 "isa-limit",
-                "Max. supported number of ISA serial ports is 4, and all four are taken",
+                f"Max. supported number of ISA serial ports is {ISA_SERIAL_PORTS}, and all four "
+                "are taken",
                 "use --type auto, usb, pci or virtio for it",
             )
         return self.missing_driver(board, port, self.driver) or guest_8250_full(self, board, port)
@@ -40,7 +42,7 @@ class IsaSerialKind(DeviceKind):
         index = port.index if port.index in board.isa_free else board.isa_free[0]
         board.isa_free.remove(index)
         board.uarts_8250 += 1
-        base, irq = ISA_PORTS[index]
+        base, irq = ISA_SERIAL_PLACES[index]
         return Assignment(
             port=port,
             kind=self.name,

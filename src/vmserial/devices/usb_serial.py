@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vmserial.board import TTYUSB_NODES, Board
+from vmserial.board import Board
 from vmserial.devices.base import DeviceKind
+from vmserial.limits import TTYUSB_NODES
 from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
 
 

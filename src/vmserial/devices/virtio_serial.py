@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vmserial.board import HVC_NODES, Board
+from vmserial.board import Board
 from vmserial.devices.base import DeviceKind
+from vmserial.limits import HVC_NODES, VIRTIO_CONTROL_QUEUE, VIRTIO_SERIAL_SAFE_PORTS
 from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
 
 
@@ -12,11 +13,15 @@ class VirtioKind(DeviceKind):
 
     name = "virtio"
     driver = "virtserialport"
-    title = "a virtio port known by its name; the fastest, 15 to a controller, not a tty"
+    title = (
+        "a virtio port known by its name; the fastest, "
+        f"{VIRTIO_SERIAL_SAFE_PORTS} to a controller, not a tty"
+    )
     hot_pluggable = True
     cautions = (
         "the guest's writer blocks while nobody is connected on the host",
-        "virtio's control queue holds 32 entries and overflows silently: at most 15 ports to a "
+        f"virtio's control queue holds {VIRTIO_CONTROL_QUEUE} entries and overflows silently: at "
+        f"most {VIRTIO_SERIAL_SAFE_PORTS} ports to a "
         "controller, or a starting guest misses that a client is there; hot-adds are paced",
     )
     messages = 2

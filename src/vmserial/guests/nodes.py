@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 from vmserial.model import NodeIdentity
 
-HVC_NODES = 8
-"""hvc nodes that Linux has (``HVC_ALLOC_TTY_ADAPTERS``); consoles beyond have none."""
-
 _UART_SIZE = 8
 
 # A directory of sysfs that is a PCI function: domain:bus:slot.function.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from vmserial.board import XHCI_PORTS
 from vmserial.judge.context import Scene
 from vmserial.judge.ports import Port
+from vmserial.limits import EHCI_PORTS, OHCI_PORTS, UHCI_PORTS, XHCI_DEFAULT_PORTS, XHCI_PORTS
 from vmserial.sources.command import ON, DeviceEntry
 from vmserial.sources.command.places import number
 
@@ -64,13 +64,13 @@ class Buses:
                     bus.kind = "companion"
             return
         if "xhci" in driver:
-            kind, ports = "xhci", min(number(device.get("p2"), 4) or 4, XHCI_PORTS)
+            kind, ports = "xhci", min(number(device.get("p2")) or XHCI_DEFAULT_PORTS, XHCI_PORTS)
         elif "ehci" in driver:
-            kind, ports = "ehci", 6
+            kind, ports = "ehci", EHCI_PORTS
         elif "ohci" in driver:
-            kind, ports = "ohci", number(device.get("num-ports"), 3) or 3
+            kind, ports = "ohci", number(device.get("num-ports")) or OHCI_PORTS
         else:
-            kind, ports = "uhci", 2
+            kind, ports = "uhci", UHCI_PORTS
         name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
         self.usb.append(Bus(name, kind, ports))
 
@@ -85,7 +85,7 @@ def _usb_of_board(scene: Scene) -> list[Bus]:
     kind = {"pc": "uhci", "q35": "companion"}.get(scene.platform.name)
     if kind is None:
         return []
-    return [Bus("usb-bus.0", kind, 6 if kind == "companion" else 2)]
+    return [Bus("usb-bus.0", kind, EHCI_PORTS if kind == "companion" else UHCI_PORTS)]
 
 
 def _named(buses: list[Bus], name: str) -> Bus | None:

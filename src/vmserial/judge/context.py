@@ -10,6 +10,7 @@ from functools import cached_property
 from vmserial.devices import virtio_serial
 from vmserial.judge.base import Wishes
 from vmserial.judge.ports import Port, ports_of
+from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.placing import onboard_uarts
@@ -28,9 +29,6 @@ _PCI = frozenset(
     """.split()
 )
 """PCI devices whose name does not tell it, where the binary was not asked about them."""
-
-ISA_PORTS = 4
-"""Serial ports of the ISA bus (hw/char/serial-isa.c)."""
 
 MESSAGES: Mapping[str, int] = {kind.driver: kind.messages for kind in virtio_serial.KINDS}
 """What a starting virtio-serial controller answers for one port, by the port's device."""
@@ -99,7 +97,7 @@ class Scene:
         """How many ``-serial`` reach something."""
         assert self.platform is not None
         if self.platform.uart is None:
-            return ISA_PORTS if self.platform.isa else 0
+            return ISA_SERIAL_PORTS if self.platform.isa else 0
         return onboard_uarts(
             self.platform, self.machine_type, self.view.machine, self.capabilities
         )[0]

@@ -13,15 +13,12 @@ from dataclasses import dataclass, field
 from vmserial.errors import UsageError
 from vmserial.judge.base import Change, Flaw, Wishes
 from vmserial.judge.domain_host import Judged, Need
-from vmserial.judge.domain_rules import ALWAYS_PLUGGED, USB_PORTS, Rules
+from vmserial.judge.domain_rules import ALWAYS_PLUGGED, Rules
+from vmserial.limits import AUTO_USB_PORTS, VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
 from vmserial.model import Capabilities, Finding, GuestProfile, Severity
-from vmserial.placing import AUTO_USB_PORTS
 from vmserial.sources.libvirt.document import Document
 from vmserial.sources.libvirt.elements import Element, Node, Splice
 from vmserial.sources.libvirt.view import QEMU_NAMESPACE, CharDevice, Domain, whole
-
-VIRTIO_PORTS = 15
-"""Ports of one virtio-serial controller of ours (why no more: :mod:`vmserial.board`)."""
 
 
 @dataclass(frozen=True)
@@ -235,15 +232,15 @@ class _Mender:
                 # One splice each: both stand in one tag, at different places.
                 self.splices += [
                     self.document.set(none.element, "model", "qemu-xhci"),
-                    self.document.set(none.element, "ports", str(USB_PORTS)),
+                    self.document.set(none.element, "ports", str(XHCI_PORTS)),
                 ]
             else:
                 index = self._next_index("usb")
                 self.controllers.append(
                     Node("controller", (("type", "usb"), ("index", str(index)),
-                                        ("model", "qemu-xhci"), ("ports", str(USB_PORTS))))
+                                        ("model", "qemu-xhci"), ("ports", str(XHCI_PORTS))))
                 )  # fmt: skip
-            self.usb_free = [(index, slot) for slot in range(1, USB_PORTS + 1)]
+            self.usb_free = [(index, slot) for slot in range(1, XHCI_PORTS + 1)]
         return self.usb_free.pop(0)
 
     def _usb_there(self) -> list[tuple[int, int]]:
@@ -267,9 +264,9 @@ class _Mender:
                 taken.add((whole(element.get("bus"), 0), whole(slot, 0)))
         found: list[tuple[int, int]] = []
         for controller in self.domain.controllers_of("usb"):
-            if controller.model in {"qemu-xhci", "nec-xhci"} and controller.ports == USB_PORTS:
+            if controller.model in {"qemu-xhci", "nec-xhci"} and controller.ports == XHCI_PORTS:
                 bus = controller.index or 0
-                free = [(bus, slot) for slot in range(1, USB_PORTS + 1)]
+                free = [(bus, slot) for slot in range(1, XHCI_PORTS + 1)]
                 found += [place for place in free if place not in taken]
                 taken.update(free)
         # Devices without an address take the first free ports: ours come behind them.
@@ -282,7 +279,7 @@ class _Mender:
             self.controllers.append(
                 Node("controller", (("type", "virtio-serial"), ("index", str(index))))
             )
-            self.virtio_free = [(index, slot) for slot in range(1, VIRTIO_PORTS + 1)]
+            self.virtio_free = [(index, slot) for slot in range(1, VIRTIO_SERIAL_SAFE_PORTS + 1)]
         return self.virtio_free.pop(0)
 
     def _next_index(self, type: str) -> int:

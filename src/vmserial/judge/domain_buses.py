@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from vmserial.judge.base import Wishes
 from vmserial.judge.domain_host import HostRules
+from vmserial.limits import LIBVIRT_VIRTIO_LAST_PORT, XHCI_PORTS
 from vmserial.model import Severity
 from vmserial.sources.libvirt.view import CharDevice, Domain
 
-VIRTIO_MOST = 30
-"""The last port of a virtio-serial controller, unless its ``ports=`` says fewer."""
-
 _XHCI = frozenset({"qemu-xhci", "nec-xhci"})
-_XHCI_PORTS = 15
 
 _ONLY_ON = {"spapr-vio-serial": "ppc64", "sclp-serial": "s390x", "sclplm-serial": "s390x"}
 """Target types that libvirt refuses elsewhere; isa-serial it makes the board's own."""
@@ -88,7 +85,7 @@ class BusRules(HostRules):
             index = controller.index or 0
             models.setdefault(index, set()).add(controller.model)
             if controller.model in _XHCI:
-                rooms[index] = min(controller.ports or _XHCI_PORTS, _XHCI_PORTS)
+                rooms[index] = min(controller.ports or XHCI_PORTS, XHCI_PORTS)
         # ich9-uhci1 to 3 of one index with ich9-ehci1 are its companions for slower devices.
         fast = {index for index, names in models.items() if all("ehci" in n for n in names)}
         for port in self.staying("usb-serial"):
@@ -121,7 +118,7 @@ class BusRules(HostRules):
     def virtio_places(self) -> None:
         """Virtio ports past the controller's last, and two of one name."""
         last = {
-            c.index or 0: min(c.ports - 1, VIRTIO_MOST)
+            c.index or 0: min(c.ports - 1, LIBVIRT_VIRTIO_LAST_PORT)
             for c in self.domain.controllers_of("virtio-serial") if c.ports
         }  # fmt: skip
         names: dict[tuple[int, str], CharDevice] = {}
@@ -133,7 +130,9 @@ class BusRules(HostRules):
             controller = address.number("controller") if address is not None else 0
             number = address.number("port") if address is not None else 0
             need = self.found.needs.get(port)
-            if number > last.get(controller, VIRTIO_MOST) and not (need and need.drop_address):
+            if number > last.get(controller, LIBVIRT_VIRTIO_LAST_PORT) and not (
+                need and need.drop_address
+            ):
                 need = self.found.need(port)
                 need.drop_address = True
                 need.texts.append(("virtio-port-range", f"{port.name}: libvirt chooses its port"))

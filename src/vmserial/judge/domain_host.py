@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from vmserial.judge.base import Flaw, Wishes
 from vmserial.judge.sockets import shorter
-from vmserial.model import SUN_PATH_MAX, Severity
+from vmserial.limits import SUN_PATH_MAX
+from vmserial.model import Severity
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.view import CharDevice, Domain, whole
 

@@ -6,10 +6,18 @@ The facts were run with libvirt 9.0 and QEMU 7.2.
 
 from __future__ import annotations
 
-from vmserial.board import HVC_NODES
 from vmserial.judge.base import Wishes
 from vmserial.judge.domain_buses import BusRules
 from vmserial.judge.domain_host import Judged, place_of
+from vmserial.limits import (
+    EHCI_PORTS,
+    HVC_NODES,
+    ISA_SERIAL_PORTS,
+    LIBVIRT_VIRTIO_CONSOLES,
+    OHCI_PORTS,
+    UHCI_PORTS,
+    XHCI_DEFAULT_PORTS,
+)
 from vmserial.machines import ARCHITECTURES, Platform
 from vmserial.model import Capabilities, GuestProfile, Severity
 from vmserial.placing import onboard_uarts
@@ -18,19 +26,13 @@ from vmserial.sources.libvirt.view import CharDevice, Domain, whole
 ALWAYS_PLUGGED = "usb-serial.always-plugged=on"
 """The value of ``-global`` that keeps each usb-serial plugged in; libvirt never sets it."""
 
-USB_PORTS = 15
-"""Ports of one qemu-xhci; without ``ports=`` libvirt counts four."""
-
-ISA_PORTS = 4
-VIRTCONSOLES = 30
-"""Ports of the one virtio-serial controller that libvirt gives all its virtio consoles."""
-
 DEFAULT_USB = frozenset({"x86_64", "ppc64"})
 """Architectures on which libvirt adds a USB controller where the XML has none."""
 
 _PORTS_OF = {
-    "qemu-xhci": 4, "nec-xhci": 4, "piix3-uhci": 2, "piix4-uhci": 2, "ehci": 6, "ich9-ehci1": 6,
-    "vt82c686b-uhci": 2, "pci-ohci": 3,
+    "qemu-xhci": XHCI_DEFAULT_PORTS, "nec-xhci": XHCI_DEFAULT_PORTS, "piix3-uhci": UHCI_PORTS,
+    "piix4-uhci": UHCI_PORTS, "vt82c686b-uhci": UHCI_PORTS, "ehci": EHCI_PORTS,
+    "ich9-ehci1": EHCI_PORTS, "pci-ohci": OHCI_PORTS,
 }  # fmt: skip
 """USB ports as libvirt counts them (its src/conf/domain_addr.c)."""
 
@@ -113,7 +115,9 @@ class Rules(BusRules):
         assert self.platform is not None
         if not self.platform.isa:
             return
-        for port in [p for p, kind in self.kinds.items() if kind == "isa-serial"][ISA_PORTS:]:
+        for port in [p for p, kind in self.kinds.items() if kind == "isa-serial"][
+            ISA_SERIAL_PORTS:
+        ]:
             self.rehome(port, "isa-limit")
             self.flaw(
                 "isa-limit", Severity.FAILS,
@@ -137,11 +141,11 @@ class Rules(BusRules):
         taken: set[int] = set()
         wrong = []
         for port, number in numbers.items():
-            if number >= ISA_PORTS or number in taken:
+            if number >= ISA_SERIAL_PORTS or number in taken:
                 wrong.append(port)
             else:
                 taken.add(number)
-        free = [n for n in range(ISA_PORTS) if n not in taken]
+        free = [n for n in range(ISA_SERIAL_PORTS) if n not in taken]
         for port, number in zip(wrong, free, strict=False):
             need = self.found.need(port)
             need.number = number
@@ -181,16 +185,16 @@ class Rules(BusRules):
     def consoles(self) -> None:
         """Virtio consoles past the guest's hvc nodes, and past their one controller."""
         virtio = [p for p in self.domain.consoles if p.target_type == "virtio"]
-        if len(virtio) > VIRTCONSOLES:
+        if len(virtio) > LIBVIRT_VIRTIO_CONSOLES:
             self.flaw(
                 "virtio-port-range", Severity.FAILS,
                 f"{len(virtio)} virtio consoles: libvirt puts all on one controller, and QEMU does "
                 "not start: Out-of-range port id specified, max. allowed: 30", *virtio[HVC_NODES:],
             )  # fmt: skip
         for port in virtio[HVC_NODES:]:
-            self.rehome(port, "virtio-port-range" if len(virtio) > VIRTCONSOLES else "hvc-limit",
-                        "virtio")  # fmt: skip
-        if HVC_NODES < len(virtio) <= VIRTCONSOLES:
+            past = len(virtio) > LIBVIRT_VIRTIO_CONSOLES
+            self.rehome(port, "virtio-port-range" if past else "hvc-limit", "virtio")
+        if HVC_NODES < len(virtio) <= LIBVIRT_VIRTIO_CONSOLES:
             self.flaw(
                 "hvc-limit", Severity.DEAD,
                 f"{len(virtio)} virtio consoles: Linux has hvc0 to hvc7, the others have no tty",
@@ -246,7 +250,7 @@ class Rules(BusRules):
             p for p in self.staying("usb-serial") if place_of(p.element.child("address")) is None
         ]
         controllers = self.domain.controllers_of("usb")
-        room = sum(c.ports or _PORTS_OF.get(c.model, 2) for c in controllers) or 2
+        room = sum(c.ports or _PORTS_OF.get(c.model, UHCI_PORTS) for c in controllers) or UHCI_PORTS
         others = [e for e in self.domain.usb_devices if e.child("address") is None]
         placed = sum(
             1 for e in self.domain.root.walk()

@@ -6,11 +6,18 @@ import re
 from collections.abc import Sequence
 from itertools import count
 
-from vmserial.board import VIRTIO_MESSAGES, VIRTIO_PORTS, XHCI_PORTS, Board, Controller
+from vmserial.board import Board, Controller
 from vmserial.board import PciPlace as BoardPlace
 from vmserial.judge.buses import found_by_themselves
-from vmserial.judge.context import ISA_PORTS, MESSAGES, Scene
+from vmserial.judge.context import MESSAGES, Scene
 from vmserial.judge.ports import Port
+from vmserial.limits import (
+    ISA_SERIAL_PORTS,
+    PCI_SLOTS,
+    VIRTIO_CONTROL_MESSAGES,
+    VIRTIO_SERIAL_SAFE_PORTS,
+    XHCI_PORTS,
+)
 from vmserial.model import PCI_UARTS, Device, Machine
 from vmserial.sources.command import DeviceEntry
 from vmserial.sources.command.places import number
@@ -44,7 +51,7 @@ def board_of(scene: Scene, moving: set[Port]) -> Board:
     machine = Machine(scene.arch, (), machine_type=scene.machine_type, free_slots=slots)
     board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
     staying = [port for port in scene.ports if port not in moving]
-    board.isa_free = list(range(ISA_PORTS)) if scene.platform.isa else []
+    board.isa_free = list(range(ISA_SERIAL_PORTS)) if scene.platform.isa else []
     moved_options = {id(port.option) for port in moving}
     for device in scene.view.devices:
         place = device.pci
@@ -93,7 +100,7 @@ def _automatic(scene: Scene, board: Board, moved: set[int]) -> None:
     )  # fmt: skip
     if not scene.view.nodefaults:
         count += 2  # a network card and a graphics card
-    for slot in range(1, 0x20):
+    for slot in range(1, PCI_SLOTS):
         if count and board.is_free(slot):
             board.take(slot)
             count -= 1
@@ -136,5 +143,5 @@ def _numbers(users: Sequence[DeviceEntry], key: str) -> set[int | None]:
 def _virtio(made: Device, place: BoardPlace, users: Sequence[DeviceEntry]) -> Controller:
     used = _numbers(users, "nr")
     spent = sum(MESSAGES.get(user.driver, 2) for user in users)
-    free = [nr for nr in range(1, VIRTIO_PORTS + 1) if nr not in used]
-    return Controller(made, place, free, VIRTIO_MESSAGES - spent)
+    free = [nr for nr in range(1, VIRTIO_SERIAL_SAFE_PORTS + 1) if nr not in used]
+    return Controller(made, place, free, VIRTIO_CONTROL_MESSAGES - spent)

@@ -10,7 +10,8 @@ from vmserial.judge.base import Flaw, Retouch, fresh
 from vmserial.judge.context import Scene
 from vmserial.judge.ports import Port
 from vmserial.judge.sockets import shorter
-from vmserial.model import SUN_PATH_MAX, Severity
+from vmserial.limits import SUN_PATH_MAX
+from vmserial.model import Severity
 from vmserial.options import Option
 from vmserial.sources.command import ON, ChardevEntry, CommandOption, HostSide, PortOption
 from vmserial.sources.command.edits import Edit, InsertAfter, InsertBefore, ReplaceValue, SetKey

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from vmserial.board import HVC_NODES
 from vmserial.judge.base import Flaw, Rehome, Remedy, Retouch, fresh
-from vmserial.judge.context import ISA_PORTS, Scene
+from vmserial.judge.context import Scene
 from vmserial.judge.ports import Port
+from vmserial.limits import HVC_NODES, ISA_SERIAL_PORTS
 from vmserial.model import PCI_UARTS, Severity
 from vmserial.sources.command import DeviceEntry
 from vmserial.sources.command.edits import SetKey
 
-_ISA_ERROR = "Max. supported number of ISA serial ports is 4."
+_ISA_ERROR = f"Max. supported number of ISA serial ports is {ISA_SERIAL_PORTS}."
 
 
 class Devices:
@@ -111,7 +111,7 @@ class Devices:
         taken: dict[int, str] = {
             port.onboard.index: port.name
             for port in self.scene.ports
-            if port.onboard is not None and port.onboard.index < ISA_PORTS
+            if port.onboard is not None and port.onboard.index < ISA_SERIAL_PORTS
         }
         if self.scene.view.default_serial is not None:
             taken[0] = "the default serial port"
@@ -123,8 +123,8 @@ class Devices:
             said = place.index if place else None
             index = made if said is None else said
             made += 1
-            if index >= ISA_PORTS:
-                free = [i for i in range(ISA_PORTS) if i not in taken]
+            if index >= ISA_SERIAL_PORTS:
+                free = [i for i in range(ISA_SERIAL_PORTS) if i not in taken]
                 remedies: tuple[Remedy, ...] = (
                     Rehome(port, kind="virtio" if port.channel else ""),
                 )
@@ -142,7 +142,7 @@ class Devices:
 
     def same_index(self, port: Port, index: int, taken: dict[int, str]) -> Flaw:
         """Two isa-serial of one index."""
-        free = [i for i in range(ISA_PORTS) if i not in taken]
+        free = [i for i in range(ISA_SERIAL_PORTS) if i not in taken]
         happens = (
             f"{port.subject}: its index is {index}, which {taken[index]} has: QEMU starts, and one "
             "of the two is dead"

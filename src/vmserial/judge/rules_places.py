@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmserial.board import VIRTIO_MESSAGES
 from vmserial.judge.base import Flaw, Readdress, Rehome, Retouch
 from vmserial.judge.buses import Bus, Buses
 from vmserial.judge.context import MESSAGES, Scene
 from vmserial.judge.ports import Port
+from vmserial.limits import PCI_SLOTS, VIRTIO_CONTROL_MESSAGES, VIRTIO_SERIAL_SAFE_PORTS
 from vmserial.model import Severity
 from vmserial.sources.command import ON, DeviceEntry
 from vmserial.sources.command.edits import SetKey
@@ -144,13 +144,13 @@ class Places:
             yield Flaw(id, Severity.FAILS, names, f"{subject}: {error}", where, again)
             return
         bus.messages += MESSAGES[device.driver]
-        if bus.messages > VIRTIO_MESSAGES and not port.channel:
+        if bus.messages > VIRTIO_CONTROL_MESSAGES and not port.channel:
             bus.messages -= MESSAGES[device.driver]
             yield Flaw(
                 "virtio-queue-overflow", Severity.DEAD, names,
-                f"{subject}: more than 15 ports with clients on {bus.name}: while the guest's "
-                "driver starts, QEMU loses the message that this port's client is there, and the "
-                "guest's writer waits for ever", where, again,
+                f"{subject}: more than {VIRTIO_SERIAL_SAFE_PORTS} ports with clients on "
+                f"{bus.name}: while the guest's driver starts, QEMU loses the message that this "
+                "port's client is there, and the guest's writer waits for ever", where, again,
             )  # fmt: skip
 
     def virtio_name(self, device: DeviceEntry, port: Port) -> Iterator[Flaw]:
@@ -280,7 +280,7 @@ class Places:
         """Return the slot that QEMU gives to a device that names none: the lowest free one."""
         taken = {slot for bus, slot in self.pci if bus == self.platform.root_bus}
         taken |= self.platform.board_slots | self.defaults
-        return next((slot for slot in range(0x20) if slot not in taken), 0x20)
+        return next((slot for slot in range(PCI_SLOTS) if slot not in taken), PCI_SLOTS)
 
     def same_address(
         self, device: DeviceEntry, other: DeviceEntry, slot: int, function: int,

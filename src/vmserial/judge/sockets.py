@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from vmserial.model import SUN_PATH_MAX
+from vmserial.limits import SUN_PATH_MAX
 
 
 def shorter(path: str, stem: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmserial.limits import PCI_SLOTS
 from vmserial.machines.base import Architecture, OnBoardUart, Platform
 from vmserial.model import NodeIdentity
 
@@ -30,7 +31,7 @@ VEXPRESS = Platform(
     root_bus="",
     pcie=False,
     # No PCI at all.
-    board_slots=frozenset(range(32)),
+    board_slots=frozenset(range(PCI_SLOTS)),
     root_ports=0,
     isa=False,
     ide="",

@@ -13,7 +13,6 @@ the command line 12 ms, and there are too few objects for it to save anything.
 from __future__ import annotations
 
 from vmserial.model.backends import (
-    SUN_PATH_MAX,
     Backend,
     Chardev,
     File,
@@ -49,7 +48,6 @@ from vmserial.model.source import Note, SourceRef
 
 __all__ = [
     "PCI_UARTS",
-    "SUN_PATH_MAX",
     "Agent",
     "Assignment",
     "Backend",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SUN_PATH_MAX = 107
-"""Bytes of a unix socket's path: ``sun_path`` holds 108 with the final NUL (unix(7))."""
-
 
 @dataclass(frozen=True)
 class UnixSocket:

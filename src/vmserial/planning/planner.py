@@ -15,6 +15,7 @@ from dataclasses import replace
 from vmserial.board import Board
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused
+from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import Architecture, Platform, architecture
 from vmserial.model import (
     Assignment,
@@ -116,7 +117,7 @@ class _Planner:
         self.check_binary()
         self.check_guest()
         board.uarts_left = self.onboard_uarts()
-        board.isa_free = list(range(4)) if self.platform.isa else []
+        board.isa_free = list(range(ISA_SERIAL_PORTS)) if self.platform.isa else []
         for slot, _ in machine.taken:
             board.take(slot)
         board.read_args()

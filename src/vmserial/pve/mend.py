@@ -22,6 +22,7 @@ from typing import Literal
 
 from vmserial import chardevs, doctor
 from vmserial.judge import Change
+from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.machines import architecture
 from vmserial.model import (
     Assignment,
@@ -34,7 +35,7 @@ from vmserial.model import (
 from vmserial.options import Option
 from vmserial.planning.planner import plan
 from vmserial.pve import edits
-from vmserial.pve.own import PVE_PORTS, concerns, has_isa, own_line, pairs
+from vmserial.pve.own import concerns, has_isa, own_line, pairs
 from vmserial.sources.pve import Document
 from vmserial.sources.pve.args import lift
 from vmserial.sources.pve.values import quoted
@@ -156,7 +157,7 @@ class _Mending:
     def _has_line(self, port: SerialPort) -> bool:
         """Tell whether PVE's own line gives this port the backend that it is to have."""
         value = self.plain.get(port.index, "")
-        return port.index < PVE_PORTS and bool(value) and value == own_line(port)
+        return port.index < PVE_SERIAL_PORTS and bool(value) and value == own_line(port)
 
     @property
     def machine_args(self) -> frozenset[int]:
@@ -269,7 +270,7 @@ class _Mending:
         return self.way == "shim" or any(a.port.name == port.name for a in self.plan.assignments)
 
     def _lines_for_shim(self, port: SerialPort) -> bool:
-        return port.index < PVE_PORTS and bool(own_line(port)) and port.state == "plugged"
+        return port.index < PVE_SERIAL_PORTS and bool(own_line(port)) and port.state == "plugged"
 
     def _words(self, names: set[str]) -> list[str]:
         """Return the words of these ports and of the controllers that they sit on."""

@@ -9,9 +9,6 @@ from itertools import pairwise
 
 from vmserial.model import HostTty, SerialPort, UnixSocket
 
-PVE_PORTS = 4
-"""PVE has lines for serial0 to serial3."""
-
 _DEVICE = re.compile(r"/dev/[^,]+\Z")
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vmserial import chardevs
-from vmserial.board import ISA_PORTS, VIRTIO_PORTS
 from vmserial.errors import QemuError, UsageError
+from vmserial.limits import ISA_SERIAL_PLACES, VIRTIO_SERIAL_SAFE_PORTS
 from vmserial.machines import Platform, architecture
 from vmserial.model import (
     Assignment,
@@ -387,8 +387,8 @@ def _isa_identity(port: PrivatePort) -> NodeIdentity:
     given = number(port.params.get("iobase", ""))
     if given is not None:
         return NodeIdentity("io", f"{given:#x}")
-    if port.number < len(ISA_PORTS):
-        return NodeIdentity("io", f"{ISA_PORTS[port.number][0]:#x}")
+    if port.number < len(ISA_SERIAL_PLACES):
+        return NodeIdentity("io", f"{ISA_SERIAL_PLACES[port.number][0]:#x}")
     return NodeIdentity("io", f"COM{port.number + 1}")
 
 
@@ -408,7 +408,7 @@ def control_options(
     """
     controller: dict[str, str | int] = {
         "driver": "virtio-serial-pci", "id": _CONTROLLER, "bus": platform.root_bus,
-        "max_ports": VIRTIO_PORTS + 1,
+        "max_ports": VIRTIO_SERIAL_SAFE_PORTS + 1,
     }  # fmt: skip
     port: dict[str, str | int] = {
         "driver": "virtserialport", "id": f"{_CONTROLLER}-port", "bus": f"{_CONTROLLER}.0",

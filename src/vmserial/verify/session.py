@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from types import TracebackType
 from typing import Any, TypeVar
 
-from vmserial.board import ISA_PORTS
 from vmserial.errors import QemuError, ShellError, UsageError
 from vmserial.guests.shell import Shell
+from vmserial.limits import ISA_SERIAL_PLACES
 from vmserial.machines import architecture
 from vmserial.model import Machine, NodeIdentity, Pty, TcpSocket, UnixSocket
 from vmserial.paths import RunDirectory
@@ -441,7 +441,7 @@ def console_identity(machine: Machine) -> NodeIdentity | None:
         return None
     if platform.uart is not None:
         return platform.uart.identities[0]
-    return NodeIdentity("io", f"{ISA_PORTS[0][0]:#x}") if platform.isa else None
+    return NodeIdentity("io", f"{ISA_SERIAL_PLACES[0][0]:#x}") if platform.isa else None
 
 
 def printable(data: bytes) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from vmserial.limits import GICV2_CPUS, ISA_SERIAL_PORTS
 from vmserial.model import Refusal
 from vmserial.options import Scalar
 from vmserial.planning.layout.base import Params
@@ -93,7 +94,7 @@ class Layout(Disks, Network):
         options = dict(machine.machine_options)
         vcpus = max(machine.topology.vcpus, 1)
         most = max(machine.topology.sockets * machine.topology.cores, vcpus)
-        if board.architecture.name == "aarch64" and most > 8:
+        if board.architecture.name == "aarch64" and most > GICV2_CPUS:
             # GICv2, the board's default under TCG, ends at eight CPUs.
             options.setdefault("gic-version", "3")
         machine_type = board.architecture.machine_type(machine.machine_type)
@@ -283,7 +284,8 @@ class Layout(Disks, Network):
             self.refusals.append(
                 Refusal(
                     "isa-limit",
-                    "agent type=isa: Max. supported number of ISA serial ports is 4",
+                    "agent type=isa: Max. supported number of ISA serial ports is "
+                    f"{ISA_SERIAL_PORTS}",
                     "use agent: 1 (virtio)",
                     where=agent.where,
                 )

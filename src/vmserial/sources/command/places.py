@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vmserial.limits import VIRTIO_SERIAL_PORTS
 from vmserial.sources.command.document import CommandOption
 from vmserial.sources.command.params import ON
 
@@ -137,9 +138,9 @@ class DeviceEntry:
 
     @property
     def max_ports(self) -> int:
-        """Of a virtio-serial controller: how many ports it takes, 31 unless said."""
-        found = number(self.get("max_ports", self.get("max-ports")), 31)
-        return 31 if found is None else found
+        """Of a virtio-serial controller: how many ports it takes said."""
+        found = number(self.get("max_ports", self.get("max-ports")))
+        return VIRTIO_SERIAL_PORTS if found is None else found
 
     @property
     def isa(self) -> IsaPlace | None:

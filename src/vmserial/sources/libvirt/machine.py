@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import replace
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import SUN_PATH_MAX
 from vmserial.machines import architecture
 from vmserial.model import (
-    SUN_PATH_MAX,
     Agent,
     Backend,
     Chardev,

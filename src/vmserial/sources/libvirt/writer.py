@@ -10,18 +10,13 @@ import re
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, register_namespace, tostring
 
+from vmserial.limits import VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
 from vmserial.machines import architecture
 from vmserial.model import Machine, Note, SerialPort
 from vmserial.sources.libvirt.chardevs import Sources
 from vmserial.sources.libvirt.machine import AGENT_NAME
 from vmserial.sources.libvirt.view import QEMU_NAMESPACE
 from vmserial.sources.losses import Losses
-
-USB_PORTS = 15
-"""The most that an xhci has; with all of them usb-serial ports need no hubs."""
-
-VIRTIO_PORTS = 30
-"""Of the 31 of a controller, without number 0, which is a console's."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TARGETS = {"usb": "usb-serial", "pci": "pci-serial", "pci-2x": "pci-serial",
@@ -178,15 +173,15 @@ class _Writer:
 
     def controllers(self, devices: Element, kinds: list[str]) -> None:
         usb = sum(kind == "usb" for kind in kinds)
-        for index in range(-(-usb // USB_PORTS)):
+        for index in range(-(-usb // XHCI_PORTS)):
             SubElement(devices, "controller", type="usb", index=str(index), model="qemu-xhci",
-                       ports=str(USB_PORTS))  # fmt: skip
+                       ports=str(XHCI_PORTS))  # fmt: skip
         if not usb:
             # The default of x86 is an old controller that nothing here needs.
             SubElement(devices, "controller", type="usb", index="0", model="none")
         virtio = sum(kind in {"virtio", "virtconsole"} for kind in kinds)
         agent = self.machine.agent is not None and self.machine.agent.kind == "virtio"
-        for index in range(-(-(virtio + agent) // VIRTIO_PORTS)):
+        for index in range(-(-(virtio + agent) // VIRTIO_SERIAL_SAFE_PORTS)):
             SubElement(devices, "controller", type="virtio-serial", index=str(index), ports="31")
 
     def port(self, element: Element, port: SerialPort, kind: str) -> None:
@@ -219,11 +214,11 @@ class _Writer:
     def address(self, element: Element, kind: str) -> None:
         """Give what libvirt would place where it does not live a place."""
         if kind == "usb":
-            bus, place = divmod(self.usb, USB_PORTS)
+            bus, place = divmod(self.usb, XHCI_PORTS)
             SubElement(element, "address", type="usb", bus=str(bus), port=str(place + 1))
             self.usb += 1
         elif kind in {"virtio", "virtconsole"}:
-            controller, place = divmod(self.virtio, VIRTIO_PORTS)
+            controller, place = divmod(self.virtio, VIRTIO_SERIAL_SAFE_PORTS)
             SubElement(element, "address", type="virtio-serial", controller=str(controller),
                        bus="0", port=str(place + 1))  # fmt: skip
             self.virtio += 1

@@ -20,15 +20,13 @@ from typing import cast
 
 from vmserial import chardevs
 from vmserial.errors import ConfigError
+from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import PortState, PveSerial, SerialPort, SourceRef
 from vmserial.sources import ports
 from vmserial.sources.pve.args import LiftedPort
 from vmserial.sources.pve.document import Remark, Setting
 from vmserial.sources.pve.values import OFF, ON
 from vmserial.sources.pve.view import View
-
-PVE_PORTS = 4
-"""PVE knows serial0 to serial3 (isa-serial allows four)."""
 
 _PORT_KEY = re.compile(r"serial(0|[1-9][0-9]*)\Z")
 _DIRECTIVE = re.compile(r"[ \t]*vmserial[ \t]+(\S.*)\Z", re.IGNORECASE)
@@ -118,7 +116,7 @@ def _index(digits: str, where: SourceRef) -> int:
 
 def _tell_plain(view: View, index: int, setting: Setting, wish: _Wish) -> None:
     """Warn where a plain line does not live long, or does not start, in PVE's hands."""
-    if index >= PVE_PORTS:
+    if index >= PVE_SERIAL_PORTS:
         view.note(
             "warning",
             setting.line,

@@ -14,10 +14,10 @@ from typing import Any
 
 from vmserial import chardevs
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import Chardev, HostTty, Machine, Note, Null, SerialPort, UnixSocket
 from vmserial.sources.losses import Losses
 from vmserial.sources.pve import Document, machine
-from vmserial.sources.pve.serial import PVE_PORTS
 
 SOCKETS = "/var/run/qemu-server"
 """Where PVE puts the sockets of a VM: ``<VMID>.serialN`` and ``<VMID>.qga``."""
@@ -198,7 +198,7 @@ class _Writer:
     def plain(self, port: SerialPort) -> str:
         """Return the value of PVE's own line; empty if it has none for this port."""
         chardev = port.chardev
-        if port.index >= PVE_PORTS or chardev.logfile:
+        if port.index >= PVE_SERIAL_PORTS or chardev.logfile:
             return ""
         if chardev.backend == UnixSocket(f"{SOCKETS}/{self.vmid}.{port.name}"):
             return "socket"

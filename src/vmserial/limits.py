@@ -1,0 +1,97 @@
+"""The numbers of QEMU, Linux, Proxmox VE and libvirt that decide what a serial port can be.
+
+Each stands here once, with its source; nothing is imported.  What a machine type or a
+guest's kernel has of its own (on-board UARTs, 8250 ports) is in :mod:`vmserial.machines`
+and in the guest's profile; PVE's fixed map of PCI slots is in its rooms.
+"""
+
+from __future__ import annotations
+
+# ------------------------------------------------------------------ QEMU
+
+ISA_SERIAL_PORTS = 4
+"""isa-serial devices of a VM: MAX_ISA_SERIAL_PORTS (QEMU: include/hw/char/serial.h)."""
+
+ISA_SERIAL_PLACES = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
+"""I/O base and IRQ of isa-serial by its index (QEMU: hw/char/serial-isa.c)."""
+
+XHCI_PORTS = 15
+"""USB ports of one qemu-xhci or nec-xhci; a larger ``p2`` is silently clamped (QEMU:
+hw/usb/hcd-xhci.h)."""
+
+XHCI_DEFAULT_PORTS = 4
+"""USB 2 ports of an xhci that names no ``p2`` (QEMU: hw/usb/hcd-xhci.c)."""
+
+EHCI_PORTS = 6
+"""USB ports of an EHCI controller (QEMU: NB_PORTS in hw/usb/hcd-ehci.h)."""
+
+OHCI_PORTS = 3
+"""USB ports of a pci-ohci that names no ``num-ports`` (QEMU: hw/usb/hcd-ohci-pci.c)."""
+
+UHCI_PORTS = 2
+"""USB ports of a UHCI controller (QEMU: NB_PORTS in hw/usb/hcd-uhci.h)."""
+
+VIRTIO_SERIAL_PORTS = 31
+"""Ports of a virtio-serial controller that names no ``max_ports``, number 0 among them
+(QEMU: hw/virtio/virtio-serial-pci.c)."""
+
+VIRTIO_SERIAL_MOST_PORTS = 511
+"""The largest ``max_ports``: VIRTIO_QUEUE_MAX / 2 - 1 (QEMU: hw/char/virtio-serial-bus.c)."""
+
+VIRTIO_CONTROL_QUEUE = 32
+"""Entries of a virtio-serial controller's control queue (QEMU: hw/char/virtio-serial-bus.c)."""
+
+VIRTIO_CONTROL_MESSAGES = VIRTIO_CONTROL_QUEUE - 1
+"""Messages about its ports that a starting controller brings through: the sum of the answers to
+each port, one of the queue's entries being taken back only after each answer (measured)."""
+
+VIRTIO_SERIAL_SAFE_PORTS = 15
+"""Ports with clients that one virtio-serial carries through a guest's start; number 0 is kept
+for the first console.
+
+Its bus carries 31.  But while a guest's driver starts, QEMU sends it two messages
+for a named port that has a client, besides the one that adds it, through the control
+queue that the driver refills one by one.  What does not fit is dropped without a word
+(``send_control_msg`` in hw/char/virtio-serial-bus.c), and what is dropped last is
+the client's presence: the guest's writer then waits for ever.
+"""
+
+PCI_SLOTS = 32
+"""Slots of a PCI bus (PCI Local Bus Specification 3.0, 3.2.2.3.2: five bits of device number)."""
+
+PCI_FUNCTIONS = 8
+"""Functions of a PCI slot (the same, three bits of function number)."""
+
+GICV2_CPUS = 8
+"""CPUs of an ARM GICv2, the default of ``virt`` under TCG (QEMU: hw/arm/virt.c)."""
+
+# ------------------------------------------------------------------ Linux
+
+SUN_PATH_MAX = 107
+"""Bytes of a unix socket's path: ``sun_path`` holds 108 with the final NUL (unix(7))."""
+
+HVC_NODES = 8
+"""``/dev/hvc0`` to ``hvc7``: MAX_NR_HVC_CONSOLES, which is HVC_ALLOC_TTY_ADAPTERS (Linux:
+drivers/tty/hvc/hvc_console.h)."""
+
+TTYUSB_NODES = 512
+"""``/dev/ttyUSB*``: USB_SERIAL_TTY_MINORS (Linux: drivers/usb/serial/usb-serial.c)."""
+
+AUTO_USB_PORTS = 60
+"""How many usb ports ``auto`` gives before it goes on: four xhci, measured on a real guest."""
+
+# ------------------------------------------------------------------ Proxmox VE
+
+PVE_SERIAL_PORTS = 4
+"""PVE has the lines serial0 to serial3: $MAX_SERIAL_PORTS (qemu-server 9.2:
+PVE/QemuServer.pm)."""
+
+# ------------------------------------------------------------------ libvirt
+
+LIBVIRT_VIRTIO_LAST_PORT = 30
+"""The last port of a virtio-serial controller, unless its ``ports=`` says fewer (libvirt 9.0:
+run)."""
+
+LIBVIRT_VIRTIO_CONSOLES = 30
+"""Ports of the one virtio-serial controller that libvirt gives all its virtio consoles (libvirt
+9.0: run)."""
