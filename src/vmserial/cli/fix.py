@@ -22,8 +22,9 @@ Examples:
   vmserial fix 142 --root copy-of-the-host --way shim
 
 A command is printed mended; for a file a diff is shown and nothing is written without --apply or
--o. Only what is wrong is changed. Exit code 0: nothing is wrong (any more); 1: something is left
-that only its owner can mend.""",
+-o. Only what is wrong is changed. Nothing is, if a paused QEMU shows that the VM would no longer
+start or that an open port would be dead; --no-check leaves that out. Exit code 0: nothing is wrong
+(any more); 1: something is left that only its owner can mend, or the change was refused.""",
 )
 @machine_options()
 @click.option("--diff", is_flag=True, help="Show what would change, and write nothing.")
@@ -50,6 +51,11 @@ that only its owner can mend.""",
     metavar="DIR",
     type=click.Path(),
     help="Give each port that keeps no log one in this directory.",
+)
+@click.option(
+    "--no-check",
+    is_flag=True,
+    help="Do not ask a paused QEMU whether the VM starts and its ports are open after the change.",
 )
 @fix_words
 @json_option

@@ -40,6 +40,7 @@ class FixWords:
         command: the words after ``--``.
         live_probe: ask a paused QEMU as well.
         boot: prove it on a test guest as well.
+        no_check: of `fix`: do not ask a paused QEMU whether the change makes it worse.
     """
 
     diff: bool = False
@@ -53,6 +54,7 @@ class FixWords:
     command: tuple[str, ...] = ()
     live_probe: bool = False
     boot: bool = False
+    no_check: bool = False
 
 
 class Subject(Protocol):

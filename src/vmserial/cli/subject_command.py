@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
+from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish
 from vmserial.cli.subject import FixWords
@@ -40,7 +41,12 @@ def fix(asked: Asked, words: FixWords) -> int:
     from vmserial.options import pretty
 
     command = read(asked, words)
-    verdict, _ = judged(asked, words, command)
+    verdict, capabilities = judged(asked, words, command)
+    worse = refused(words, command, verdict.command, capabilities)
+    if worse:
+        if words.as_json:
+            print_json({"command": command.argv(), "changes": [], "left": [], "worse": worse})
+        return 1
     if words.command:
         argv = verdict.command.argv()
         text = (pretty(argv) if words.pretty else shlex.join(argv)) + "\n"

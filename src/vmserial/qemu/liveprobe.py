@@ -94,6 +94,7 @@ class Probed:
             and the chardevs' ids.
         pci: by device id, the paths of all devices of the command that are on PCI.
         usb: by device id, what QEMU's ``info usb`` says of its place.
+        front_ends: by chardev id, whether a device or a monitor has opened it.
         argv: as it was started, without the monitor.
         notes: what was left out.
         seconds: how long it took.
@@ -107,6 +108,7 @@ class Probed:
     without_device: tuple[tuple[str, str], ...] = ()
     pci: dict[str, str] = field(default_factory=dict, hash=False)
     usb: dict[str, str] = field(default_factory=dict, hash=False)
+    front_ends: dict[str, bool] = field(default_factory=dict, hash=False)
     argv: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -188,16 +190,29 @@ def argv_of(private: PrivateCommand, capabilities: Capabilities) -> tuple[str, .
     """Return the words that start a private command, without what it boots."""
     kvm = uses_kvm(capabilities)
     own = [Option("-accel", "kvm" if kvm else "tcg", role="machine")]
-    # The user's model may need KVM, and has no part in serial ports.
-    if cpu := "host" if kvm else _tcg_cpu(private.arch):
-        own.append(Option("-cpu", raw=cpu, role="machine"))
-    own.append(Option("-m", str(MEMORY_MIB), role="machine"))
+    if not _fixed_board(private):
+        # The user's model may need KVM, and has no part in serial ports.
+        if cpu := "host" if kvm else _tcg_cpu(private.arch):
+            own.append(Option("-cpu", raw=cpu, role="machine"))
+        own.append(Option("-m", str(MEMORY_MIB), role="machine"))
     return (
         capabilities.binary,
         *render([*private.options, *own]),
         "-display",
         "none",
     )
+
+
+def _fixed_board(private: PrivateCommand) -> bool:
+    """Tell whether the board may take no other processor or size of RAM than its own.
+
+    The Raspberry Pis and many boards of 32-bit arm refuse another one; those that ports are
+    planned for take any.
+    """
+    try:
+        return architecture(private.arch).platform(private.machine_type) is None
+    except UsageError:
+        return False
 
 
 def _tcg_cpu(arch: str) -> str:
@@ -262,6 +277,7 @@ async def probe(
         private.without_device,
         answers.pci,
         answers.usb,
+        answers.open,
         argv,
         private.notes,
         round(loop.time() - begin, 3),
