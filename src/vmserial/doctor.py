@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from vmserial.limits import ISA_SERIAL_PORTS, PVE_SERIAL_PORTS
@@ -22,6 +23,7 @@ from vmserial.model import (
     Plan,
     PveSerial,
     Severity,
+    worst_first,
 )
 from vmserial.planning import planner
 
@@ -44,23 +46,14 @@ def diagnose(
     if machine.origin == "pve":
         found += _pve(machine)
     found += of_plan(planner.plan(machine, capabilities, guest))
-    return tuple(sorted(found, key=lambda f: list(Severity).index(f.severity)))
+    return worst_first(found)
 
 
 def of_plan(made: Plan) -> Iterator[Finding]:
     """Yield the findings that a plan holds."""
-    for refusal in made.refusals:
-        dead = refusal.id in {"guest-8250-limit", "onboard-uart-limit", "hvc-limit",
-                              "ttyusb-limit", "guest-driver-missing", "isa-clash"}  # fmt: skip
-        yield Finding(
-            refusal.id,
-            Severity.DEAD if dead else Severity.FAILS,
-            refusal.message,
-            "the limit was read from the binary, the machine type or the guest's kernel",
-            refusal.hint,
-            refusal.ports,
-            refusal.where,
-        )
+    for refused in made.refusals:
+        why = "the limit was read from the binary, the machine type or the guest's kernel"
+        yield replace(refused, why=refused.why or why)
     for warning in made.warnings:
         yield Finding("caution", Severity.NOTE, warning, "a property of the device", "know it")
 

@@ -16,7 +16,7 @@ from vmserial.devices import KINDS, DeviceKind, kind
 from vmserial.errors import UsageError
 from vmserial.limits import AUTO_USB_PORTS
 from vmserial.machines import Platform
-from vmserial.model import Assignment, Capabilities, Refusal, SerialPort
+from vmserial.model import Assignment, Capabilities, Finding, SerialPort, refusal
 from vmserial.options import Option
 
 
@@ -55,9 +55,9 @@ class Placer:
         chardevs: the option of each backend that can be written, by the port's name.
     """
 
-    def __init__(self, board: Board, refusals: list[Refusal] | None = None) -> None:
+    def __init__(self, board: Board, refusals: list[Finding] | None = None) -> None:
         self.board = board
-        self.refusals: list[Refusal] = [] if refusals is None else refusals
+        self.refusals: list[Finding] = [] if refusals is None else refusals
         self.chardevs: dict[str, Option] = {}
 
     def assign(self, port: SerialPort) -> Assignment | None:
@@ -113,7 +113,7 @@ class Placer:
         )
         return None
 
-    def hotplug_obstacle(self, candidate: DeviceKind, port: SerialPort) -> Refusal | None:
+    def hotplug_obstacle(self, candidate: DeviceKind, port: SerialPort) -> Finding | None:
         """Tell whether a port that must be hot-pluggable cannot be of this kind."""
         if (port.hotplug or port.state != "plugged") and not candidate.hot_pluggable:
             return candidate.refuse(
@@ -135,7 +135,7 @@ class Placer:
 
     def refuse(self, port: SerialPort, id: str, message: str, hint: str) -> None:
         """Note that a port cannot be carried."""
-        self.refusals.append(Refusal(id, message, hint, ports=(port.name,), where=port.where))
+        self.refusals.append(refusal(id, message, hint, ports=(port.name,), where=port.where))
 
 
 _WHY = {
@@ -147,7 +147,7 @@ _WHY = {
 }
 
 
-def _short(problem: Refusal) -> str:
+def _short(problem: Finding) -> str:
     return {
         "onboard-uart-limit": "the board's UARTs are taken",
         "isa-limit": "the four ISA ports are taken",
@@ -157,4 +157,4 @@ def _short(problem: Refusal) -> str:
         "guest-driver-missing": "the guest has no driver",
         "binary-no-device": "the binary does not have it",
         "kind-not-on-arch": "not on this machine",
-    }.get(problem.id, problem.message)
+    }.get(problem.id, problem.happens)

@@ -95,7 +95,7 @@ def golden(plan: Plan) -> str:
         f"{a.port.name}  {a.kind}  {a.bus}  {a.address}  {a.identity}  {a.node}  {a.reason}"
         for a in plan.assignments
     ]
-    lines += [f"refused {', '.join(r.ports)}: {r.id}: {r.message}" for r in plan.refusals]
+    lines += [f"refused {', '.join(r.ports)}: {r.id}: {r.happens}" for r in plan.refusals]
     lines += [f"assumed: {text}" for text in plan.assumptions]
     words = [f"qemu-system-{plan.qemu.target}", *render(plan.options)]
     return "\n".join(lines) + "\n\n" + pretty(words) + "\n"

@@ -12,18 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plans import DEBIAN_12_ARM64, binary, machine
 from test_cli_docs import parse
 
 from vmserial import catalogue
 from vmserial.catalogue import ENTRIES, Effect, Entry
 from vmserial.catalogue.base import EVERYBODY
-from vmserial.doctor import Severity, of_plan
-from vmserial.model import Plan, Refusal
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "vmserial"
-PLACE = {"Refusal": 0, "Finding": 0, "Flaw": 0, "flaw": 0, "_finding": 0, "refuse": 1}
+PLACE = {"refusal": 0, "Finding": 0, "Flaw": 0, "flaw": 0, "_finding": 0, "refuse": 1}
 """What makes a finding or a refusal, and which of its arguments is the id."""
 
 
@@ -62,7 +59,7 @@ def test_a_new_finding_would_be_seen() -> None:
         "other",
     ]
     with pytest.raises(AssertionError):
-        list(ids_of("Refusal(f'made-{up}', 'm', 'h')"))
+        list(ids_of("refusal(f'made-{up}', 'm', 'h')"))
 
 
 def test_ids_are_there_once_and_lead_somewhere() -> None:
@@ -202,19 +199,29 @@ def test_no_text_takes_long() -> None:
         catalogue.matches(text * 3000)
 
 
-def test_the_effect_is_doctors_severity() -> None:
-    # What has its own severity is told in its own words.
-    apart = {"doctor.py", "host.py", "liveprobe.py"}
-    refused = {id for path in PACKAGE.rglob("*.py")
-               if path.name not in apart and path.parent.name not in {"judge", "pve", "cli"}
-               for id in ids_of(path.read_text())}  # fmt: skip
-    refusals = tuple(Refusal(id, "m", "h") for id in sorted(refused))
-    made = Plan(machine(), binary(), DEBIAN_12_ARM64, (), (), refusals=refusals)
-    for finding in of_plan(made):
-        entry = catalogue.by_id(finding.id)
+def refused(source: str) -> Iterator[tuple[str, bool]]:
+    """Yield the ids of a module's refusals, and whether the port would be dead."""
+    for node in ast.walk(ast.parse(source)):
+        name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+        if name in {"refuse", "refusal"}:
+            for id in ids_of(ast.unparse(node)):
+                yield id, "Severity.DEAD" in ast.unparse(node)
+
+
+def test_the_effect_is_the_refusals_severity() -> None:
+    found = {pair for path in PACKAGE.rglob("*.py") for pair in refused(path.read_text())}
+    assert len(found) > 20
+    for id, dead in found:
+        entry = catalogue.by_id(id)
         assert entry is not None
-        if entry.id not in {"port-clash", "pci-io-windows"}:  # the one or the other, by the case
-            assert (entry.effect is Effect.DEAD) == (finding.severity is Severity.DEAD), entry.id
+        if id not in {"port-clash", "pci-io-windows"}:  # the one or the other, by the case
+            assert (entry.effect is Effect.DEAD) == dead, id
+
+
+def test_a_wrong_severity_would_be_seen() -> None:
+    assert list(refused("self.refuse(port, 'hvc-limit', 'm', 'h')")) == [("hvc-limit", False)]
+    text = "refusal('pci-full', 'm', 'h', severity=Severity.DEAD)"
+    assert list(refused(text)) == [("pci-full", True)]
 
 
 def test_the_document_is_up_to_date() -> None:

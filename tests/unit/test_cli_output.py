@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmserial.cli import output
-from vmserial.model import Refusal
+from vmserial.model import refusal
 
 
 def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,12 +103,12 @@ def test_a_section_without_lines_is_not_there(capsys: pytest.CaptureFixture[str]
 
 def test_what_differs_only_in_the_port_is_one_group() -> None:
     items = [
-        Refusal("full", f"no room for serial{n} any more", "ask for fewer", ports=(f"serial{n}",))
+        refusal("full", f"no room for serial{n} any more", "ask for fewer", ports=(f"serial{n}",))
         for n in (1, 2, 10)
     ]
-    other = Refusal("full", "no room for serial3 here", "ask for fewer", ports=("serial3",))
-    whole = Refusal("full", "no room at all", "ask for fewer")
-    groups = output.alike([*items, other, whole], lambda r: (r.id, r.message, r.hint))
+    other = refusal("full", "no room for serial3 here", "ask for fewer", ports=("serial3",))
+    whole = refusal("full", "no room at all", "ask for fewer")
+    groups = output.alike([*items, other, whole], lambda r: (r.id, r.happens, r.fix))
     assert groups == [items, [other], [whole]]
 
 

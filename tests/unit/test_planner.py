@@ -53,20 +53,20 @@ def test_fifth_isa_is_refused_by_name() -> None:
     plan = planned("x86_64", 5, "isa")
     (refusal,) = plan.refusals
     assert refusal.ports == ("serial4",)
-    assert "Max. supported number of ISA serial ports is 4" in refusal.message
-    assert refusal.hint
+    assert "Max. supported number of ISA serial ports is 4" in refusal.happens
+    assert refusal.fix
 
 
 def test_isa_on_arm_is_refused_with_qemus_words() -> None:
     plan = planned(ports=2, kind="isa")
-    assert "'isa-serial' is not a valid device model name" in plan.refusals[0].message
+    assert "'isa-serial' is not a valid device model name" in plan.refusals[0].happens
 
 
 def test_pci_past_the_guests_8250_limit_is_refused_with_the_limit() -> None:
     plan = planned(ports=10, kind="pci")
     assert kinds(plan) == ["uart"] + ["pci"] * 4
     assert [r.ports for r in plan.refusals] == [(f"serial{n}",) for n in range(5, 10)]
-    assert "registers 4 8250 ports" in plan.refusals[0].message
+    assert "registers 4 8250 ports" in plan.refusals[0].happens
     with pytest.raises(PlanRefused) as caught:
         planner.require(plan)
     assert "serial9" in caught.value.message
@@ -77,7 +77,7 @@ def test_x86_isa_and_pci_share_the_guests_8250_ports() -> None:
     guest = replace(DEBIAN_12_ARM64, name="debian-12-amd64", nr_uarts=32)
     plan = planned("x86_64", 5, "pci", guest=guest)
     assert kinds(plan) == ["isa", "pci", "pci", "pci"]
-    assert "8250.nr_uarts=32" in plan.refusals[0].hint
+    assert "8250.nr_uarts=32" in plan.refusals[0].fix
     more = replace(guest, nr_uarts_parameter=32)
     assert kinds(planned("x86_64", 5, "pci", guest=more)) == ["isa"] + ["pci"] * 4
 
@@ -106,7 +106,7 @@ def test_a_binary_without_a_device_is_named() -> None:
     capabilities = binary()
     few = {k: v for k, v in capabilities.devices.items() if k != "usb-serial"}
     plan = planner.plan(made, replace(capabilities, devices=few), DEBIAN_12_ARM64)
-    assert "'usb-serial' is not a device of this QEMU (aarch64 7.2.0)" in plan.refusals[0].message
+    assert "'usb-serial' is not a device of this QEMU (aarch64 7.2.0)" in plan.refusals[0].happens
 
 
 def test_fifteen_usb_ports_to_a_controller() -> None:
@@ -450,7 +450,7 @@ def test_json_in_args_that_says_nothing_is_left_to_qemu(text: str) -> None:
 def test_args_isa_serial_is_refused_where_there_is_no_isa() -> None:
     plan = planned(ports=1, args=("-device", "isa-serial,chardev=x"))
     assert refusals(plan) == {"kind-not-on-arch"}
-    assert "'isa-serial' is not a valid device model name" in plan.refusals[0].message
+    assert "'isa-serial' is not a valid device model name" in plan.refusals[0].happens
 
 
 def test_args_on_a_bridge_of_pve_are_refused() -> None:

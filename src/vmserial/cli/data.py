@@ -59,8 +59,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "assumptions": list(plan.assumptions),
         "refusals": [
-            {"id": refusal.id, "ports": list(refusal.ports), "message": refusal.message,
-             "hint": refusal.hint, "where": str(refusal.where) if refusal.where else ""}
+            {"id": refusal.id, "ports": list(refusal.ports), "message": refusal.happens,
+             "hint": refusal.fix, "where": str(refusal.where) if refusal.where else ""}
             for refusal in plan.refusals
         ],
     }  # fmt: skip

@@ -73,10 +73,10 @@ def show(plan: Plan) -> None:
     print_section("Know", [warning for warning in plan.warnings if warning not in told])
     print_section("Assumed", plan.assumptions)
     refused = []
-    for group in alike(plan.refusals, lambda r: (r.id, r.message, r.hint, str(r.where))):
+    for group in alike(plan.refusals, lambda r: (r.id, r.happens, r.fix, str(r.where))):
         first = group[0]
-        refused.append(first.message + (f" ({first.where})" if first.where else ""))
+        refused.append(first.happens + (f" ({first.where})" if first.where else ""))
         if len(group) > 1:
             refused.append(f"  and the same for {ranges(r.ports[0] for r in group[1:])}")
-        refused.append(f"  hint: {first.hint}")
+        refused.append(f"  hint: {first.fix}")
     print_section("Refused", refused)

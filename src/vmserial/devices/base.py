@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from vmserial.board import Board
-from vmserial.model import Assignment, Refusal, SerialPort
+from vmserial.model import Assignment, Finding, SerialPort, Severity, refusal
 
 
 class DeviceKind(ABC):
@@ -28,7 +28,7 @@ class DeviceKind(ABC):
     cautions: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """Tell why this board, binary or guest cannot carry another port of this kind.
 
         None means that :meth:`place` will succeed.  Nothing is changed.
@@ -38,29 +38,36 @@ class DeviceKind(ABC):
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
         """Take the place.  Only called where :meth:`obstacle` found none."""
 
-    def missing_driver(self, board: Board, port: SerialPort, *drivers: str) -> Refusal | None:
+    def missing_driver(self, board: Board, port: SerialPort, *drivers: str) -> Finding | None:
         """Refuse if the binary lacks one of ``drivers`` (an unknown binary lacks none)."""
         known = board.capabilities.devices
         for driver in drivers:
             if known and driver not in known:
-                return Refusal(
+                return refusal(
                     "binary-no-device",
                     f"'{driver}' is not a device of this QEMU "
                     f"({board.capabilities.target} {board.capabilities.version_text})",
-                    hint=f"choose another type than {self.name}, or --type auto",
+                    fix=f"choose another type than {self.name}, or --type auto",
                     ports=(port.name,),
                     where=port.where,
                 )
         return None
 
-    def refuse(self, port: SerialPort, id: str, message: str, hint: str) -> Refusal:
+    def refuse(
+        self,
+        port: SerialPort,
+        id: str,
+        happens: str,
+        fix: str,
+        severity: Severity = Severity.FAILS,
+    ) -> Finding:
         """Return a refusal of this port."""
-        return Refusal(id, message, hint, ports=(port.name,), where=port.where)
+        return refusal(id, happens, fix, ports=(port.name,), where=port.where, severity=severity)
 
 
 def guest_8250_full(
     kind: DeviceKind, board: Board, port: SerialPort, more: int = 1
-) -> Refusal | None:
+) -> Finding | None:
     """Refuse if the guest's kernel would register fewer 8250 ports than this needs."""
     limit = board.guest.uarts_8250
     if board.uarts_8250 + more <= limit:
@@ -77,4 +84,5 @@ def guest_8250_full(
         "be dead in the guest although QEMU is content",
         f"{way}use --type auto, usb or virtio for the ports past {limit}, "
         "or name the guest with --guest",
+        Severity.DEAD,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmserial.board import Board
 from vmserial.devices.base import DeviceKind, guest_8250_full
 from vmserial.limits import ISA_SERIAL_PLACES, ISA_SERIAL_PORTS
-from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort
 
 
 class IsaSerialKind(DeviceKind):
@@ -16,7 +16,7 @@ class IsaSerialKind(DeviceKind):
     title = "a 16550A on the ISA bus; x86 only, four at most"
     hot_pluggable = False
 
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
         if not board.platform.isa:
             return self.refuse(

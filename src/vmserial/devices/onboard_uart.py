@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmserial.board import Board
 from vmserial.devices.base import DeviceKind
-from vmserial.model import Assignment, Refusal, SerialPort
+from vmserial.model import Assignment, Finding, SerialPort, Severity
 
 
 class OnBoardUartKind(DeviceKind):
@@ -19,7 +19,7 @@ class OnBoardUartKind(DeviceKind):
         "synchronously): whoever holds its chardev must always drain it",
     )
 
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
         uart = board.platform.uart
         if uart is None:
@@ -41,6 +41,7 @@ class OnBoardUartKind(DeviceKind):
             f"{board.uarts_used + board.uarts_of_args} {uart.model}, and {port.name} would be one "
             "more: QEMU starts and the port is silently dead",
             f"use --type auto, usb, pci or virtio for it{newer}",
+            Severity.DEAD,
         )
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmserial.board import Board
 from vmserial.devices.base import DeviceKind, guest_8250_full
-from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
 
 class PciSerialKind(DeviceKind):
@@ -15,7 +15,7 @@ class PciSerialKind(DeviceKind):
     title = "a 16550A on PCI; bounded by the guest's 8250 ports"
     hot_pluggable = True
 
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
         problem = pci_uart_obstacle(self, board, port, 1)
         if problem:
@@ -28,6 +28,7 @@ class PciSerialKind(DeviceKind):
                 "guest-driver-missing",
                 f"the guest {board.guest.name} does not handle PCI hot-plug ({board.guest.source})",
                 "use --type usb or virtio for a port that is to be hot-plugged",
+                Severity.DEAD,
             )
         if not board.platform.pcie:
             return None if board.free_slot() is not None else _full(self, port)
@@ -74,7 +75,7 @@ class PciSerialKind(DeviceKind):
 
 def pci_uart_obstacle(
     kind: DeviceKind, board: Board, port: SerialPort, more: int
-) -> Refusal | None:
+) -> Finding | None:
     """Refuse what the binary or the guest's 8250 driver cannot carry."""
     missing = kind.missing_driver(board, port, kind.driver)
     if missing:
@@ -85,11 +86,12 @@ def pci_uart_obstacle(
             "guest-driver-missing",
             f"the guest {board.guest.name} has no 8250_pci driver ({board.guest.source})",
             "use --type usb or virtio",
+            Severity.DEAD,
         )
     return guest_8250_full(kind, board, port, more)
 
 
-def _full(kind: DeviceKind, port: SerialPort) -> Refusal:
+def _full(kind: DeviceKind, port: SerialPort) -> Finding:
     return kind.refuse(
         port,
         "pci-full",
@@ -136,7 +138,7 @@ class PciCardKind(DeviceKind):
         self.driver = f"pci-serial-{uarts}x"  # type: ignore[misc]
         self.title = f"{uarts} 16550A on one PCI function"  # type: ignore[misc]
 
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
         if self._open_card(board) is not None:
             return None

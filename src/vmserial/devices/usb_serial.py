@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmserial.board import Board
 from vmserial.devices.base import DeviceKind
 from vmserial.limits import TTYUSB_NODES
-from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
 
 class UsbSerialKind(DeviceKind):
@@ -24,7 +24,7 @@ class UsbSerialKind(DeviceKind):
         "chardev must always drain it",
     )
 
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
         missing = self.missing_driver(board, port, self.driver, "qemu-xhci")
         if missing:
@@ -36,6 +36,7 @@ class UsbSerialKind(DeviceKind):
                 f"the guest {board.guest.name} has no ftdi_sio or xhci driver "
                 f"({board.guest.source})",
                 "use --type pci or virtio",
+                Severity.DEAD,
             )
         if board.ttyusb >= TTYUSB_NODES:
             return self.refuse(
@@ -43,6 +44,7 @@ class UsbSerialKind(DeviceKind):
                 "ttyusb-limit",
                 f"Linux has {TTYUSB_NODES} ttyUSB nodes and all are taken",
                 "use --type virtio for the rest",
+                Severity.DEAD,
             )
         if not any(c.free for c in board.usb) and not board.pci_functions_left():
             return self.refuse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmserial.board import Board
 from vmserial.devices.base import DeviceKind
 from vmserial.limits import HVC_NODES, VIRTIO_CONTROL_QUEUE, VIRTIO_SERIAL_SAFE_PORTS
-from vmserial.model import Assignment, Device, NodeIdentity, Refusal, SerialPort
+from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
 
 class VirtioKind(DeviceKind):
@@ -27,7 +27,7 @@ class VirtioKind(DeviceKind):
     messages = 2
     """What QEMU answers when a starting guest takes this port: its name, and its client."""
 
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
         missing = self.missing_driver(board, port, self.driver, "virtio-serial-pci")
         if missing:
@@ -38,6 +38,7 @@ class VirtioKind(DeviceKind):
                 "guest-driver-missing",
                 f"the guest {board.guest.name} has no virtio_console driver ({board.guest.source})",
                 "use --type usb or pci",
+                Severity.DEAD,
             )
         if board.virtio_room(self.messages) is None and not board.pci_functions_left():
             return self.refuse(
@@ -91,7 +92,7 @@ class VirtconsoleKind(VirtioKind):
     messages = 3
     """As above, and that it is a console."""
 
-    def obstacle(self, board: Board, port: SerialPort) -> Refusal | None:
+    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
         if board.hvc >= HVC_NODES:
             return self.refuse(
@@ -100,6 +101,7 @@ class VirtconsoleKind(VirtioKind):
                 f"Linux has {HVC_NODES} hvc nodes (hvc0 to hvc{HVC_NODES - 1}) and all are taken; "
                 f"{port.name} would have no node",
                 "use --type virtio (virtserialport) for the rest",
+                Severity.DEAD,
             )
         return super().obstacle(board, port)
 

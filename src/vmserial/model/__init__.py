@@ -27,7 +27,14 @@ from vmserial.model.backends import (
     UnixSocket,
     Vc,
 )
-from vmserial.model.finding import Finding, Severity
+from vmserial.model.finding import (
+    Finding,
+    Located,
+    Repair,
+    Severity,
+    refusal,
+    worst_first,
+)
 from vmserial.model.hardware import PCI_UARTS, Capabilities, DeviceType, GuestProfile, MachineType
 from vmserial.model.machine import (
     Agent,
@@ -43,7 +50,7 @@ from vmserial.model.machine import (
     SerialPort,
     Topology,
 )
-from vmserial.model.plan import Assignment, Device, IdentityKind, NodeIdentity, Plan, Refusal
+from vmserial.model.plan import Assignment, Device, IdentityKind, NodeIdentity, Plan
 from vmserial.model.source import Note, SourceRef
 
 __all__ = [
@@ -65,6 +72,7 @@ __all__ = [
     "GuestProfile",
     "HostTty",
     "IdentityKind",
+    "Located",
     "Machine",
     "MachineType",
     "Nic",
@@ -76,7 +84,7 @@ __all__ = [
     "PortState",
     "Pty",
     "PveSerial",
-    "Refusal",
+    "Repair",
     "Ringbuf",
     "SerialPort",
     "Severity",
@@ -87,4 +95,6 @@ __all__ = [
     "Udp",
     "UnixSocket",
     "Vc",
+    "refusal",
+    "worst_first",
 ]

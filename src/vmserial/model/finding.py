@@ -1,9 +1,11 @@
-"""What is wrong: one finding, and how bad it is."""
+"""What is wrong: one finding, how bad it is, and what mends it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol
 
 from vmserial.model.source import SourceRef
 
@@ -17,24 +19,82 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
+class Located(Protocol):
+    """An option of a command line, as far as a finding is concerned."""
+
+    @property
+    def where(self) -> SourceRef:
+        """Its place."""
+
+
+class Repair:
+    """What mends a finding; the kinds are in :mod:`vmserial.context.repairs`."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong.
 
     Attributes:
-        id: stable, such as ``pve-isa-on-aarch64``.
+        id: stable, such as ``guest-8250-limit``; its text is ``vmserial explain ID``.
         severity: what it does to the VM.
-        ports: the ports it concerns; empty for the VM as a whole.
         happens: what the user sees, with QEMU's own words where it has some.
-        why: the cause.
-        fix: what to do.
+        why: the cause, where it is not the general one of :meth:`explained`.
+        fix: what to do, where the general way out does not fit.
+        ports: the ports it concerns; empty for the VM as a whole.
         where: where it was asked for.
+        options: the options of a command line that it is about, the first one first of all.
+        repairs: what mends it; none: only its owner can.
+        assumed: it, or its repair, rests on an assumed guest or host side.
     """
 
     id: str
     severity: Severity
     happens: str
-    why: str
-    fix: str
+    why: str = ""
+    fix: str = ""
     ports: tuple[str, ...] = ()
     where: SourceRef | None = None
+    options: tuple[Located, ...] = field(default=(), compare=False, repr=False)
+    repairs: tuple[Repair, ...] = field(default=(), compare=False, repr=False)
+    assumed: bool = False
+
+    def explained(self) -> Finding:
+        """Return it with the general cause and way out where it has none of its own."""
+        if self.why and self.fix:
+            return self
+        # The texts are many, and the shim, which shows none, never asks for them.
+        from vmserial.catalogue import by_id
+
+        entry = by_id(self.id)
+        if entry is None:
+            return self
+        return replace(self, why=self.why or entry.cause, fix=self.fix or entry.way_out[0])
+
+
+def refusal(
+    id: str,
+    happens: str,
+    fix: str,
+    *,
+    ports: tuple[str, ...] = (),
+    where: SourceRef | None = None,
+    severity: Severity = Severity.FAILS,
+) -> Finding:
+    """Return why something cannot be carried, named before anything starts.
+
+    Args:
+        id: as :attr:`Finding.id`.
+        happens: what does not fit, with the limit.
+        fix: the way out.
+        ports: the ports it concerns.
+        where: where it was asked for.
+        severity: what QEMU would do if it were started all the same.
+    """
+    return Finding(id, severity, happens, fix=fix, ports=ports, where=where)
+
+
+def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings with the worst first, else in their order."""
+    order = list(Severity)
+    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))

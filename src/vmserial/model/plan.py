@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vmserial.model.finding import Finding
 from vmserial.model.hardware import Capabilities, GuestProfile
 from vmserial.model.machine import Machine, SerialPort
-from vmserial.model.source import SourceRef
 from vmserial.options import Option, Scalar
 
 
@@ -84,25 +84,6 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """Why something cannot be carried, named before anything starts.
-
-    Attributes:
-        id: stable, such as ``guest-8250-limit``.
-        ports: the ports it concerns; empty for the VM as a whole.
-        message: what does not fit, with the limit.
-        hint: the way out.
-        where: where it was asked for.
-    """
-
-    id: str
-    message: str
-    hint: str
-    ports: tuple[str, ...] = ()
-    where: SourceRef | None = None
-
-
-@dataclass(frozen=True)
 class Plan:
     """The whole answer: every option of the command line and every port's place.
 
@@ -126,7 +107,7 @@ class Plan:
     control: Assignment | None = None
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[Finding, ...] = ()
 
     def assignment(self, index: int) -> Assignment:
         """Return the assignment of ``serial<index>``; KeyError if it has none."""

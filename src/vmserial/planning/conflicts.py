@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from vmserial.board import Board
-from vmserial.model import Assignment, Refusal, TcpSocket
+from vmserial.model import Assignment, Finding, Severity, TcpSocket, refusal
 from vmserial.options import Option
 
 
 def clashes(
     board: Board, options: Sequence[Option], assignments: Sequence[Assignment]
-) -> Iterator[Refusal]:
+) -> Iterator[Finding]:
     """Yield what is wrong between a plan and the user's args.
 
     Args:
@@ -31,7 +31,7 @@ def clashes(
 
 def _ids(
     board: Board, options: Iterable[Option], assignments: Iterable[Assignment]
-) -> Iterator[Refusal]:
+) -> Iterator[Finding]:
     """Ids that both would give."""
     ours = [f"-device {device.id}" for device in board.devices]
     for assignment in assignments:
@@ -41,7 +41,7 @@ def _ids(
     ours += [f"{o.flag} {value}" for o in options for key, value in o.params if key == "id"]
     for clash in sorted(board.ids.intersection(ours)):
         flag, identifier = clash.split(" ", 1)
-        yield Refusal(
+        yield refusal(
             "id-taken",
             f"args already have {flag} with id={identifier}, which the plan needs",
             f"give it another id in args, or remove {identifier} from the configuration",
@@ -51,10 +51,10 @@ def _ids(
 
 def _isa(
     board: Board, options: Sequence[Option], assignments: Iterable[Assignment]
-) -> Iterator[Refusal]:
+) -> Iterator[Finding]:
     """Two ISA ports at one place: QEMU starts, and one of them is dead."""
     if board.isa_of_args and not board.platform.isa:
-        yield Refusal(
+        yield refusal(
             "kind-not-on-arch",
             "args: 'isa-serial' is not a valid device model name: "
             f"{board.architecture.name} {board.platform.name} has no ISA bus",
@@ -66,23 +66,24 @@ def _isa(
     ours = {int(dict(o.params)["index"]) for o in made if o.head == "isa-serial"}
     place = board.isa_clash(ours)
     if place is not None:
-        yield Refusal(
+        yield refusal(
             "isa-clash",
             f"the isa-serial in args would have index {place}, which is taken: QEMU "
             "starts, and one of the two ports is dead",
             "write an index (index=0 to index=3) of its own into args; the plan goes around it",
             where=board.machine.args_where,
+            severity=Severity.DEAD,
         )
 
 
-def _buses(board: Board, options: Iterable[Option]) -> Iterator[Refusal]:
+def _buses(board: Board, options: Iterable[Option]) -> Iterator[Finding]:
     """Devices of the args on bridges that PVE makes and this plan does not."""
     there = {str(value) for o in options for key, value in o.params if key == "id"}
     root = board.platform.root_bus
     there |= {clash.partition(" ")[2] for clash in board.ids} | {root}
     for bus in dict.fromkeys(board.buses_of_args):
         if re.fullmatch(r"pcie?\.[0-9]+", bus) and bus not in there:
-            yield Refusal(
+            yield refusal(
                 "bus-missing",
                 f"args put a device on {bus}, which only PVE's own command line has",
                 f"put it on {root}, or add the bridge to args before it: "
@@ -91,7 +92,7 @@ def _buses(board: Board, options: Iterable[Option]) -> Iterator[Refusal]:
             )
 
 
-def _credentials(board: Board, assignments: Iterable[Assignment]) -> Iterator[Refusal]:
+def _credentials(board: Board, assignments: Iterable[Assignment]) -> Iterator[Finding]:
     """TLS without the objects that it names: they can only come from the user's args."""
     for port in (assignment.port for assignment in assignments):
         backend = port.chardev.backend
@@ -99,7 +100,7 @@ def _credentials(board: Board, assignments: Iterable[Assignment]) -> Iterator[Re
             continue
         for identifier in filter(None, (backend.tls_creds, backend.tls_authz)):
             if f"-object {identifier}" not in board.ids:
-                yield Refusal(
+                yield refusal(
                     "object-missing",
                     f"{port.name} names the object {identifier}, and no -object has this id: "
                     "QEMU does not start",

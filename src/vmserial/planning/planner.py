@@ -22,14 +22,15 @@ from vmserial.model import (
     Capabilities,
     Chardev,
     Device,
+    Finding,
     GuestProfile,
     Machine,
     NodeIdentity,
     Plan,
-    Refusal,
     SerialPort,
     Stdio,
     UnixSocket,
+    refusal,
 )
 from vmserial.options import Option
 from vmserial.placing import Placer, onboard_uarts
@@ -66,7 +67,7 @@ def plan(
         return Plan(
             machine, capabilities, guest, (), (),
             refusals=(
-                Refusal(
+                refusal(
                     "machine-unknown",
                     f"machine type {machine.machine_type!r} is not one that {arch.name} serial "
                     "ports can be planned on",
@@ -82,10 +83,10 @@ def require(made: Plan) -> None:
     """Raise PlanRefused if the plan holds refusals; all of them are named."""
     if made.refusals:
         first = made.refusals[0]
-        more = [f"{', '.join(r.ports) or 'vm'}: {r.message}" for r in made.refusals[1:]]
-        seen = list(dict.fromkeys(r.hint for r in made.refusals if r.hint))
+        more = [f"{', '.join(r.ports) or 'vm'}: {r.happens}" for r in made.refusals[1:]]
+        seen = list(dict.fromkeys(r.fix for r in made.refusals if r.fix))
         raise PlanRefused(
-            "\n".join([first.message, *more]),
+            "\n".join([first.happens, *more]),
             hint="; or ".join(seen[:3]),
             where=str(first.where) if first.where else ", ".join(first.ports),
         )
@@ -109,7 +110,7 @@ class _Planner:
         self.platform = platform
         self.warnings: list[str] = []
         self.assumptions: list[str] = []
-        self.refusals: list[Refusal] = []
+        self.refusals: list[Finding] = []
         self.board = Board(machine, arch, platform, capabilities, guest)
 
     def run(self, control: bool) -> Plan:
@@ -150,7 +151,7 @@ class _Planner:
         capabilities = self.capabilities
         if capabilities.target and capabilities.target != self.arch.name:
             self.refusals.append(
-                Refusal(
+                refusal(
                     "binary-wrong-target",
                     f"{capabilities.binary or 'the binary'} is a QEMU for {capabilities.target}, "
                     f"the VM is {self.arch.name}",
@@ -160,7 +161,7 @@ class _Planner:
         wanted = self.machine.machine_type
         if wanted and capabilities.machines and wanted not in capabilities.machines:
             self.refusals.append(
-                Refusal(
+                refusal(
                     "machine-not-in-binary",
                     f"QEMU {capabilities.version_text} has no machine type {wanted!r}",
                     f"use {self.platform.name}, or a QEMU that has it",
@@ -221,7 +222,7 @@ class _Planner:
             seen.add(port.index)
             if problem:
                 self.refusals.append(
-                    Refusal(
+                    refusal(
                         "port-clash",
                         f"{port.name}: {problem}",
                         "give each port an index and a backend of its own",
@@ -238,7 +239,7 @@ class _Planner:
         controller = self.board.new_virtio("vmserial-ctl")
         if controller is None:
             self.refusals.append(
-                Refusal(
+                refusal(
                     "pci-full",
                     "the PCI root bus has no place for the harness's control port",
                     "verify with one port less",

@@ -119,7 +119,7 @@ def _command(
     for refusal in made.refusals:
         names = ", ".join(refusal.ports) or "the VM"
         losses.notes.append(
-            Note("untranslated", f"{names}: {refusal.message}", refusal.where, refusal.hint)
+            Note("untranslated", f"{names}: {refusal.happens}", refusal.where, refusal.fix)
         )
     for port in ports:
         if port.state == "absent":

@@ -140,7 +140,7 @@ class Builder:
 
     def _skip(self, case: str, kind: str, made: Plan) -> None:
         first = made.refusals[0]
-        self._skipped.append(Skipped(case, kind, f"{first.id}: {first.message}; {first.hint}"))
+        self._skipped.append(Skipped(case, kind, f"{first.id}: {first.happens}; {first.fix}"))
 
     # -------------------------------------------------------------- the cases
 
@@ -217,7 +217,7 @@ class Builder:
             tried = self._plan(made)
             if not tried.refusals:
                 fewer = f"hot-plug with {plugged} + {unplugged} + {absent} ports"
-                return made, (f"{fewer}: {first.refusals[0].message}",) if first else ()
+                return made, (f"{fewer}: {first.refusals[0].happens}",) if first else ()
             first = first or tried
         return tried
 
@@ -270,7 +270,7 @@ def _places(made: Plan) -> list[tuple[object, ...]]:
 
 def _fewer(count: int, refused: Plan) -> str:
     first = refused.refusals[0]
-    return f"default with 1 + {count} ports instead of 1 + {DEFAULT_PORTS}: {first.message}"
+    return f"default with 1 + {count} ports instead of 1 + {DEFAULT_PORTS}: {first.happens}"
 
 
 def find_limit(planned: Callable[[int], Plan]) -> Limit:

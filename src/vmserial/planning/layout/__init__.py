@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from vmserial.limits import GICV2_CPUS, ISA_SERIAL_PORTS
-from vmserial.model import Refusal
+from vmserial.model import refusal
 from vmserial.options import Scalar
 from vmserial.planning.layout.base import Params
 from vmserial.planning.layout.disks import Disks
@@ -137,7 +137,7 @@ class Layout(Disks, Network):
             for part in parts:
                 if "," in part or "\0" in part:
                     self.refusals.append(
-                        Refusal(
+                        refusal(
                             "bad-value",
                             f"cpu {part!r} holds a character that -cpu cannot carry",
                             "give the flags one by one",
@@ -271,7 +271,7 @@ class Layout(Disks, Network):
         isa = agent.kind == "isa"
         if isa and not (board.platform.isa and self.has("isa-serial")):
             self.refusals.append(
-                Refusal(
+                refusal(
                     "agent-isa-not-on-arch",
                     "agent type=isa: 'isa-serial' is not a valid device model name on "
                     f"{board.architecture.name}",
@@ -282,7 +282,7 @@ class Layout(Disks, Network):
             return
         if isa and not board.isa_free:
             self.refusals.append(
-                Refusal(
+                refusal(
                     "isa-limit",
                     "agent type=isa: Max. supported number of ISA serial ports is "
                     f"{ISA_SERIAL_PORTS}",

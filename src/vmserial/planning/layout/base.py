@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vmserial.board import Board
-from vmserial.model import Note, Refusal, SourceRef
+from vmserial.model import Finding, Note, SourceRef, refusal
 from vmserial.options import Option, Scalar
 
 Params = tuple[tuple[str, Scalar], ...]
@@ -18,7 +18,7 @@ class Section:
     board: Board
     options: list[Option] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[Finding] = field(default_factory=list)
     _bridges: dict[str, int] = field(default_factory=dict)
     _scsi: set[str] = field(default_factory=set)
 
@@ -50,7 +50,7 @@ class Section:
         if self.has(driver):
             return True
         self.refusals.append(
-            Refusal(
+            refusal(
                 "binary-no-device",
                 f"{what} needs '{driver}', which is not a device of this QEMU "
                 f"({self.board.capabilities.target} {self.board.capabilities.version_text})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vmserial.model import Disk, Refusal
+from vmserial.model import Disk, refusal
 from vmserial.options import Scalar
 from vmserial.planning.layout.base import Params, Section
 
@@ -79,7 +79,7 @@ class Disks(Section):
                 device.append(("write-cache", False))
             if disk.readonly and driver == "ide-hd":
                 self.refusals.append(
-                    Refusal(
+                    refusal(
                         "disk-readonly",
                         f"{name}: QEMU has no read-only disks on {disk.bus}",
                         "use scsi or virtio, or media=cdrom",

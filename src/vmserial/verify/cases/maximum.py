@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vmserial.model import Refusal
+from vmserial.model import Finding
 from vmserial.verify.cases.data import DataCase
 from vmserial.verify.results import Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
@@ -21,7 +21,7 @@ class Limit:
     """
 
     ports: int
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[Finding, ...]
 
 
 class MaximumCase(DataCase):
@@ -84,13 +84,13 @@ class MaximumCase(DataCase):
     def judge_refusal(self, session: Session) -> None:
         """Decide whether one port more than the limit is refused as it must be."""
         check, over = self._refused(session), self.limit.ports + 1
-        good = [r for r in self.limit.refusals if r.id and r.message and r.hint]
+        good = [r for r in self.limit.refusals if r.id and r.happens and r.fix]
         if good:
             first = good[0]
             session.registry.decide(
                 check,
                 verdict=Verdict.PASS,
-                detail=f"{over} {session.kind} ports are refused: {first.id}: {first.message}",
+                detail=f"{over} {session.kind} ports are refused: {first.id}: {first.happens}",
             )
             return
         if not self.limit.refusals:
