@@ -142,15 +142,15 @@ def hold(id: str, binary: str, arch: str, more: str, tmp: Path) -> None:
         filled = more.replace("{tmp}", str(tmp)).replace("{port}", str(listener.getsockname()[1]))
         stderr, status, _ = start(binary, arch, filled)
     assert status != 0, filled
-    ids = [match.entry.id for match in catalogue.matches(stderr)]
+    ids = [match.doc.id for match in catalogue.matches(stderr)]
     assert ids, stderr
     if id == "serial-backend":  # its own line stands after that of the cause
         assert id in ids, stderr
         return
     assert ids[0] == id, stderr
-    entry = catalogue.by_id(ids[0])
-    assert entry is not None
-    assert entry.way_out[0] in hint_for(stderr)
+    doc = catalogue.by_id(ids[0])
+    assert doc is not None
+    assert doc.resolution[0] in hint_for(stderr)
 
 
 @pytest.mark.parametrize(("id", "arch", "more"), STARTS, ids=lambda word: word[:40])
@@ -166,7 +166,7 @@ def test_a_refused_command_is_explained(
     _, status, said = start(find("aarch64"), "aarch64", more, request)
     assert status == 0
     (match,) = catalogue.matches(said)
-    assert match.entry.id == id, said
+    assert match.doc.id == id, said
 
 
 @pytest.mark.full
@@ -185,7 +185,7 @@ def test_a_guest_with_more_ports_than_its_kernel_is_explained() -> None:
         async with GuestVM(ensure("aarch64"), ports, ["virtio-serial-pci,id=v"]) as vm:
             shell = await vm.shell()
             (match,) = catalogue.matches(await shell.run("dmesg"))
-            assert match.entry.id == "guest-8250-limit"
+            assert match.doc.id == "guest-8250-limit"
             assert match.more == 1
             for command, id in (
                 ("stty -F /dev/hvc9", "hvc-limit"),
@@ -194,7 +194,7 @@ def test_a_guest_with_more_ports_than_its_kernel_is_explained() -> None:
                 ("stty -F /dev/ttyUSB0", "ttyusb-missing"),
             ):
                 (match,) = catalogue.matches(await shell.run(f"{{ {command}; }} || true"))
-                assert match.entry.id == id, match
+                assert match.doc.id == id, match
             await shell.close()
 
     asyncio.run(scenario())

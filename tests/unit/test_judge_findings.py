@@ -63,10 +63,10 @@ def test_each_rule_has_its_golden_input() -> None:
 
 def test_the_severity_is_the_catalogues_effect() -> None:
     for id in findings.ids():
-        entry = catalogue.by_id(id)
-        assert entry is not None
+        doc = catalogue.by_id(id)
+        assert doc is not None
         severities = {flaw.severity for flaw in findings.judged(id).flaws if flaw.id == id}
-        dead = {Severity.DEAD} if entry.effect is catalogue.Effect.DEAD else set()
+        dead = {Severity.DEAD} if doc.effect is catalogue.Effect.DEAD else set()
         # The one or the other, by the case.
         if id not in {"chardev-required", "pci-function"}:
             assert severities >= dead, id

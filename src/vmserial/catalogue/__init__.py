@@ -1,61 +1,62 @@
 """The catalogue: all that is known to go wrong with serial ports, by id and by the words seen.
 
-Each finding of ``doctor`` and each refusal of the planner has an entry, and so has
-each error text of QEMU and of the guest about serial ports.  Data and matching
-only: no I/O.  Nothing imports it before it is needed, for it is large.
+Each finding of ``doctor`` and each refusal of the planner has a document, and so has
+each error text of QEMU, of the guest and of the tools around them.  The documents are
+Markdown files below ``rules/``, beside the rule that finds the thing; here they are read
+(:mod:`~vmserial.catalogue.document`, :mod:`~vmserial.catalogue.library`) and recognized
+in a text or a log (:mod:`~vmserial.catalogue.matching`).  Nothing imports it before it is
+needed.
 """
 
 from __future__ import annotations
 
-from vmserial.catalogue import (
-    buses,
-    chardevs,
-    devices,
-    general,
-    guest,
-    libvirt,
-    live,
-    pve,
-    silent,
-    start,
-)
-from vmserial.catalogue.base import Effect, Entry, Text
-from vmserial.catalogue.matching import Match, Matcher
+from collections.abc import Callable
+from functools import cache
 
-__all__ = ["ENTRIES", "Effect", "Entry", "Match", "Text", "by_id", "fragment", "matches", "nearest"]
+from vmserial.catalogue.document import Effect, RuleDoc, Text
+from vmserial.catalogue.library import by_id, documents, ids
+from vmserial.catalogue.matching import Match, Matcher, Reading
 
-ENTRIES: tuple[Entry, ...] = (
-    *pve.ENTRIES,
-    *libvirt.ENTRIES,
-    *devices.ENTRIES,
-    *chardevs.ENTRIES,
-    *buses.ENTRIES,
-    *live.ENTRIES,
-    *guest.ENTRIES,
-    *silent.ENTRIES,
-    *start.ENTRIES,
-    *general.ENTRIES,
-)
-"""In the order of recognition: of two that fit one line, the first is meant."""
-
-_MATCHER = Matcher(ENTRIES)
+__all__ = [
+    "Effect",
+    "Match",
+    "Reading",
+    "RuleDoc",
+    "Text",
+    "by_id",
+    "documents",
+    "fragment",
+    "ids",
+    "matches",
+    "nearest",
+    "read",
+]
 
 
-def by_id(id: str) -> Entry | None:
-    """Return the entry of that id, or None."""
-    return next((entry for entry in ENTRIES if entry.id == id), None)
+@cache
+def _matcher() -> Matcher:
+    return Matcher(documents())
 
 
-def matches(text: str) -> list[Match]:
-    """Return what is known of a log, a dmesg or an error text: each entry once, in order."""
-    return _MATCHER.matches(text)
+def matches(text: str) -> tuple[Match, ...]:
+    """Return what is known of a log, a dmesg or an error text: each document once, in order."""
+    return _matcher().matches(text)
 
 
-def fragment(words: str) -> list[Entry]:
-    """Return the entries in whose texts these words stand; ``…`` is for words left out."""
-    return _MATCHER.fragment(words)
+def read(source: Callable[[int], bytes]) -> Reading:
+    """Return what is known of a log of any size, read piece by piece.
+
+    Args:
+        source: returns so many bytes at most, none at the end, as a file's ``read`` does.
+    """
+    return _matcher().read(source)
 
 
-def nearest(words: str, most: int = 3) -> list[Entry]:
-    """Return the entries whose id, title or texts are the most like these words."""
-    return _MATCHER.nearest(words, most)
+def fragment(words: str) -> list[RuleDoc]:
+    """Return the documents in whose texts these words stand; ``…`` is for words left out."""
+    return _matcher().fragment(words)
+
+
+def nearest(words: str, most: int = 3) -> list[RuleDoc]:
+    """Return the documents whose id, title or texts are the most like these words."""
+    return _matcher().nearest(words, most)

@@ -1,8 +1,11 @@
-"""``vmserial explain``: cause and way out of a finding, an error text or a whole log."""
+"""``vmserial explain``: cause and resolution of a finding, an error text or a whole log."""
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +16,10 @@ from vmserial.cli.output import complain, headline, item, print_json, print_tabl
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from vmserial.catalogue import Entry, Match
+    from vmserial.catalogue import Match, Reading, RuleDoc
 
 _MOST = 5
-"""A text that stands in more entries than this means none of them."""
+"""A text that stands in more documents than this means none of them."""
 
 
 class _TextCommand(click.Command):
@@ -42,7 +45,7 @@ def _ids(
     del ctx, parameter
     from vmserial import catalogue
 
-    return [entry.id for entry in catalogue.ENTRIES if entry.id.startswith(incomplete)]
+    return [id for id in catalogue.ids() if id.startswith(incomplete)]
 
 
 @click.command(
@@ -54,128 +57,160 @@ Examples:
   vmserial explain guest-8250-limit              an id that doctor gave
   vmserial explain "speed mismatch"              a part of an error is enough
   vmserial explain "Couldn't register serial port … error -28"
-  vmserial explain - <qemu.log                   a whole log, a dmesg: each finding once
+  vmserial explain task.log                      a whole log: each finding once
+  dmesg | vmserial explain -                     the same from standard input
 
 Exit code 0: it is known; 1: nothing is known of it.""",
 )
-@click.argument("words", nargs=-1, metavar="[ID | TEXT | -]", shell_complete=_ids)
+@click.argument("words", nargs=-1, metavar="[ID | TEXT | FILE | -]", shell_complete=_ids)
 @json_option
 def command(words: tuple[str, ...], as_json: bool) -> int:
-    """Say cause and way out of a finding's ID, or of an error TEXT of QEMU or the guest."""
+    """Say cause and resolution of a finding's ID, of an error TEXT, or of a log FILE."""
     from vmserial import catalogue
 
     if not words:
         _list(as_json)
         return 0
-    text = _text(words)
+    text = " ".join(words)
     known = catalogue.by_id(text.strip())
-    found: list[Match | Entry] = [known] if known else [*catalogue.matches(text)]
-    if not found and "\n" not in text.strip():
-        some = catalogue.fragment(text)
+    if known:
+        return _all([known], as_json)
+    reading = _reading(words)
+    found: list[Match | RuleDoc] = [*reading.matches]
+    if not found and reading.lines == 1:
+        some = catalogue.fragment(reading.first)
         found = [*some] if len(some) <= _MOST else []
-    if as_json:
-        print_json([_found_json(each) for each in found])
-    if not found:
-        return _nothing(text)
-    if not as_json:
-        for number, each in enumerate(found):
-            if number:
-                say()
-            _show(each)
-    return 0
+    return _all(found, as_json) if found else _nothing(reading, as_json, words)
 
 
-def _text(words: tuple[str, ...]) -> str:
-    """Return what is to be explained.
+def _reading(words: tuple[str, ...]) -> Reading:
+    """Return what is known of a text, a file or standard input.
 
     Raises:
-        UsageError: it is empty.
+        UsageError: it is empty, or cannot be read.
     """
+    from io import BytesIO
+
+    from vmserial import catalogue
     from vmserial.errors import UsageError
 
     text = " ".join(words)
     if text == "-":
-        text = sys.stdin.buffer.read().decode(errors="replace").replace("\r\n", "\n")
-    if not text.strip():
+        reading = catalogue.read(sys.stdin.buffer.read)
+    elif len(words) == 1 and _is_file(text):
+        complain(f"vmserial: {text} is a file: it is read")
+        try:
+            with open(text, "rb") as stream:  # noqa: PTH123 - as the user wrote it
+                reading = catalogue.read(stream.read)
+        except OSError as error:
+            raise UsageError(
+                f"cannot read {text}: {error.strerror}",
+                hint="`vmserial explain - <FILE` reads what your shell may open",
+            ) from None
+    else:
+        reading = catalogue.read(BytesIO(text.encode(errors="surrogatepass")).read)
+    if not reading.first:
         raise UsageError(
             "there is nothing to explain: the text is empty",
-            hint="give an id, an error text in quotes, or - and a log on standard input",
+            hint="give an id, an error text in quotes, a log's name, or - and a log on "
+            "standard input",
         )
-    return text
+    return reading
+
+
+def _is_file(name: str) -> bool:
+    """Tell whether this is the name of something that can be read as a log."""
+    try:
+        return not stat.S_ISDIR(os.stat(name).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
 
 
 def _list(as_json: bool) -> None:
     from vmserial import catalogue
 
-    entries = sorted(catalogue.ENTRIES, key=lambda entry: entry.id)
+    docs = catalogue.documents()
     if as_json:
-        print_json([_json(entry) for entry in entries])
+        print_json([_json(doc) for doc in docs])
         return
-    print_table(
-        ("id", "effect", "what"), ((e.id, str(e.effect), e.title) for e in entries)
-    )  # fmt: skip
+    print_table(("id", "effect", "what"), ((d.id, str(d.effect), d.title) for d in docs))
 
 
-def _nothing(text: str) -> int:
+def _nothing(reading: Reading, as_json: bool, words: tuple[str, ...]) -> int:
     """Say that nothing is known of it, and what is the nearest."""
     from vmserial import catalogue
 
-    short = text.strip().partition("\n")[0]
-    short = f"{short[:77]}…" if len(short) > 78 else short
-    several = "\n" in text.strip()
-    about = f"these {len(text.splitlines())} lines" if several else f"{short!r}"
+    if as_json:
+        print_json([])
+    short = f"{reading.first[:77]}…" if len(reading.first) > 78 else reading.first
+    several = reading.lines > 1
+    about = f"these {reading.lines} lines" if several else f"{short!r}"
     complain(f"vmserial: nothing is known of {about}")
-    near = [] if several else catalogue.nearest(text)
-    for entry in near:
-        complain(f"  near: {entry.id}: {entry.title}")
+    if len(words) == 1 and "/" in short and " " not in short:
+        complain("  it is not the name of a file that is there, either")
+    near = [] if several else catalogue.nearest(reading.first)
+    for doc in near:
+        complain(f"  near: {doc.id}: {doc.title}")
     if not near:
         complain("  'vmserial explain' lists all that is known")
     return 1
 
 
-def _show(found: Match | Entry) -> None:
-    from vmserial.catalogue import Entry
+def _all(found: Sequence[Match | RuleDoc], as_json: bool) -> int:
+    """Show what is known."""
+    if as_json:
+        print_json([_found_json(each) for each in found])
+        return 0
+    for number, each in enumerate(found):
+        if number:
+            say()
+        _show(each)
+    return 0
 
-    entry = found if isinstance(found, Entry) else found.entry
-    headline(entry.id, f": {entry.title} ({entry.effect})")
-    if not isinstance(found, Entry):
+
+def _show(found: Match | RuleDoc) -> None:
+    from vmserial.catalogue import RuleDoc
+
+    doc = found if isinstance(found, RuleDoc) else found.doc
+    headline(doc.id, f": {doc.title} ({doc.effect})")
+    if not isinstance(found, RuleDoc):
         more = f"; {found.more} more such lines" if found.more else ""
         item(f"{found.line.strip()} (line {found.number}{more})", "  line: ")
-    item(entry.happens, "  what: ")
-    item(entry.cause, "  why:  ")
-    for number, way in enumerate(entry.way_out):
+    item(doc.happens, "  what: ")
+    item(doc.cause, "  why:  ")
+    for number, way in enumerate(doc.resolution):
         item(way, "        " if number else "  do:   ")
-    for number, text in enumerate(entry.texts):
+    for number, text in enumerate(doc.texts):
         item(f"{text.example} ({text.seen})", "        " if number else "  says: ")
-    item(", ".join(entry.who), "  who:  ")
-    item(entry.source, "  from: ")
-    if entry.see:
-        item(", ".join(entry.see), "  near: ")
+    item(", ".join(doc.who), "  who:  ")
+    item(doc.source, "  from: ")
+    if doc.see:
+        item(", ".join(doc.see), "  near: ")
 
 
-def _found_json(found: Match | Entry) -> dict[str, Any]:
-    from vmserial.catalogue import Entry
+def _found_json(found: Match | RuleDoc) -> dict[str, Any]:
+    from vmserial.catalogue import RuleDoc
 
-    if isinstance(found, Entry):
+    if isinstance(found, RuleDoc):
         return _json(found)
     return {
-        **_json(found.entry),
+        **_json(found.doc),
         "line": found.line,
         "number": found.number,
         "more": found.more,
     }
 
 
-def _json(entry: Entry) -> dict[str, Any]:
+def _json(doc: RuleDoc) -> dict[str, Any]:
     return {
-        "id": entry.id,
-        "title": entry.title,
-        "effect": str(entry.effect),
-        "happens": entry.happens,
-        "cause": entry.cause,
-        "way_out": list(entry.way_out),
-        "texts": [{"text": text.example, "seen": text.seen} for text in entry.texts],
-        "who": list(entry.who),
-        "source": entry.source,
-        "see": list(entry.see),
+        "id": doc.id,
+        "title": doc.title,
+        "effect": str(doc.effect),
+        "happens": doc.happens,
+        "cause": doc.cause,
+        "resolution": list(doc.resolution),
+        "texts": [{"text": text.example, "seen": text.seen} for text in doc.texts],
+        "who": list(doc.who),
+        "source": doc.source,
+        "see": list(doc.see),
     }

@@ -94,7 +94,7 @@ class Flaw:
         happens: what the user sees, with QEMU's own words where it has some.
         where: the option's place.
         remedies: what mends it; none: only its owner can.
-        fix: what its owner can do, where the catalogue's way out is too general.
+        fix: what its owner can do, where the catalogue's resolution is too general.
     """
 
     id: str
@@ -106,13 +106,13 @@ class Flaw:
     fix: str = ""
 
     def finding(self) -> Finding:
-        """Return it with the catalogue's cause and way out."""
+        """Return it with the catalogue's cause and resolution."""
         # The catalogue is large, and the shim never asks for it.
         from vmserial.catalogue import by_id
 
         entry = by_id(self.id)
         why = entry.cause if entry else ""
-        fix = self.fix or (entry.way_out[0] if entry else "")
+        fix = self.fix or (entry.resolution[0] if entry else "")
         return Finding(self.id, self.severity, self.happens, why, fix, self.ports, self.where)
 
 

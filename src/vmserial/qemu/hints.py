@@ -1,4 +1,4 @@
-"""What to do about QEMU's own words, in one line: the catalogue's first way out."""
+"""What to do about QEMU's own words, in one line: the catalogue's first resolution."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def hint_for(stderr: str) -> str:
         return "QEMU's own words are above; `vmserial showcmd --pretty` shows the whole command"
     # What ended it is worse than what it warned of before.
     severities = list(catalogue.Effect)
-    entry = min((match.entry for match in found), key=lambda e: severities.index(e.effect))
-    return f"{entry.way_out[0]} (more: `vmserial explain {entry.id}`)"
+    doc = min((match.doc for match in found), key=lambda doc: severities.index(doc.effect))
+    return f"{doc.resolution[0]} (more: `vmserial explain {doc.id}`)"

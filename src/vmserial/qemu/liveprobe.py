@@ -395,7 +395,7 @@ def _start_findings(probed: Probed) -> Sequence[Finding]:
 
     known = catalogue.matches(probed.words)
     # A warning before the end is not what ended it.
-    meant = [match for match in known if match.entry.effect is catalogue.Effect.FAILS] or known
+    meant = [match for match in known if match.doc.effect is catalogue.Effect.FAILS] or known
     if not meant:
         return [
             Finding(
@@ -406,7 +406,7 @@ def _start_findings(probed: Probed) -> Sequence[Finding]:
                 hint_for(probed.words),
             )
         ]
-    return [_known(match.entry.id, match, probed) for match in meant]
+    return [_known(match.doc.id, match, probed) for match in meant]
 
 
 def _known(id: str, match: Match, probed: Probed) -> Finding:
@@ -415,8 +415,8 @@ def _known(id: str, match: Match, probed: Probed) -> Finding:
         id,
         Severity.FAILS,
         match.line,
-        match.entry.cause,
-        match.entry.way_out[0],
+        match.doc.cause,
+        match.doc.resolution[0],
         tuple(port.name for port in ports),
         ports[0].where if ports else None,
     )
