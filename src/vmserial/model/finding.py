@@ -40,7 +40,7 @@ class Finding:
         severity: what it does to the VM.
         happens: what the user sees, with QEMU's own words where it has some.
         why: the cause, where it is not the general one of :meth:`explained`.
-        fix: what to do, where the general way out does not fit.
+        fix: what to do, where the general resolution does not fit.
         ports: the ports it concerns; empty for the VM as a whole.
         where: where it was asked for.
         options: the options of a command line that it is about, the first one first of all.
@@ -60,7 +60,7 @@ class Finding:
     assumed: bool = False
 
     def explained(self) -> Finding:
-        """Return it with the general cause and way out where it has none of its own."""
+        """Return it with the general cause and resolution where it has none of its own."""
         if self.why and self.fix:
             return self
         # The texts are many, and the shim, which shows none, never asks for them.
@@ -69,7 +69,7 @@ class Finding:
         entry = by_id(self.id)
         if entry is None:
             return self
-        return replace(self, why=self.why or entry.cause, fix=self.fix or entry.way_out[0])
+        return replace(self, why=self.why or entry.cause, fix=self.fix or entry.resolution[0])
 
 
 def refusal(
@@ -86,7 +86,7 @@ def refusal(
     Args:
         id: as :attr:`Finding.id`.
         happens: what does not fit, with the limit.
-        fix: the way out.
+        fix: the resolution.
         ports: the ports it concerns.
         where: where it was asked for.
         severity: what QEMU would do if it were started all the same.
