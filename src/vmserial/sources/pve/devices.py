@@ -231,6 +231,9 @@ def boot_order(
 
     def translate(setting: Setting) -> bool:
         nonlocal legacy
+        if not setting.value:
+            # 'boot: ' with nothing behind it boots from nothing.
+            return True
         props = Properties(setting.value, "legacy")
         letters = props.text("legacy", legacy)
         if not re.fullmatch("[acdn]{1,4}", letters):

@@ -25,6 +25,7 @@ _KEY = re.compile(r"([a-z][a-z_-]*[0-9]*):")
 _HEADER = re.compile(r"\[([^\]]*)\][ \t\r\f\v]*\Z")
 _SNAPSHOT = re.compile(r"[a-z][a-z0-9_-]+\Z", re.IGNORECASE)
 _SNAPSTATE = re.compile(r"snapstate:[ \t\r\f\v]*(prepare|delete)[ \t\r\f\v]*\Z")
+_EMPTY_ORDER = re.compile(r"boot:[ \t\r\f\v]+\Z")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _SPECIAL = frozenset({"cloudinit", "fleecing"})
 
@@ -237,6 +238,9 @@ class _Reader:
             self.remarks.append(Remark(url_decoded(line[1:].rstrip("\r")), number))
         elif (match := _KEY.match(line)) and (value := line[match.end() :].strip(_BLANK)):
             self.setting(number, match.group(1), value)
+        elif _EMPTY_ORDER.match(line):
+            # PVE reads the blank as the value: the VM boots from nothing.
+            self.setting(number, "boot", "")
         elif state := _SNAPSTATE.search(line):
             self.add(Setting("snapstate", state.group(1), number))
         else:

@@ -20,6 +20,44 @@ from vmserial.sources.pve.values import UNPRINTABLE, Properties, Rejected, boole
 T = TypeVar("T")
 
 
+def selected(
+    document: Document, snapshot: str | None, pending: bool
+) -> tuple[dict[str, Setting], list[Remark]]:
+    """Return the current settings, a snapshot's, or those after ``[PENDING]``, and remarks.
+
+    Raises:
+        UsageError: there is no such snapshot, or both are asked for.
+    """
+    section = document.main
+    if snapshot is not None:
+        if pending:
+            raise UsageError("a snapshot has no pending changes", hint="ask for one of the two")
+        if snapshot not in document.snapshots:
+            names = ", ".join(document.snapshots) or "none"
+            raise UsageError(
+                f"there is no snapshot {snapshot!r}",
+                hint=f"snapshots in this file: {names}",
+                where=document.file,
+            )
+        section = document.snapshots[snapshot]
+    settings, remarks = dict(section.values), list(section.remarks)
+    if pending and document.pending is not None:
+        for key in document.pending.deleted:
+            settings.pop(key, None)
+        settings |= document.pending.values
+        remarks += document.pending.remarks
+    return settings, remarks
+
+
+def unquoted(setting: Setting) -> Setting:
+    """Return a setting as PVE reads it: of some, it takes a pair of double quotes off."""
+    key, value = setting.key, setting.value
+    quoted = len(value) > 1 and value[0] == '"' == value[-1]
+    if quoted and (key in pve_keys.PLAIN_STRINGS or key.startswith("serial")):
+        return Setting(key, value[1:-1], setting.line)
+    return setting
+
+
 @dataclass
 class View:
     """The settings that one view of a document holds, and the notes made on the way.
@@ -45,25 +83,9 @@ class View:
         Raises:
             UsageError: there is no such snapshot, or both are asked for.
         """
-        section = document.main
-        if snapshot is not None:
-            if pending:
-                raise UsageError("a snapshot has no pending changes", hint="ask for one of the two")
-            if snapshot not in document.snapshots:
-                names = ", ".join(document.snapshots) or "none"
-                raise UsageError(
-                    f"there is no snapshot {snapshot!r}",
-                    hint=f"snapshots in this file: {names}",
-                    where=document.file,
-                )
-            section = document.snapshots[snapshot]
-        view = cls(document.file, dict(section.values), list(section.remarks), vmid)
+        settings, remarks = selected(document, snapshot, pending)
+        view = cls(document.file, settings, remarks, vmid)
         view.notes += document.notes
-        if pending and document.pending is not None:
-            for key in document.pending.deleted:
-                view.settings.pop(key, None)
-            view.settings |= document.pending.values
-            view.remarks += document.pending.remarks
         view._tell_other_sections(document, pending or snapshot is not None)
         return view
 
@@ -132,11 +154,7 @@ class View:
         if setting is None:
             return None
         self.printable(setting.value, key, setting.line)
-        value = setting.value
-        quoted = len(value) > 1 and value[0] == '"' == value[-1]
-        if quoted and (key in pve_keys.PLAIN_STRINGS or key.startswith("serial")):
-            return Setting(key, value[1:-1], setting.line)
-        return setting
+        return unquoted(setting)
 
     def printable(self, text: str, key: str, line: int) -> None:
         """Raise ConfigError if ``text`` holds control characters or is not UTF-8."""
