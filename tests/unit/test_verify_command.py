@@ -19,7 +19,7 @@ from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import PortSeen, Probed, argv_of, findings
 from vmserial.qemu.private import PrivateCommand
 from vmserial.sources.command import CommandLine, CommandView
-from vmserial.verify import command
+from vmserial.verify import command, command_setup
 from vmserial.verify.request import TestEnvironment
 from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.setup import Setup
@@ -41,7 +41,7 @@ def made(
     private = isolate(view, capabilities, lambda name: f"/p/{name}")
     probed = Probed(True, "", "7.2.22", "", (), pci=pci or {})
     environment = TestEnvironment(capabilities, guest(private.arch))
-    return private, command.setup(private, probed, environment, "/p/ctl")
+    return private, command_setup.setup(private, probed, environment, "/p/ctl")
 
 
 def identities(setup: Setup) -> dict[str, tuple[str, str, str]]:

@@ -8,49 +8,30 @@ does not start fails with QEMU's own words; a port without a node fails by name.
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vmserial import chardevs
 from vmserial.errors import QemuError, UsageError
-from vmserial.limits import ISA_SERIAL_PLACES, VIRTIO_SERIAL_SAFE_PORTS
-from vmserial.machines import Platform, architecture
-from vmserial.model import (
-    Assignment,
-    Capabilities,
-    Chardev,
-    Device,
-    Machine,
-    NodeIdentity,
-    Plan,
-    SerialPort,
-    UnixSocket,
-)
-from vmserial.options import Option, render
+from vmserial.machines import architecture
+from vmserial.model import Machine, NodeIdentity, Plan
 from vmserial.paths import RunDirectory
-from vmserial.planning.planner import CONTROL_CHARDEV, CONTROL_NAME
 from vmserial.progress import Reporter, Silent
 from vmserial.qemu.isolation import isolate
-from vmserial.qemu.liveprobe import Probed, argv_of, probe, understand
+from vmserial.qemu.liveprobe import Probed, findings, probe, understand
 from vmserial.qemu.loop import run_interruptible
-from vmserial.qemu.private import PrivateCommand, PrivatePort
+from vmserial.qemu.private import PrivateCommand
 from vmserial.sources.command import CommandLine, CommandView
-from vmserial.sources.command.machine import KIND_OF
-from vmserial.sources.command.places import number
 from vmserial.verify import mutants
 from vmserial.verify.cases.command import NAME, CommandCase
+from vmserial.verify.command_setup import platform_of, setup
 from vmserial.verify.request import Limits, TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
 from vmserial.verify.runner import Runner, find_environments
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
 from vmserial.verify.wire.form import SHORT, SMOKE
-
-_NODES = {"isa": "/dev/ttyS*", "usb": "/dev/ttyUSB*", "virtconsole": "/dev/hvc*"}
-_CONTROLLER = "vmserial-ctl"
 
 
 @dataclass(frozen=True)
@@ -147,18 +128,8 @@ async def prove(
         Machine(environment.guest.arch, ()), alone=proof.alone, together=proof.together, seed=seed,
         limits=proof.limits, mutants=proof.mutants, out=proof.out,
     )  # fmt: skip
-    with RunDirectory() as rundir:
-        private = isolate(view, environment.capabilities, rundir.socket)
-        platform_of(private)
-        _check_mutants(private, proof.mutants)
-        runner = Runner(request, told, seed, None)
-        told.step("asking QEMU, paused")
-        try:
-            probed = await probe(private, environment.capabilities, rundir=rundir)
-        except QemuError as error:
-            runner.sink(vm_check(private, environment, Verdict.LOST, error.message))
-        else:
-            await _boot(runner, private, probed, environment, proof, rundir)
+    runner = Runner(request, told, seed, None)
+    await prove_on(view, environment, runner, proof)
     kvm = "kvm" in environment.capabilities.accelerators
     return VerifyReport(
         checks=tuple(runner.checks),
@@ -169,6 +140,23 @@ async def prove(
     )
 
 
+async def prove_on(
+    view: CommandView, environment: TestEnvironment, runner: Runner, proof: Proof
+) -> None:
+    """As :func:`prove`; what comes of it goes to a runner, which may have others' as well."""
+    with RunDirectory() as rundir:
+        private = isolate(view, environment.capabilities, rundir.socket)
+        platform_of(private)
+        _check_mutants(private, proof.mutants)
+        runner.reporter.step("asking QEMU, paused")
+        try:
+            probed = await probe(private, environment.capabilities, rundir=rundir)
+        except QemuError as error:
+            runner.sink(vm_check(private, environment, Verdict.LOST, error.message))
+        else:
+            await _boot(runner, private, probed, environment, proof, rundir)
+
+
 async def _boot(
     runner: Runner, private: PrivateCommand, probed: Probed, environment: TestEnvironment,
     proof: Proof, rundir: RunDirectory,
@@ -176,7 +164,8 @@ async def _boot(
     for note in private.notes:
         runner.reporter.note(note)
     if not probed.starts:
-        runner.sink(vm_check(private, environment, Verdict.FAIL, probed.words, FaultKind.REFUSED))
+        words = refusal(probed)
+        runner.sink(vm_check(private, environment, Verdict.FAIL, words, FaultKind.REFUSED))
         return
     private, unproven = _provable(private, probed, environment)
     for check in unproven:
@@ -200,6 +189,12 @@ async def _boot(
         doubted=[port.name for port in probed.ports if port.dead],
     )  # fmt: skip
     await runner.try_cases(environment, made, "the command", "", (case,), rundir=rundir)
+
+
+def refusal(probed: Probed) -> str:
+    """Return QEMU's own words why a command does not start, and the findings that they are."""
+    known = dict.fromkeys(found.id for found in findings(probed) if found.id != "start-failed")
+    return " ".join([probed.words, *(f"[{id}]" for id in known)])
 
 
 def _check_mutants(private: PrivateCommand, texts: Sequence[str]) -> None:
@@ -276,163 +271,3 @@ def vm_check(
         verdict=verdict, detail=detail, mode="start",
         faults=(Fault(fault, detail),) if fault is not None else (),
     )  # fmt: skip
-
-
-# ------------------------------------------------------------------ from the command to the VM
-
-
-def platform_of(private: PrivateCommand) -> Platform:
-    """Return where the machine type's ports and buses are.
-
-    Raises:
-        UsageError: nobody knows.
-    """
-    arch = architecture(private.arch)
-    found = arch.platform(private.machine_type)
-    if found is None:
-        raise UsageError(
-            f"machine type {private.machine_type!r} is not one that {arch.name} ports can be "
-            "proven on",
-            hint=f"known for {arch.name}: {', '.join(one.name for one in arch.platforms)}",
-        )
-    return found
-
-
-def setup(
-    private: PrivateCommand, probed: Probed, environment: TestEnvironment, control: str
-) -> Setup:
-    """Return how the private copy of a command is booted with the test guest; pure.
-
-    Args:
-        private: the copy.
-        probed: what QEMU said of it, paused: PCI addresses.
-        environment: the binary and the guest.
-        control: the path of the control port's socket.
-
-    Raises:
-        UsageError: the machine type is not known.
-    """
-    platform = platform_of(private)
-    capabilities, guest = environment.capabilities, environment.guest
-    assignments = tuple(
-        assignment(port, platform, probed.pci.get(port.device_id, "")) for port in private.ports
-    )
-    boot = [
-        Option("-kernel", raw=str(guest.kernel), role="boot"),
-        Option("-initrd", raw=str(guest.initrd), role="boot"),
-        Option("-append", raw=guest.append, role="boot"),
-    ]
-    own = control_options(platform, capabilities, control, in_json=private.json_devices)
-    # A guest that reboots has failed; QEMU ends and says so.
-    argv = (*argv_of(private, capabilities), *render([*boot, *own]), "-no-reboot")
-    machine = Machine(
-        private.arch,
-        tuple(one.port for one in assignments),
-        machine_type=private.machine_type,
-    )
-    made = Plan(
-        machine, capabilities, guest.profile, (*private.options, *boot, *own), assignments,
-        control=_CONTROL,
-    )  # fmt: skip
-    return Setup(made, argv, private.notes)
-
-
-def assignment(port: PrivatePort, platform: Platform, pci: str) -> Assignment:
-    """Return where a port is and by what its node will be known.
-
-    Args:
-        port: of the private copy.
-        platform: where the board's own ports are.
-        pci: the path of its device's slots and functions, if it is on PCI.
-    """
-    kind = KIND_OF.get(port.driver) or ("uart" if platform.uart is not None else "isa")
-    node = _NODES.get(kind, "/dev/ttyS*")
-    if kind == "uart":
-        assert platform.uart is not None
-        known = platform.uart.identities
-        identity = (
-            known[port.number] if port.number < len(known)
-            # No board has it; it is here to be missed.
-            else NodeIdentity("mmio", f"UART-{port.number + 1}")
-        )  # fmt: skip
-        node = f"{platform.uart.node}*"
-    elif kind == "isa":
-        identity = _isa_identity(port)
-    elif kind == "usb":
-        identity = NodeIdentity("usb", port.params["serial"])
-    elif kind in {"virtio", "virtconsole"}:
-        identity = NodeIdentity("virtio", port.params["name"])
-        node = _NODES.get(kind, f"/dev/virtio-ports/{identity.value}")
-    else:
-        identity = NodeIdentity("pci", f"{pci}#{port.number}")
-    device = None
-    if port.driver:
-        properties = {k: v for k, v in port.params.items() if k not in {"driver", "id"}}
-        device = Device(port.driver, port.device_id, tuple(properties.items()))
-    return Assignment(
-        port=SerialPort(port.index, Chardev(UnixSocket(port.socket)), kind=kind),
-        kind=kind,
-        chardev_id=port.chardev_id,
-        device=device,
-        bus=port.bus or ("board" if device is None else ""),
-        address=identity.value,
-        identity=identity,
-        node=node,
-        hot_pluggable=False,
-        reason="as the command has it",
-    )
-
-
-def _isa_identity(port: PrivatePort) -> NodeIdentity:
-    given = number(port.params.get("iobase", ""))
-    if given is not None:
-        return NodeIdentity("io", f"{given:#x}")
-    if port.number < len(ISA_SERIAL_PLACES):
-        return NodeIdentity("io", f"{ISA_SERIAL_PLACES[port.number][0]:#x}")
-    return NodeIdentity("io", f"COM{port.number + 1}")
-
-
-def control_options(
-    platform: Platform, capabilities: Capabilities, path: str, *, in_json: bool
-) -> list[Option]:
-    """Return the harness's own port on a controller of its own.
-
-    QEMU gives the controller the first free place when all others have theirs: it
-    makes devices in their order, those in JSON after the others.
-
-    Args:
-        platform: whose root bus it is to be on.
-        capabilities: of the binary.
-        path: of its socket.
-        in_json: another device is in JSON.
-    """
-    controller: dict[str, str | int] = {
-        "driver": "virtio-serial-pci", "id": _CONTROLLER, "bus": platform.root_bus,
-        "max_ports": VIRTIO_SERIAL_SAFE_PORTS + 1,
-    }  # fmt: skip
-    port: dict[str, str | int] = {
-        "driver": "virtserialport", "id": f"{_CONTROLLER}-port", "bus": f"{_CONTROLLER}.0",
-        "nr": 1, "chardev": CONTROL_CHARDEV, "name": CONTROL_NAME,
-    }  # fmt: skip
-    made = [chardevs.option(CONTROL_CHARDEV, Chardev(UnixSocket(path)), capabilities.version)]
-    for device in (controller, port):
-        if in_json:
-            made.append(Option("-device", raw=json.dumps(device), role="control"))
-        else:
-            rest = tuple((key, value) for key, value in device.items() if key != "driver")
-            made.append(Option("-device", str(device["driver"]), rest, role="control"))
-    return made
-
-
-_CONTROL = Assignment(
-    port=SerialPort(-1, Chardev(UnixSocket("")), kind="virtio"),
-    kind="virtio",
-    chardev_id=CONTROL_CHARDEV,
-    device=None,
-    bus=f"{_CONTROLLER}.0",
-    address="nr 1",
-    identity=NodeIdentity("virtio", CONTROL_NAME),
-    node=f"/dev/virtio-ports/{CONTROL_NAME}",
-    hot_pluggable=False,
-    reason="the harness's own channel",
-)

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,12 +64,7 @@ async def run(
     host = HostFacts.gather(accel)
     work = [(one, *Builder(request, one).build()) for one in environments]
     _check_mutants(request, [one for _, made, _ in work for one in made])
-    with ExitStack() as stack:
-        writer = None
-        if request.out is not None:
-            _make_directory(request.out)
-            _remove_reports(request.out)
-            writer = stack.enter_context(ResultsFile(request.out / RESULTS, host))
+    with results_file(request.out, host) as writer:
         runner = Runner(request, reporter, seed, writer)
         for environment, made, skipped in work:
             for skip in skipped:
@@ -83,6 +78,26 @@ async def run(
         seed=seed,
         seconds=round(time.monotonic() - begin, 3),
     )
+
+
+@contextmanager
+def results_file(out: Path | None, host: HostFacts) -> Iterator[ResultsFile | None]:
+    """Give the results file of a run that begins; its directory has no report meanwhile.
+
+    Args:
+        out: the directory; None: there is to be no file.
+        host: this one.
+
+    Raises:
+        UsageError: the directory or the file cannot be made.
+    """
+    if out is None:
+        yield None
+        return
+    _make_directory(out)
+    _remove_reports(out)
+    with ResultsFile(out / RESULTS, host) as writer:
+        yield writer
 
 
 def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestEnvironment, ...]:

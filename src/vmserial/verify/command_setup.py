@@ -1,0 +1,193 @@
+"""From the private copy of a command to the VM that proves it; pure.
+
+The test guest's kernel takes the place of what the command boots, and a control port on a
+controller of its own comes after all else, so that it moves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+
+from vmserial import chardevs
+from vmserial.errors import UsageError
+from vmserial.limits import ISA_SERIAL_PLACES, VIRTIO_SERIAL_SAFE_PORTS
+from vmserial.machines import Platform, architecture
+from vmserial.model import (
+    Assignment,
+    Capabilities,
+    Chardev,
+    Device,
+    Machine,
+    NodeIdentity,
+    Plan,
+    SerialPort,
+    UnixSocket,
+)
+from vmserial.options import Option, render
+from vmserial.planning.planner import CONTROL_CHARDEV, CONTROL_NAME
+from vmserial.qemu.liveprobe import Probed, argv_of
+from vmserial.qemu.private import PrivateCommand, PrivatePort
+from vmserial.sources.command.machine import KIND_OF
+from vmserial.sources.command.places import number
+from vmserial.verify.request import TestEnvironment
+from vmserial.verify.setup import Setup
+
+_NODES = {"isa": "/dev/ttyS*", "usb": "/dev/ttyUSB*", "virtconsole": "/dev/hvc*"}
+_CONTROLLER = "vmserial-ctl"
+
+
+def platform_of(private: PrivateCommand) -> Platform:
+    """Return where the machine type's ports and buses are.
+
+    Raises:
+        UsageError: nobody knows.
+    """
+    arch = architecture(private.arch)
+    found = arch.platform(private.machine_type)
+    if found is None:
+        raise UsageError(
+            f"machine type {private.machine_type!r} is not one that {arch.name} ports can be "
+            "proven on",
+            hint=f"known for {arch.name}: {', '.join(one.name for one in arch.platforms)}",
+        )
+    return found
+
+
+def setup(
+    private: PrivateCommand, probed: Probed, environment: TestEnvironment, control: str
+) -> Setup:
+    """Return how the private copy of a command is booted with the test guest; pure.
+
+    Args:
+        private: the copy.
+        probed: what QEMU said of it, paused: PCI addresses.
+        environment: the binary and the guest.
+        control: the path of the control port's socket.
+
+    Raises:
+        UsageError: the machine type is not known.
+    """
+    platform = platform_of(private)
+    capabilities, guest = environment.capabilities, environment.guest
+    assignments = tuple(
+        assignment(port, platform, probed.pci.get(port.device_id, "")) for port in private.ports
+    )
+    boot = [
+        Option("-kernel", raw=str(guest.kernel), role="boot"),
+        Option("-initrd", raw=str(guest.initrd), role="boot"),
+        Option("-append", raw=guest.append, role="boot"),
+    ]
+    own = control_options(platform, capabilities, control, in_json=private.json_devices)
+    # A guest that reboots has failed; QEMU ends and says so.
+    argv = (*argv_of(private, capabilities), *render([*boot, *own]), "-no-reboot")
+    machine = Machine(
+        private.arch,
+        tuple(one.port for one in assignments),
+        machine_type=private.machine_type,
+    )
+    made = Plan(
+        machine, capabilities, guest.profile, (*private.options, *boot, *own), assignments,
+        control=_CONTROL,
+    )  # fmt: skip
+    return Setup(made, argv, private.notes)
+
+
+def assignment(port: PrivatePort, platform: Platform, pci: str) -> Assignment:
+    """Return where a port is and by what its node will be known.
+
+    Args:
+        port: of the private copy.
+        platform: where the board's own ports are.
+        pci: the path of its device's slots and functions, if it is on PCI.
+    """
+    kind = KIND_OF.get(port.driver) or ("uart" if platform.uart is not None else "isa")
+    node = _NODES.get(kind, "/dev/ttyS*")
+    if kind == "uart":
+        assert platform.uart is not None
+        known = platform.uart.identities
+        identity = (
+            known[port.number] if port.number < len(known)
+            # No board has it; it is here to be missed.
+            else NodeIdentity("mmio", f"UART-{port.number + 1}")
+        )  # fmt: skip
+        node = f"{platform.uart.node}*"
+    elif kind == "isa":
+        identity = _isa_identity(port)
+    elif kind == "usb":
+        identity = NodeIdentity("usb", port.params["serial"])
+    elif kind in {"virtio", "virtconsole"}:
+        identity = NodeIdentity("virtio", port.params["name"])
+        node = _NODES.get(kind, f"/dev/virtio-ports/{identity.value}")
+    else:
+        identity = NodeIdentity("pci", f"{pci}#{port.number}")
+    device = None
+    if port.driver:
+        properties = {k: v for k, v in port.params.items() if k not in {"driver", "id"}}
+        device = Device(port.driver, port.device_id, tuple(properties.items()))
+    return Assignment(
+        port=SerialPort(port.index, Chardev(UnixSocket(port.socket)), kind=kind),
+        kind=kind,
+        chardev_id=port.chardev_id,
+        device=device,
+        bus=port.bus or ("board" if device is None else ""),
+        address=identity.value,
+        identity=identity,
+        node=node,
+        hot_pluggable=False,
+        reason="as the command has it",
+    )
+
+
+def _isa_identity(port: PrivatePort) -> NodeIdentity:
+    given = number(port.params.get("iobase", ""))
+    if given is not None:
+        return NodeIdentity("io", f"{given:#x}")
+    if port.number < len(ISA_SERIAL_PLACES):
+        return NodeIdentity("io", f"{ISA_SERIAL_PLACES[port.number][0]:#x}")
+    return NodeIdentity("io", f"COM{port.number + 1}")
+
+
+def control_options(
+    platform: Platform, capabilities: Capabilities, path: str, *, in_json: bool
+) -> list[Option]:
+    """Return the harness's own port on a controller of its own.
+
+    QEMU gives the controller the first free place when all others have theirs: it
+    makes devices in their order, those in JSON after the others.
+
+    Args:
+        platform: whose root bus it is to be on.
+        capabilities: of the binary.
+        path: of its socket.
+        in_json: another device is in JSON.
+    """
+    controller: dict[str, str | int] = {
+        "driver": "virtio-serial-pci", "id": _CONTROLLER, "bus": platform.root_bus,
+        "max_ports": VIRTIO_SERIAL_SAFE_PORTS + 1,
+    }  # fmt: skip
+    port: dict[str, str | int] = {
+        "driver": "virtserialport", "id": f"{_CONTROLLER}-port", "bus": f"{_CONTROLLER}.0",
+        "nr": 1, "chardev": CONTROL_CHARDEV, "name": CONTROL_NAME,
+    }  # fmt: skip
+    made = [chardevs.option(CONTROL_CHARDEV, Chardev(UnixSocket(path)), capabilities.version)]
+    for device in (controller, port):
+        if in_json:
+            made.append(Option("-device", raw=json.dumps(device), role="control"))
+        else:
+            rest = tuple((key, value) for key, value in device.items() if key != "driver")
+            made.append(Option("-device", str(device["driver"]), rest, role="control"))
+    return made
+
+
+_CONTROL = Assignment(
+    port=SerialPort(-1, Chardev(UnixSocket("")), kind="virtio"),
+    kind="virtio",
+    chardev_id=CONTROL_CHARDEV,
+    device=None,
+    bus=f"{_CONTROLLER}.0",
+    address="nr 1",
+    identity=NodeIdentity("virtio", CONTROL_NAME),
+    node=f"/dev/virtio-ports/{CONTROL_NAME}",
+    hot_pluggable=False,
+    reason="the harness's own channel",
+)
