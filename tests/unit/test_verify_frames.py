@@ -136,11 +136,12 @@ CASES: list[tuple[str, Callable[[], bytes], list[FaultKind], str]] = [
     ("the last bit flipped", lambda: DATA[:-1] + bytes([DATA[-1] ^ 128]),
      [FaultKind.CORRUPT], "frame 3 (511 B), checksum"),
     ("extra behind", lambda: DATA + b"login: ", [FaultKind.EXTRA],
-     "7 bytes that nobody sent came after the end"),
+     "7 bytes that nobody sent came after the end: 'login: '"),
     ("extra before", lambda: b"login: " + DATA, [FaultKind.EXTRA],
      "7 bytes that nobody sent came at 0"),
     ("extra inside", lambda: DATA[:AT] + b"[    0.123456] usb 1-1: new" + DATA[AT:],
-     [FaultKind.EXTRA], f"27 bytes that nobody sent came at {AT}"),
+     [FaultKind.EXTRA], f"27 bytes that nobody sent came at {AT}: '[    0.123456] usb 1-1: new' "
+     "(a message of the guest's kernel"),
     ("another port's", lambda: OTHER.data, [FaultKind.CROSSWIRE, FaultKind.LOSS],
      f"nothing but {len(DATA)} bytes of serial5 arrived on serial3"),
     ("another port's, between", lambda: DATA[:AT] + OTHER.data + DATA[AT:],
@@ -159,7 +160,7 @@ CASES: list[tuple[str, Callable[[], bytes], list[FaultKind], str]] = [
     ("rubbish", lambda: random.Random(0).randbytes(5000), [FaultKind.GARBAGE],
      "5000 bytes came and they are of no known stream"),
     ("a boot log", lambda: b"[    0.000000] Booting Linux on physical CPU 0x0\r\n" * 30,
-     [FaultKind.GARBAGE], "of no known stream"),
+     [FaultKind.GARBAGE], "of no known stream: '[    0.000000] Booting Linux on"),
 ]  # fmt: skip
 
 

@@ -41,6 +41,12 @@ from vmserial.verify.wire.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, U
 from vmserial.verify.wire.form import Stream
 from vmserial.verify.wire.transfer import Exchange, Line, Outcome, Transfer
 
+_QUIET = (
+    "[ -e /proc/sys/kernel/printk ] || mount -t proc proc /proc 2>/dev/null; "
+    "{ echo 1 >/proc/sys/kernel/printk || dmesg -n 1; } 2>/dev/null; :"
+)
+"""No message of the guest's kernel may come out of a port under test; a panic still does."""
+
 T = TypeVar("T")
 
 BOTH: tuple[Direction, ...] = (GUEST_TO_HOST, HOST_TO_GUEST)
@@ -215,6 +221,9 @@ class Session:
     async def _greet(self, shell: Coroutine[Any, Any, Shell]) -> None:
         self.shell = await shell
         self._stack.push_async_callback(self.shell.close)
+        if not self.environment.guest.suite:
+            # Our own guests have done it at their start.
+            await self.shell.run(_QUIET, self.limits.command)
         self.agent = GuestAgent(self.shell)
         self.exchange = Exchange(self.agent, self.limits)
         await self.agent.start(self.limits.command)

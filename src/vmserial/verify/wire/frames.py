@@ -43,6 +43,7 @@ from vmserial.verify.wire.form import (
     build,
     headers,
 )
+from vmserial.verify.wire.strays import described
 
 __all__ = [
     "FULL",
@@ -413,7 +414,8 @@ class _Comparison:
 
     def extra(self, at: int, length: int, offset: int) -> None:
         where = "after the end" if offset == len(self.sent) else f"at {at}"
-        text = f"{_bytes(length)} that nobody sent came {where}"
+        stray = described(self.got[at : at + length])
+        text = f"{_bytes(length)} that nobody sent came {where}: {stray}"
         self.note(FaultKind.EXTRA, "", offset, length, text)
 
     # ---------------------------------------------------- words
@@ -446,7 +448,10 @@ class _Comparison:
     def verdict(self, good: int) -> Analysis:
         faults = self.faults()
         if self.sent and (good + self.known) * _RECOGNISED < len(self.got):
-            text = f"{_bytes(len(self.got))} came and they are of no known stream"
+            text = (
+                f"{_bytes(len(self.got))} came and they are of no known stream: "
+                f"{described(self.got)}"
+            )
             faults = [Fault(FaultKind.GARBAGE, text, 0, len(self.got))]
         cause = tty_transforms.explain(self.sent, self.got)
         detail = "; ".join([*([cause] if cause else []), *(fault.detail for fault in faults)])
