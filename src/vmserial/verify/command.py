@@ -164,7 +164,7 @@ async def _boot(
     for note in private.notes:
         runner.reporter.note(note)
     if not probed.starts:
-        words = refusal(probed)
+        words = refused_words(probed)
         runner.sink(vm_check(private, environment, Verdict.FAIL, words, FaultKind.REFUSED))
         return
     private, unproven = _provable(private, probed, environment)
@@ -191,7 +191,7 @@ async def _boot(
     await runner.try_cases(environment, made, "the command", "", (case,), rundir=rundir)
 
 
-def refusal(probed: Probed) -> str:
+def refused_words(probed: Probed) -> str:
     """Return QEMU's own words why a command does not start, and the findings that they are."""
     known = dict.fromkeys(found.id for found in findings(probed) if found.id != "start-failed")
     return " ".join([probed.words, *(f"[{id}]" for id in known)])

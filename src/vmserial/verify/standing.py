@@ -23,7 +23,7 @@ from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed
 from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify.cases.command import NAME
-from vmserial.verify.command import Proof, prove_on, refusal
+from vmserial.verify.command import Proof, prove_on, refused_words
 from vmserial.verify.request import TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, ResultsFile, Verdict
 from vmserial.verify.runner import Runner, find_environments, results_file
@@ -239,7 +239,7 @@ def paused_checks(about: Check, probed: Probed) -> list[Check]:
         probed: what QEMU said.
     """
     if not probed.starts:
-        return [_red(about, refusal(probed), FaultKind.REFUSED)]
+        return [_red(about, refused_words(probed), FaultKind.REFUSED)]
     wrong = {name: found for found in liveprobe.findings(probed) for name in found.ports}
     made = [replace(about, detail="QEMU starts with it, as far as the board and its devices go")]
     for port in probed.ports:
