@@ -14,7 +14,7 @@ import pytest
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.main import run
-from vmserial.cli.subject import FixWords, kind_of
+from vmserial.cli.subject import input_of
 from vmserial.model import Capabilities
 from vmserial.sources.command import CommandLine
 
@@ -117,7 +117,7 @@ def test_what_is_left_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["fix", "--apply", "--", *DEAD], "--apply needs a file"),
         (["fix", "--diff", "--apply", "x.sh"], "exclude each other"),
-        (["fix", "vm.sh", "--", *DEAD], "are two; give one"),
+        (["fix", "vm.sh", "--", *DEAD], "are two inputs"),
         (["fix", "--arch", "aarch64"], "there is nothing to mend"),
         (["doctor", "--", "qemu-system-aarch64", "-chardev"], "requires an argument"),
         (["doctor", "--", "qemu-system-aarch64", "-device", "{"], "the JSON cannot be read"),
@@ -135,7 +135,7 @@ def test_what_is_wrong_with_the_call(
     [
         ("142.conf", "serial0: socket\n", "pve"),
         ("vm.toml", "ports = 1\n", "machine"),
-        ("guest.xml", "", "domain"),
+        ("guest.xml", "<domain/>", "domain"),
         ("guest", "\ufeff <domain/>", "domain"),
         ("start.sh", SCRIPT, "command"),
         ("ps.txt", "/usr/bin/kvm -id 100 -serial none\n", "command"),
@@ -144,7 +144,7 @@ def test_what_is_wrong_with_the_call(
 )
 def test_what_a_file_is(name: str, content: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
-    assert kind_of(Asked(input=str(tmp_path / name)), FixWords()) == kind
+    assert input_of(Asked(input=str(tmp_path / name))).kind == kind
 
 
 def test_a_machine_that_is_not_planned_says_what_was_measured(

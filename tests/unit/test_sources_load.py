@@ -55,12 +55,13 @@ def test_the_kind_of_a_file(tmp_path: Path, name: str, raw: bytes, origin: str) 
     ("name", "raw", "message"),
     [
         ("100.conf", PVE + b"x: \0\n", "NUL byte"),
-        ("a", b"\x7fELF\0", "NUL byte"),
+        ("a", b"\x7fELF\0", "a program or a kernel (ELF)"),
         ("a.toml", TOML + b"\xff", "byte 0xff is not UTF-8"),
         ("a.xml", b"\n<domain/>", "does not say its architecture"),
         ("a", b"<network/>", "this is <network>"),
-        ("a", b"hello\n", "neither a PVE configuration nor TOML"),
-        ("a", b"", "neither a PVE configuration nor TOML"),
+        ("a", b"hello\n", "text of no known kind"),
+        ("a", b"", "nothing: it is empty"),
+        ("100.conf", b" \n\n", "nothing: it is empty"),
         ("a.conf", b"x" * (sources.MAX_BYTES + 1), "larger than 4 MiB"),
     ],
 )
@@ -77,10 +78,6 @@ def test_bytes_that_are_not_utf8_in_a_description_do_no_harm(tmp_path: Path) -> 
     assert [port.index for port in made.ports] == [0]
     with pytest.raises(ConfigError, match="not UTF-8"):
         load(write(tmp_path, "100.conf", b"name: caf\xe9\n" + PVE))
-
-
-def test_an_empty_pve_file_is_a_vm_without_ports(tmp_path: Path) -> None:
-    assert load(write(tmp_path, "100.conf", b"")).ports == ()
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

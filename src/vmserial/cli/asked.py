@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmserial.cli.subject import Input
 
 Single = tuple[tuple[int, str], ...]
 """Pairs of a port's number and a value for it."""
@@ -16,12 +20,16 @@ class Asked:
     :class:`vmserial.sources.overrides.Overrides` where they mean the same.
 
     Attributes:
-        input: the configuration's path; empty: options alone.
+        input: a path, a VM's number, a domain's name, shell text, ``-``; empty: options alone.
+        command: the words after ``--``: a QEMU command.
+        root: the directory that stands for ``/`` of a PVE host.
+        connect: the URI of libvirt, where a domain is given by its name.
         kind: the device of every port but serial0; empty also where several are in ``kinds``.
         kinds: all that was said so.
         qemu: binaries; empty: the one of the VM's architecture in ``$PATH``.
         guest: a profile's name or a kernel configuration's path.
         memory_mib: in MiB.
+        given: what was found there, once :func:`vmserial.cli.subject.resolved` has looked.
     """
 
     input: str = ""
@@ -49,3 +57,7 @@ class Asked:
     vmid: int | None = None
     snapshot: str | None = None
     pending: bool = False
+    command: tuple[str, ...] = ()
+    root: str = "/"
+    connect: str = ""
+    given: Input | None = None

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from vmserial.cli.asked import Asked
-from vmserial.cli.gather import capabilities_of, guest_of, overrides, read_machine, tell
-from vmserial.cli.options import json_option, machine_options
+from vmserial.cli.gather import capabilities_of, guest_of, read_machine, tell
+from vmserial.cli.options import VmCommand, json_option, machine_options
 from vmserial.cli.output import complain, print_json
-from vmserial.cli.subject import CommandAfterDashes, FixWords, kind_of
-from vmserial.errors import BinaryError, UsageError
+from vmserial.cli.subject import resolved
+from vmserial.errors import BinaryError
 
 if TYPE_CHECKING:
     from vmserial.model import Capabilities, Machine
@@ -25,7 +25,7 @@ TARGETS = ("pve", "libvirt", "toml", "argv")
 
 @click.command(
     "convert",
-    cls=CommandAfterDashes,
+    cls=VmCommand,
     epilog="""\b
 Examples:
   vmserial convert 142.conf --to libvirt -o guest.xml
@@ -51,7 +51,8 @@ def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) 
     """
     from vmserial.sources.converting import convert
 
-    machine = read(asked)
+    asked = resolved(asked)
+    machine = read_machine(asked)
     tell(machine.notes)
     result = convert(
         machine, target, capabilities=_binary(asked, machine, target),
@@ -74,33 +75,6 @@ def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) 
         things = "one thing has" if len(lost) == 1 else f"{len(lost)} things have"
         complain(f"vmserial: {things} no counterpart")
     return 1 if lost else 0
-
-
-def read(asked: Asked) -> Machine:
-    """Read the input, whatever it is, and put the options over it.
-
-    Raises:
-        UsageError: it cannot be read.
-        ConfigError: it is wrong.
-    """
-    words = FixWords(command=click.get_current_context().meta.get("vmserial.command", ()))
-    kind = kind_of(asked, words)
-    if kind == "pve" and asked.input.isdigit():
-        raise UsageError(
-            f"{asked.input} is a VM's number; a file is converted",
-            hint=f"give /etc/pve/qemu-server/{asked.input}.conf", where=asked.input,
-        )  # fmt: skip
-    if kind != "command":
-        return read_machine(asked)
-    from vmserial.cli import subject_command
-    from vmserial.machines import architecture
-    from vmserial.sources.command.machine import machine
-    from vmserial.sources.overrides import apply
-
-    parsed = subject_command.read(asked, words, quiet=True)
-    arch = architecture(asked.arch).name if asked.arch else ""
-    found = machine(parsed, arch=arch, read_file=subject_command.read_file)
-    return apply(found, overrides(asked))
 
 
 def write(path: str, text: str, *, force: bool) -> None:

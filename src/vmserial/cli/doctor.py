@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from vmserial.cli.asked import Asked
-from vmserial.cli.options import json_option, machine_options
+from vmserial.cli.options import VmCommand, fix_words, json_option, machine_options
 from vmserial.cli.output import RED, alike, headline, item, print_json, ranges, say
-from vmserial.cli.subject import CommandAfterDashes, FixWords, fix_words, kind_of, module_of
+from vmserial.cli.subject import FixWords, input_of, module_of, resolved
 
 if TYPE_CHECKING:
     from vmserial.model import Finding
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "doctor",
-    cls=CommandAfterDashes,
+    cls=VmCommand,
     epilog="""\b
 Examples:
   vmserial doctor 142.conf
@@ -46,7 +46,8 @@ def command(asked: Asked, words: FixWords, as_json: bool) -> int:
     """
     from vmserial.model import Severity
 
-    kind = kind_of(asked, words)
+    asked = resolved(asked)
+    kind = input_of(asked).kind
     if kind in {"pve", "machine"} and (words.live_probe or words.boot):
         raise click.UsageError(
             "--live-probe and --boot are about a QEMU command; "

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from vmserial.cli.asked import Asked
-from vmserial.cli.options import json_option, machine_options
-from vmserial.cli.subject import CommandAfterDashes, FixWords, fix_words, kind_of, module_of
+from vmserial.cli.options import VmCommand, fix_words, json_option, machine_options
+from vmserial.cli.subject import FixWords, input_of, module_of, resolved
 
 
 @click.command(
     "fix",
-    cls=CommandAfterDashes,
+    cls=VmCommand,
     epilog="""\b
 Examples:
   vmserial fix -- qemu-system-aarch64 -M virt -serial pty -serial pty
@@ -67,4 +67,5 @@ def command(asked: Asked, words: FixWords, as_json: bool) -> int:
                                        ("-o", words.output)) if given]  # fmt: skip
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
-    return module_of(kind_of(asked, words)).fix(asked, replace(words, as_json=as_json))
+    asked = resolved(asked)
+    return module_of(input_of(asked).kind).fix(asked, replace(words, as_json=as_json))

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmserial.cli.output import complain
+from vmserial.cli.subject import input_of
 
 if TYPE_CHECKING:
     from vmserial.cli.asked import Asked
+    from vmserial.cli.subject import Input
     from vmserial.model import Capabilities, GuestProfile, Machine, Note, Plan
     from vmserial.qemu.accel import Proof
     from vmserial.sources.overrides import Overrides
@@ -41,26 +43,52 @@ def overrides(asked: Asked) -> Overrides:
 
 
 def read_machine(asked: Asked) -> Machine:
-    """Return the machine of the input file with the options put over it.
+    """Return the machine of the input, whatever it is, with the options put over it.
 
     Raises:
-        UsageError: the file or an option is wrong, or nothing describes a VM.
+        UsageError: the input or an option is wrong, or nothing describes a VM.
     """
-    if asked.input:
-        from vmserial.sources import load
-        from vmserial.sources.overrides import apply
+    given = input_of(asked)
+    if not given.given:
+        from vmserial.sources.overrides import from_options
 
-        machine = load(
-            asked.input,
-            vmid=asked.vmid,
-            snapshot=asked.snapshot,
-            pending=asked.pending,
-            arch=asked.arch,
-        )
-        return apply(machine, overrides(asked))
-    from vmserial.sources.overrides import from_options
+        return from_options(overrides(asked))
+    from vmserial.sources.overrides import apply
 
-    return from_options(overrides(asked))
+    return apply(_machine_of(asked, given), overrides(asked))
+
+
+def _machine_of(asked: Asked, given: Input) -> Machine:
+    from vmserial import sources
+
+    vmid, arch = asked.vmid, asked.arch
+    if given.words:
+        from vmserial.sources.command import CommandLine
+        from vmserial.sources.command.machine import machine
+
+        return machine(
+            CommandLine.from_words(given.words), arch=_arch_name(arch),
+            read_file=sources.read_file,
+        )  # fmt: skip
+    if given.kind == "command":
+        arch = _arch_name(arch)
+    if given.place is not None:
+        from vmserial.pve import tree
+
+        # Within a tree its host's architecture is known, and PVE takes that.
+        vmid = given.place.vmid
+        document = tree.conf_of(given.place, given.raw).document
+        arch = arch or tree.vm_arch(document, tree.host_arch(given.place.root))
+    return sources.of_bytes(
+        given.raw, given.name, kind="toml" if given.kind == "machine" else given.kind,
+        vmid=vmid, snapshot=asked.snapshot, pending=asked.pending, arch=arch,
+    )  # fmt: skip
+
+
+def _arch_name(said: str) -> str:
+    from vmserial.machines import architecture
+
+    return architecture(said).name if said else ""
 
 
 def capabilities_of(machine: Machine, binary: str = "") -> tuple[Capabilities, Proof]:

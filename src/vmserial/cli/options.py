@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vmserial.cli.asked import Asked, Single
+from vmserial.cli.subject import FixWords
 
 KINDS = (
     "auto", "uart", "isa", "usb", "pci", "pci-2x", "pci-4x", "virtio", "virtconsole",
@@ -96,8 +97,41 @@ _MORE = [
                  help="Take this snapshot's section of a PVE configuration."),
     click.option("--pending", is_flag=True,
                  help="Take a PVE configuration as it is after its pending changes."),
+    click.option("--root", default="/", metavar="DIR", type=click.Path(),
+                 help="The directory that stands for / of a PVE host: a copy of its files."),
+    click.option("--connect", default="", metavar="URI",
+                 help="The libvirt that a domain's name is asked of, as of virsh -c."),
 ]  # fmt: skip
 
+
+class VmCommand(click.Command):
+    """A verb that takes a VM; words after ``--`` are kept apart: a QEMU command, not ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Cut at the first ``--``.
+
+        Raises:
+            click.UsageError: a command line stands there without it.
+        """
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_COMMAND] = tuple(args[at + 1 :])
+            args = args[:at]
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError:
+            pairs = zip(["", *given], given, strict=False)
+            bare = next((w for b, w in pairs if b != "--qemu" and _BARE_EMULATOR.match(w)), "")
+            if not bare:
+                raise
+            raise click.UsageError(
+                f"a QEMU command stands after --: vmserial {self.name} -- {bare} …", ctx
+            ) from None
+
+
+_COMMAND = "vmserial.command"
+_BARE_EMULATOR = re.compile(r"(?:\S*/)?(?:qemu-system-[a-z0-9_]+|qemu-kvm|kvm)\Z")
 
 _GUEST_NAMES = frozenset({"guest", "kernel", "initrd", "append"})
 """Fields of :class:`Asked` that come from ``_GUEST``."""
@@ -140,11 +174,25 @@ def machine_options(
             mine["backend"] = "".join(backends)
             for name in ("console_kind", "accel"):
                 mine[name] = mine[name] or ""
+            mine["command"] = click.get_current_context().meta.get(_COMMAND, ())
             return function(asked=Asked(**mine), **words)
 
         return with_options(options)(collected)
 
     return decorate
+
+
+def fix_words(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb its :class:`FixWords` as ``words``, from the options it has."""
+
+    @functools.wraps(function)
+    def collected(**given: Any) -> Any:
+        # --json is every verb's own.
+        names = FixWords.__dataclass_fields__.keys() - {"as_json"}
+        mine = {name: given.pop(name) for name in names if name in given}
+        return function(words=FixWords(**mine), **given)
+
+    return collected
 
 
 def with_options(options: Sequence[Option]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -8,7 +8,7 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
-from vmserial.cli.options import json_option, machine_options
+from vmserial.cli.options import VmCommand, json_option, machine_options
 from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "plan",
+    cls=VmCommand,
     epilog="""\b
 Examples:
   vmserial plan 142.conf

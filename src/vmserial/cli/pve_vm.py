@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_of, overrides
 from vmserial.cli.output import complain
+from vmserial.cli.subject import input_of
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
@@ -69,38 +69,29 @@ def shim_installed(root: Path | None, arch: str) -> bool:
         return False
 
 
-def place_of(asked: Asked, root: str) -> Place:
-    """Return where the VM's configuration is.
-
-    Raises:
-        UsageError: there is none.
-    """
+def place_of(asked: Asked) -> Place:
+    """Return where the VM's configuration is; its number is 0 where nobody says it."""
     from vmserial.pve import tree
 
-    if re.fullmatch(r"[1-9][0-9]{0,8}", asked.input):
-        return tree.find(Path(root), int(asked.input))
-    path = Path(asked.input)
-    if asked.vmid is not None:
-        from dataclasses import replace
-
-        if re.fullmatch(r"[0-9]+\.conf", path.name):
-            return replace(tree.of_path(path), vmid=asked.vmid)
-        return tree.Place(asked.vmid, path, None)
-    return tree.of_path(path)
+    given = input_of(asked)
+    if given.place is not None:
+        return given.place
+    number = given.vmid if asked.vmid is None else asked.vmid
+    return tree.Place(number, Path(given.path or given.name), None)
 
 
-def read(asked: Asked, root: str) -> Vm:
-    """Read a VM, ask its binary, name its guest.
+def read(asked: Asked) -> Vm:
+    """Take a VM's configuration as it was read, ask its binary, name its guest.
 
     Raises:
-        UsageError: there is no such VM, or an option is wrong.
+        UsageError: an option is wrong.
         ConfigError: its configuration cannot be read as one.
         BinaryError: the binary that was named does not work.
     """
     from vmserial.pve import tree
 
-    place = place_of(asked, root)
-    return of_conf(asked, tree.read(place), tree.host_arch(place.root))
+    place = place_of(asked)
+    return of_conf(asked, tree.conf_of(place, input_of(asked).raw), tree.host_arch(place.root))
 
 
 def of_conf(asked: Asked, conf: Conf, host: str, *, quiet: bool = False) -> Vm:

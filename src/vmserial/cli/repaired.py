@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
 from vmserial.cli.asked import Asked
 from vmserial.cli.output import complain, printable
-from vmserial.cli.subject import FixWords
+from vmserial.cli.subject import FixWords, input_of
+from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
     from vmserial.judge import Change
@@ -43,7 +42,7 @@ def finish(
         0: nothing is left; 1: something is.
 
     Raises:
-        click.UsageError: --apply without a file.
+        UsageError: --apply without a file.
     """
     for change in changes:
         complain(f"mended: {change.text}  [{change.id}]")
@@ -54,7 +53,7 @@ def finish(
     if words.diff:
         sys.stdout.write(printable(diff(before, after, asked.input or "command")))
     elif words.apply or words.output not in {"", "-"}:
-        write(asked, words, before, after)
+        write(input_of(asked).path, words, before, after)
     elif printed or words.output == "-":
         # As it is: a shell must read exactly these words.
         sys.stdout.write(after)
@@ -64,11 +63,17 @@ def finish(
     return 1 if left else 0
 
 
-def write(asked: Asked, words: FixWords, before: str, after: str) -> None:
+def write(path: str, words: FixWords, before: str, after: str) -> None:
     """Write the result in the input's place, or into another file.
 
+    Args:
+        path: the input's; empty if it is no file.
+        words: where it is to go.
+        before: the text as it was.
+        after: the mended text.
+
     Raises:
-        click.UsageError: there is no file to write to.
+        UsageError: there is no file to write to.
         ConfigError: it cannot be written, or was changed meanwhile.
     """
     from vmserial.files import new_file, replace_file
@@ -80,12 +85,15 @@ def write(asked: Asked, words: FixWords, before: str, after: str) -> None:
         new_file(words.output, raw(after))
         complain(f"written: {words.output}")
         return
-    if not asked.input or asked.input == "-":
-        raise click.UsageError("--apply needs a file; for stdin and -- there is -o FILE")
+    if not path:
+        raise UsageError(
+            "--apply needs a file to write to, and this input is none",
+            hint="-o FILE writes the result into a new file",
+        )
     if before == after:
         return
-    backup = replace_file(asked.input, raw(before), raw(after))
-    complain(f"written: {asked.input}; as it was: {backup}")
+    backup = replace_file(path, raw(before), raw(after))
+    complain(f"written: {path}; as it was: {backup}")
 
 
 def diff(before: str, after: str, name: str) -> str:

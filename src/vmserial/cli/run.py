@@ -11,7 +11,7 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
-from vmserial.cli.options import machine_options
+from vmserial.cli.options import VmCommand, machine_options
 from vmserial.cli.output import complain, print_table, say
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "run",
+    cls=VmCommand,
     epilog="""\b
 Examples:
   vmserial run 142.conf

@@ -8,11 +8,12 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.command_text import command_text
-from vmserial.cli.options import json_option, machine_options
+from vmserial.cli.options import VmCommand, json_option, machine_options
 
 
 @click.command(
     "showcmd",
+    cls=VmCommand,
     epilog="""\b
 Examples:
   vmserial showcmd 142.conf --pretty

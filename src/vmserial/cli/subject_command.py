@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
@@ -11,8 +10,9 @@ from vmserial.cli.gather import guest_profile, tell
 from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish
-from vmserial.cli.subject import FixWords
-from vmserial.errors import BinaryError, ConfigError, UsageError
+from vmserial.cli.subject import FixWords, input_of
+from vmserial.errors import BinaryError, UsageError
+from vmserial.sources import read_file
 
 if TYPE_CHECKING:
     from vmserial.judge import Verdict
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a command line."""
-    command = read(asked, words)
+    command = read(asked)
     verdict, capabilities = judged(asked, words, command)
     findings = list(verdict.findings)
     if words.live_probe:
@@ -40,14 +40,15 @@ def fix(asked: Asked, words: FixWords) -> int:
     """Print the mended command line, or write it where it came from."""
     from vmserial.options import pretty
 
-    command = read(asked, words)
+    command = read(asked)
     verdict, capabilities = judged(asked, words, command)
     worse = refused(words, command, verdict.command, capabilities)
     if worse:
         if words.as_json:
             print_json({"command": command.argv(), "changes": [], "left": [], "worse": worse})
         return 1
-    if words.command:
+    given = input_of(asked)
+    if given.words:
         argv = verdict.command.argv()
         text = (pretty(argv) if words.pretty else shlex.join(argv)) + "\n"
     elif words.pretty:
@@ -60,32 +61,23 @@ def fix(asked: Asked, words: FixWords) -> int:
         return 1 if verdict.left else 0
     return finish(
         asked, words, before=command.text(), after=text, changes=verdict.changes,
-        left=verdict.left, printed=bool(words.command) or asked.input == "-",
+        left=verdict.left, printed=not given.path,
     )  # fmt: skip
 
 
-def read(asked: Asked, words: FixWords, *, quiet: bool = False) -> CommandLine:
+def read(asked: Asked, *, quiet: bool = False) -> CommandLine:
     """Read the command line; its notes are told unless ``quiet``.
 
     Raises:
         UsageError: there is none, or it cannot be read.
     """
-    from vmserial.sources import read_bytes
     from vmserial.sources.command import CommandLine
 
-    if words.command:
-        command = CommandLine.from_words(words.command)
+    given = input_of(asked)
+    if given.words:
+        command = CommandLine.from_words(given.words)
     else:
-        if asked.input == "-":
-            raw, name = sys.stdin.buffer.read(), "stdin"
-        else:
-            raw, name = read_bytes(asked.input), asked.input
-        if raw.endswith(b"\0") and raw.count(b"\0") > 1 and b"\n" not in raw:
-            # /proc/PID/cmdline
-            parts = raw[:-1].decode("utf-8", "surrogateescape").split("\0")
-            command = CommandLine.from_words(parts, name)
-        else:
-            command = CommandLine.parse(raw.decode("utf-8", "surrogateescape"), name)
+        command = CommandLine.from_bytes(given.raw, given.name)
     if not quiet:
         tell(command.notes)
     return command
@@ -161,23 +153,6 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
 def _append(command: CommandLine) -> str:
     values = [option.value or "" for option in command.named("append")]
     return values[-1] if values else ""
-
-
-def read_file(path: str) -> str:
-    """Read a file of -readconfig.
-
-    Raises:
-        ConfigError: it is larger than any configuration.
-        ValueError: it cannot be read.
-    """
-    from vmserial.sources import read_bytes
-
-    try:
-        return read_bytes(path).decode("utf-8", "surrogateescape")
-    except ConfigError:
-        raise
-    except UsageError as error:
-        raise ValueError(error.message.removeprefix("cannot read the configuration: ")) from None
 
 
 def _json(verdict: Verdict) -> dict[str, object]:

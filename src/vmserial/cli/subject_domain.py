@@ -8,7 +8,7 @@ from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish
-from vmserial.cli.subject import FixWords
+from vmserial.cli.subject import FixWords, input_of
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def fix(asked: Asked, words: FixWords) -> int:
         return 1 if verdict.left else 0
     return finish(
         asked, words, before=document.raw.decode("utf-8", "surrogateescape"), after=verdict.text,
-        changes=verdict.changes, left=verdict.left, printed=False,
+        changes=verdict.changes, left=verdict.left, printed=not input_of(asked).path,
     )  # fmt: skip
 
 
@@ -65,10 +65,10 @@ def read(asked: Asked) -> Document:
         UsageError: it cannot be read.
         ConfigError: it is no XML.
     """
-    from vmserial.sources import read_bytes
     from vmserial.sources.libvirt import Document
 
-    return Document.parse(read_bytes(asked.input), asked.input)
+    given = input_of(asked)
+    return Document.parse(given.raw, given.name)
 
 
 def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:

@@ -10,7 +10,8 @@ from vmserial.cli.asked import Asked
 from vmserial.cli.gather import tell
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import diff, finish
-from vmserial.cli.subject import FixWords
+from vmserial.cli.subject import FixWords, input_of
+from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
     from vmserial.cli.pve_vm import Vm
@@ -26,16 +27,17 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     from vmserial.cli import subject_machine
     from vmserial.pve.examine import examine
 
-    if asked.snapshot is not None or asked.pending or not _in_tree(asked, words):
+    given = input_of(asked)
+    if asked.snapshot is not None or asked.pending or given.place is None:
         # A configuration for itself: `vmserial run` is meant to start it, too.
         findings, about = subject_machine.doctor(asked, words)
-        if asked.snapshot is None and not asked.pending and _named_as_vm(asked):
-            vm = pve_vm.read(asked, words.root)
+        if asked.snapshot is None and not asked.pending:
+            vm = pve_vm.read(asked)
             found = examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest)
             known = {finding.id for finding in findings}
             findings += [f for f in found if f.id in _OF_ANY_COPY - known]
         return findings, about
-    vm = pve_vm.read(asked, words.root)
+    vm = pve_vm.read(asked)
     # What has no part in a command of ours is PVE's own business.
     tell(note for note in vm.machine.notes if note.kind == "warning")
     way: Way = "shim" if vm.shim else "args"
@@ -54,7 +56,12 @@ def fix(asked: Asked, words: FixWords) -> int:
     from vmserial.pve.tree import host_arch
 
     pve_vm.current_only(asked)
-    vm = pve_vm.read(asked, words.root)
+    if asked.vmid is None and not input_of(asked).vmid:
+        raise UsageError(
+            "nobody says which VM's configuration this is, and its ports are named after that",
+            hint="give --vmid N, or name the file <VMID>.conf", where=asked.input,
+        )  # fmt: skip
+    vm = pve_vm.read(asked)
     place = vm.conf.place
     way: Way = "shim" if words.way == "shim" else "args"
     machine = _logged(vm, words.logs)
@@ -80,8 +87,8 @@ def fix(asked: Asked, words: FixWords) -> int:
         print_json(_json(vm, mended, way, left, said, written))
         return 1 if left else 0
     code = finish(
-        replace(asked, input=str(place.path)), words, before=vm.conf.document.text(),
-        after=mended.document.text(), changes=mended.changes, left=left, printed=False,
+        asked, words, before=vm.conf.document.text(), after=mended.document.text(),
+        changes=mended.changes, left=left, printed=not input_of(asked).path,
     )  # fmt: skip
     _tell(said)
     return code
@@ -90,18 +97,6 @@ def fix(asked: Asked, words: FixWords) -> int:
 def _tell(consequences: list[str]) -> None:
     for line in consequences:
         complain(f"know: {line}")
-
-
-def _in_tree(asked: Asked, words: FixWords) -> bool:
-    if not asked.input.endswith(".conf"):
-        return True
-    return _named_as_vm(asked) and pve_vm.place_of(asked, words.root).root is not None
-
-
-def _named_as_vm(asked: Asked) -> bool:
-    import re
-
-    return re.search(r"(?:\A|/)[1-9][0-9]{0,8}\.conf\Z", asked.input) is not None
 
 
 def _logged(vm: Vm, directory: str) -> Machine:

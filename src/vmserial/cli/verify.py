@@ -13,7 +13,7 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import read_machine, tell
-from vmserial.cli.options import json_option, machine_options, with_options
+from vmserial.cli.options import VmCommand, json_option, machine_options, with_options
 from vmserial.cli.output import complain, print_json
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ _OPTIONS = [
 
 @click.command(
     "verify",
+    cls=VmCommand,
     epilog="""\b
 Examples:
   vmserial verify 142.conf

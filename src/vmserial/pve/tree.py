@@ -191,6 +191,15 @@ def read(place: Place) -> Conf:
             hint="check the path, and call it as root",
             where=str(place.path),
         ) from None
+    return conf_of(place, raw)
+
+
+def conf_of(place: Place, raw: bytes) -> Conf:
+    """Return a configuration that was read already.
+
+    Raises:
+        ConfigError: it is no text, or far too large.
+    """
     if len(raw) > MAX_BYTES or b"\0" in raw:
         raise ConfigError(
             "this is no configuration: it holds NUL bytes or is too large",

@@ -1,7 +1,7 @@
-"""Text into a Machine: PVE configurations, libvirt domains, our own TOML, options alone.
+"""Text into a Machine: PVE configurations, libvirt domains, our own TOML, QEMU commands.
 
-:func:`load` reads a file of any kind; the kind is known by the file's name,
-else by its first line that says something.
+:func:`load` reads a file of any kind; its content tells which
+(:mod:`vmserial.sources.detect`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ import stat
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.model import Machine
+from vmserial.sources.detect import Kind, detect, refused_binary
 
 MAX_BYTES = 4 << 20
 """No configuration is larger; whatever is, is another kind of file."""
 
 WAIT_SECONDS = 10.0
 """How long a pipe may be silent before reading it is given up."""
-
-_PVE_LINE = re.compile(r"[a-z][a-z_-]*[0-9]*:|#[ \t]*vmserial[ \t]|\[(?:PENDING|special:)", re.I)
-_TOML_LINE = re.compile(r"""[ \t]*(?:[A-Za-z0-9_."'-]+[ \t]*=|\[\[?[ \t]*[A-Za-z0-9_."'-])""")
 
 
 def load(
@@ -35,55 +33,85 @@ def load(
     """Read a configuration file.
 
     Args:
-        path: ``…/100.conf`` (PVE), ``….xml`` (libvirt), ``….toml`` (our own), or a file
-            whose content tells.
+        path: of a PVE configuration, a libvirt domain, TOML of our own or a QEMU command.
         vmid: a PVE VM's number; else it is the file's name if that is ``<digits>.conf``.
         snapshot: of a PVE configuration, this snapshot instead of the current settings.
         pending: of a PVE configuration, as it is after the pending changes.
-        arch: of a PVE configuration, the architecture where it does not say one.
+        arch: of a PVE configuration or a command, the architecture where it does not say one.
 
     Raises:
         UsageError: the file is not there or cannot be read.
         ConfigError: it is no configuration, or a wrong one.
     """
-    raw = read_bytes(path)
-    if is_domain(path, raw):
-        if snapshot is not None or pending:
-            raise _no_snapshots(path)
+    return of_bytes(
+        read_bytes(path), path, vmid=vmid, snapshot=snapshot, pending=pending, arch=arch
+    )
+
+
+def of_bytes(
+    raw: bytes,
+    name: str,
+    *,
+    kind: Kind | None = None,
+    vmid: int | None = None,
+    snapshot: str | None = None,
+    pending: bool = False,
+    arch: str = "",
+) -> Machine:
+    """Read what :func:`load` reads, from its bytes.
+
+    Args:
+        raw: all bytes of it.
+        name: what messages call it; ``…/100.conf`` tells a PVE VM's number.
+        kind: what it is where that is known already.
+        vmid: as :func:`load` takes it.
+        snapshot: as :func:`load` takes it.
+        pending: as :func:`load` takes it.
+        arch: as :func:`load` takes it.
+
+    Raises:
+        ConfigError: it is no configuration, or a wrong one.
+    """
+    kind = kind or detect(raw, name)
+    if kind != "pve" and (snapshot is not None or pending):
+        raise _no_snapshots(name)
+    # Each reader is imported where it is needed: the others' modules cost a warm command
+    # line several milliseconds.
+    if kind == "domain":
         from vmserial.sources import libvirt
 
-        domain = libvirt.Domain.of(libvirt.Document.parse(raw, path))
-        return libvirt.machine(domain)
-    if b"\0" in raw:
-        line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
-        raise ConfigError(
-            "the file holds a NUL byte: it is not a text file",
-            hint="give the configuration (100.conf or a .toml file), not a disk or a kernel",
-            where=f"{path}:{line}",
-        )
-    if _is_toml(path, raw):
-        if snapshot is not None or pending:
-            raise _no_snapshots(path)
-        # Each reader is imported where it is needed: the other one's modules cost a warm
-        # command line several milliseconds.
+        return libvirt.machine(libvirt.Domain.of(libvirt.Document.parse(raw, name)))
+    if kind == "toml":
         from vmserial.sources.toml.reader import read
 
-        return read(_utf8(path, raw), path)
+        return read(_utf8(name, raw), name)
+    if kind == "command":
+        from vmserial.sources.command import CommandLine
+        from vmserial.sources.command.machine import machine as of_command
+
+        return of_command(CommandLine.from_bytes(raw, name), arch=arch, read_file=read_file)
     from vmserial.sources.pve import Document, machine
 
     # A byte that is not UTF-8 must survive, so that the document stays lossless.
-    document = Document.parse(raw.decode("utf-8", "surrogateescape"), path)
-    if vmid is None and (match := re.search(r"(?:\A|/)([0-9]{1,9})\.conf\Z", path)):
+    document = Document.parse(raw.decode("utf-8", "surrogateescape"), name)
+    if vmid is None and (match := re.search(r"(?:\A|/)([0-9]{1,9})\.conf\Z", name)):
         vmid = int(match.group(1))
     return machine(document, vmid, snapshot=snapshot, pending=pending, arch=arch)
 
 
-def is_domain(path: str, raw: bytes) -> bool:
-    """Tell whether a file is libvirt's XML: by its name, else by how it begins."""
-    name = path.lower()
-    if name.endswith((".conf", ".toml", ".xml")):
-        return name.endswith(".xml")
-    return raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+def read_file(path: str) -> str:
+    """Read a file that a command's -readconfig names.
+
+    Raises:
+        ConfigError: it is larger than any configuration.
+        ValueError: it cannot be read.
+    """
+    try:
+        return read_bytes(path).decode("utf-8", "surrogateescape")
+    except ConfigError:
+        raise
+    except UsageError as error:
+        raise ValueError(error.message.removeprefix("cannot read the configuration: ")) from None
 
 
 def _no_snapshots(path: str) -> UsageError:
@@ -140,29 +168,11 @@ def read_bytes(path: str) -> bytes:
         ) from None
     finally:
         os.close(descriptor)
+    if refused := refused_binary(pieces[0], path):
+        raise refused
     raise ConfigError(
         f"the file is larger than {MAX_BYTES >> 20} MiB: it is no configuration",
         hint="give the configuration (100.conf or a .toml file), not a disk or a kernel",
-        where=path,
-    )
-
-
-def _is_toml(path: str, raw: bytes) -> bool:
-    name = path.lower()
-    if name.endswith((".conf", ".toml")):
-        return name.endswith(".toml")
-    text = raw.decode("utf-8", "replace")
-    for line in text.split("\n"):
-        if _PVE_LINE.match(line):
-            return False
-        if line.strip() and not line.lstrip().startswith("#"):
-            if _TOML_LINE.match(line):
-                return True
-            break
-    raise ConfigError(
-        "this is neither a PVE configuration nor TOML",
-        hint="name it <VMID>.conf (PVE), NAME.xml (libvirt) or NAME.toml, or check that it is "
-        "the right file",
         where=path,
     )
 

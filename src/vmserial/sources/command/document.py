@@ -19,7 +19,8 @@ from vmserial.sources.command.params import Params
 from vmserial.sources.command.words import Word
 
 _EMULATOR = re.compile(
-    r"(?:.*/)?(?:qemu-system-[A-Za-z0-9_]+[^/\s=]*|qemu-kvm|kvm|qemu)\Z", re.DOTALL
+    r"(?:.*/)?(?:qemu-system-(?:[A-Za-z0-9_]|\$\{?[A-Za-z_]\w*\}?)[^/\s=]*|qemu-kvm|kvm|qemu)\Z",
+    re.DOTALL,
 )
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _NAMES_SOMEONE = frozenset({"-u", "-g", "-U", "-a", "--user", "--group"})
@@ -108,6 +109,18 @@ class CommandLine:
                 where=f"{file}:{text.count(chr(10), 0, text.index(chr(0))) + 1}",
             )
         return cls._of(words.split(text, file), text, file)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, file: str) -> CommandLine:
+        """Read shell text, or ``/proc/PID/cmdline`` with a NUL after each word.
+
+        Raises:
+            ConfigError: as :meth:`parse` and :meth:`from_words`.
+        """
+        text = raw.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+        if text.endswith("\0") and text.count("\0") > 1:
+            return cls.from_words(text[:-1].split("\0"), file)
+        return cls.parse(text, file)
 
     @classmethod
     def from_words(cls, values: Sequence[str], file: str = "command line") -> CommandLine:
