@@ -120,7 +120,7 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
     view = CommandView.of(command, arch=asked_arch, read_file=read_file)
     arch = view.arch or asked_arch
     binary = asked.qemu[0] if asked.qemu else ""
-    if not binary and command.program:
+    if not binary and command.program and "$" not in command.program:
         try:
             binary = find(arch, command.program)
         except BinaryError as error:

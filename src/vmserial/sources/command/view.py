@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from vmserial.errors import ConfigError
+from vmserial.errors import ConfigError, UsageError
 from vmserial.model import Chardev, Note
 from vmserial.sources.command import readconfig
 from vmserial.sources.command.document import CommandLine, CommandOption
@@ -293,6 +293,15 @@ class _Builder:
             return _ARCH_NAMES.get(name, name), False
         if self.wanted_arch:
             return self.wanted_arch, False
+        if "$" in self.command.program:
+            # Not concluded from the machine type: arm, aarch64 and riscv64 all have a virt.
+            raise UsageError(
+                f"a variable stands in the emulator's name: {self.command.program}; what it "
+                "stands for must be known",
+                hint="say it with --arch, such as --arch aarch64; or give the command as ps "
+                "shows it",
+                where=self.command.file,
+            )
         for pattern, arch in _ARCH_OF_MACHINE:
             if pattern.match(machine_type):
                 return arch, True
