@@ -10,6 +10,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON_DEV := .venv/bin/python
 PYTEST := $(PYTHON_DEV) -m pytest
+# Tests side by side; tests/abreast.py says how many, and what stays together.
+WORKERS := auto
+ABREAST := -p abreast -n $(WORKERS)
 DEMO := out/demo
 
 help:
@@ -22,12 +25,12 @@ demo: ## boot an aarch64 guest with 10 serial ports, prove each both ways, hot-p
 
 test: ## unit, golden, fake and mutant tests, linters and types, live tests on both architectures
 	@scripts/setup dev
-	@$(PYTEST) $(PYTEST_ARGS)
+	@$(PYTEST) $(ABREAST) $(PYTEST_ARGS)
 
 test-full: ## the same and the long matrix: releases, QEMU versions, 240 virtio and 60 usb ports
 	@scripts/setup dev
 	@scripts/system-packages full
-	@$(PYTEST) -m "full or not full" $(PYTEST_ARGS)
+	@$(PYTEST) -m "full or not full" $(ABREAST) $(PYTEST_ARGS)
 
 bench: ## the figures, each measured beside its own baseline
 	@scripts/setup dev

@@ -1,23 +1,38 @@
-"""What all tests share: live tests are never skipped, and nothing reads the user's cache."""
+"""What all tests share: live tests are never skipped, and nothing reads the user's cache.
+
+tests/abreast.py says how they run side by side.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from private_libvirt import PrivateLibvirt
+
 LIVE = Path(__file__).parent / "live"
+LINT = "test_lint.py"
 BINARIES = ("qemu-system-aarch64", "qemu-system-x86_64")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what stands in tests/live, and let the quick tests speak first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what stands in tests/live, and choose who goes first.
+
+    Alone the quick tests speak first.  Side by side the slow ones begin, so that no worker
+    is left with one of them at the end while the others have nothing to do.
+    """
     for item in items:
         if LIVE in item.path.parents:
             item.add_marker("live")
-    items.sort(key=lambda item: item.get_closest_marker("live") is not None)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name != LINT and not item.get_closest_marker("live"))
+    else:
+        items.sort(key=lambda item: item.get_closest_marker("live") is not None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -53,3 +68,17 @@ def own_cache(
     """Give all but live tests a cache of their own (live ones need the real one's guests)."""
     if request.node.get_closest_marker("live") is None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+EMULATORS = ("aarch64", "x86_64", "arm", "riscv64", "ppc64", "s390x")
+"""Those that the tests have domains of; libvirt knows loongarch64 from 11.0 on."""
+
+
+@pytest.fixture(scope="session")
+def libvirt() -> Iterator[PrivateLibvirt]:
+    """Give a libvirtd of our own, with each emulator that is installed; it starts in seconds."""
+    from private_libvirt import PrivateLibvirt
+
+    found = (shutil.which(f"qemu-system-{arch}") for arch in EMULATORS)
+    with PrivateLibvirt([path for path in found if path]) as running:
+        yield running

@@ -7,7 +7,6 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,15 +76,6 @@ def emulator() -> str:
     found = shutil.which("qemu-system-aarch64")
     assert found
     return found
-
-
-@pytest.fixture(scope="module")
-def libvirt(emulator: str) -> Iterator[PrivateLibvirt]:
-    """A libvirtd for all tests here; its start takes a second."""
-    others = ("qemu-system-x86_64", "qemu-system-arm", *FULL.values())
-    there = [found for name in others if (found := shutil.which(name))]
-    with PrivateLibvirt([emulator, *there]) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +9,6 @@ from private_libvirt import PrivateLibvirt, Refused
 from test_judge_domain import REFUSED, domain, judged
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def libvirt() -> Iterator[PrivateLibvirt]:
-    """A libvirtd for all tests here."""
-    emulator = shutil.which("qemu-system-aarch64")
-    assert emulator
-    with PrivateLibvirt([emulator]) as running:
-        yield running
 
 
 def started(libvirt: PrivateLibvirt, raw: bytes, path: Path) -> None:
