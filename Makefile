@@ -32,9 +32,9 @@ test-full: ## the same and the long matrix: releases, QEMU versions, 240 virtio 
 	@scripts/system-packages full
 	@$(PYTEST) -m "full or not full" $(ABREAST) $(PYTEST_ARGS)
 
-bench: ## the figures, each measured beside its own baseline
+bench: ## the figures, each measured beside its peer or an earlier build, in one table
 	@scripts/setup dev
-	@for each in benchmarks/*.py; do echo "== $$each"; $(PYTHON_DEV) "$$each" || exit 1; done
+	@$(PYTHON_DEV) benchmarks/table.py $(BENCHMARKS)
 
 lint: ## style, types and layers alone
 	@scripts/setup dev

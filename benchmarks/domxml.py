@@ -3,13 +3,13 @@
 
 The same domains, with 2, 10 and 40 serial ports, go through `vmserial showcmd`,
 through virsh with libvirt embedded in it, and through virsh and a libvirtd on a
-private socket.  Whole processes run in turn, so that the machine's speed falls
-out of the ratios.  Per item: virsh with many commands in one process less virsh
+private socket.  Per item: virsh with many commands in one process less virsh
 with one, beside vmserial's functions (read the file, parse, plan, render) in a
-process that has them loaded.  The same in processor time,
-which tells more where the machine is busy.  Last, what Python itself takes before it does anything.
+process that has them loaded; the same in processor time, which tells more where the
+machine is busy.  Last, what Python itself takes before it does anything.
 
-Needs libvirt-daemon-system and libvirt-clients (scripts/system-packages).
+Needs what `make test` installs.  The accounts that libvirt asks for are made in a mount
+namespace where the machine has none (a full libvirt-daemon-system brings them).
 
     .venv/bin/python benchmarks/domxml.py [ROUNDS]
 """
@@ -17,19 +17,22 @@ Needs libvirt-daemon-system and libvirt-clients (scripts/system-packages).
 from __future__ import annotations
 
 import os
-import statistics
+import pwd
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests" / part) for part in ("unit", "live")]
+from common import TESTS, Row, alone, environment, in_turn, milliseconds
 
-# ruff: noqa: E402 - what stands in tests/ is found only now
-from private_libvirt import PrivateLibvirt
+sys.path += [str(TESTS / part) for part in ("unit", "live")]
+
+
+from private_libvirt import ACCOUNTS, PrivateLibvirt
 
 from vmserial.cli.data import command_line
 from vmserial.cli.gather import capabilities_of
@@ -62,129 +65,117 @@ def domain(ports: int) -> str:
     )
 
 
-def output(words: list[str], environment: dict[str, str]) -> str:
+@contextmanager
+def accounts(where: Path) -> Iterator[list[str]]:
+    """Give the words before a command that needs libvirt's accounts; none where they are there."""
+    try:
+        pwd.getpwnam("libvirt-qemu")
+        missing = False
+    except KeyError:
+        missing = os.geteuid() == 0  # a user's own libvirt does not ask for them
+    if not missing:
+        yield []
+        return
+    with subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", f"set -e\n{ACCOUNTS}echo ready\nexec sleep 86400", "sh",
+         str(where)], stdout=subprocess.PIPE, text=True,
+    ) as holder:  # fmt: skip
+        try:
+            assert holder.stdout is not None
+            if holder.stdout.readline() != "ready\n":
+                raise SystemExit("no mount namespace with libvirt's accounts can be made here")
+            yield ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt"]
+        finally:
+            holder.kill()
+
+
+def output(words: list[str], env: dict[str, str]) -> str:
     """Return what a process says."""
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(words, capture_output=True, text=True, env=env, timeout=300)
     if done.returncode:
-        sys.exit(f"{words[:4]}: {done.stderr}")
+        raise SystemExit(f"{words[:4]}: {done.stderr}")
     return done.stdout
 
 
-def seconds(words: list[str], environment: dict[str, str]) -> float:
-    """Return the wall time of a process."""
-    begin = time.perf_counter()
-    output(words, environment)
-    return time.perf_counter() - begin
-
-
-def in_process(path: Path, capabilities: Capabilities, times: int) -> float:
-    """Return the seconds of one conversion: what `vmserial showcmd` does, once it is loaded."""
+def in_process(path: Path, capabilities: Capabilities) -> None:
+    """Convert BATCH times, as `vmserial showcmd` does once it is loaded."""
     guest = profile.unknown("aarch64")
-    begin = time.perf_counter()
-    for _ in range(times):
+    for _ in range(BATCH):
         command_line(planner.plan(load(str(path)), capabilities, guest))
-    return (time.perf_counter() - begin) / times
 
 
-def processor(work: Callable[[], object]) -> float:
-    """Return the processor seconds of some work, here and in its processes."""
+def wall(work: Callable[[], object]) -> float:
+    """Return the milliseconds of an item of a batch."""
+    begin = perf_counter()
+    work()
+    return (perf_counter() - begin) * 1000 / BATCH
+
+
+def busy(work: Callable[[], object]) -> float:
+    """Return the processor milliseconds of an item of a batch, here and in its processes."""
     begin = os.times()
     work()
-    return sum(os.times()[:4]) - sum(begin[:4])
+    return (sum(os.times()[:4]) - sum(begin[:4])) * 1000 / BATCH
 
 
-def median_ms(values: list[float]) -> str:
-    """Return a median and the least in milliseconds."""
-    return f"median {statistics.median(values) * 1000:7.2f} ms  min {min(values) * 1000:7.2f} ms"
-
-
-def compared(path: Path, daemon: PrivateLibvirt, root: str, rounds: int) -> None:
-    """Print the figures of one domain."""
-    ours = dict(os.environ)
-    ours.pop("PYTHONDONTWRITEBYTECODE", None)
-    plain = {"PATH": "/usr/bin:/bin", "HOME": root, "LC_ALL": "C"}
+def compared(path: Path, libvirts: dict[str, list[str]], root: str, rounds: int) -> Iterator[Row]:
+    """Measure one domain beside each way to ask libvirt."""
+    plain = {"PATH": os.environ["PATH"], "HOME": root, "LC_ALL": "C"}
     verb = f"domxml-to-native qemu-argv {path}"
-
-    def virsh(uri: str, count: int) -> list[str]:
-        return ["virsh", "-q", "-c", uri, "; ".join([verb] * count)]
-
-    embedded, private = f"qemu:///embed?root={root}", daemon.uri
-    showcmd = [sys.executable, "-m", "vmserial", "showcmd", str(path)]
-    runs: dict[str, tuple[list[str], dict[str, str]]] = {
-        "vmserial showcmd": (showcmd, ours),
-        "virsh, embedded": (virsh(embedded, 1), plain),
-        "virsh, libvirtd": (virsh(private, 1), plain),
-    }
-    # The first runs ask the emulator and fill the caches.
     wanted = path.read_text().count("<serial ")
-    for name, (words, environment) in runs.items():
-        text = output(words, environment)
-        assert text.count("-chardev pty") == wanted, (name, text)
-    rows = [{n: seconds(*run) for n, run in runs.items()} for _ in range(rounds)]
-    print(f"\n{wanted} ports, whole process, {rounds} rounds")
-    for name in runs:
-        against = [row["vmserial showcmd"] / row[name] for row in rows]
-        print(f"  {name:20} {median_ms([r[name] for r in rows])}   "
-              f"vmserial takes {statistics.median(against):.2f} x")  # fmt: skip
 
-    def per_item(uri: str, environment: dict[str, str]) -> float:
-        many = seconds(virsh(uri, BATCH + 1), environment)
-        return (many - seconds(virsh(uri, 1), environment)) / BATCH
+    def virsh(way: str, count: int) -> list[str]:
+        return [*libvirts[way], "; ".join([verb] * count)]
 
-    measures: dict[str, Callable[[], float]] = {
-        "vmserial": lambda: in_process(path, capabilities, BATCH),
-        "virsh, embedded": lambda: per_item(embedded, runs["virsh, embedded"][1]),
-        "virsh, libvirtd": lambda: per_item(private, runs["virsh, libvirtd"][1]),
-    }
+    showcmd = [sys.executable, "-m", "vmserial", "showcmd", str(path)]
+    # The first runs ask the emulator and fill the caches.
+    for words, env in ((showcmd, environment()), *((virsh(way, 1), plain) for way in libvirts)):
+        assert output(words, env).count("-chardev pty") == wanted, words
+    processes = {way: partial(milliseconds, virsh(way, 1), plain) for way in libvirts}
+    whole = in_turn({"vmserial": partial(milliseconds, showcmd), **processes}, rounds)
+    for way in libvirts:
+        yield Row.of(
+            f"a domain with {wanted} ports, showcmd", "ms", whole["vmserial"], peer=way,
+            base=whole[way],
+        )  # fmt: skip
     capabilities, _ = capabilities_of(load(str(path)))
-    in_process(path, capabilities, 1)
-    items = [{n: take() for n, take in measures.items()} for _ in range(max(3, rounds // 4))]
-    print(f"{wanted} ports, per item, {BATCH} in one process, {len(items)} rounds")
-    busy = {
-        "vmserial": lambda: processor(lambda: in_process(path, capabilities, BATCH)) / BATCH,
-        "virsh, embedded": lambda: (
-            (
-                processor(lambda: seconds(virsh(embedded, BATCH + 1), plain))
-                - processor(lambda: seconds(virsh(embedded, 1), plain))
-            )
-            / BATCH
-        ),
-    }
-    spent = [{n: take() for n, take in busy.items()} for _ in range(max(3, rounds // 4))]
-    for name in measures:
-        ratio = [row[name] / row["vmserial"] for row in items]
-        print(f"  {name:20} {median_ms([r[name] for r in items])}   "
-              f"{statistics.median(ratio):.2f} x vmserial's")  # fmt: skip
-    print(f"{wanted} ports, per item, processor time")
-    for name in busy:
-        ratio = [row[name] / row["vmserial"] for row in spent]
-        print(f"  {name:20} {median_ms([r[name] for r in spent])}   "
-              f"{statistics.median(ratio):.2f} x vmserial's")  # fmt: skip
+    in_process(path, capabilities)
+
+    def item(measure: Callable[[Callable[[], object]], float], way: str) -> float:
+        """Return one of many: what the process itself takes falls out."""
+        many = measure(lambda: output(virsh(way, BATCH + 1), plain))
+        return many - measure(lambda: output(virsh(way, 1), plain))
+
+    for name, measure in (("", wall), (", processor", busy)):
+        # A daemon's processor time is not a child's.
+        ways = [way for way in libvirts if measure is wall or "embedded" in way]
+        items = {way: partial(item, measure, way) for way in ways}
+        ours = partial(measure, partial(in_process, path, capabilities))
+        taken = in_turn({"vmserial": ours, **items}, max(3, rounds // 4))
+        for way in ways:
+            yield Row.of(
+                f"a domain with {wanted} ports, in-process{name}", "ms", taken["vmserial"],
+                peer=f"{way}, per item", base=taken[way],
+            )  # fmt: skip
 
 
-def floor(rounds: int) -> None:
-    """Print what Python takes without vmserial."""
+def floor(rounds: int) -> Iterator[Row]:
+    """Measure what Python takes without vmserial."""
     python = sys.executable
     runs = {
         "python -I -S -c pass": [python, "-I", "-S", "-c", "pass"],
         "python -c pass": [python, "-c", "pass"],
-        "… import click": [python, "-c", "import click"],
-        "… dataclasses, re, json": [python, "-c", "import dataclasses, re, json, enum"],
+        "python -c 'import click'": [python, "-c", "import click"],
+        "python -c 'import dataclasses, re, json'": [python, "-c", "import dataclasses, re, json"],
         "vmserial --version": [python, "-m", "vmserial", "--version"],
     }
-    environment = dict(os.environ)
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    rows = [{n: seconds(words, environment) for n, words in runs.items()} for _ in range(rounds)]
-    print(f"\nPython's floor, {rounds} rounds")
+    taken = in_turn({name: partial(milliseconds, words) for name, words in runs.items()}, rounds)
     for name in runs:
-        print(f"  {name:24} {median_ms([row[name] for row in rows])}")
+        yield Row.of(name, "ms", taken[name])
 
 
-def main(rounds: int = 15) -> None:
-    """Print the figures."""
-    print(f"{output(['virsh', '--version'], dict(os.environ)).strip()} libvirt, "
-          f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs, "
-          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+def rows(rounds: int = 15) -> Iterator[Row]:
+    """Measure it."""
     with (
         tempfile.TemporaryDirectory(prefix="vmsbench-") as root,
         PrivateLibvirt(["/usr/bin/qemu-system-aarch64"]) as daemon,
@@ -193,12 +184,19 @@ def main(rounds: int = 15) -> None:
         Path(root, "etc/qemu.conf").write_text(
             'user = "root"\ngroup = "root"\nsecurity_driver = "none"\n'
         )
-        for ports in PORTS:
-            path = Path(root, f"bench{ports}.xml")
-            path.write_text(domain(ports))
-            compared(path, daemon, root, rounds)
-    floor(rounds)
+        (where := Path(root, "accounts")).mkdir()
+        with accounts(where) as before:
+            embedded = ["virsh", "-q", "-c", f"qemu:///embed?root={root}"]
+            libvirts = {
+                "virsh, libvirt embedded": [*before, *embedded],
+                "virsh and libvirtd": ["virsh", "-q", "-c", daemon.uri],
+            }
+            for ports in PORTS:
+                path = Path(root, f"bench{ports}.xml")
+                path.write_text(domain(ports))
+                yield from compared(path, libvirts, root, rounds)
+    yield from floor(rounds)
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:2]))
+    alone(rows, 15)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from time import perf_counter
+
+from common import Row, alone, in_turn
 
 from vmserial.guests import profile
 from vmserial.judge import Wishes
@@ -39,13 +40,13 @@ SERIAL = PLAIN + " -chardev socket,id=serial0,path=/run/s0,server=on,wait=off" +
 )  # fmt: skip
 
 
-def seconds(command: list[str]) -> float:
-    """Return the wall time of one process."""
-    begin = time.perf_counter()
+def started(command: list[str]) -> float:
+    """Return the wall time of one process in milliseconds, without what subprocess adds."""
+    begin = perf_counter()
     pid = os.posix_spawn(command[0], command, os.environ)
     _, status = os.waitpid(pid, 0)
     assert status == 0, (command, status)
-    return time.perf_counter() - begin
+    return (perf_counter() - begin) * 1000
 
 
 def installed(directory: Path) -> str:
@@ -64,40 +65,38 @@ def installed(directory: Path) -> str:
     return target
 
 
-def main(rounds: int = 40) -> None:
-    """Print the figures."""
+def rows(rounds: int = 40) -> Iterator[Row]:
+    """Measure it."""
     # Not in /tmp: a shim below a directory that everybody may write to mends nothing.
-    directory = Path(tempfile.mkdtemp(prefix="vmserial-shim-", dir=Path("~/.cache").expanduser()))
+    place = Path("~/.cache").expanduser()
+    place.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="vmserial-shim-", dir=place))
     try:
         shim = installed(directory)
         commands = {
             "plain exec": ["/bin/true", *SERIAL.split()],
-            "shim, nothing serial": [shim, *PLAIN.split()],
-            "shim, three ports mended": [shim, *SERIAL.split()],
+            "nothing serial": [shim, *PLAIN.split()],
+            "three ports mended": [shim, *SERIAL.split()],
             "python -ISB -c pass": [bundle.PYTHON, bundle.FLAGS, "-c", "pass"],
         }
         for command in commands.values():
-            seconds(command)
-        rows = [{name: seconds(words) for name, words in commands.items()} for _ in range(rounds)]
+            started(command)
+        taken = in_turn(
+            {name: partial(started, words) for name, words in commands.items()},
+            rounds,
+        )
         written = (directory / "log").read_text().count("\n")
         assert written == 3 * (rounds + 1), written
     finally:
         shutil.rmtree(directory)
-    version = subprocess.run(
-        [bundle.PYTHON, "--version"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    print(f"{rounds} rounds, {version}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
-    for name in commands:
-        own = [row[name] * 1000 for row in rows]
-        added = [(row[name] - row["plain exec"]) * 1000 for row in rows]
-        ratio = [row[name] / row["plain exec"] for row in rows]
-        bare = [row[name] / row["python -ISB -c pass"] for row in rows]
-        print(
-            f"{name:26} min {min(own):5.1f}  median {statistics.median(own):5.1f} ms   "
-            f"added: min {min(added):5.1f}  median {statistics.median(added):5.1f} ms   "
-            f"ratio: {statistics.median(ratio):5.1f}, to bare Python {statistics.median(bare):4.1f}"
-        )
+    plain, python = taken["plain exec"], taken["python -ISB -c pass"]
+    for name in ("nothing serial", "three ports mended"):
+        added = [own - bare for own, bare in zip(taken[name], plain, strict=True)]
+        yield Row.of(
+            f"the shim adds to a start, {name}", "ms", added,
+            peer="python -ISB -c pass", base=python,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:2]))
+    alone(rows, 40)

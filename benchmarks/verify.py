@@ -13,11 +13,11 @@ medians of the ratios; both aim at 1.5 or less.
 from __future__ import annotations
 
 import itertools
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from time import perf_counter
+
+from common import Row, alone, in_turn, spent
 
 from vmserial.paths import RunDirectory
 from vmserial.progress import Silent
@@ -39,9 +39,7 @@ CYCLES = 20
 
 def whole() -> float:
     """Return the seconds of one verification of the large case, as a whole process."""
-    begin = time.perf_counter()
-    subprocess.run(COMMAND, check=True, capture_output=True)
-    return time.perf_counter() - begin
+    return spent(COMMAND).wall
 
 
 class Bench:
@@ -64,13 +62,13 @@ class Bench:
 
     async def floor(self) -> float:
         """Return the seconds from QEMU's start until the last port's node exists."""
-        begin = time.perf_counter()
+        begin = perf_counter()
         with RunDirectory() as rundir:
             async with self.session(self.topology, rundir) as session:
                 wanted = [line.assignment.identity for line in session.lines.values()]
                 async for _ in session.agent.appearing(wanted, 60.0):
                     pass
-                return time.perf_counter() - begin
+                return perf_counter() - begin
 
     async def cycles(self) -> tuple[list[float], list[float]]:
         """Return seconds of whole cycles, and of the guest's own part of each.
@@ -93,38 +91,35 @@ class Bench:
                 for _ in range(CYCLES):
                     (transfer,) = session.transfers([victim], SMOKE)
                     await session.exchange.upload([transfer])
-                    begin = time.perf_counter()
+                    begin = perf_counter()
                     out = await plugging.unplug(session, victim)
                     into = await plugging.plug(session, victim)
                     await session.exchange.carry([transfer])
                     outcomes = await session.exchange.judge([transfer])
-                    full.append(time.perf_counter() - begin)
+                    full.append(perf_counter() - begin)
                     own.append(out + into)
                     assert all(one.verdict is Verdict.PASS for one in outcomes)
         return full, own
 
 
-def say(name: str, values: Sequence[float]) -> None:
-    """Print one row."""
-    print(
-        f"{name:<52} median {statistics.median(values):.3f} "
-        f"({min(values):.3f} to {max(values):.3f})"
-    )
+AIM = "ratio ≤ 1.5"
 
 
-def main(runs: int = 5) -> None:
-    """Print the figures."""
+def rows(rounds: int = 5) -> Iterator[Row]:
+    """Measure it."""
     large = Bench("large")
     whole()  # the guest is fetched and the files are read
-    pairs = [(whole(), run_interruptible(large.floor())) for _ in range(runs)]
-    say("large case, command to verdict, s", [a for a, _ in pairs])
-    say("the same guest until its last node, s", [b for _, b in pairs])
-    say("ratio", [a / b for a, b in pairs])
+    taken = in_turn({"ours": whole, "floor": lambda: run_interruptible(large.floor())}, rounds)
+    yield Row.of(
+        "verify, large case, command to verdict", "s", taken["ours"],
+        peer="the same guest until its last node", base=taken["floor"], aim=AIM,
+    )  # fmt: skip
     full, own = run_interruptible(Bench("hot-plug").cycles())
-    say("hot-plug cycle with data both ways, s", full)
-    say("the guest's own part: letting go and enumerating, s", own)
-    say("ratio", [a / b for a, b in zip(full, own, strict=True)])
+    yield Row.of(
+        "a hot-plug cycle with data both ways", "s", full,
+        peer="letting go and enumerating alone", base=own, aim=AIM,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:2]))
+    alone(rows, 5)

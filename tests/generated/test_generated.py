@@ -17,11 +17,11 @@ from vmserial.cli.main import main
 from vmserial.options import Option
 
 
-def test_twenty_thousand_inputs() -> None:
-    done = check.many(range(20_000))
-    assert done.total() == 20_000
+def test_a_few_hundred_inputs() -> None:
+    done = check.many(range(600))
+    assert done.total() == 600
     # Neither all refused nor all taken, or the generator would show nothing.
-    assert min(done["planned"], done["refused"]) > 3_000, done
+    assert min(done["planned"], done["refused"]) > 90, done
 
 
 @pytest.mark.full
