@@ -10,7 +10,7 @@ of it carry 120 USB ports or as many virtio ports.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -30,16 +30,68 @@ _ADDRESS = re.compile(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?")
 
 @dataclass(frozen=True)
 class PciPlace:
-    """A slot and function on a PCI bus."""
+    """A slot and function on a PCI bus, and the bridges on the way to it (``1f.0/``)."""
 
     bus: str
     slot: int
     function: int
+    behind: str = ""
 
     @property
     def address(self) -> str:
         """``1d.2``, as QEMU's ``addr=`` and sysfs write it."""
         return f"{self.slot:02x}.{self.function}"
+
+    @property
+    def path(self) -> str:
+        """The slots and functions from the root bus on, ``1f.0/19.2``."""
+        return self.behind + self.address
+
+
+@dataclass
+class _Pool:
+    """A bus on which our devices are packed as functions of as few slots as possible."""
+
+    bus: str
+    slots: Sequence[int]
+    taken: set[int]
+    behind: str = ""
+    packing: tuple[int, int] | None = None
+
+    def free(self) -> Iterator[int]:
+        """Yield the slots that nothing uses, in the order in which they are given."""
+        return (slot for slot in self.slots if slot not in self.taken)
+
+    def own_slot(self) -> PciPlace | None:
+        """Take a whole slot; None if the bus is full."""
+        slot = next(self.free(), None)
+        if slot is None:
+            return None
+        self.taken.add(slot)
+        return PciPlace(self.bus, slot, 0, self.behind)
+
+    def functions_left(self) -> int:
+        """Return how many more functions :meth:`pack` can give."""
+        left = PCI_FUNCTIONS - self.packing[1] if self.packing else 0
+        return left + PCI_FUNCTIONS * sum(1 for _ in self.free())
+
+    def pack(self) -> PciPlace | None:
+        """Take the next function; None if the bus is full."""
+        if self.packing is None or self.packing[1] == PCI_FUNCTIONS:
+            slot = next(self.free(), None)
+            if slot is None:
+                return None
+            self.packing = (slot, 0)
+        slot, function = self.packing
+        self.packing = (slot, function + 1)
+        self.taken.add(slot)
+        return PciPlace(self.bus, slot, function, self.behind)
+
+    def resume(self, place: PciPlace) -> None:
+        """Go on packing behind a device that is already there."""
+        self.taken.add(place.slot)
+        if self.packing is None or (place.slot, place.function + 1) > self.packing:
+            self.packing = (place.slot, place.function + 1)
 
 
 @dataclass
@@ -84,76 +136,70 @@ class Board:
     """The indexes of the user's own isa-serial devices; None where QEMU chooses it."""
     isa_of_serial: set[int] = field(default_factory=set)
     """The indexes of the user's own ``-serial``; QEMU makes them before any ``-device``."""
-    _packing: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        machine, board = self.machine, self.platform.board_slots
+        self.taken |= board
+        slots = machine.free_slots or range(PCI_SLOTS - 1, -1, -1)
+        root = self.platform.root_bus
+        if not machine.free_bus:
+            # From the top: QEMU and people give low slots to what they add by hand.
+            self._pool = self._root = _Pool(root, slots, self.taken)
+        else:
+            self._pool = _Pool(machine.free_bus, slots, set(), machine.free_path)
+            self._root = _Pool(root, machine.root_port_slots, self.taken)
 
     # -------------------------------------------------------------- PCI
 
-    def take(self, slot: int) -> None:
-        """Mark a slot of the root bus as used."""
-        self.taken.add(slot)
+    def take(self, slot: int, bus: str = "") -> None:
+        """Mark a slot as used: of the root bus, or of the bus that our devices are on."""
+        pool = self._pool if bus and bus == self._pool.bus else self._root
+        pool.taken.add(slot)
 
     def is_free(self, slot: int) -> bool:
         """Tell whether nothing uses a slot of the root bus."""
-        return slot not in self.taken and slot not in self.platform.board_slots
+        return slot not in self.taken
 
-    def _slots(self) -> Sequence[int]:
-        return self.machine.free_slots or range(PCI_SLOTS - 1, -1, -1)
+    @property
+    def has_free_slot(self) -> bool:
+        """Our bus has a slot that nothing uses."""
+        return next(self._pool.free(), None) is not None
 
-    def free_slot(self) -> int | None:
-        """Return a root-bus slot that nothing uses, from the top down; None if none is left.
-
-        From the top: QEMU and people give low slots to what they add by hand.
-        """
-        return next(filter(self.is_free, self._slots()), None)
-
-    def pci_functions_left(self) -> int:
-        """Return how many more functions :meth:`pack` can give."""
-        left = PCI_FUNCTIONS - self._packing[1] if self._packing else 0
-        return left + PCI_FUNCTIONS * sum(map(self.is_free, self._slots()))
-
-    def pack(self) -> tuple[PciPlace, bool] | None:
-        """Take the next function of our own slots: the place, and if it is function 0."""
-        if self._packing is None or self._packing[1] == PCI_FUNCTIONS:
-            slot = self.free_slot()
-            if slot is None:
-                return None
-            self._packing = (slot, 0)
-        slot, function = self._packing
-        self._packing = (slot, function + 1)
-        self.take(slot)
-        return PciPlace(self.platform.root_bus, slot, function), function == 0
+    def pci_functions_left(self, *, root_port: bool = False) -> int:
+        """Return how many more functions :meth:`pack_device` or :meth:`root_port` can give."""
+        return (self._root if root_port else self._pool).functions_left()
 
     def resume(self, place: PciPlace) -> None:
         """Go on packing behind a device of ours that is already there."""
-        self.take(place.slot)
-        if self._packing is None or (place.slot, place.function + 1) > self._packing:
-            self._packing = (place.slot, place.function + 1)
+        for pool in (self._pool, self._root):
+            if pool.bus == place.bus:
+                pool.resume(place)
+                return
 
-    def pack_device(self, driver: str, id: str, *properties: tuple[str, int | str | bool]
-                    ) -> tuple[Device, PciPlace] | None:  # fmt: skip
+    def pack_device(
+        self, driver: str, id: str, *properties: tuple[str, int | str | bool],
+        root_port: bool = False,
+    ) -> tuple[Device, PciPlace] | None:  # fmt: skip
         """Make a device on the next function; None if the bus is full."""
-        packed = self.pack()
-        if packed is None:
+        place = (self._root if root_port else self._pool).pack()
+        if place is None:
             return None
-        place, first = packed
         address: list[tuple[str, int | str | bool]] = [("bus", place.bus), ("addr", place.address)]
-        if first:
+        if not place.function:
             address.append(("multifunction", True))
         return Device(driver, id, (*address, *properties)), place
 
     def own_slot(self) -> PciPlace | None:
-        """Take a whole root-bus slot (hot-plug on ``pc`` works by slot)."""
-        slot = self.free_slot()
-        if slot is None:
-            return None
-        self.take(slot)
-        return PciPlace(self.platform.root_bus, slot, 0)
+        """Take a whole slot (hot-plug on ``pc`` works by slot); None if the bus is full."""
+        return self._pool.own_slot()
 
     def root_port(self) -> tuple[Device, PciPlace] | None:
         """Add a pcie-root-port: one hot-plug slot; None if there is no place for it."""
         number = self.root_ports
         # Chassis numbers must differ from those of a user's own root ports.
-        made = self.pack_device("pcie-root-port", f"vmserial-rp{number}", ("chassis", 100 + number))
+        made = self.pack_device(
+            "pcie-root-port", f"vmserial-rp{number}", ("chassis", 100 + number), root_port=True
+        )
         if made is not None:
             self.root_ports += 1
             self.devices.append(made[0])
@@ -233,8 +279,9 @@ class Board:
                 self._isa_of_args(int(index) if re.fullmatch("[0-3]", index) else None)
             self.uarts_8250 += PCI_UARTS.get(driver, 0)
             place = _ADDRESS.fullmatch(params.get("addr", ""))
-            if place and params.get("bus", self.platform.root_bus) == self.platform.root_bus:
-                self.take(int(place.group(1), 16))
+            bus = params.get("bus", self.platform.root_bus)
+            if place and bus in {self.platform.root_bus, self._pool.bus}:
+                self.take(int(place.group(1), 16), bus)
 
     def _serial_of_args(self, value: str, number: int) -> int:
         """Take what the user's own ``-serial`` takes; return the next one's number."""

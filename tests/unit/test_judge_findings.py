@@ -145,4 +145,6 @@ def test_a_file_that_nobody_read_keeps_its_places() -> None:
             f"-chardev null,id=serial{n} -device isa-serial,chardev=serial{n}" for n in range(5)
         )
     )  # fmt: skip
-    assert "qemu-xhci,id=vmserial-xhci0,bus=pcie.0,addr=19.0" in judge_text(text).command.text()
+    assert "qemu-xhci,id=vmserial-xhci0,bus=pci.2,addr=19.0" in judge_text(text).command.text()
+    other = text.replace("-id 100 ", "").replace("pve-q35-4.0", "mine")
+    assert "qemu-xhci,id=vmserial-xhci0,bus=pcie.0,addr=19.0" in judge_text(other).command.text()

@@ -79,7 +79,7 @@ def test_the_articles_vm() -> None:
     text = ARM + "name: kylin\nserial0: socket\nserial1: socket\nvga: virtio\n"
     result = mended(text)
     assert result.document.text() == (
-        ARM + "args: -device qemu-xhci,id=vmserial-xhci0,bus=pcie.0,addr=1d.0,multifunction=on,"
+        ARM + "args: -device qemu-xhci,id=vmserial-xhci0,bus=pci.2,addr=19.0,multifunction=on,"
         "p2=15,p3=1 -chardev socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,"
         "wait=off -device usb-serial,id=usbserial1,bus=vmserial-xhci0.0,port=1,chardev=serial1,"
         "always-plugged=on,serial=serial1\nname: kylin\nserial0: socket\nvga: virtio\n"
@@ -150,16 +150,18 @@ def test_more_than_four_on_x86() -> None:
     assert left(after(text, "shim")) == ["port-without-device"] * 2
 
 
-def test_q35_has_no_place_on_pcie_0_under_pve() -> None:
-    text = "#vmserial serial4%3A socket\nmachine: q35\nserial0: socket\n"
+@pytest.mark.parametrize("machine_type", ["q35", "pc", "virt"])
+def test_controllers_get_places_that_no_configuration_of_pve_fills(machine_type: str) -> None:
+    text = f"#vmserial serial4%3A socket\nmachine: {machine_type}\nserial0: socket\n"
     ((_, xhci), _) = devices(args(after(text)))
-    assert (xhci["bus"], xhci["addr"]) == ("pci.0", "1d.0")
-    hot = text.replace("socket\nmachine", "socket,type=pci,hotplug=on\nmachine")
-    result = mended(hot)
-    assert result.lowered == ("serial4",)
-    ((head, pci),) = devices(args(result.document.text()))
-    assert (head, pci["bus"]) == ("pci-serial", "pci.0")
-    assert any("hot-plug is left out" in line for line in consequences(result, "args", 142))
+    assert (xhci["bus"], xhci["addr"]) == ("pci.2", "19.0")
+
+
+def test_a_hot_pluggable_pci_port_on_q35_gets_a_root_port() -> None:
+    text = "#vmserial serial4%3A socket,type=pci,hotplug=on\nmachine: q35\nserial0: socket\n"
+    (head, root), (_, pci) = devices(args(after(text)))
+    assert (head, root["bus"], root["addr"]) == ("pcie-root-port", "pcie.0", "08.0")
+    assert pci["bus"] == root["id"]
 
 
 def test_a_hot_pluggable_pci_port_on_aarch64_keeps_its_root_port() -> None:

@@ -31,7 +31,7 @@ class PciSerialKind(DeviceKind):
                 Severity.DEAD,
             )
         if not board.platform.pcie:
-            return None if board.free_slot() is not None else _full(self, port)
+            return None if board.has_free_slot else _full(self, port)
         if board.root_ports >= board.platform.root_ports:
             return self.refuse(
                 port,
@@ -43,7 +43,7 @@ class PciSerialKind(DeviceKind):
         missing = self.missing_driver(board, port, "pcie-root-port")
         if missing:
             return missing
-        return None if board.pci_functions_left() else _full(self, port)
+        return None if board.pci_functions_left(root_port=True) else _full(self, port)
 
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
@@ -56,19 +56,19 @@ class PciSerialKind(DeviceKind):
             device = Device(
                 self.driver, device_id, (("bus", root_port.id), ("addr", "00.0"), chardev)
             )
-            path, bus, address = f"{root.address}/00.0", root_port.id, "00.0"
+            path, bus, address = f"{root.path}/00.0", root_port.id, "00.0"
         elif port.hotplug:
             own = board.own_slot()
             assert own is not None
             device = Device(
                 self.driver, device_id, (("bus", own.bus), ("addr", own.address), chardev)
             )
-            path, bus, address = own.address, own.bus, own.address
+            path, bus, address = own.path, own.bus, own.address
         else:
             packed = board.pack_device(self.driver, device_id, chardev)
             assert packed is not None
             device, place = packed
-            path, bus, address = place.address, place.bus, place.address
+            path, bus, address = place.path, place.bus, place.address
         board.uarts_8250 += 1
         return pci_assignment(self, port, device, bus, address, f"{path}#0", port.hotplug, reason)
 
@@ -175,7 +175,7 @@ class PciCardKind(DeviceKind):
             card,
             str(properties["bus"]),
             f"{address} uart {number}",
-            f"{address}#{number - 1}",
+            f"{board.machine.free_path}{address}#{number - 1}",
             False,
             reason,
         )

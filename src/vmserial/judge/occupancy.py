@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
 from vmserial.board import Board, Controller
 from vmserial.board import PciPlace as BoardPlace
+from vmserial.free_places import PVE_BRIDGE, on_pve
 from vmserial.judge.buses import found_by_themselves
 from vmserial.judge.context import MESSAGES, Scene
 from vmserial.judge.ports import Port
@@ -21,13 +23,6 @@ from vmserial.limits import (
 from vmserial.model import PCI_UARTS, Device, Machine
 from vmserial.sources.command import DeviceEntry
 from vmserial.sources.command.places import number
-
-PVE_FREE_SLOTS = (0x1D,)
-"""The root-bus slot that PVE's fixed map leaves free (docs/guide.md): on aarch64 and i440fx.
-
-On q35 PVE's own USB controllers have it.  What PVE plugs there later goes to buses
-behind bridges, so that any slot of pcie.0 that the command leaves free is free.
-"""
 
 UNSEEN_FREE_SLOTS = tuple(range(0x19, 0x13, -1))
 """Root-bus slots that hardly any -readconfig file uses, for one that was not read.
@@ -43,20 +38,22 @@ def board_of(scene: Scene, moving: set[Port]) -> Board:
     """Return the board with all that stays where it is."""
     assert scene.platform is not None
     assert scene.architecture is not None
-    slots: tuple[int, ...] = ()
-    if scene.is_pve and scene.platform.name != "q35":
-        slots = PVE_FREE_SLOTS
+    machine = Machine(scene.arch, (), machine_type=scene.machine_type)
+    if scene.is_pve and _has_pves_bridge(scene):
+        machine = on_pve(machine, scene.platform.name)
     elif not scene.complete:
-        slots = UNSEEN_FREE_SLOTS
-    machine = Machine(scene.arch, (), machine_type=scene.machine_type, free_slots=slots)
+        machine = replace(machine, free_slots=UNSEEN_FREE_SLOTS)
     board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
     staying = [port for port in scene.ports if port not in moving]
     board.isa_free = list(range(ISA_SERIAL_PORTS)) if scene.platform.isa else []
     moved_options = {id(port.option) for port in moving}
     for device in scene.view.devices:
         place = device.pci
-        if place and device.bus in scene.root_buses and id(device.option) not in moved_options:
-            board.take(place.slot)
+        if place and id(device.option) not in moved_options:
+            if device.bus in scene.root_buses:
+                board.take(place.slot)
+            elif device.bus == machine.free_bus:
+                board.take(place.slot, device.bus)
     _automatic(scene, board, moved_options)
     _ours(scene, board, moved_options)
     # "-serial none" takes a UART's place too.
@@ -72,6 +69,11 @@ def board_of(scene: Scene, moving: set[Port]) -> Board:
     board.ttyusb = sum(port.driver == "usb-serial" for port in staying)
     board.hvc = sum(port.driver == "virtconsole" for port in staying)
     return board
+
+
+def _has_pves_bridge(scene: Scene) -> bool:
+    """Tell whether PVE's bridge is there: a device, or in the file of -readconfig on q35."""
+    return not scene.complete or any(device.id == PVE_BRIDGE for device in scene.view.devices)
 
 
 def _isa(scene: Scene, board: Board, staying: Sequence[Port]) -> None:
@@ -113,7 +115,8 @@ def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
         match = _OURS.match(device.id)
         if match is None or device.pci is None:
             continue
-        place = BoardPlace(board.platform.root_bus, device.pci.slot, device.pci.function)
+        bus = device.bus or board.platform.root_bus
+        place = BoardPlace(bus, device.pci.slot, device.pci.function)
         made = Device(device.driver, device.id)
         board.devices.append(made)
         board.resume(place)

@@ -179,7 +179,10 @@ class Machine:
         accel: ``auto`` (proven, :mod:`vmserial.qemu.accel`), ``kvm`` or ``tcg``.
         taken: places on the root PCI bus that something outside this description
             uses (PVE's fixed map): pairs of slot and function.
-        free_slots: if not empty, the only root-bus slots that ports may use.
+        free_slots: if not empty, the only slots that ports may use.
+        free_bus: the bus whose slots these are, where it is not the root bus.
+        free_path: the slots and functions that lead to it, ``1f.0/``.
+        root_port_slots: of the root bus, where ports have another bus.
         args: a user's own words, put last on the command line.
         args_where: where they were given.
         notes: what the reader wants the user to hear.
@@ -221,6 +224,9 @@ class Machine:
     localtime: bool = False
     taken: frozenset[tuple[int, int]] = frozenset()
     free_slots: tuple[int, ...] = ()
+    free_bus: str = ""
+    free_path: str = ""
+    root_port_slots: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
     origin: Literal["pve", "toml", "options", "libvirt", "argv"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()

@@ -20,11 +20,6 @@ def consequences(mended: Mended, way: Way, vmid: int) -> list[str]:
     if not mended.changes:
         return []
     said = _args(mended, vmid) if way == "args" else _shim(mended, vmid)
-    said += [
-        f"{name}: hot-plug is left out: PVE's q35 has no free place for a root port; usb and "
-        "virtio ports can be hot-plugged there"
-        for name in mended.lowered
-    ]
     return [
         *said,
         "it takes effect at the next cold start: PVE plugs no serial port into a running VM",

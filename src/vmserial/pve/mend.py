@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vmserial import chardevs, doctor
+from vmserial.free_places import on_pve
 from vmserial.judge import Change
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.machines import architecture
@@ -63,7 +64,6 @@ class Mended:
         moved: the ports that stand in ``args:`` now.
         kept: the ports that PVE starts by its own lines.
         stuck: a port that has to move and cannot, because the VM's screen is on it.
-        lowered: ports whose hot-plug has no place on this machine type under PVE.
     """
 
     document: Document
@@ -72,7 +72,6 @@ class Mended:
     moved: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
-    lowered: tuple[str, ...] = ()
 
 
 def mend(
@@ -117,7 +116,6 @@ class _Mending:
         self.arch = architecture(machine.arch).name
         self.plain = {line.index: line.value for line in machine.pve_serials}
         self.changes: list[Change] = []
-        self.lowered: list[str] = []
         self.machine = self._eased(machine)
         self.plan = self._planned()
         self.stuck = self._stuck()
@@ -133,16 +131,10 @@ class _Mending:
         for port in machine.ports:
             if self.arch == "aarch64" and self._pve_uart(port):
                 port = replace(port, kind="uart")
-            if port.hotplug and port.kind == "pci" and self._q35:
-                # A root port needs a place on pcie.0, and PVE's map of q35 has none.
-                self.lowered.append(port.name)
-                port = replace(port, hotplug=False)
             ports.append(port)
-        return replace(machine, ports=tuple(ports))
-
-    @property
-    def _q35(self) -> bool:
-        return re.match(r"q35|pc-q35", self.original.machine_type) is not None
+        platform = architecture(self.arch).platform(machine.machine_type)
+        machine = replace(machine, ports=tuple(ports))
+        return on_pve(machine, platform.name) if platform is not None else machine
 
     def _pve_uart(self, port: SerialPort) -> bool:
         """Tell whether PVE gives this port the board's UART."""
@@ -251,7 +243,6 @@ class _Mending:
                 p.name for p in self.machine.ports if p.name in kept and p.name not in self.stuck
             ),
             self.stuck,
-            tuple(self.lowered),
         )
 
     def _blocked(self) -> bool:
@@ -300,14 +291,10 @@ class _Mending:
     def _under_pve(self, option: Option) -> Option:
         """Return an option as it fits PVE's own command.
 
-        PVE's map of q35 fills pcie.0 (its slot 0x1d holds USB controllers) and has a
-        conventional bus pci.0 behind a bridge, on which 0x1d is free, as on i440fx.
         An isa-serial takes the next number, because PVE numbers its own so.
         """
         params = []
         for key, value in option.params:
-            if key == "bus" and value == "pcie.0" and self._q35:
-                value = "pci.0"
             if key == "index" and option.head == "isa-serial" and not has_isa(self.machine.args):
                 continue
             params.append((key, value))

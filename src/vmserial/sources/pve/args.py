@@ -27,7 +27,7 @@ _CONTROLLERS = {
     "virtio-serial-pci": re.compile(r"vmserial-virtio[0-9]+\Z"),
     "pcie-root-port": re.compile(r"vmserial-rp[0-9]+\Z"),
 }
-_ROOT = re.compile(r"pcie?\.0\Z")
+_ROOT = re.compile(r"pcie?\.0\Z|pci\.2\Z")
 _CARD = re.compile(rf"pciserial[24]x-{_NUMBER}\Z")
 _NAMED = re.compile(
     r"""(?:bus=|chardev[0-9]?[=:]|"(?:bus|chardev)":\s*")"""
@@ -49,7 +49,7 @@ _FORMS = {
     "usb-serial": _Form("usb", "usbserial{}", re.compile(r"vmserial-xhci[0-9]+\.0\Z")),
     "virtserialport": _Form("virtio", "virtserialport.{}", re.compile(r"vmserial-virtio\d+\.0\Z")),
     "virtconsole": _Form("virtconsole", "virtconsole.{}", re.compile(r"vmserial-virtio\d+\.0\Z")),
-    "pci-serial": _Form("pci", "pciserial{}", re.compile(r"(pcie?\.0|vmserial-rp[0-9]+)\Z")),
+    "pci-serial": _Form("pci", "pciserial{}", re.compile(r"(pcie?\.0|pci\.2|vmserial-rp[0-9]+)\Z")),
     "isa-serial": _Form("isa", "isaserial{}", re.compile(r"\Z")),
 }
 

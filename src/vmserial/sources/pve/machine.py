@@ -24,8 +24,8 @@ from vmserial.sources.pve.serial import serial_ports
 from vmserial.sources.pve.values import ARCH_NOT_SAID, Properties, Rejected, number, one_of
 from vmserial.sources.pve.view import View
 
-FREE_SLOTS = (0x1D,)
-"""The root-bus slot that PVE's fixed map of PCI addresses leaves free, on every machine type."""
+PLANNED_SLOTS = (0x1D,)
+"""The root-bus slot that our own layout of such a VM keeps free for its ports."""
 
 MAX_CPUS = 4096
 """No machine type of QEMU has more."""
@@ -157,7 +157,7 @@ class _Translation:
             nics=found_nics,
             args=lifted.words,
             args_where=args_where,
-            free_slots=FREE_SLOTS,
+            free_slots=PLANNED_SLOTS,
             notes=tuple(sorted(view.notes, key=lambda n: n.where.line if n.where else 0)),
             origin="pve",
             where=view.where(0),

@@ -48,13 +48,6 @@ ON_PCIE: Mapping[str, int] = {"vga": 0x1, "ivshmem": 0x14}
 WIN7_PCIE = (*range(0x10, 0x14), *range(0x9, 0x10), *range(0x15, 0x1A))
 """Slots on ``pcie.0`` of hostpci0 to hostpci15 with ``pcie=1``, where the guest is Windows 7."""
 
-FREE_BRIDGE = "pci.2"
-FREE_SLOTS = tuple(range(0x19, 0x20))
-"""What no configuration fills, on every board: PVE always has this bridge.
-
-Bus 0's slot 0x1d is not among them: PVE puts the USB controllers of pve-usb.cfg
-there, where an older VM on i440fx has a ``usbN`` without ``usb3``."""
-
 SOCKETS = "/var/run/qemu-server"
 """Where PVE puts the sockets of a VM: ``<VMID>.serialN``, ``<VMID>.qga``, ``<VMID>.qmp``."""
 
