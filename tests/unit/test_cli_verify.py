@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vmserial.cli import main, verify
+from vmserial.cli import main, verify, verify_request
 from vmserial.cli.asked import Asked
 from vmserial.errors import UsageError
 from vmserial.guests.images import SUITES
@@ -26,7 +26,7 @@ ARM = Asked(arch="aarch64")
 
 
 def asked(words: Asked = ARM, **more: Any) -> VerifyRequest:
-    return verify.request(words, **more)
+    return verify_request.request(words, **more)
 
 
 def test_the_words_are_those_of_the_verification() -> None:
@@ -156,7 +156,9 @@ def test_what_a_run_prints_and_writes(
     verdict: Verdict, code: int, as_json: bool, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    async def run(request: VerifyRequest, _reporter: object, environments: object) -> VerifyReport:
+    async def run(
+        request: VerifyRequest, _reporter: object, environments: object, **_more: object
+    ) -> VerifyReport:  # fmt: skip
         assert request.out == tmp_path / "out"
         assert environments == ("an environment",)
         return ended(verdict)
@@ -185,7 +187,7 @@ def test_what_a_run_prints_and_writes(
 def test_what_was_found_is_shown_also_where_it_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def run(*_words: object) -> VerifyReport:
+    async def run(*_words: object, **_more: object) -> VerifyReport:
         return ended(Verdict.FAIL)
 
     monkeypatch.setattr("vmserial.verify.runner.find_environments", lambda *_: ())

@@ -24,6 +24,8 @@ class Asked:
         command: the words after ``--``: a QEMU command.
         root: the directory that stands for ``/`` of a PVE host.
         connect: the URI of libvirt, where a domain is given by its name.
+        arch: the architecture; empty also where several are in ``archs``.
+        archs: all that were said so.
         kind: the device of every port but serial0; empty also where several are in ``kinds``.
         kinds: all that was said so.
         qemu: binaries; empty: the one of the VM's architecture in ``$PATH``.
@@ -34,6 +36,7 @@ class Asked:
 
     input: str = ""
     arch: str = ""
+    archs: tuple[str, ...] = ()
     name: str = ""
     ports: int | None = None
     machine_type: str = ""

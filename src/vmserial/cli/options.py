@@ -52,7 +52,7 @@ class Kind(click.ParamType[str]):
 
 _VM = [
     click.argument("input", required=False, default="", metavar="[INPUT]", type=click.Path()),
-    click.option("--arch", default="", metavar="ARCH",
+    click.option("--arch", "archs", multiple=True, metavar="ARCH",
                  help="The VM's architecture: aarch64, x86_64 (or arm64, amd64)."),
     click.option("--ports", type=click.IntRange(0), metavar="N",
                  help="How many serial ports: serial0 to serial<N-1>."),
@@ -144,7 +144,7 @@ def machine_options(
 
     Args:
         guest: with ``--guest``, ``--kernel`` and what belongs to it.
-        many: ``--qemu`` and ``--type`` may be given several times, for one run each.
+        many: ``--arch``, ``--qemu`` and ``--type`` may be given several times, for one run each.
     """
     binary = "The QEMU binary, otherwise the one in $PATH"
     qemu = click.option(
@@ -164,13 +164,16 @@ def machine_options(
             }
             mine["kinds"], mine["port_kinds"] = _split("--type", mine["kind"])
             backends, mine["port_backends"] = _split("--backend", mine["backend"])
+            archs = mine["archs"] = tuple(dict.fromkeys(mine["archs"]))
             single = {"--backend": backends}
             if not many:
+                single |= {"--arch": archs}
                 single |= {"--type": mine["kinds"], "--qemu": mine["qemu"]}
             for option, values in single.items():
                 if len(values) > 1:
                     raise click.UsageError(f"{option} is given twice: {' and '.join(values)}")
             mine["kind"] = mine["kinds"][0] if len(mine["kinds"]) == 1 else ""
+            mine["arch"] = archs[0] if len(archs) == 1 else ""
             mine["backend"] = "".join(backends)
             for name in ("console_kind", "accel"):
                 mine[name] = mine[name] or ""

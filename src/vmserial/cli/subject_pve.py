@@ -51,9 +51,6 @@ def fix(asked: Asked, words: FixWords) -> int:
     """Mend a VM's configuration: show what would change, or write it."""
     from vmserial.pve import store
     from vmserial.pve.consequences import consequences
-    from vmserial.pve.examine import examine, wrong
-    from vmserial.pve.mend import mend
-    from vmserial.pve.tree import host_arch
 
     pve_vm.current_only(asked)
     if asked.vmid is None and not input_of(asked).vmid:
@@ -64,17 +61,19 @@ def fix(asked: Asked, words: FixWords) -> int:
     vm = pve_vm.read(asked)
     place = vm.conf.place
     way: Way = "shim" if words.way == "shim" else "args"
-    machine = _logged(vm, words.logs)
-    mended = mend(vm.conf.document, machine, vm.capabilities, vm.guest, way)
-    after = pve_vm.machine_of(asked, vm.conf, mended.document, host_arch(place.root))
-    left = wrong(examine(mended.document, after, vm.capabilities, vm.guest, way=way, shim=vm.shim))
-    said = consequences(mended, way, place.vmid)
-    changed = mended.document.text() != vm.conf.document.text()
+    made, left = mended(asked, words, vm)
+    worse = _worse(asked, words, vm, made)
+    if worse:
+        if words.as_json:
+            print_json({"vmid": place.vmid, "changes": [], "left": [], "worse": worse})
+        return 1
+    said = consequences(made, way, place.vmid)
+    changed = made.document.text() != vm.conf.document.text()
     if words.apply and not words.as_json:
-        backup = store.apply(vm.conf, mended.document) if changed else None
+        backup = store.apply(vm.conf, made.document) if changed else None
         finish(
             asked, replace(words, apply=False, output=""), before="", after="",
-            changes=mended.changes, left=left, printed=True,
+            changes=made.changes, left=left, printed=True,
         )  # fmt: skip
         _tell(said)
         if backup is not None:
@@ -83,15 +82,42 @@ def fix(asked: Asked, words: FixWords) -> int:
     if words.as_json:
         written = ""
         if words.apply and changed:
-            written = str(store.apply(vm.conf, mended.document))
-        print_json(_json(vm, mended, way, left, said, written))
+            written = str(store.apply(vm.conf, made.document))
+        print_json(_json(vm, made, way, left, said, written))
         return 1 if left else 0
     code = finish(
-        asked, words, before=vm.conf.document.text(), after=mended.document.text(),
-        changes=mended.changes, left=left, printed=not input_of(asked).path,
+        asked, words, before=vm.conf.document.text(), after=made.document.text(),
+        changes=made.changes, left=left, printed=not input_of(asked).path,
     )  # fmt: skip
     _tell(said)
     return code
+
+
+def mended(asked: Asked, words: FixWords, vm: Vm) -> tuple[Mended, tuple[Finding, ...]]:
+    """Return what `fix` makes of a VM's configuration, and what is wrong with it still."""
+    from vmserial.pve.examine import examine, wrong
+    from vmserial.pve.mend import mend
+    from vmserial.pve.tree import host_arch
+
+    way: Way = "shim" if words.way == "shim" else "args"
+    machine = _logged(vm, words.logs)
+    made = mend(vm.conf.document, machine, vm.capabilities, vm.guest, way)
+    after = pve_vm.machine_of(asked, vm.conf, made.document, host_arch(vm.conf.place.root))
+    left = examine(made.document, after, vm.capabilities, vm.guest, way=way, shim=vm.shim)
+    return made, tuple(wrong(left))
+
+
+def _worse(asked: Asked, words: FixWords, vm: Vm, made: Mended) -> str:
+    """Return why a change must not be made: what PVE starts would be worse; empty if it may."""
+    from vmserial.cli.never_worse import refused
+    from vmserial.cli.standing import of_conf
+
+    unasked = words.no_check or not vm.capabilities.binary or not made.changes
+    if unasked or words.way == "shim":
+        # With the shim PVE starts the same command; what the shim makes of it is seen there.
+        return ""
+    before, after = of_conf(asked, vm, vm.conf.document), of_conf(asked, vm, made.document)
+    return refused(words, before, after, vm.capabilities)
 
 
 def _tell(consequences: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmserial.cli.asked import Asked
-from vmserial.cli.gather import read_machine, tell
 from vmserial.cli.options import VmCommand, json_option, machine_options, with_options
 from vmserial.cli.output import complain, print_json
+from vmserial.cli.subject import resolved
 
 if TYPE_CHECKING:
+    from vmserial.progress import Reporter
     from vmserial.verify.request import VerifyReport, VerifyRequest
 
 CASES = ("input", "default", "large", "maximum", "hot-plug")
@@ -60,6 +60,10 @@ _OPTIONS = [
                  help="Damage a port's path on purpose, to see that it is found: drop@serial3."),
     click.option("--mirror", default="", metavar="URL",
                  help="Where the guests' Debian packages come from; else as this machine's apt."),
+    click.option("--fixed", is_flag=True,
+                 help="Prove what `vmserial fix` would make of INPUT, not INPUT as it stands."),
+    click.option("--paused", is_flag=True,
+                 help="Boot nothing: ask a paused QEMU about INPUT's ports (0.3 s)."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
 ]  # fmt: skip
 
@@ -69,11 +73,21 @@ _OPTIONS = [
     cls=VmCommand,
     epilog="""\b
 Examples:
-  vmserial verify 142.conf
+  vmserial verify 142
+  vmserial verify 142 --fixed --out out/
+  vmserial verify guest.xml
+  vmserial verify start-vm.sh
+  vmserial verify -- qemu-system-aarch64 -M virt -serial pty -serial pty
   vmserial verify --arch aarch64 --type usb --case large --case hot-plug --out out/
   vmserial verify --arch aarch64 --suite bullseye --suite bookworm --suite trixie
   vmserial verify 142.conf --kernel Image --initrd initrd.gz --kernel-config config
   vmserial verify --arch x86_64 --ports 6 --mutant drop@serial3
+
+\b
+A PVE configuration, a libvirt domain and a QEMU command are proven as they stand: a private copy
+of the command that PVE, libvirt or you start. A port that would be dead is red and names what
+`vmserial doctor` finds; --fixed proves what `vmserial fix` would make. TOML and options are
+proven as vmserial plans them.
 
 \b
 Cases: input (the ports of INPUT or --ports), default (1 + 3), large (1 + 9), maximum (found by
@@ -89,16 +103,19 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
     The data is framed, seeded and checksummed: loss, duplication, reordering, corruption and
     crossed ports are each found by name.
     """
+    from vmserial.cli import verify_request
     from vmserial.progress import reporter
-    from vmserial.qemu.loop import run_interruptible
-    from vmserial.verify import runner
 
-    asked_for = request(asked, **words)
+    asked = resolved(asked)
+    fixed, paused = words.pop("fixed"), words.pop("paused")
+    stands = verify_request.stands(asked, words["cases"], fixed=fixed, paused=paused)
     started = datetime.now(UTC)
     progress = reporter(quiet)
     try:
-        environments = runner.find_environments(asked_for, progress)
-        report = run_interruptible(runner.run(asked_for, progress, environments))
+        if stands:
+            asked_for, report = _as_it_stands(asked, words, progress, fixed=fixed, paused=paused)
+        else:
+            asked_for, report = _as_planned(asked, words, progress)
     finally:
         progress.close()
     try:
@@ -116,6 +133,51 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
         complain(f"vmserial: note: {note}")
     complain(f"vmserial: {len(report.checks)} checks, {report.seconds:.1f} s, seed {report.seed}")
     return report.exit_code
+
+
+def _as_planned(
+    asked: Asked, words: dict[str, Any], progress: Reporter
+) -> tuple[VerifyRequest, VerifyReport]:
+    """Prove what vmserial plans; each architecture in its turn."""
+    from vmserial.cli.verify_request import request
+    from vmserial.qemu.loop import run_interruptible
+    from vmserial.verify import runner
+
+    requests = [
+        request(replace(asked, arch=arch, archs=()), **words)
+        for arch in asked.archs or (asked.arch,)
+    ]
+    work = [(one, runner.find_environments(one, progress)) for one in requests]
+    report: VerifyReport | None = None
+    for one, environments in work:
+        seeded = one if report is None else replace(one, seed=report.seed)
+        report = run_interruptible(runner.run(seeded, progress, environments, before=report))
+    assert report is not None
+    return requests[0], report
+
+
+def _as_it_stands(
+    asked: Asked, words: dict[str, Any], progress: Reporter, *, fixed: bool, paused: bool
+) -> tuple[VerifyRequest, VerifyReport]:
+    """Prove the command that the input's owner starts."""
+    from vmserial.cli.standing import standing
+    from vmserial.cli.verify_request import standing_request
+    from vmserial.qemu.binary import probe
+    from vmserial.qemu.liveprobe import understand
+    from vmserial.qemu.loop import run_interruptible
+    from vmserial.verify import standing as stands
+
+    asked_for = standing_request(asked, **words)
+    config = asked_for.config
+    made, binary = standing(replace(asked, guest=config) if config else asked, fixed=fixed)
+    view, capabilities = understand(made.command, binary=binary, arch=made.arch, root=made.root)
+    environments = () if paused else stands.environments(capabilities, view, asked_for, progress)
+    binaries = asked_for.binaries or (capabilities.binary,)
+    alone = () if environments else tuple(probe(one, arch=view.arch) for one in binaries)
+    report = run_interruptible(
+        stands.run(made, asked_for, progress, view=view, environments=environments, asked=alone)
+    )
+    return asked_for, report
 
 
 def _write(out: Path, report: VerifyReport, started: datetime) -> None:
@@ -137,78 +199,6 @@ def _write(out: Path, report: VerifyReport, started: datetime) -> None:
         ),
     )
     complain(f"vmserial: wrote {', '.join(str(path) for path in written)}")
-
-
-def request(
-    asked: Asked, *, ceilings: tuple[str, ...] = (), sizes: str | None = None,
-    cycles: int | None = None, timeout: float | None = None, **words: Any,
-) -> VerifyRequest:  # fmt: skip
-    """Return what the options ask for.
-
-    Raises:
-        UsageError: an option's value is wrong, or two do not go together.
-    """
-    from vmserial.errors import UsageError
-    from vmserial.verify.request import CEILINGS, LARGE_PORTS, TOGETHER, Limits, VerifyRequest
-    from vmserial.verify.wire.form import LADDERS
-
-    if asked.input and len(asked.kinds) > 1:
-        raise UsageError(
-            "an INPUT can be tried with one --type at a time",
-            hint="run verify once for each type",
-            where=asked.input,
-        )
-    for name, option in (("config", "--kernel-config"), ("append", "--append")):
-        if words.get(name) and not words.get("kernel"):
-            raise UsageError(
-                f"{option} is of a kernel of your own, and none is named",
-                hint="add --kernel and --initrd",
-                where=option,
-            )
-    machine = read_machine(asked)
-    tell(machine.notes)
-    more: dict[str, Any] = {name: value for name, value in words.items() if value}
-    if cycles is not None:
-        more["cycles"] = cycles
-    if sizes is not None:
-        ladder = LADDERS[sizes]
-        more |= {"alone": ladder, "together": tuple(dict.fromkeys((*ladder, *TOGETHER[-1:])))}
-    if timeout is not None:
-        usual = Limits()
-        by = timeout / usual.boot
-        more["limits"] = Limits(
-            **{name: getattr(usual, name) * by for name in Limits.__dataclass_fields__}
-        )
-    made = VerifyRequest(
-        machine,
-        # A number of ports is an input as good as a file.
-        given=bool(asked.input) or asked.ports is not None,
-        kinds=asked.kinds,
-        binaries=asked.qemu,
-        ceilings={**CEILINGS, **dict(_ceiling(text) for text in ceilings)},
-        **more,
-    )
-    if asked.ports is not None and "input" not in made.chosen_cases:
-        complain(
-            f"vmserial: warning: --ports has no part in {', '.join(made.chosen_cases)} "
-            f"(large is serial0 and {LARGE_PORTS} more; add --case input)"
-        )
-    return replace(made, kinds=() if asked.kinds == ("auto",) else made.kinds)
-
-
-def _ceiling(text: str) -> tuple[str, int]:
-    from vmserial.errors import UsageError
-    from vmserial.sources.ports import nearest
-    from vmserial.verify.request import CEILINGS
-
-    match = re.fullmatch(r"([a-z0-9-]+)=([0-9]{1,4})", text)
-    if match is None or match[1] not in CEILINGS:
-        raise UsageError(
-            f"{text!r} is not a ceiling",
-            hint=f"write virtio=240; {nearest(match[1] if match else '', CEILINGS)}",
-            where="--ceiling",
-        )
-    return match[1], int(match[2])
 
 
 def _json(report: VerifyReport) -> dict[str, Any]:

@@ -41,17 +41,19 @@ _WORDS = 400
 
 
 async def run(
-    request: VerifyRequest, reporter: Reporter, environments: Sequence[TestEnvironment]
-) -> VerifyReport:
+    request: VerifyRequest, reporter: Reporter, environments: Sequence[TestEnvironment],
+    *, before: VerifyReport | None = None,
+) -> VerifyReport:  # fmt: skip
     """Prove what is asked for.
 
     Args:
         request: what.
         reporter: told what is being done.
         environments: on what; :func:`find_environments` gives those that the request names.
+        before: what an earlier run found that is part of this one: of another architecture.
 
     Returns:
-        The report; also where a VM was lost.
+        The report, with what was found before; also where a VM was lost.
 
     Raises:
         UsageError: the request cannot be carried out as it is.
@@ -66,17 +68,21 @@ async def run(
     _check_mutants(request, [one for _, made, _ in work for one in made])
     with results_file(request.out, host) as writer:
         runner = Runner(request, reporter, seed, writer)
+        for check in before.checks if before else ():
+            runner.sink(check)
         for environment, made, skipped in work:
             for skip in skipped:
                 runner.skip(environment, skip)
             for topology in made:
                 await runner.boot(environment, topology)
+    earlier = before.booted if before else ()
+    seconds = time.monotonic() - begin + (before.seconds if before else 0.0)
     return VerifyReport(
         checks=tuple(runner.checks),
-        booted=tuple(runner.booted),
+        booted=(*earlier, *runner.booted),
         host=host,
         seed=seed,
-        seconds=round(time.monotonic() - begin, 3),
+        seconds=round(seconds, 3),
     )
 
 

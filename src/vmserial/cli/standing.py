@@ -1,0 +1,95 @@
+"""An input as its owner starts it, for what runs it: `verify`, `doctor --boot`, `fix`'s check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmserial.cli.asked import Asked
+from vmserial.cli.output import complain
+from vmserial.cli.subject import FixWords, input_of
+
+if TYPE_CHECKING:
+    from vmserial.cli.pve_vm import Vm
+    from vmserial.model import Capabilities, Finding
+    from vmserial.model.origin import LoweredCommand
+    from vmserial.sources.command import CommandLine
+    from vmserial.sources.pve import Document
+    from vmserial.verify.standing import Standing
+
+
+def standing(asked: Asked, *, fixed: bool = False) -> tuple[Standing, str]:
+    """Return an input as it stands, or as `fix` would make it, and the binary that runs it.
+
+    Args:
+        asked: with its input read; a command, a PVE configuration or a domain.
+        fixed: what `fix` would make.
+
+    Raises:
+        UsageError, ConfigError, BinaryError: as `doctor` and `fix` raise them.
+    """
+    kind = input_of(asked).kind
+    words = FixWords()
+    if kind == "command":
+        return _command(asked, words, fixed)
+    return _pve(asked, words, fixed)
+
+
+def _command(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
+    from vmserial.cli import subject_command
+    from vmserial.verify.standing import Standing
+
+    command = subject_command.read(asked)
+    verdict, capabilities = subject_command.judged(asked, words, command)
+    arch = capabilities.target
+    if fixed:
+        return Standing(verdict.command, verdict.left, arch), capabilities.binary
+    return Standing(command, verdict.findings, arch), capabilities.binary
+
+
+def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
+    from vmserial.cli import pve_vm, subject_pve
+    from vmserial.verify.standing import Standing
+
+    vm = pve_vm.read(asked)
+    document = vm.conf.document
+    findings: tuple[Finding, ...]
+    if fixed:
+        mended, findings = subject_pve.mended(asked, words, vm)
+        document = mended.document
+    else:
+        findings = tuple(subject_pve.doctor(asked, words)[0])
+    command = of_conf(asked, vm, document)
+    return Standing(command, findings, vm.capabilities.target), vm.capabilities.binary
+
+
+def of_conf(asked: Asked, vm: Vm, document: Document) -> CommandLine:
+    """Return what PVE starts of a VM's configuration, as this machine's QEMU takes it.
+
+    Args:
+        asked: which snapshot, whether pending changes count.
+        vm: the VM.
+        document: its configuration, or what `fix` makes of it.
+
+    Raises:
+        ConfigError, UsageError: as PVE's own lowering raises them.
+    """
+    from vmserial.pve.tree import host_arch
+    from vmserial.sources.pve.lower import PveHost, lower
+
+    place = vm.conf.place
+    # Where no QEMU is here the newest is assumed, as PVE has it.
+    version = vm.capabilities.version[:2] if vm.capabilities.binary else PveHost().version
+    lowered = lower(
+        document, place.vmid, PveHost(host_arch(place.root), version),
+        snapshot=asked.snapshot, pending=asked.pending, arch=asked.arch or vm.machine.arch,
+    )  # fmt: skip
+    return _adapted(lowered, vm.capabilities)
+
+
+def _adapted(lowered: LoweredCommand, capabilities: Capabilities) -> CommandLine:
+    from vmserial.qemu.stock import adapted
+
+    command, notes = adapted(lowered, capabilities)
+    for note in notes:
+        complain(f"vmserial: note: {note}")
+    return command
