@@ -6,9 +6,12 @@ And one guest that has more ports than its kernel: its dmesg and its tools' erro
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import socket
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,8 @@ from vmserial.qemu.hints import hint_for
 
 BOUND = 60
 
-MACHINES = {"aarch64": ("virt", "-cpu", "cortex-a57"), "x86_64": ("q35",)}
+MACHINES = {"aarch64": ("virt", "-cpu", "cortex-a57"), "x86_64": ("q35",),
+            "s390x": ("s390-ccw-virtio",)}  # fmt: skip
 
 
 def nulls(count: int) -> str:
@@ -94,7 +98,12 @@ STARTS: tuple[tuple[str, str, str], ...] = (
     ("object-missing", "x86_64",
      "-chardev socket,id=a,path={tmp}/s,server=on,wait=off,tls-creds=t"),
     ("pipe-missing", "x86_64", "-chardev pipe,id=a,path={tmp}/nopipe"),
+    ("pipe-missing", "x86_64", "-serial pipe:{tmp}/nopipe"),
+    ("pipe-missing", "x86_64", "-monitor pipe:{tmp}/nopipe"),
     ("tty-missing", "x86_64", "-chardev serial,id=a,path=/dev/ttyNONE"),
+    ("tty-missing", "x86_64", "-serial /dev/pts/99999"),
+    ("not-openable-as-file", "x86_64", "-chardev serial,id=a,path={tmp}/socket"),
+    ("directory-missing", "x86_64", "-serial file:{tmp}/no/x"),
     ("ringbuf-size", "x86_64", "-chardev ringbuf,id=a,size=1000"),
     ("stdio-twice", "x86_64", "-chardev stdio,id=a -chardev stdio,id=b"),
     ("serial-backend", "aarch64", "-serial file:{tmp}/no/x"),
@@ -105,6 +114,12 @@ STARTS: tuple[tuple[str, str, str], ...] = (
     ("firmware-missing", "aarch64", "-bios {tmp}/none"),
     ("option-unknown", "x86_64", "-frobnicate"),
 )  # fmt: skip
+
+FOREIGN: tuple[tuple[str, str, str], ...] = (
+    ("sclp-limit", "s390x", f"{nulls(2)} {each(2, 'sclpconsole')}"),
+    ("sclp-limit", "s390x", f"{nulls(2)} {each(2, 'sclplmconsole')}"),
+)
+"""What only a QEMU says that the long tests alone install."""
 
 PLUGS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("not-hot-pluggable", nulls(1), "device_add",
@@ -138,7 +153,12 @@ def start(binary: str, arch: str, more: str, *commands: dict[str, object]) -> tu
 
 def hold(id: str, binary: str, arch: str, more: str, tmp: Path) -> None:
     """Assert that a wrong start fails, and that its words are explained by ``id``."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket(socket.AF_UNIX) as nobody_accepts,
+    ):
+        (tmp / "socket").unlink(missing_ok=True)
+        nobody_accepts.bind(str(tmp / "socket"))
         filled = more.replace("{tmp}", str(tmp)).replace("{port}", str(listener.getsockname()[1]))
         stderr, status, _ = start(binary, arch, filled)
     assert status != 0, filled
@@ -156,6 +176,73 @@ def hold(id: str, binary: str, arch: str, more: str, tmp: Path) -> None:
 @pytest.mark.parametrize(("id", "arch", "more"), STARTS, ids=lambda word: word[:40])
 def test_a_wrong_start_is_explained(id: str, arch: str, more: str, tmp_path: Path) -> None:
     hold(id, find(arch), arch, more, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("id", "arch", "more"), FOREIGN, ids=lambda word: word[:40])
+def test_a_wrong_start_of_another_architecture_is_explained(
+    id: str, arch: str, more: str, tmp_path: Path
+) -> None:
+    hold(id, find(arch), arch, more, tmp_path)
+
+
+def test_a_tty_that_somebody_has_for_themselves_is_explained() -> None:
+    ours, theirs = os.openpty()
+    try:
+        name = os.ttyname(theirs)
+        os.chmod(name, 0o666)  # noqa: PTH101
+        fcntl.ioctl(theirs, termios.TIOCEXCL)
+        # Root is let in all the same.
+        nobody = 65534 if os.geteuid() == 0 else None
+        done = subprocess.run(
+            [find("x86_64"), "-machine", "none", "-display", "none", "-S",
+             "-chardev", f"serial,id=a,path={name}"],
+            user=nobody, group=nobody, extra_groups=[] if nobody else None,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BOUND,
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    (match,) = catalogue.matches(done.stderr)
+    assert match.doc.id == "tty-busy", done.stderr
+
+
+TWICE_A_CONSOLE = """\
+<domain type='test'><name>guest</name><memory>1024</memory><os><type>hvm</type></os><devices>
+<console type='pty'><target type='virtio' port='0'/></console>
+<console type='pty'><target type='serial' port='1'/></console></devices></domain>"""
+
+
+def test_what_virsh_refuses_is_explained(tmp_path: Path) -> None:
+    """Libvirt's own driver for tests: no daemon, no VM."""
+    file = tmp_path / "guest.xml"
+    file.write_text(TWICE_A_CONSOLE)
+    done = subprocess.run(
+        ["virsh", "-c", "test:///default", "define", str(file)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BOUND,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert [m.doc.id for m in catalogue.matches(done.stderr)] == ["libvirt-serial-console-first"]
+
+
+def test_the_first_words_of_virsh_console_are_explained() -> None:
+    """It wants a terminal, says its two lines, and has no console behind libvirt's own driver."""
+    ours, theirs = os.openpty()
+    child = subprocess.Popen(
+        ["virsh", "-c", "test:///default", "console", "test"],
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        while piece := os.read(ours, 4096):
+            said += piece
+    except OSError:  # a terminal whose other side has gone
+        pass
+    finally:
+        os.close(ours)
+        child.wait(BOUND)
+    assert [m.doc.id for m in catalogue.matches(said.decode())] == ["console-silent"]
 
 
 @pytest.mark.parametrize(("id", "more", "command", "arguments"), PLUGS)
