@@ -1,0 +1,25 @@
+# Sourced by the scripts beside it: puts pinned Debian packages into a folder, away from the system.
+#
+#   . "$(dirname "$0")/debian.bash"
+#   root=$(debian_root qemu-system-x86=1:7.2+dfsg-7+deb12u18+b3 …)    # a folder with them and what they need
+#   chroot "$root" qemu-system-x86_64 …
+#
+# Packages come by name from wherever this machine's own apt gets its own; needs root for chroot.
+# The folder is below $work, which is removed at the end.
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+debian_root() {
+    local root=$work/root cache=$work/cache deb
+    mkdir -p "$root/tmp" "$root/dev" "$root/proc" "$cache/archives/partial"
+    # An empty status file: apt takes nothing for installed and fetches the whole closure.
+    apt-get -qq -y --no-install-recommends -o Dir::State::Status=/dev/null -o Dir::Cache="$cache" \
+        -o Debug::NoLocking=1 -o APT::Sandbox::User=root --download-only install "$@" >"$work/apt.log" 2>&1 ||
+        { cat "$work/apt.log" >&2; echo "cannot fetch $* (another release of Debian?)" >&2; return 2; }
+    for deb in "$cache"/archives/*.deb; do
+        dpkg-deb --fsys-tarfile "$deb" | tar -C "$root" -x --keep-directory-symlink
+    done
+    ldconfig -r "$root"
+    echo "$root"
+}
