@@ -7,10 +7,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import findings
 import pytest
 from test_findings_live import here
 
+import findings
 from vmserial.model import Machine, Severity
 from vmserial.progress import Silent
 from vmserial.qemu.loop import run_interruptible

@@ -13,9 +13,9 @@ import socket
 import subprocess
 from pathlib import Path
 
-import findings
 import pytest
 
+import findings
 from vmserial.model import Capabilities, Severity
 from vmserial.qemu.binary import find, probe
 from vmserial.sources.command import CommandLine

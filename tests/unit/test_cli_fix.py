@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import findings
 import pytest
 
+import findings
 from vmserial.cli.asked import Asked
 from vmserial.cli.main import run
 from vmserial.cli.subject import input_of

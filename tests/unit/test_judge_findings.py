@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import findings
 import pytest
 
+import findings
 from vmserial import catalogue
 from vmserial.guests import profile
 from vmserial.judge import Verdict, Wishes, judge

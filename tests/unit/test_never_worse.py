@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import findings
 import pytest
 
+import findings
 from vmserial.cli.main import run
 from vmserial.errors import LostVMError
 from vmserial.model import Capabilities

@@ -6,9 +6,9 @@ import json
 import shlex
 from pathlib import Path
 
-import findings
 import pytest
 
+import findings
 from vmserial.errors import ConfigError
 from vmserial.judge.ports import ports_of
 from vmserial.model import Capabilities, DeviceType

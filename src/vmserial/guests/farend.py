@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vmserial.errors import LostVMError, ShellError
-from vmserial.guests.shell import Countdown, Shell, quote
+from vmserial.guests.channel import Countdown
+from vmserial.guests.shell import Shell, quote
 from vmserial.guests.watcher import GRACE, Watcher
 
 _TICK = 0.01

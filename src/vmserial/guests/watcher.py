@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vmserial.errors import LostVMError, ShellError
+from vmserial.guests.channel import Countdown
 from vmserial.guests.nodes import HvcSlots, Node, tty_node
-from vmserial.guests.shell import Countdown, Shell
+from vmserial.guests.shell import Shell
 from vmserial.limits import HVC_NODES
 from vmserial.model import NodeIdentity
 
