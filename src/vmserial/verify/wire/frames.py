@@ -10,9 +10,8 @@ clock; the time is linear in what arrived, whatever that is.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from vmserial.verify import tty_transforms
@@ -34,16 +33,16 @@ from vmserial.verify.wire.form import (
     FULL,
     HEADER,
     LADDERS,
-    OVERHEAD,
     SHORT,
     SMOKE,
-    STREAM_PREFIX,
     Header,
     Stream,
     build,
     headers,
 )
+from vmserial.verify.wire.strangers import Strangers
 from vmserial.verify.wire.strays import described
+from vmserial.verify.wire.tallies import Tallies, in_bytes
 
 __all__ = [
     "FULL",
@@ -58,23 +57,11 @@ __all__ = [
     "headers",
 ]
 
-_PLACES = 3
-"""Places that a sentence names before it only counts."""
-
-_PROBES = 64
-"""Look-ups of unknown bytes in the other streams, in all; each scans all of them once."""
-
-_PROBE = 8
-"""Bytes of such a look-up."""
-
 _RECOGNISED = 50
 """What arrived is garbage if less than one byte in so many is recognised."""
 
 _WRONG_BY_CHANCE = 0.95
 """Where more than this part of the bytes differs, those that agree do so by chance."""
-
-_MINOR = 20
-"""Misplaced bytes that are fewer than one in so many of all wrong ones are not the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +103,6 @@ def analyse(expected: Stream, received: bytes, others: Sequence[Stream] = ()) ->
     return _Comparison(expected, received, others).result()
 
 
-@dataclass(slots=True)
-class _Tally:
-    """All places of one fault."""
-
-    places: list[tuple[int, int, str]] = field(default_factory=list)
-    length: int = 0
-
-    def add(self, offset: int, length: int, text: str) -> None:
-        if len(self.places) < _PLACES:
-            self.places.append((offset, length, text))
-        self.length += length
-
-
 class _Comparison:
     """One comparison of what arrived with what was sent, when they differ."""
 
@@ -136,16 +110,20 @@ class _Comparison:
         self.expected = expected
         self.sent = expected.data
         self.got = got
-        own = (expected.run, expected.port, expected.direction)
-        self.others = [o for o in others if (o.run, o.port, o.direction) != own]
-        self.tallies: dict[tuple[FaultKind, str], _Tally] = {}
-        self.counts: Counter[tuple[FaultKind, str]] = Counter()
-        self.probes = _PROBES
+        self.tallies = Tallies(expected.name, len(got))
+        self.note = self.tallies.note
+        self.strangers = Strangers(expected, got, others, self.stranger)
         self.known = 0
+
+    def stranger(self, kind: FaultKind, other: str, at: int, length: int) -> None:
+        self.known += length
+        self.note(kind, other, at, length, "")
 
     def result(self) -> Analysis:
         strangers = [
-            (at, header) for at, header in headers(self.got) if self.owner(header) is not None
+            (at, header)
+            for at, header in headers(self.got)
+            if self.strangers.owner(header) is not None
         ]
         holes = [(at, at + HEADER) for at, _ in strangers]
         runs = without(find_runs(self.sent, self.got, self.telling), merged(holes))
@@ -156,30 +134,15 @@ class _Comparison:
         runs = without_chance(runs, chosen)
         missing = self.misplaced([run for run in runs if run not in chosen], missing)
         unknown = gaps([(r.at, r.end) for r in runs], 0, len(self.got))
-        unknown = self.claim_frames(unknown, dict(strangers))
-        unknown = self.claim_parts(unknown)
+        unknown = self.strangers.claim_frames(unknown, dict(strangers))
+        unknown = self.strangers.claim_parts(unknown)
         self.pair_up(line, missing, unknown)
         return self.verdict(good)
-
-    def owner(self, header: Header) -> tuple[FaultKind, str] | None:
-        """Return whose frame it is; None for one of our own."""
-        mine = self.expected
-        if header.run != mine.run:
-            return FaultKind.FOREIGN_RUN, f"run {header.run:x}"
-        if header.port != mine.port:
-            return FaultKind.CROSSWIRE, f"serial{header.port}"
-        if header.direction != mine.direction:
-            return FaultKind.WRONG_DIRECTION, ""
-        return None
 
     def telling(self, offset: int) -> bool:
         """Tell whether a key at ``offset`` of the stream stands in no other frame."""
         start = self.expected.starts[self.expected.frame_at(offset)]
         return offset - start + KEY > FRAME_PREFIX
-
-    def note(self, kind: FaultKind, other: str, offset: int, length: int, text: str) -> None:
-        self.tallies.setdefault((kind, other), _Tally()).add(offset, length, text)
-        self.counts[kind, other] += 1
 
     # ---------------------------------------------------- our bytes at a wrong place
 
@@ -220,82 +183,6 @@ class _Comparison:
         else:
             text = f"{self.span(offset, length)} came again"
             self.note(FaultKind.DUPLICATE, "", offset, length, text)
-
-    # ---------------------------------------------------- bytes of somebody else
-
-    def claim_frames(
-        self, unknown: list[tuple[int, int]], strangers: dict[int, Header]
-    ) -> list[tuple[int, int]]:
-        """Give frames with a stranger's header to their owner; return the rest."""
-        rest: list[tuple[int, int]] = []
-        order = sorted(strangers)
-        number = 0
-        for start, end in unknown:
-            while number < len(order) and order[number] < start:
-                number += 1
-            while number < len(order) and order[number] < end:
-                at = order[number]
-                if at > start:
-                    rest.append((start, at))
-                header = strangers[at]
-                number += 1
-                following = order[number] if number < len(order) else end
-                stop = min(at + header.length + OVERHEAD, following, end)
-                owner = self.owner(header)
-                assert owner is not None
-                self.stranger(*owner, at, stop - at)
-                start = stop
-            if start < end:
-                rest.append((start, end))
-        return rest
-
-    def claim_parts(self, unknown: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Give parts of the other streams to their owners; return the rest."""
-        rest: list[tuple[int, int]] = []
-        step = max(_PROBE, sum(end - start for start, end in unknown) // _PROBES)
-        for start, end in unknown:
-            at = start
-            while at + _PROBE <= end and self.probes:
-                found = self.search(self.got[at : at + _PROBE])
-                if found is None:
-                    at += step
-                    continue
-                stream, offset = found
-                back = 0
-                while (
-                    at - back > start
-                    and offset - back > 0
-                    and (self.got[at - back - 1] == stream.data[offset - back - 1])
-                ):
-                    back += 1
-                stop = min(end, at + common_prefix(self.got, at, stream.data, offset))
-                if at - back > start:
-                    rest.append((start, at - back))
-                owner = self.owner(Header(stream.run, stream.port, stream.direction, 0, 0))
-                assert owner is not None
-                self.stranger(*owner, at - back, stop - at + back)
-                start = at = stop
-            if start < end:
-                rest.append((start, end))
-        return rest
-
-    def search(self, probe: bytes) -> tuple[Stream, int] | None:
-        """Find bytes in the other streams."""
-        self.probes -= 1
-        if probe in self.sent:
-            return None
-        for stream in self.others:
-            offset = stream.data.find(probe)
-            if offset < 0:
-                continue
-            start = stream.starts[stream.frame_at(offset)]
-            if offset - start + _PROBE > STREAM_PREFIX:
-                return stream, offset
-        return None
-
-    def stranger(self, kind: FaultKind, other: str, at: int, length: int) -> None:
-        self.known += length
-        self.note(kind, other, at, length, "")
 
     # ---------------------------------------------------- what is left on both sides
 
@@ -361,7 +248,9 @@ class _Comparison:
             wrong = sum(a != b for a, b in zip(want, have, strict=False))
             if wrong < size * _WRONG_BY_CHANCE:
                 self.known += size - wrong
-            text = f"{_bytes(wrong)} wrong from offset {offset} on ({self.expected.place(offset)})"
+            text = (
+                f"{in_bytes(wrong)} wrong from offset {offset} on ({self.expected.place(offset)})"
+            )
             self.note(FaultKind.CORRUPT, "", offset, wrong, text)
             if len(want) > size:
                 lost.append((offset + size, offset + len(want)))
@@ -396,26 +285,26 @@ class _Comparison:
         for start, end in lost:
             if end == total and start > 0:
                 text = (
-                    f"the last {_bytes(end - start)} of {total} never came, "
+                    f"the last {in_bytes(end - start)} of {total} never came, "
                     f"from offset {start} on ({self.expected.place(start)})"
                 )
                 self.note(FaultKind.TRUNCATED, "", start, end - start, text)
             elif start == 0 and end == total:
-                text = f"none of the {_bytes(total)} came"
+                text = f"none of the {in_bytes(total)} came"
                 self.note(FaultKind.LOSS, "", start, total, text)
             else:
                 self.loss(start, end - start)
 
     def loss(self, offset: int, length: int, among: str = "") -> None:
         offset = self.from_its_frame(offset, length)
-        text = f"{_bytes(length)} {among}lost at offset {offset} ({self.expected.place(offset)})"
+        text = f"{in_bytes(length)} {among}lost at offset {offset} ({self.expected.place(offset)})"
         frames = self.whole_frames(offset, length)
         self.note(FaultKind.LOSS, "", offset, length, text + frames)
 
     def extra(self, at: int, length: int, offset: int) -> None:
         where = "after the end" if offset == len(self.sent) else f"at {at}"
         stray = described(self.got[at : at + length])
-        text = f"{_bytes(length)} that nobody sent came {where}: {stray}"
+        text = f"{in_bytes(length)} that nobody sent came {where}: {stray}"
         self.note(FaultKind.EXTRA, "", offset, length, text)
 
     # ---------------------------------------------------- words
@@ -443,59 +332,16 @@ class _Comparison:
         return f", frame {first} whole" if first == last else f", frames {first} to {last} whole"
 
     def span(self, offset: int, length: int) -> str:
-        return f"{_bytes(length)} of offset {offset} ({self.expected.place(offset)})"
+        return f"{in_bytes(length)} of offset {offset} ({self.expected.place(offset)})"
 
     def verdict(self, good: int) -> Analysis:
-        faults = self.faults()
+        faults = self.tallies.faults()
         if self.sent and (good + self.known) * _RECOGNISED < len(self.got):
             text = (
-                f"{_bytes(len(self.got))} came and they are of no known stream: "
+                f"{in_bytes(len(self.got))} came and they are of no known stream: "
                 f"{described(self.got)}"
             )
             faults = [Fault(FaultKind.GARBAGE, text, 0, len(self.got))]
         cause = tty_transforms.explain(self.sent, self.got)
         detail = "; ".join([*([cause] if cause else []), *(fault.detail for fault in faults)])
         return Analysis(False, tuple(faults), detail, len(self.got), good)
-
-    def rank(self, key: tuple[FaultKind, str]) -> tuple[bool, int, str]:
-        """Return the place of a fault: the order of blame, but by-products last."""
-        total = sum(tally.length for tally in self.tallies.values())
-        minor = key[0] in (FaultKind.REORDER, FaultKind.DUPLICATE) and (
-            self.tallies[key].length * _MINOR < total
-        )
-        return minor, _ORDER.index(key[0]), key[1]
-
-    def faults(self) -> list[Fault]:
-        """Return one fault a kind (and other port), the cause before its consequences."""
-        made: list[Fault] = []
-        for key in sorted(self.tallies, key=self.rank):
-            kind, other = key
-            tally, count = self.tallies[key], self.counts[key]
-            offset, _, _ = tally.places[0]
-            if kind in _STRANGERS:
-                sentence = _STRANGERS[kind].format(
-                    size=_bytes(tally.length), other=other, mine=self.expected.name
-                )
-                whole = "nothing but " if tally.length == len(self.got) else ""
-                text = f"{whole}{sentence}"
-            else:
-                text = ", ".join(place[2] for place in tally.places)
-                if count > len(tally.places):
-                    text += f" and at {count - len(tally.places)} more places"
-                    text += f" ({_bytes(tally.length)} in all)"
-            name = other if kind is FaultKind.CROSSWIRE else ""
-            made.append(Fault(kind, text, offset, tally.length, count, name))
-        return made
-
-
-_ORDER = list(FaultKind)
-
-_STRANGERS = {
-    FaultKind.CROSSWIRE: "{size} of {other} arrived on {mine}",
-    FaultKind.FOREIGN_RUN: "{size} of {other} arrived on {mine}: something was not drained",
-    FaultKind.WRONG_DIRECTION: "{size} that went the other way came back on {mine}: an echo is on",
-}
-
-
-def _bytes(count: int) -> str:
-    return "1 byte" if count == 1 else f"{count} bytes"
