@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
 from pathlib import Path
 
 import click
 import pytest
+from plans import remembered
 
 from vmserial.cli import main
 from vmserial.cli.main import main as group
@@ -91,3 +93,38 @@ def test_links_lead_somewhere(path: Path) -> None:
             heads = re.findall(r"^#+ (.*)$", where.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
             assert anchor in slugs, target
+
+
+CONF = """\
+arch: aarch64
+bios: ovmf
+cores: 2
+memory: 2048
+machine: virt
+ostype: l26
+scsihw: virtio-scsi-pci
+serial0: socket
+serial1: socket
+"""
+SHOWN = "$ vmserial doctor /etc/pve/qemu-server/142.conf\n"
+
+
+def test_the_guides_sample_is_what_doctor_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With VMSERIAL_UPDATE_GOLDEN=1 it is written anew."""
+    monkeypatch.setenv("PATH", str(remembered(tmp_path).parent), prepend=":")
+    conf = tmp_path / "etc/pve/qemu-server/142.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text(CONF)
+    assert main.run(["doctor", str(conf)]) == 1
+    # What the owner must know stands behind an empty line; it is not of this sample.
+    said = capsys.readouterr().out.partition("\n\n")[0].replace(str(tmp_path), "") + "\n"
+    guide = ROOT / "docs" / "guide.md"
+    text = guide.read_text()
+    before, _, rest = text.partition(SHOWN)
+    shown, fence, after = rest.partition("```\n")
+    if os.environ.get("VMSERIAL_UPDATE_GOLDEN"):
+        guide.write_text(before + SHOWN + said + fence + after)
+        return
+    assert shown == said, "VMSERIAL_UPDATE_GOLDEN=1 puts docs/guide.md right"

@@ -116,6 +116,12 @@ def rooms() -> dict[str, Any]:
     return next(contract for contract in contracts if contract["id"] == "rooms")
 
 
+def test_the_shims_modules_stand_in_its_list() -> None:
+    shim = ROOT / "src" / "vmserial" / "shim"
+    listed = re.findall(r"^:mod:`\.(\w+)`", (shim / "__init__.py").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.stem for path in shim.glob("[!_]*.py"))
+
+
 def test_each_room_stands_in_the_architecture() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     for layer in rooms()["layers"][1:]:

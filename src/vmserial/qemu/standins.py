@@ -1,4 +1,4 @@
-"""What of a user's devices a private copy of the VM keeps, and what stands in for the rest; pure.
+"""Stand-ins: cheap devices at the places of a user's own in the private copy of a VM; pure.
 
 A device that is taken out must not move the others: QEMU gives a device without
 an address the next free one.  So each PCI and USB device that has no part in

@@ -10,7 +10,7 @@ by execv(2) in the same process.
 :mod:`.start`          in the same process: facts, judge, journal
 :mod:`.facts`          what was learnt at the installation, as JSON
 :mod:`.bundle`         the modules that the wrapper needs, compiled
-:mod:`.trust`          who could have written a file
+:mod:`.tree`           the file system that it is installed into
 :mod:`.diversion`      dpkg-divert
 :mod:`.places`         where an installation's files are, and what is there
 :mod:`.aim`            which binary, where the wrapper goes, what forbids it

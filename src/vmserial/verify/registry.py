@@ -1,4 +1,4 @@
-"""What is to be shown, and what was: no check is forgotten when a VM is lost."""
+"""A registry of checks: those announced and those done, so that a lost VM loses none."""
 
 from __future__ import annotations
 
