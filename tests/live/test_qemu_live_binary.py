@@ -97,9 +97,9 @@ def test_a_warm_probe_takes_less_than_5_ms(arch: str) -> None:
     first = binary.probe(path, machine_types=TYPES[arch])
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         assert binary.probe(path, machine_types=TYPES[arch]) == first
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.005
 
 

@@ -202,8 +202,8 @@ def test_no_qemu_and_no_socket_outlives_us(number: int) -> None:
     rundir = Path(text)
     assert (rundir / "serial0").is_socket()
     process.send_signal(number)
-    process.communicate(timeout=20)
-    deadline = time.monotonic() + 5
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 30
     while not gone(int(pid)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert gone(int(pid))
@@ -229,4 +229,4 @@ def test_a_stopped_qemu_is_killed_in_bounded_time(monkeypatch: pytest.MonkeyPatc
     start = time.monotonic()
     vm = asyncio.run(main())
     assert vm.returncode == -signal.SIGKILL
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15

@@ -155,7 +155,7 @@ def test_nothing_says_which_vm(capsys: pytest.CaptureFixture[str]) -> None:
 def shell_words(text: str) -> list[str]:
     """Return the words that a shell makes of a command."""
     script = f"set -- {text}\nprintf '%s\\0' \"$@\""
-    result = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=30)
+    result = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=60)
     return result.stdout.decode().split("\0")[:-1]
 
 

@@ -232,7 +232,7 @@ def test_a_signal_ends_the_fetching_of_a_guest_at_once(
             assert time.monotonic() < end
             time.sleep(0.02)
         process.send_signal(number)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

@@ -260,7 +260,7 @@ def test_a_tool_that_hangs_is_ended(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(ImageError, match=r"not done within 0\.3 s"):
         aptrun.run([str(tmp_path / "tool")], bound=0.3, doing="do it")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 15
 
 
 # ------------------------------------------------------------------ control files

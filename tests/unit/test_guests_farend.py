@@ -224,7 +224,7 @@ def test_a_shell_that_dies_is_not_waited_for() -> None:
                 await shell.run("kill -9 $$", 1)
             for wait in waits:
                 with pytest.raises(LostVMError):
-                    await asyncio.wait_for(wait, 5)
+                    await asyncio.wait_for(wait, 15)
 
     run(["sh"], scenario)
 

@@ -181,7 +181,7 @@ def test_listening_to_a_silent_shell_ends() -> None:
             shell = Shell(*stream)
             begin = time.monotonic()
             await shell.ready(20, listen=0.3)
-            assert 0.3 <= time.monotonic() - begin < 5
+            assert 0.3 <= time.monotonic() - begin < 15
             await shell.close()
 
     asyncio.run(main())
@@ -219,7 +219,7 @@ def test_a_silent_guest_is_lost_after_the_bound_and_a_dead_one_at_once() -> None
     for scenario in (silent, dead):
         begin = time.monotonic()
         asyncio.run(scenario())
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 15
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_guest_that_dies_or_hangs_in_a_command(command: str, bound: float, wor
         # Who waits for an event hears of it too.
         with pytest.raises(LostVMError):
             await event
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 15
         with pytest.raises(LostVMError):
             await shell.post("echo")
 

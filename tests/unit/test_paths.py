@@ -51,7 +51,7 @@ def holder() -> tuple[subprocess.Popen[str], Path]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
 
 # ------------------------------------------------------------------ cache

@@ -128,7 +128,7 @@ def test_waiting_ends_early_or_in_time(far: Far, runner: asyncio.Runner) -> None
         async with await far.open() as endpoint:
             begun = time.monotonic()
             assert not await endpoint.wait_bytes(5, 0.05)
-            assert 0.04 < time.monotonic() - begun < 2
+            assert 0.04 < time.monotonic() - begun < 15
             begun = time.monotonic()
             three = asyncio.create_task(endpoint.wait_bytes(3, 30))
             five = asyncio.create_task(endpoint.wait_bytes(5, 30))
@@ -139,7 +139,7 @@ def test_waiting_ends_early_or_in_time(far: Far, runner: asyncio.Runner) -> None
             assert await five
             assert await endpoint.wait_bytes(5, 0)
             assert not await endpoint.wait_bytes(6, 0)
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 15
 
     runner.run(main())
 
@@ -148,11 +148,11 @@ def test_peer_goes_away(far: Far, runner: asyncio.Runner) -> None:
     async def main() -> None:
         endpoint = await far.open()
         await far.write(b"last")
-        assert await endpoint.wait_bytes(4, 5)
+        assert await endpoint.wait_bytes(4, 30)
         waiting = asyncio.create_task(endpoint.wait_bytes(100, 30))
         await asyncio.sleep(0.01)
         far.hang_up()
-        assert not await asyncio.wait_for(waiting, 5)
+        assert not await asyncio.wait_for(waiting, 15)
         assert endpoint.gone.startswith("the other side")
         assert endpoint.received == b"last"
         assert await endpoint.send(b"x", 1) == 0
@@ -169,7 +169,7 @@ def test_peer_goes_away_while_sending(far: Far, runner: asyncio.Runner) -> None:
         sending = asyncio.create_task(endpoint.send(bytes(50_000_000), 30))
         await asyncio.sleep(0.05)
         far.hang_up()
-        assert await asyncio.wait_for(sending, 5) < 50_000_000
+        assert await asyncio.wait_for(sending, 15) < 50_000_000
 
     runner.run(main())
 
@@ -179,10 +179,10 @@ def test_send_gives_up_and_forgets_the_rest(far: Far, runner: asyncio.Runner) ->
         async with await far.open() as endpoint:
             begun = time.monotonic()
             taken = await endpoint.send(bytes(50_000_000), 0.1)
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 15
             assert taken < 50_000_000
             assert await far.read(taken) == bytes(taken)
-            assert await endpoint.send(b"next", 5) == 4
+            assert await endpoint.send(b"next", 30) == 4
             assert await far.read(4) == b"next"
 
     runner.run(main())
@@ -193,7 +193,7 @@ def test_drains_past_its_limit(far: Far, runner: asyncio.Runner) -> None:
         far.endpoint.limit = 1000
         async with await far.open() as endpoint:
             await asyncio.wait_for(far.write(DATA), 10)
-            assert await endpoint.wait_bytes(2000, 5)
+            assert await endpoint.wait_bytes(2000, 30)
             while endpoint.count < len(DATA):
                 await asyncio.sleep(0.001)
             assert endpoint.received == DATA[:1000]
@@ -201,7 +201,7 @@ def test_drains_past_its_limit(far: Far, runner: asyncio.Runner) -> None:
             endpoint.clear()
             assert endpoint.count == 0
             await far.write(b"new")
-            assert await endpoint.wait_bytes(3, 5)
+            assert await endpoint.wait_bytes(3, 30)
             assert endpoint.received == b"new"
 
     runner.run(main())
@@ -257,7 +257,7 @@ def test_open_in_time(tmp_path: Path, runner: asyncio.Runner) -> None:
         begun = time.monotonic()
         with pytest.raises(QemuError):
             runner.run(UnixEndpoint(path).open(0.2))
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 15
 
 
 def test_name_falls_back_to_the_place() -> None:

@@ -70,7 +70,7 @@ class Bench:
         reading = [asyncio.create_task(until_quiet(self.peers[port][0])) for port in PORTS]
         for port in PORTS:
             data = streams[port, HOST_TO_GUEST].data
-            assert await self.endpoints[f"serial{port}"].send(data, 5) == len(data)
+            assert await self.endpoints[f"serial{port}"].send(data, 30) == len(data)
         for at in range(0, len(streams[3, GUEST_TO_HOST].data), cut):
             for port in PORTS:
                 self.peers[port][1].write(streams[port, GUEST_TO_HOST].data[at : at + cut])
