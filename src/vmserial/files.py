@@ -8,9 +8,12 @@ files have one owner and one mode, and it may refuse fsync of a directory.  So
 owner and mode are only set where they differ from what came by themselves, and
 what a file system cannot do is not an error.
 
-The old content goes into a backup first.  Whoever may change the file at the
-same time is kept out by :func:`locked`, and a change that was made before is
-noticed by comparing what is there with what was read.
+The old content goes into a backup first, and beside that the SHA-256 of the new
+one (``BACKUP.sha256``, as sha256sum(1) writes it): what `vmserial undo` needs to
+tell whether somebody else wrote since (:mod:`vmserial.backups`).
+
+Whoever may change the file at the same time is kept out by :func:`locked`, and a
+change that was made before is noticed by comparing what is there with what was read.
 """
 
 from __future__ import annotations
@@ -59,6 +62,16 @@ class Backups:
         return path
 
 
+def beside(path: Path) -> Backups:
+    """Return where the old contents of a file go by default."""
+    return Backups(path.parent, f"{path.name}.vmserial-", ".bak")
+
+
+def record_of(backup: Path) -> Path:
+    """Return the file that says what was written when a backup was made."""
+    return backup.with_name(f"{backup.name}.sha256")
+
+
 def digest(content: bytes) -> str:
     """Return what PVE calls a configuration's digest: SHA-1 of the raw text."""
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
@@ -82,10 +95,11 @@ def replace_file(path: str | Path, old: bytes, new: bytes, backups: Backups | No
             durable failed), and no temporary file.
     """
     target = Path(path).resolve()
-    backups = backups or Backups(target.parent, f"{target.name}.vmserial-", ".bak")
+    backups = backups or beside(target)
     _check_unchanged(target, old)
     try:
         backup = _back_up(old, backups)
+        _record(backup, target, new)
     except OSError as error:
         raise _cannot("the backup cannot be written", backups.directory, error) from None
     renamed = False
@@ -138,7 +152,7 @@ def _check_unchanged(target: Path, old: bytes) -> None:
         raise ConfigError(
             "somebody changed the file in the meantime: its digest is "
             f"{digest(present)}, and was {digest(old)} when it was read",
-            hint="nothing was written; look at it and call fix again",
+            hint="nothing was written; look at it and try again",
             where=str(target),
         )
 
@@ -170,6 +184,15 @@ def _back_up(content: bytes, backups: Backups) -> Path:
         aside.rename(path)
     _sync_directory(directory)
     return path
+
+
+def _record(backup: Path, target: Path, new: bytes) -> None:
+    """Write down what the file is to be, so that a later change by others can be told."""
+    text = f"{hashlib.sha256(new).hexdigest()}  {target.name}\n".encode("utf-8", "surrogateescape")
+    path = record_of(backup)
+    with _aside(path, text, 0o600) as (aside, _):
+        aside.rename(path)
+    _sync_directory(backup.parent)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ Whoever traces it lets it go on; it then calls ``fix 142 --apply`` in that tree.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ def naive(path: str | Path, old: bytes, new: bytes, backups: files.Backups | Non
     backups.directory.mkdir(parents=True, exist_ok=True)
     backup = backups.free()
     backup.write_bytes(old)
+    digest = hashlib.sha256(new).hexdigest()
+    files.record_of(backup).write_text(f"{digest}  {Path(path).name}\n")
     Path(path).write_bytes(new)
     return backup
 

@@ -93,7 +93,7 @@ def test_nothing_at_all_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("pln", "did you mean 'plan'?"),
         ("142.conf", "vmserial plan 142.conf"),
-        ("xyzzy", "the verbs are doctor, fix, pve"),
+        ("xyzzy", "the verbs are doctor, fix, undo"),
     ],
 )
 def test_unknown_verb(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:

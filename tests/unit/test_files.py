@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from vmserial.errors import ConfigError
-from vmserial.files import Backups, digest, locked, new_file, replace_file
+from vmserial.files import Backups, digest, locked, new_file, record_of, replace_file
 
 OLD, NEW = b"serial0: socket\n", b"args: -x\nserial0: socket\n"
+KEPT = ["142.conf.vmserial-1.bak", "142.conf.vmserial-1.bak.sha256"]
 
 
 @pytest.fixture
@@ -38,6 +40,7 @@ def test_the_new_content_is_there_and_the_old_is_kept(conf: Path, tmp_path: Path
     assert first == tmp_path / "deep/kept/142.conf.1"
     assert first.read_bytes() == OLD
     assert first.stat().st_mode & 0o777 == 0o600
+    assert record_of(first).read_text() == f"{hashlib.sha256(NEW).hexdigest()}  142.conf\n"
     assert first.parent.stat().st_mode & 0o777 == 0o700
     second = replace_file(conf, NEW, OLD, backups)
     assert (second.name, second.read_bytes(), conf.read_bytes()) == ("142.conf.2", NEW, OLD)
@@ -46,7 +49,7 @@ def test_the_new_content_is_there_and_the_old_is_kept(conf: Path, tmp_path: Path
 
 def test_the_backup_stands_beside_it_unless_said_otherwise(conf: Path) -> None:
     assert replace_file(str(conf), OLD, NEW).name == "142.conf.vmserial-1.bak"
-    assert names(conf.parent) == ["142.conf", "142.conf.vmserial-1.bak"]
+    assert names(conf.parent) == ["142.conf", *KEPT]
 
 
 def test_the_mode_does_not_depend_on_the_umask(conf: Path) -> None:
@@ -98,7 +101,7 @@ def test_a_change_while_it_is_written_is_seen_too(
     with pytest.raises(ConfigError, match="in the meantime"):
         replace_file(conf, OLD, NEW)
     assert conf.read_bytes() == b"late\n"
-    assert names(conf.parent) == ["142.conf", "142.conf.vmserial-1.bak"]
+    assert names(conf.parent) == ["142.conf", *KEPT]
 
 
 def test_pves_digest_is_sha1() -> None:

@@ -7,6 +7,7 @@ the test.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -184,10 +185,14 @@ def judged(root: Path, code: int, new: bytes, *, killed: bool) -> Outcome:
         if ".tmp." in path.name:
             if not killed:
                 wrong.append(f"{path.name} was left")
+        elif path.suffix == ".sha256":
+            if path.read_bytes() != f"{hashlib.sha256(new).hexdigest()}  142.conf\n".encode():
+                wrong.append(f"the record {path.name} is not whole")
         elif path.read_bytes() != old:
             wrong.append(f"the backup {path.name} is not whole")
-    if present == new and not (kept / "142.conf.1").exists():
-        wrong.append("it was changed without a backup")
+    names = ("142.conf.1", "142.conf.1.sha256")
+    if present == new and not all((kept / name).exists() for name in names):
+        wrong.append("it was changed without a backup, or without a record of it")
     return Outcome(code, tuple(wrong))
 
 
@@ -221,9 +226,9 @@ def test_the_file_is_whole_whatever_happens(tmp_path: Path) -> None:
     found, places = faults(tmp_path)
     assert {name: o.wrong for name, o in found.items() if o.wrong} == {}
     count = Counter(place.call for place in places)
-    # The backup and the file, each made durable, with their directories.
-    assert count["rename"] + count["renameat"] + count["renameat2"] == 2
-    assert count["fsync"] >= 4
+    # The backup, its record and the file, each made durable, with their directories.
+    assert count["rename"] + count["renameat"] + count["renameat2"] == 3
+    assert count["fsync"] >= 6
     assert count["openat"] >= 2
     assert count["mkdir"] >= 1
     assert len(found) == 4 * len(places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -25,9 +26,10 @@ Examples:
   vmserial doctor guest.xml
   vmserial doctor -- qemu-system-aarch64 -M virt -serial pty -serial pty
   vmserial doctor --boot - <command.txt
+  vmserial doctor --all --root copy-of-the-host --junit doctor.xml
   vmserial doctor --arch aarch64 --ports 10 --type pci --json
 
-Exit code 0: nothing is wrong; 1: there is something.""",
+Exit code 0: nothing is wrong; 1: there is something; with --all: with at least one VM.""",
 )
 @machine_options()
 @click.option(
@@ -36,9 +38,12 @@ Exit code 0: nothing is wrong; 1: there is something.""",
     help="Ask a paused QEMU as well: no network, no disk written, nothing of yours used.",
 )
 @click.option("--boot", is_flag=True, help="Prove every port on a booted test guest as well.")
+@click.option("--all", "every", is_flag=True, help="All VMs of the PVE host at --root.")
+@click.option("--junit", default="", metavar="FILE", type=click.Path(dir_okay=False),
+              help="Write what is found as junit.xml, too.")  # fmt: skip
 @fix_words
 @json_option
-def command(asked: Asked, words: FixWords, as_json: bool) -> int:
+def command(asked: Asked, words: FixWords, every: bool, junit: str, as_json: bool) -> int:
     """Say what would fail to start, what would be silently dead, why, and what to do.
 
     INPUT is a configuration, a libvirt domain (XML), a PVE VM's number, or a QEMU command: in a
@@ -46,6 +51,8 @@ def command(asked: Asked, words: FixWords, as_json: bool) -> int:
     """
     from vmserial.model import Severity
 
+    if every:
+        return _of_all(asked, words, junit, as_json)
     asked = resolved(asked)
     kind = input_of(asked).kind
     if kind in {"pve", "machine"} and (words.live_probe or words.boot):
@@ -56,6 +63,8 @@ def command(asked: Asked, words: FixWords, as_json: bool) -> int:
     findings, about = module_of(kind).doctor(asked, words)
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
     wrong = [f for f in findings if f.severity is not Severity.NOTE]
+    if junit:
+        _write_junit(junit, {about: findings})
     if as_json:
         print_json([as_data(finding) for finding in findings])
         return 1 if wrong else 0
@@ -74,6 +83,41 @@ def command(asked: Asked, words: FixWords, as_json: bool) -> int:
     things = "one thing is" if len(groups) == 1 else f"{len(groups)} things are"
     say(f"{about}: {things} wrong")
     return 1
+
+
+def _of_all(asked: Asked, words: FixWords, junit: str, as_json: bool) -> int:
+    from vmserial.cli import all_vms
+
+    if words.live_probe or words.boot:
+        raise click.UsageError("--live-probe and --boot are about one QEMU command, not --all")
+    all_vms.check(asked)
+    rows = all_vms.doctor(asked)
+    if junit:
+        name = {row.place.vmid: f"VM {row.place.vmid} {row.name}".strip() for row in rows}
+        _write_junit(
+            junit,
+            {name[row.place.vmid]: row.findings for row in rows},
+            {name[row.place.vmid]: row.problem for row in rows if row.problem},
+        )
+    return all_vms.tell(rows, as_json=as_json)
+
+
+def _write_junit(
+    path: str, found: Mapping[str, Sequence[Finding]], problems: Mapping[str, str] | None = None
+) -> None:
+    from pathlib import Path
+
+    from vmserial.errors import UsageError
+    from vmserial.report.findings import xml
+
+    try:
+        # In place: a CI job names a file that may be /dev/stdout or left from the last run.
+        Path(path).write_text(xml(found, problems), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(
+            f"the report cannot be written: {error.strerror}",
+            hint="name a file in a directory that is there", where=path,
+        ) from None  # fmt: skip
 
 
 def _show(group: list[Finding]) -> None:

@@ -19,6 +19,7 @@ Examples:
   vmserial fix start-vm.sh --diff
   vmserial fix guest.xml -o mended.xml
   vmserial fix 142 --apply
+  vmserial fix --all --apply
   vmserial fix 142 --root copy-of-the-host --way shim
 
 A command is printed mended; for a file a diff is shown and nothing is written without --apply or
@@ -57,9 +58,10 @@ start or that an open port would be dead; --no-check leaves that out. Exit code 
     is_flag=True,
     help="Do not ask a paused QEMU whether the VM starts and its ports are open after the change.",
 )
+@click.option("--all", "every", is_flag=True, help="All VMs of the PVE host at --root.")
 @fix_words
 @json_option
-def command(asked: Asked, words: FixWords, as_json: bool) -> int:
+def command(asked: Asked, words: FixWords, every: bool, as_json: bool) -> int:
     """Mend a QEMU command, a libvirt domain (XML) or a PVE VM (its number or its .conf)."""
     from dataclasses import replace
 
@@ -67,5 +69,10 @@ def command(asked: Asked, words: FixWords, as_json: bool) -> int:
                                        ("-o", words.output)) if given]  # fmt: skip
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
+    if every:
+        from vmserial.cli import all_vms
+
+        all_vms.check(asked)
+        return all_vms.fix(asked, replace(words, as_json=as_json))
     asked = resolved(asked)
     return module_of(input_of(asked).kind).fix(asked, replace(words, as_json=as_json))

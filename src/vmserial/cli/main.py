@@ -37,6 +37,7 @@ _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 VERBS: dict[str, str] = {
     "doctor": "Say what would fail or be silently dead, why, and what to do.",
     "fix": "Mend a QEMU command, a libvirt domain or a PVE VM where it stands.",
+    "undo": "Put back what fix --apply or shim install changed.",
     "pve": "List the VMs of a PVE host or of a copy of its files, with what is wrong.",
     "convert": "Write the serial ports in another format: PVE, libvirt, TOML, QEMU command.",
     "showcmd": "Print the QEMU command line.",

@@ -44,8 +44,13 @@ def finish(
     Raises:
         UsageError: --apply without a file.
     """
+    shown = words.diff or not (words.apply or words.output or printed)
+    wrote = ""
+    if not shown and (words.apply or words.output not in {"", "-"}):
+        # First: what cannot be written is not mended.
+        wrote = write(input_of(asked).path, words, before, after)
     for change in changes:
-        complain(f"mended: {change.text}  [{change.id}]")
+        complain(f"{'would mend' if shown else 'mended'}: {change.text}  [{change.id}]")
     for finding in left:
         complain(f"left: {finding.happens}  [{finding.id}]\n  hint: {finding.fix}")
     if not changes and not left:
@@ -53,7 +58,8 @@ def finish(
     if words.diff:
         sys.stdout.write(printable(diff(before, after, asked.input or "command")))
     elif words.apply or words.output not in {"", "-"}:
-        write(input_of(asked).path, words, before, after)
+        if wrote:
+            complain(wrote)
     elif printed or words.output == "-":
         # As it is: a shell must read exactly these words.
         sys.stdout.write(after)
@@ -63,7 +69,7 @@ def finish(
     return 1 if left else 0
 
 
-def write(path: str, words: FixWords, before: str, after: str) -> None:
+def write(path: str, words: FixWords, before: str, after: str) -> str:
     """Write the result in the input's place, or into another file.
 
     Args:
@@ -71,6 +77,9 @@ def write(path: str, words: FixWords, before: str, after: str) -> None:
         words: where it is to go.
         before: the text as it was.
         after: the mended text.
+
+    Returns:
+        What was written where; empty if there was nothing to write.
 
     Raises:
         UsageError: there is no file to write to.
@@ -83,22 +92,21 @@ def write(path: str, words: FixWords, before: str, after: str) -> None:
 
     if words.output:
         new_file(words.output, raw(after))
-        complain(f"written: {words.output}")
-        return
+        return f"written: {words.output}"
     if not path:
         raise UsageError(
             "--apply needs a file to write to, and this input is none",
             hint="-o FILE writes the result into a new file",
         )
     if before == after:
-        return
+        return ""
     backup = replace_file(path, raw(before), raw(after))
-    complain(f"written: {path}; as it was: {backup}")
+    return f"written: {path}; as it was: {backup}"
 
 
-def diff(before: str, after: str, name: str) -> str:
+def diff(before: str, after: str, name: str, then: str = "mended") -> str:
     """Return a unified diff."""
     lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), name, f"{name} (mended)"
+        before.splitlines(keepends=True), after.splitlines(keepends=True), name, f"{name} ({then})"
     )
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -180,13 +180,13 @@ def _of_file(asked: Asked, path: str) -> Input:
     found = _told(read_bytes(path), path)
     # A pipe, <(...) or a device is read once: there is nothing to write back to.
     regular = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - pathlib takes 4 ms
-    place = _place_of(path) if found.kind == "pve" else None
+    place = place_in_tree(path) if found.kind == "pve" else None
     if place is not None and asked.vmid is not None:
         place = replace(place, vmid=asked.vmid)
     return replace(found, path=path if regular else "", place=place)
 
 
-def _place_of(path: str) -> Place | None:
+def place_in_tree(path: str) -> Place | None:
     """Return the place of a configuration within a tree, which has its own lock and host."""
     wanted = f"{os.sep}etc{os.sep}pve{os.sep}"
     if wanted not in os.path.abspath(path) and wanted not in os.path.realpath(path):  # noqa: PTH100

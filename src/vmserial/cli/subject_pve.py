@@ -40,11 +40,18 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     vm = pve_vm.read(asked)
     # What has no part in a command of ours is PVE's own business.
     tell(note for note in vm.machine.notes if note.kind == "warning")
-    way: Way = "shim" if vm.shim else "args"
-    found = examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest, way=way, shim=vm.shim)
+    found = examined(vm)
     count = len(vm.machine.ports)
     ports = f"{count} serial port{'' if count == 1 else 's'}"
     return list(found), f"VM {vm.conf.place.vmid} ({vm.machine.name}): {ports}"
+
+
+def examined(vm: Vm) -> tuple[Finding, ...]:
+    """Return what is wrong with a VM of a tree as PVE starts it, notes as well."""
+    from vmserial.pve.examine import examine
+
+    way: Way = "shim" if vm.shim else "args"
+    return examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest, way=way, shim=vm.shim)
 
 
 def fix(asked: Asked, words: FixWords) -> int:
@@ -62,10 +69,10 @@ def fix(asked: Asked, words: FixWords) -> int:
     place = vm.conf.place
     way: Way = "shim" if words.way == "shim" else "args"
     made, left = mended(asked, words, vm)
-    worse = _worse(asked, words, vm, made)
-    if worse:
+    why_not = worse(asked, words, vm, made)
+    if why_not:
         if words.as_json:
-            print_json({"vmid": place.vmid, "changes": [], "left": [], "worse": worse})
+            print_json({"vmid": place.vmid, "changes": [], "left": [], "worse": why_not})
         return 1
     said = consequences(made, way, place.vmid)
     changed = made.document.text() != vm.conf.document.text()
@@ -97,17 +104,16 @@ def mended(asked: Asked, words: FixWords, vm: Vm) -> tuple[Mended, tuple[Finding
     """Return what `fix` makes of a VM's configuration, and what is wrong with it still."""
     from vmserial.pve.examine import examine, wrong
     from vmserial.pve.mend import mend
-    from vmserial.pve.tree import host_arch
 
     way: Way = "shim" if words.way == "shim" else "args"
     machine = _logged(vm, words.logs)
     made = mend(vm.conf.document, machine, vm.capabilities, vm.guest, way)
-    after = pve_vm.machine_of(asked, vm.conf, made.document, host_arch(vm.conf.place.root))
+    after = pve_vm.machine_of(asked, vm.conf, made.document, vm.machine.arch)
     left = examine(made.document, after, vm.capabilities, vm.guest, way=way, shim=vm.shim)
     return made, tuple(wrong(left))
 
 
-def _worse(asked: Asked, words: FixWords, vm: Vm, made: Mended) -> str:
+def worse(asked: Asked, words: FixWords, vm: Vm, made: Mended) -> str:
     """Return why a change must not be made: what PVE starts would be worse; empty if it may."""
     from vmserial.cli.never_worse import refused
     from vmserial.cli.standing import of_conf

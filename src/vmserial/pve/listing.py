@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmserial import chardevs
-from vmserial.model import Capabilities, Finding, GuestProfile, Machine
+from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.examine import examine, wrong
 from vmserial.pve.mend import Way, mend
 from vmserial.pve.tree import Conf
@@ -18,7 +18,7 @@ class ListedPort:
     Attributes:
         name: ``serialN``.
         backend: its host side as people write it.
-        kind: of its device as vmserial plans it; empty where it has no place.
+        kind: of its device; empty where it has no place, or where the VM does not start.
         way: ``pve`` (its own line), ``args``, or ``wanted`` (it is not there yet).
     """
 
@@ -59,7 +59,9 @@ def listed(
     way: Way = "shim" if shim else "args"
     answer = mend(conf.document, machine, capabilities, guest, way)
     found = examine(conf.document, machine, capabilities, guest, way=way, shim=shim, mended=answer)
-    kinds = {a.port.name: a.kind for a in answer.plan.assignments}
+    starts = not any(finding.severity is Severity.FAILS for finding in found)
+    # A VM that does not start has no devices: what is planned for it is `fix`'s to say.
+    kinds = {a.port.name: a.kind for a in answer.plan.assignments} if starts else {}
     lines = {line.index for line in machine.pve_serials}
     ports = tuple(
         ListedPort(

@@ -17,6 +17,15 @@ PVE_LOCKS = Path("/var/lock/qemu-server")
 def apply(conf: Conf, mended: Document, *, seconds: float = LOCK_SECONDS) -> Path:
     """Write ``mended`` in the place of what ``conf`` was read from; return the backup's path.
 
+    Raises:
+        ConfigError: as :func:`write`.
+    """
+    return write(conf, raw_of(mended), seconds=seconds)
+
+
+def write(conf: Conf, new: bytes, *, seconds: float = LOCK_SECONDS) -> Path:
+    """Write ``new`` in the place of what ``conf`` was read from; return the backup's path.
+
     PVE guards each VM by flock(2) on a file of its own and by ``lock:`` in the
     configuration, which a task keeps that lasts (a backup, a migration).
 
@@ -28,7 +37,7 @@ def apply(conf: Conf, mended: Document, *, seconds: float = LOCK_SECONDS) -> Pat
     if place.live and place.elsewhere:
         raise ConfigError(
             f"VM {place.vmid} is on node {place.node}, whose lock cannot be taken from here",
-            hint=f"call it there: ssh {place.node} vmserial fix {place.vmid} --apply",
+            hint=f"call it there: 'ssh {place.node}', and the same command with {place.vmid}",
             where=str(place.path),
         )
     check_lock(conf)
@@ -37,7 +46,7 @@ def apply(conf: Conf, mended: Document, *, seconds: float = LOCK_SECONDS) -> Pat
         with contextlib.suppress(OSError):
             PVE_LOCKS.mkdir(mode=0o755)
     with locked(place.lock, seconds):
-        return replace_file(place.path, conf.raw, raw_of(mended), place.backups)
+        return replace_file(place.path, conf.raw, new, place.backups)
 
 
 def check_lock(conf: Conf) -> None:
