@@ -22,7 +22,7 @@ from time import perf_counter
 from common import Row, alone, in_turn
 
 from vmserial.guests import profile
-from vmserial.judge import Wishes
+from vmserial.judge import RepairPolicy
 from vmserial.model import Capabilities, DeviceType
 from vmserial.shim import bundle
 from vmserial.shim.facts import Facts
@@ -58,7 +58,7 @@ def installed(directory: Path) -> str:
         (7, 2, 0), "aarch64", devices={n: DeviceType(n) for n in names.split()},
         onboard_uarts={"virt": 1},
     )  # fmt: skip
-    facts = Facts(tree.key(true), binary, profile.unknown("aarch64"), Wishes())
+    facts = Facts(tree.key(true), binary, profile.unknown("aarch64"), RepairPolicy())
     target = str(directory / "qemu-system-aarch64")
     base, log = str(directory / "lib"), str(directory / "log")
     run(install(tree, Order("path", target, true, facts, base=base, log=log)))

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from vmserial.limits import PCI_SLOTS
 from vmserial.model.machine import Machine
 
 PVE_BRIDGE = "pci.2"
-PVE_SLOTS = tuple(range(0x19, 0x20))
+PVE_SLOTS = tuple(range(0x19, PCI_SLOTS))
 """What no configuration fills: PVE always has this bridge, on every board.
 
 Bus 0's slot 0x1d is not among them: PVE puts the USB controllers of pve-usb.cfg

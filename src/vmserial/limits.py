@@ -65,6 +65,10 @@ PCI_FUNCTIONS = 8
 GICV2_CPUS = 8
 """CPUs of an ARM GICv2, the default of ``virt`` under TCG (QEMU: hw/arm/virt.c)."""
 
+UARTS_MEASURED = 8
+"""On-board UARTs that :func:`vmserial.qemu.binary.probe` looks for: it stands for 8 or more
+(measured)."""
+
 # ------------------------------------------------------------------ Linux
 
 SUN_PATH_MAX = 107

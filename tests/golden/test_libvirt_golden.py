@@ -15,7 +15,7 @@ import pytest
 
 from vmserial.errors import UsageError
 from vmserial.guests.profile import unknown
-from vmserial.judge import Wishes
+from vmserial.judge import RepairPolicy
 from vmserial.judge.domain import DomainVerdict, judge
 from vmserial.model import Capabilities
 from vmserial.planning.planner import plan
@@ -34,7 +34,7 @@ def judged(document: Document, kind: str = "auto", version: tuple[int, int, int]
            logs: str = "") -> DomainVerdict:  # fmt: skip
     arch = Domain.of(document).arch
     capabilities = Capabilities(version, arch, measured=False)
-    return judge(document, capabilities, unknown(arch), Wishes(kind, logs=logs))
+    return judge(document, capabilities, unknown(arch), RepairPolicy(kind, logs=logs))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -29,7 +29,7 @@ ELSEWHERE = {
 DEAD = [
     id for id in findings.ids()
     if id not in ELSEWHERE
-    and any(f.id == id and f.severity is Severity.DEAD for f in findings.judged(id).flaws)
+    and any(f.id == id and f.severity is Severity.DEAD for f in findings.judged(id).found)
 ]  # fmt: skip
 
 LONGER_QUEUE = (10, 0, 0)
@@ -58,7 +58,7 @@ def test_before_the_port_is_dead_in_the_guest(id: str) -> None:
     if id == "virtio-queue-overflow" and here("aarch64").version >= LONGER_QUEUE:
         assert proven(findings.command(id)).checks
         return
-    named = {name for flaw in verdict.flaws if flaw.id == id for name in flaw.ports}
+    named = {name for flaw in verdict.found if flaw.id == id for name in flaw.ports}
     report = proven(findings.command(id))
     failed = {check.port for check in report.checks if check.verdict is not Verdict.PASS}
     passed = {check.port for check in report.checks} - failed
@@ -81,7 +81,7 @@ def test_mended_each_port_passes(id: str) -> None:
     report = proven(verdict.command)
     bad = [f"{c.port}: {c.detail}" for c in report.checks if c.verdict is not Verdict.PASS]
     assert not bad
-    wanted = {name for flaw in verdict.flaws for name in flaw.ports if name.startswith("serial")}
+    wanted = {name for flaw in verdict.found for name in flaw.ports if name.startswith("serial")}
     # A port that got a chardev of its own may be called after it.
     assert len(wanted) <= len({check.port for check in report.checks})
     assert report.exit_code == 0

@@ -59,7 +59,7 @@ def asked(command: CommandLine, directory: Path, *questions: dict[str, object]) 
 
 FAILING = [
     id for id in findings.ids()
-    if any(f.id == id and f.severity is Severity.FAILS for f in findings.judged(id).flaws)
+    if any(f.id == id and f.severity is Severity.FAILS for f in findings.judged(id).found)
     # Refused while the VM runs, or kept waiting: not at the start.
     and id not in {"not-hot-pluggable", "chardev-waits"}
 ]  # fmt: skip
@@ -69,7 +69,7 @@ FAILING = [
 def test_qemu_fails_with_the_words_of_the_finding(id: str, tmp_path: Path) -> None:
     runs, words = started(findings.command(id), tmp_path)
     assert not runs
-    said = [f.happens for f in findings.judged(id, on=here).flaws if f.severity is Severity.FAILS]
+    said = [f.happens for f in findings.judged(id, on=here).found if f.severity is Severity.FAILS]
     # QEMU ends at the first of them.
     meant = [_plain(re.split("; |\\(-chardev", text.split(": ", 1)[1])[0]) for text in said]
     assert any(text in _plain(words) for text in meant), (words, meant)

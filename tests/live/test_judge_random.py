@@ -13,7 +13,7 @@ from random_vms import Generator, starts
 from test_findings_live import here
 
 from vmserial.guests import profile
-from vmserial.judge import Wishes, judge
+from vmserial.judge import RepairPolicy, judge
 from vmserial.model import Severity
 from vmserial.sources.command import CommandLine
 
@@ -27,12 +27,12 @@ def test_a_random_command(seed: int, tmp_path: Path) -> None:
     arch = generator.arch
     kind = generator.random.choice(["auto", "auto", "pci", "virtio"])
     verdict = judge(
-        CommandLine.from_words(words), here(arch), profile.unknown(arch), Wishes(kind=kind)
+        CommandLine.from_words(words), here(arch), profile.unknown(arch), RepairPolicy(kind=kind)
     )
-    again = judge(verdict.command, here(arch), profile.unknown(arch), Wishes(kind=kind))
+    again = judge(verdict.command, here(arch), profile.unknown(arch), RepairPolicy(kind=kind))
     assert [change.text for change in again.changes] == []
     before, said = starts(words)
-    fails = [flaw for flaw in verdict.flaws if flaw.severity is Severity.FAILS]
+    fails = [flaw for flaw in verdict.found if flaw.severity is Severity.FAILS]
     assert before or fails, said
     assert not (before and fails), fails
     if verdict.command.argv() != words:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vmserial.guests import profile
-from vmserial.judge import Verdict, Wishes, judge
+from vmserial.judge import RepairPolicy, Verdict, judge
 from vmserial.model import Capabilities
 from vmserial.qemu.binary import from_json
 from vmserial.sources.command import CommandLine, CommandView
@@ -14,11 +14,11 @@ from vmserial.sources.command import CommandLine, CommandView
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = Path(__file__).parents[1] / "golden" / "findings"
 
-WISHES = {
-    "not-hot-pluggable": Wishes(kind="pci", hotplug=True),
-    "output-lost-while-detached": Wishes(logs="/run/vm"),
+POLICIES = {
+    "not-hot-pluggable": RepairPolicy(kind="pci", hotplug=True),
+    "output-lost-while-detached": RepairPolicy(logs="/run/vm"),
 }
-"""What must be wished for, so that a finding is one and is mended."""
+"""What must be asked for, so that a finding is one and is mended."""
 
 
 def ids() -> list[str]:
@@ -51,4 +51,4 @@ def judged(
     """
     what = of or command(id)
     arch = CommandView.of(what).arch
-    return judge(what, on(arch), profile.unknown(arch), WISHES.get(id, Wishes()))
+    return judge(what, on(arch), profile.unknown(arch), POLICIES.get(id, RepairPolicy()))

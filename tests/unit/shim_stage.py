@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmserial.guests import profile
-from vmserial.judge import Wishes
+from vmserial.judge import RepairPolicy
 from vmserial.model import Capabilities
 from vmserial.model.recorded import from_json
 from vmserial.shim import bundle
@@ -60,7 +60,7 @@ def capabilities(arch: str = "aarch64") -> Capabilities:
 def facts_of(real: str, arch: str = "aarch64", **wishes: Any) -> Facts:
     """Return facts as if ``real`` were Debian 12's QEMU."""
     return Facts(
-        Tree().key(real), capabilities(arch), profile.unknown(arch), Wishes(**wishes)
+        Tree().key(real), capabilities(arch), profile.unknown(arch), RepairPolicy(**wishes)
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from vmserial.catalogue.matching import BLANK_MOST, BLOCK, OVERLAP
 DOCS = documents()
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "vmserial"
-PLACE = {"refusal": 0, "Finding": 0, "Flaw": 0, "flaw": 0, "_finding": 0, "refuse": 1}
+PLACE = {"refusal": 0, "Finding": 0, "Rule": 0, "note_finding": 0, "_finding": 0, "refuse": 1}
 """What makes a finding or a refusal, and which of its arguments is the id."""
 
 

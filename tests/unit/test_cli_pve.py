@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from vmserial.cli import main
 from vmserial.cli.pve import command
-from vmserial.judge import Wishes
+from vmserial.judge import RepairPolicy
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.shim.facts import Facts
 from vmserial.shim.places import Record
@@ -158,7 +158,7 @@ def test_the_shims_way_with_a_shim(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def states(tree: Tree, base: str, lines: int) -> list[State]:
         seen.append((tree.root, base, lines))
-        facts = Facts((1, 1), Capabilities((9, 0, 0), "aarch64"), GuestProfile("x"), Wishes())
+        facts = Facts((1, 1), Capabilities((9, 0, 0), "aarch64"), GuestProfile("x"), RepairPolicy())
         beside = record("path", "/opt/qemu-system-aarch64")
         return [State(r.target, r, facts, (), (), ()) for r in (beside, record("divert", TARGET))]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from vmserial.context.repairs import fresh
 from vmserial.guests import profile
 from vmserial.judge import Verdict, judge
-from vmserial.judge.base import fresh
 from vmserial.model import Capabilities
 from vmserial.sources.command import CommandLine
 
@@ -36,7 +36,7 @@ def test_once_is_enough(arch: str, serials: str, kept: str) -> None:
     assert kept in verdict.command.text()
     again = judged(verdict.command, arch)
     assert again.changes == ()
-    assert [flaw.id for flaw in again.flaws if flaw.severity.name != "NOTE"] == []
+    assert [flaw.id for flaw in again.found if flaw.severity.name != "NOTE"] == []
 
 
 NO_PLACE = (
@@ -77,7 +77,7 @@ def test_only_what_was_changed_is_reported() -> None:
         "-device pci-serial,id=a,chardev=serial0 -device pci-serial,id=a,bus=pci.9,chardev=serial1"
     )
     verdict = judged(CommandLine.parse(words), "aarch64")
-    assert [flaw.id for flaw in verdict.flaws] == ["id-taken", "bus-missing"]
+    assert [flaw.id for flaw in verdict.found] == ["id-taken", "bus-missing"]
     assert [change.id for change in verdict.changes] == ["bus-missing"]
     assert verdict.unmended == ()
 
@@ -203,7 +203,7 @@ def test_what_qemu_refuses_is_named(words: str, id: str, mended: str) -> None:
     chardevs = "-chardev null,id=serial1 -chardev null,id=serial2"
     words = f"qemu-system-aarch64 -M virt -nodefaults {chardevs} {words}"
     verdict = judged(CommandLine.parse(words), "aarch64")
-    assert [flaw.id for flaw in verdict.flaws] == [id]
+    assert [flaw.id for flaw in verdict.found] == [id]
     assert mended in verdict.command.text()
     assert verdict.unmended == ()
     assert judged(verdict.command, "aarch64").changes == ()

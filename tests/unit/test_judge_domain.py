@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from vmserial.guests.profile import unknown
-from vmserial.judge import Wishes
+from vmserial.judge import RepairPolicy
 from vmserial.judge.domain import DomainVerdict, judge
 from vmserial.model import Capabilities, Severity
 from vmserial.sources.libvirt import Document, Domain
@@ -30,11 +30,11 @@ def domain(
 
 
 def judged(
-    of: Document, wishes: Wishes | None = None, version: tuple[int, int, int] = (7, 2, 0)
+    of: Document, policy: RepairPolicy | None = None, version: tuple[int, int, int] = (7, 2, 0)
 ) -> DomainVerdict:
     """Judge a domain for a QEMU and Debian's kernel; a second time nothing is left to do."""
     arch = Domain.of(of).arch
-    had = Capabilities(version, arch), unknown(arch), wishes
+    had = Capabilities(version, arch), unknown(arch), policy
     verdict = judge(of, *had)
     again = judge(verdict.document, *had)
     assert again.changes == ()
@@ -146,7 +146,7 @@ def test_past_sixty_usb_ports_virtio_is_taken() -> None:
 
 def test_pci_as_far_as_the_guest_goes() -> None:
     of = domain("    <serial type='pty'/>\n" * 8)
-    verdict = judged(of, Wishes("pci"))
+    verdict = judged(of, RepairPolicy("pci"))
     kinds = Domain.of(Document.parse(verdict.text.encode()))
     assert [kinds.kind(p) for p in kinds.serials] == [
         "system-serial", *["pci-serial"] * 4, *["usb-serial"] * 3,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import findings
+from vmserial.context.ports import ports_of
 from vmserial.errors import ConfigError
-from vmserial.judge.ports import ports_of
 from vmserial.model import Capabilities, DeviceType
 from vmserial.options import render
 from vmserial.qemu import binary

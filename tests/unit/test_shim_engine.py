@@ -20,7 +20,7 @@ from shim_stage import RECORDED, Shim, capabilities, facts_of, installed, stage
 
 from vmserial.errors import VmserialError
 from vmserial.guests import profile
-from vmserial.judge import Wishes, judge
+from vmserial.judge import RepairPolicy, judge
 from vmserial.light import dataclasses as light_dataclasses
 from vmserial.light import pkgutil as light_pkgutil
 from vmserial.light import typing as light_typing
@@ -153,7 +153,7 @@ def test_what_the_first_stage_lets_pass_is_not_mended() -> None:
         for arch, guest in guests.items():
             command = CommandLine.from_words([f"qemu-system-{arch}", *words[1:]])
             try:
-                verdict = judge(command, capabilities(arch), guest, Wishes())
+                verdict = judge(command, capabilities(arch), guest, RepairPolicy())
             except VmserialError:
                 continue
             # Names and sockets of monitors are no ports: `fix` mends them, the shim does not.

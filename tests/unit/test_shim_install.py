@@ -16,7 +16,7 @@ from shim_stage import capabilities, stage
 
 from vmserial.errors import UsageError
 from vmserial.guests import profile
-from vmserial.judge import Wishes
+from vmserial.judge import RepairPolicy
 from vmserial.shim import bundle, places
 from vmserial.shim.aim import aim, names_of
 from vmserial.shim.diversion import Diversion
@@ -75,7 +75,7 @@ class Host:
         way, target, real = aim(self.tree, "/usr/bin/kvm")
         here = real if self.tree.at(real).exists() else target
         facts = Facts(
-            self.tree.key(here), capabilities(), profile.unknown("aarch64"), Wishes()
+            self.tree.key(here), capabilities(), profile.unknown("aarch64"), RepairPolicy()
         )  # fmt: skip
         made = Order(way, target, real, facts, names=names_of(self.tree, target))
         return replace(made, **changes)  # type: ignore[arg-type]

@@ -126,7 +126,7 @@ def install_(
 ) -> None:  # fmt: skip
     """Put the shim in the emulator's place, or renew it."""
     from vmserial.errors import UsageError
-    from vmserial.judge import Wishes
+    from vmserial.judge import RepairPolicy
     from vmserial.shim import bundle, places
     from vmserial.shim.aim import aim, names_of
     from vmserial.shim.facts import Facts
@@ -148,9 +148,9 @@ def install_(
     here = real if tree.at(real).is_file() else target
     capabilities = _asked(ask or str(tree.at(here)), real)
     profile = _guest(guest, capabilities.target)
-    wishes = Wishes(kind, hotplug, _absolute(logs, root) if logs else "")
+    policy = RepairPolicy(kind, hotplug, _absolute(logs, root) if logs else "")
     order = Order(
-        way, target, real, Facts(tree.key(here), capabilities, profile, wishes),
+        way, target, real, Facts(tree.key(here), capabilities, profile, policy),
         base=_base(tree, base), log=log or places.LOG, python=python or bundle.PYTHON,
         names=names_of(tree, target) if way == "divert" else (),
     )  # fmt: skip
@@ -196,7 +196,7 @@ def _orders_again(tree: Tree, base: str, ask: str) -> Iterator[Order]:
         here = real if tree.at(real).is_file() else target
         capabilities = _asked(ask or str(tree.at(here)), real)
         yield Order(
-            way, target, real, Facts(tree.key(here), capabilities, facts.guest, facts.wishes),
+            way, target, real, Facts(tree.key(here), capabilities, facts.guest, facts.policy),
             base=base, log=record.log, python=record.python,
             names=names_of(tree, target) if way == "divert" else (),
         )  # fmt: skip
@@ -359,14 +359,14 @@ def _show(state: State) -> None:
 
 
 def _known(facts: Facts) -> str:
-    has, wishes = facts.capabilities, facts.wishes
+    has, policy = facts.capabilities, facts.policy
     uarts = ", ".join(f"{name}: {count}" for name, count in has.onboard_uarts.items())
     guest = facts.guest.name + (" (assumed)" if facts.guest.assumed else "")
-    more = " hot-pluggable" * wishes.hotplug + (f", logs in {wishes.logs}" if wishes.logs else "")
+    more = " hot-pluggable" * policy.hotplug + (f", logs in {policy.logs}" if policy.logs else "")
     return (
         f"QEMU {has.version_text} {has.target}"
         + (f" (UARTs of {uarts})" if uarts else "")
-        + f", guests {guest}, type {wishes.kind}{more}"
+        + f", guests {guest}, type {policy.kind}{more}"
     )
 
 
@@ -385,7 +385,7 @@ def _as_data(state: State) -> dict[str, Any]:
         "qemu": facts.capabilities.version_text if facts else "",
         "target_arch": facts.capabilities.target if facts else "",
         "guest": facts.guest.name if facts else "",
-        "type": facts.wishes.kind if facts else "",
-        "hotplug": facts.wishes.hotplug if facts else False,
+        "type": facts.policy.kind if facts else "",
+        "hotplug": facts.policy.hotplug if facts else False,
         "last": list(state.last),
     }

@@ -90,7 +90,7 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
         UsageError: nothing tells its architecture.
         BinaryError: this machine has no such binary.
     """
-    from vmserial.judge import Wishes, judge
+    from vmserial.judge import RepairPolicy, judge
     from vmserial.machines import ARCHITECTURES
     from vmserial.model import GuestProfile
 
@@ -101,8 +101,8 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
         if known or asked.guest
         else GuestProfile("unknown", assumed=True)
     )
-    wishes = Wishes(asked.kind or "auto", bool(asked.hotplug), words.logs)
-    return judge(command, capabilities, guest, wishes, read_file=read_file), capabilities
+    policy = RepairPolicy(asked.kind or "auto", bool(asked.hotplug), words.logs)
+    return judge(command, capabilities, guest, policy, read_file=read_file), capabilities
 
 
 def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:

@@ -73,15 +73,15 @@ def read(asked: Asked) -> Document:
 
 def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
     """Judge a domain on its emulator, or on this machine's QEMU of that architecture."""
-    from vmserial.judge import Wishes
+    from vmserial.judge import RepairPolicy
     from vmserial.judge.domain import judge
     from vmserial.sources.libvirt import Domain
 
     domain = Domain.of(document)
     capabilities = capabilities_of(asked, domain)
     guest = guest_profile(asked, domain.arch, domain.cmdline)
-    wishes = Wishes(asked.kind or "auto", bool(asked.hotplug), words.logs)
-    return judge(document, capabilities, guest, wishes), domain
+    policy = RepairPolicy(asked.kind or "auto", bool(asked.hotplug), words.logs)
+    return judge(document, capabilities, guest, policy), domain
 
 
 def capabilities_of(asked: Asked, domain: Domain) -> Capabilities:

@@ -1,195 +1,223 @@
-"""From remedies to edits: places for the ports that need one, and what is written where."""
+"""From repairs to edits: places for the ports that need one, and in what order all is written."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
 
-from vmserial.board import Board
-from vmserial.judge.base import Change, Flaw, Readdress, Rehome, Retouch, fresh
-from vmserial.judge.buses import found_by_themselves, one_finds_its_own
-from vmserial.judge.context import Scene
-from vmserial.judge.occupancy import board_of
-from vmserial.judge.ports import Port
-from vmserial.judge.rules_chardevs import as_chardev
-from vmserial.model import Chardev, Device, Null, SerialPort
-from vmserial.options import Option, Scalar
+from vmserial.context import EditOptions, MovePci, Port, Relocate, RuleContext
+from vmserial.context.buses import found_by_themselves
+from vmserial.judge.allocate import board_of
+from vmserial.judge.base import Answer, Change
+from vmserial.judge.writing import Writer
+from vmserial.model import Chardev, Finding, Null, SerialPort
+from vmserial.options import Option
 from vmserial.placing import Placer
-from vmserial.sources.command import ON, CommandOption
 from vmserial.sources.command.edits import (
     Edit,
     InsertAfter,
     InsertBefore,
     Remove,
-    ReplaceValue,
     SetKey,
     edited,
 )
 
 
-def mended(scene: Scene, flaws: Sequence[Flaw]) -> Mender:
-    """Mend what can be mended; a port without a place stays what and where it is."""
+def applied(ctx: RuleContext, found: Sequence[Finding]) -> Applied:
+    """Repair what can be repaired; a port without a place stays what and where it is."""
     staying: frozenset[Port] = frozenset()
     while True:
-        mender = Mender(scene, flaws, staying)
-        mender.mend()
-        if not mender.stuck:
-            return mender
+        done = Applied(ctx, found, staying)
+        done.repair()
+        if not done.stuck:
+            return done
         # What it holds is not free for the others: all are placed anew.
-        staying |= mender.stuck
+        staying |= done.stuck
 
 
-class Mender:
-    """Collects the edits of one command line.
+class Applied:
+    """Collects the answers to the findings of one command line.
 
     Args:
-        scene: the command line.
-        flaws: what is wrong with it.
+        ctx: the command line.
+        found: what is wrong with it.
         staying: ports for which no place was found.
 
     Attributes:
-        changes: what was mended.
-        unmended: flaws that no edit answers.
+        answers: the edits by finding.
+        support: edits that the answers need between them.
+        changes: what was repaired.
+        unmended: findings that no edit answers.
         stuck: further ports without a place; what was collected is then good for nothing.
-        command: the mended command line; the given one where there is nothing to do.
+        command: the repaired command line; the given one where there is nothing to do.
     """
 
-    def __init__(self, scene: Scene, flaws: Sequence[Flaw], staying: frozenset[Port]) -> None:
-        self.scene = scene
-        self.flaws = flaws
-        self.command = scene.command
-        self.edits: list[Edit] = []
+    def __init__(
+        self, ctx: RuleContext, found: Sequence[Finding], staying: frozenset[Port]
+    ) -> None:
+        self.ctx, self.found = ctx, found
+        self.command = ctx.command
+        self.answers: list[Answer] = []
+        self.support: list[Edit] = []
         self.changes: list[Change] = []
-        self.unmended: list[Flaw] = []
+        self.unmended: list[Finding] = []
         self.stuck: set[Port] = set()
-        self.done: set[Port] = set()
-        self.given: set[str] = set()
-        """Ids of the devices that are written anew."""
-        self.moving = {
-            r.port for flaw in flaws for r in flaw.remedies
-            if isinstance(r, Rehome) and r.port not in staying
+        self._done: set[Port] = set()
+        self._moving = {
+            r.port for finding in found for r in finding.repairs
+            if isinstance(r, Relocate) and r.port not in staying
         }  # fmt: skip
-        self.replaced: dict[int, frozenset[str]] = {}
-        """Options that another one took the place of, and the keys that it took over."""
-        self.chardev_of = {port: port.chardev_id for port in scene.ports}
-        self.wanted: dict[int, dict[str, Scalar]] = {}
-        """What is changed of the devices, by option, beside their chardevs."""
-        for flaw in flaws:
-            for remedy in flaw.remedies:
-                if isinstance(remedy, Retouch):
-                    self.note(remedy.edits)
         # The ports of one card go together.
-        cards = {id(port.option): port for port in self.moving if port.device}
-        self.with_them = [
-            (port, cards[id(port.option)]) for port in scene.ports
-            if id(port.option) in cards and port not in self.moving
+        cards = {id(port.option): port for port in self._moving if port.device}
+        self._with_them = [
+            (port, cards[id(port.option)]) for port in ctx.ports
+            if id(port.option) in cards and port not in self._moving
         ]  # fmt: skip
-        self.moving |= {port for port, _ in self.with_them}
-        self.board = board_of(scene, self.moving) if scene.platform else None
-        if self.board:
-            self.reserve_isa(self.board)
-        self.placer = Placer(self.board) if self.board else None
-        self.known = list(self.board.devices) if self.board else []
-        self.emitted: set[str] = set()
-        ours = {device.id for device in self.known}
-        self.standing = {
-            f"{d.id}.0": d.option.first for d in scene.view.devices if d.id and d.id in ours
-        }
-        """The buses of controllers that an earlier mending added, and where each stands."""
-        self.at_end = one_finds_its_own(scene, self.moving)
-        """New controllers come last: QEMU gives a device that names no bus the newest one."""
+        self._moving |= {port for port, _ in self._with_them}
+        self._board = board_of(ctx, self._moving) if ctx.platform else None
+        self._known = {device.id for device in self._board.devices} if self._board else set()
+        self._placer = Placer(self._board) if self._board else None
+        self._writer = Writer(ctx, self._moving, frozenset(self._known))
+        for edit in self._edits_asked():
+            self._writer.note(edit)
+            if self._board and isinstance(edit, SetKey) and edit.key == "index":
+                # The indexes that isa-serial devices get by other changes.
+                self._board.isa_free = [i for i in self._board.isa_free if i != edit.value]
 
-    @cached_property
-    def labels_left(self) -> frozenset[str]:
-        """The ids that QEMU gives the chardevs of those -serial that stay, by their new places."""
-        moving = {id(port.option) for port in self.moving}
-        left = [port for port in self.scene.view.onboard if id(port.option) not in moving]
-        return frozenset(
-            f"serial{place}" for place, port in enumerate(left) if port.host.form == "inline"
-        )
-
-    def reserve_isa(self, board: Board) -> None:
-        """Take the indexes that isa-serial devices get by other changes."""
-        for flaw in self.flaws:
-            for remedy in flaw.remedies:
-                for edit in remedy.edits if isinstance(remedy, Retouch) else ():
-                    if isinstance(edit, SetKey) and edit.key == "index":
-                        board.isa_free = [i for i in board.isa_free if i != edit.value]
-
-    def note(self, edits: Iterable[Edit]) -> None:
-        """Keep which chardev and other keys a port gets, for a device that it gets as well."""
-        for edit in edits:
-            for port in self.scene.ports:
-                if getattr(edit, "option", None) is not port.option:
-                    continue
-                if isinstance(edit, SetKey) and port.device and edit.key == port.device.key:
-                    self.chardev_of[port] = str(edit.value)
-                elif isinstance(edit, SetKey) and not _names_chardev(edit):
-                    self.wanted.setdefault(id(port.option), {})[edit.key] = edit.value
-                elif isinstance(edit, ReplaceValue) and edit.value.startswith("chardev:"):
-                    self.chardev_of[port] = edit.value.removeprefix("chardev:")
+    def _edits_asked(self) -> Iterable[Edit]:
+        for finding in self.found:
+            for repair in finding.repairs:
+                if isinstance(repair, EditOptions):
+                    yield from repair.edits
 
     # -------------------------------------------------------------- all together
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Find the places, then change the words of all that did not move."""
-        answers = [self.placed(flaw) for flaw in self.flaws]
-        for port, other in self.with_them:
-            flaw = next(f for f in self.flaws if any(
-                isinstance(r, Rehome) and r.port is other for r in f.remedies))  # fmt: skip
-            self.rehome(flaw, Rehome(port))
+        placed = [self._placed(finding) for finding in self.found]
+        together = [self._moved_along(port, other) for port, other in self._with_them]
         if self.stuck:
             return
-        together = self.edits, self.changes
-        self.edits, self.changes = [], []
-        for flaw, (answered, edits, changes) in zip(self.flaws, answers, strict=True):
-            for remedy in flaw.remedies:
-                if isinstance(remedy, Retouch):
-                    self.retouch(flaw, remedy)
-                    answered = True
-                elif isinstance(remedy, Readdress) and id(remedy.option) in self.replaced:
-                    edits, changes = [], []
-            self.edits += edits
-            self.changes += changes
-            if not answered:
-                self.unmended.append(flaw)
-        self.edits += together[0]
-        self.changes += together[1]
-        if self.edits:
-            edits = [*self.added(), *self.edits]
-            self.command = edited(self.scene.command, [*edits, *self.pinned(edits)])
+        for finding, answer in zip(self.found, placed, strict=True):
+            answer = self._with_edits(finding, answer)
+            if answer is None:
+                self.unmended.append(finding)
+            else:
+                self.answers.append(answer)
+        self.answers += [answer for answer in together if answer is not None]
+        self.changes = [change for answer in self.answers for change in answer.changes]
+        edits = [edit for answer in self.answers for edit in answer.edits]
+        if edits:
+            self.support = self._controllers(edits)
+            edits = [*self.support, *edits]
+            pins = self._pinned(edits)
+            self.support += pins
+            self.command = edited(self.ctx.command, [*edits, *pins])
 
-    def placed(self, flaw: Flaw) -> tuple[bool, list[Edit], list[Change]]:
-        """Find the places that a flaw asks for: whether there are, the edits, the changes."""
-        answered = False
-        for remedy in flaw.remedies:
-            if isinstance(remedy, Rehome) and remedy.port in self.moving:
-                answered = remedy.port in self.done or self.rehome(flaw, remedy)
-            elif isinstance(remedy, Readdress):
-                answered = self.readdress(flaw, remedy)
-        found = answered, self.edits, self.changes
-        self.edits, self.changes = [], []
-        return found
+    def _placed(self, finding: Finding) -> Answer | None:
+        """Find the places that a finding asks for; None if there are none, or it asks for none."""
+        answers: list[Answer | None] = []
+        for repair in finding.repairs:
+            if isinstance(repair, Relocate) and repair.port in self._moving:
+                if repair.port in self._done:
+                    answers.append(Answer(finding, (), ()))
+                else:
+                    answers.append(self._relocate(finding, repair))
+            elif isinstance(repair, MovePci):
+                answers.append(self._move_pci(finding, repair))
+        return _joined(finding, answers)
 
-    def retouch(self, flaw: Flaw, remedy: Retouch) -> None:
-        """Change words, but not those of an option that another one took the place of."""
+    def _moved_along(self, port: Port, other: Port) -> Answer | None:
+        """Place a port whose card leaves for the sake of another port."""
+        finding = next(
+            finding for finding in self.found
+            if any(isinstance(r, Relocate) and r.port is other for r in finding.repairs)
+        )  # fmt: skip
+        return self._relocate(finding, Relocate(port))
+
+    def _with_edits(self, finding: Finding, answer: Answer | None) -> Answer | None:
+        """Add the changed words of a finding to what its new places make of it."""
+        changes: list[Change] = []
         edits: list[Edit] = []
-        made = False
-        for edit in remedy.edits:
-            taken_over = self.replaced.get(id(edit.option))
-            if taken_over is None or not isinstance(edit, SetKey | ReplaceValue):
-                edits.append(edit)
-            elif _names_chardev(edit) or (isinstance(edit, SetKey) and edit.key in taken_over):
-                made = True
-        self.edits += edits
-        if edits or made:
-            self.changes.append(Change(flaw.id, flaw.ports, remedy.text))
+        for repair in finding.repairs:
+            if isinstance(repair, EditOptions):
+                left, made = self._writer.left_of(repair.edits)
+                if left or made:
+                    changes.append(Change(finding.id, finding.ports, repair.text))
+                edits += left
+                answer = answer or Answer(finding, (), ())
+            elif isinstance(repair, MovePci) and self._writer.is_replaced(repair.option):
+                answer = answer and Answer(finding, (), ())
+        if answer is None:
+            return None
+        return Answer(finding, (*changes, *answer.changes), (*edits, *answer.edits))
 
-    def pinned(self, edits: Sequence[Edit]) -> list[Edit]:
+    # -------------------------------------------------------------- places
+
+    def _relocate(self, finding: Finding, repair: Relocate) -> Answer | None:
+        """Place a port anew and write it; None if there is no place for it."""
+        assert self._placer is not None
+        port, policy, writer = repair.port, self.ctx.policy, self._writer
+        self._done.add(port)
+        first = port is self.ctx.console
+        kind = repair.kind or ("auto" if first else policy.kind)
+        asked = SerialPort(
+            port.number, Chardev(Null()), kind=kind, hotplug=policy.hotplug and not first
+        )
+        assignment = self._placer.place(asked)
+        if assignment is None and kind != "auto" and not policy.hotplug:
+            assignment = self._placer.place(replace(asked, kind="auto"))
+        if assignment is None:
+            self.stuck |= {p for p in self._moving if p.option is port.option}
+            return None
+        device = assignment.device
+        if device is None:
+            edits, what = writer.onboard(port), "-serial"
+        elif repair.keep and port.device and port.driver == device.driver:
+            edits, what = writer.keys(port, device), device.driver
+        else:
+            device = writer.named(port, self._placer.settled(assignment).device or device)
+            edits, what = writer.device(port, device), device.driver
+        before = port.driver or (f"-{port.option.name}" if port.onboard else "no device")
+        where = f"{assignment.bus}, {assignment.address}"
+        text = f"{port.name}: {before} -> {what} on {where}"
+        return Answer(finding, (Change(finding.id, (port.name,), text),), tuple(edits))
+
+    def _move_pci(self, finding: Finding, repair: MovePci) -> Answer | None:
+        """Move a PCI device to a free slot of the root bus; None if there is none."""
+        place = self._board.own_slot() if self._board else None
+        if place is None:
+            return None
+        edits = (
+            SetKey(repair.option, "bus", place.bus), SetKey(repair.option, "addr", place.address)
+        )  # fmt: skip
+        text = f"{repair.name}: moved to {place.bus}, {place.address}"
+        return Answer(finding, (Change(finding.id, finding.ports, text),), edits)
+
+    # -------------------------------------------------------------- what all need
+
+    def _controllers(self, edits: Sequence[Edit]) -> list[Edit]:
+        """Return the controllers that are new, before the first option that is changed."""
+        if self._board is None:
+            return []
+        new = [
+            device.option("controller") for device in self._board.devices
+            if device.id not in self._known | self._writer.emitted
+        ]  # fmt: skip
+        if not new:
+            return []
+        if self._writer.at_end:
+            return [InsertAfter(None, tuple(new))]
+        # Before whatever may be on them, be it changed in its place or inserted.
+        first = min((e for e in edits if _holds_device(e)), key=_position)
+        if isinstance(first, InsertAfter):
+            return [InsertAfter(first.option, tuple(new))]
+        return [InsertBefore(first.option, tuple(new))]
+
+    def _pinned(self, edits: Sequence[Edit]) -> list[Edit]:
         """Keep what QEMU did by itself as it was, where the edits would change it."""
-        view = self.scene.view
+        view = self.ctx.view
         found: list[Edit] = []
         gone = {id(e.option) for e in edits if isinstance(e, Remove)}
         new = [
@@ -203,13 +231,13 @@ class Mender:
             # Without any -serial QEMU would add one of its own.
             found.append(InsertAfter(None, (Option("-serial", raw="none"),)))
         drivers = {option.head for option in new}
-        buses = found_by_themselves(self.scene)
-        for device in self.scene.made:
+        buses = found_by_themselves(self.ctx)
+        for device in self.ctx.made:
             kind = "qemu-xhci" if device.is_usb else "virtio-serial-pci"
             if (
                 not device.option.params.is_json or device.bus or kind not in drivers
                 or not (device.is_usb or device.virtio_port is not None)
-                or any(port.option is device.option for port in self.moving)
+                or any(port.option is device.option for port in self._moving)
             ):  # fmt: skip
                 continue
             # Made after all others, it would find our controller first.
@@ -217,181 +245,16 @@ class Mender:
                 found.append(SetKey(device.option, "bus", bus))
         return found
 
-    def added(self) -> list[Edit]:
-        """Return the controllers that are new, before the first option that is changed."""
-        if self.board is None:
-            return []
-        known = {device.id for device in self.known}
-        new = [
-            device.option("controller") for device in self.board.devices
-            if device.id not in known | self.emitted
-        ]  # fmt: skip
-        if not new:
-            return []
-        if self.at_end:
-            return [InsertAfter(None, tuple(new))]
-        # Before whatever may be on them, be it changed in its place or inserted.
-        first = min((e for e in self.edits if _holds_device(e)), key=_position)
-        if isinstance(first, InsertAfter):
-            return [InsertAfter(first.option, tuple(new))]
-        return [InsertBefore(first.option, tuple(new))]
 
-    # -------------------------------------------------------------- a place for a port
-
-    def rehome(self, flaw: Flaw, remedy: Rehome) -> bool:
-        """Place a port anew and write it; False if there is no place for it."""
-        assert self.placer is not None
-        port, wishes = remedy.port, self.scene.wishes
-        self.done.add(port)
-        first = port is self.scene.console
-        kind = remedy.kind or ("auto" if first else wishes.kind)
-        asked = SerialPort(
-            port.number, Chardev(Null()), kind=kind, hotplug=wishes.hotplug and not first
-        )
-        assignment = self.placer.place(asked)
-        if assignment is None and kind != "auto" and not wishes.hotplug:
-            assignment = self.placer.place(replace(asked, kind="auto"))
-        if assignment is None:
-            self.stuck |= {p for p in self.moving if p.option is port.option}
-            return False
-        where = f"{assignment.bus}, {assignment.address}"
-        device = assignment.device
-        if device is None:
-            self.write_onboard(port)
-            what = "-serial"
-        elif remedy.keep and port.device and port.driver == device.driver:
-            self.write_keys(port, device)
-            what = device.driver
-        else:
-            device = self.named(port, self.placer.settled(assignment).device or device)
-            self.write_device(port, device)
-            what = device.driver
-        before = port.driver or (f"-{port.option.name}" if port.onboard else "no device")
-        self.changes.append(
-            Change(flaw.id, (port.name,), f"{port.name}: {before} -> {what} on {where}")
-        )
-        return True
-
-    def named(self, port: Port, device: Device) -> Device:
-        """Return the device with the port's own chardev, id and name."""
-        chardev = self.chardev_of[port] or port.name
-        own = port.device.device if port.device else None
-        wanted = self.wanted.get(id(port.option), {})
-        known = {
-            key: wanted.get(key) or own.get(key)
-            for key in _NAMES
-            if own and not own.is_virtio_serial and own.get(key)
-        }  # fmt: skip
-        properties: list[tuple[str, Scalar]] = []
-        for key, value in device.properties:
-            if key.startswith("chardev") and value == f"serial{port.number}":
-                value = chardev
-            elif key in known:
-                value = known[key]
-            properties.append((key, value))
-        kept = str(wanted.get("id", own.id)) if own and own.id else ""
-        # The ports of one card have one id between them.
-        asked = {str(keys["id"]) for keys in self.wanted.values() if "id" in keys}
-        taken = self.given | self.scene.device_ids | asked
-        new = kept or device.id
-        if new in (self.given if kept else taken):
-            new = fresh(new, taken)
-        self.given.add(new)
-        return replace(device, id=new, properties=tuple(properties))
-
-    def write_onboard(self, port: Port) -> None:
-        """Write a port as ``-serial``, after the option that asked for it."""
-        id = self.chardev_of[port]
-        self.edits.append(InsertAfter(port.option, (Option("-serial", raw=f"chardev:{id}"),)))
-        if port.device or port.onboard:
-            self.remove(port)
-
-    def write_keys(self, port: Port, device: Device) -> None:
-        """Move a device that stays what it is."""
-        own = port.device.device if port.device else None
-        keys: list[tuple[str, Scalar]] = []
-        for key, value in device.properties:
-            plugged = own.get(key) in ON if own else False
-            if key in {"bus", "port", "nr", "addr"} or (key == "always-plugged" and not plugged):
-                keys.append((key, value))
-        if port.device and self.chardev_of[port] != port.chardev_id:
-            keys.append((port.device.key, self.chardev_of[port]))
-        if not self.comes_last(port, device):
-            self.edits += [SetKey(port.option, key, value) for key, value in keys]
-            return
-        # Other flaws' changes go along.
-        keys += self.wanted.get(id(port.option), {}).items()
-        option = port.option
-        for key, value in keys:
-            option = replace(option, value=option.params.with_key(key, value))
-        self.edits.append(InsertAfter(None, (Option("-device", raw=option.value),)))
-        self.remove(port, frozenset(key for key, _ in keys))
-
-    def write_device(self, port: Port, device: Device) -> None:
-        """Write a device where the old one stood; a ``-serial``'s own backend becomes a chardev."""
-        made: list[Option] = []
-        onboard = port.onboard
-        if onboard is not None and onboard.host.form == "inline" and not self.chardev_of[port]:
-            # A -serial that stays can come to the place whose id the moved one would have.
-            own = f"char{port.name}" if port.name in self.labels_left else port.name
-            device = replace(
-                device,
-                properties=tuple(
-                    (key, own if key.startswith("chardev") else value)
-                    for key, value in device.properties
-                ),
-            )
-            made += as_chardev(own, onboard.host)
-        option = device.option()
-        keys = frozenset({"id"} | {key for key, _ in device.properties if key in _NAMES})
-        shared = sum(p.option is port.option for p in self.scene.ports) > 1
-        last = self.comes_last(port, device)
-        if port.device and not shared and not last:
-            self.edits.append(ReplaceValue(port.option, option.value() or ""))
-            self.replaced[id(port.option)] = keys
-            return
-        where = None if last else port.option
-        self.edits.append(InsertAfter(where, (*made, option)))
-        if port.device or onboard:
-            self.remove(port, keys)
-
-    def comes_last(self, port: Port, device: Device) -> bool:
-        """Tell whether a port's device is written after all others, its controller among them."""
-        bus = str(dict(device.properties).get("bus", ""))
-        return self.at_end or self.standing.get(bus, -1) > port.option.first
-
-    def remove(self, port: Port, keys: frozenset[str] = frozenset()) -> None:
-        """Remove what stood for a port; once, if several ports share it."""
-        self.replaced[id(port.option)] = keys
-        if id_of(port.option) not in self.emitted:
-            self.emitted.add(id_of(port.option))
-            self.edits.append(Remove(port.option))
-
-    # -------------------------------------------------------------- another PCI address
-
-    def readdress(self, flaw: Flaw, remedy: Readdress) -> bool:
-        """Move a PCI device to a free slot of the root bus."""
-        place = self.board.own_slot() if self.board else None
-        if place is None:
-            return False
-        self.edits += [
-            SetKey(remedy.option, "bus", place.bus),
-            SetKey(remedy.option, "addr", place.address),
-        ]
-        self.changes.append(
-            Change(flaw.id, flaw.ports, f"{remedy.name}: moved to {place.bus}, {place.address}")
-        )
-        return True
-
-
-_NAMES = ("name", "serial")
-"""What a port is known by in the guest, beside its place."""
-
-
-def _names_chardev(edit: SetKey | ReplaceValue) -> bool:
-    if isinstance(edit, SetKey):
-        return edit.key.startswith("chardev")
-    return edit.value.startswith("chardev:")
+def _joined(finding: Finding, answers: Sequence[Answer | None]) -> Answer | None:
+    """Join the answers to one finding; the last one tells whether it is answered."""
+    if not answers or answers[-1] is None:
+        return None
+    made = [answer for answer in answers if answer is not None]
+    return Answer(
+        finding, tuple(change for answer in made for change in answer.changes),
+        tuple(edit for answer in made for edit in answer.edits),
+    )  # fmt: skip
 
 
 def _holds_device(edit: Edit) -> bool:
@@ -404,8 +267,3 @@ def _position(edit: Edit) -> int:
     if edit.option is None:
         return sys.maxsize
     return edit.option.last + 1 if isinstance(edit, InsertAfter) else edit.option.first
-
-
-def id_of(option: CommandOption) -> str:
-    """Return what tells an option from all others of its command line."""
-    return f"{option.first} {option.where}"

@@ -1,4 +1,4 @@
-"""What judging and mending a command line speaks in: wishes, flaws, changes, the verdict.
+"""What judging and repairing speak in: the changes, and the verdict.
 
 Nothing here imports the catalogue or the planner: the emulator shim runs this on
 every start of a VM, within milliseconds.
@@ -6,37 +6,19 @@ every start of a VM, within milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 
-from vmserial.judge.ports import Port
-from vmserial.model import Finding, Severity, SourceRef
+from vmserial.context.origins import Origins
+from vmserial.model import Finding, Severity, worst_first
+from vmserial.model.origin import LoweredOption
 from vmserial.sources.command import CommandLine, CommandOption, Edit
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the owner prefers where there is a choice.
-
-    Attributes:
-        kind: the device kind of a port that needs another one; ``auto``: the first that fits.
-        hotplug: every port but the first must be hot-pluggable.
-        logs: a directory; each chardev of a port without a log gets one there.
-        cautious: mend only what QEMU itself shows to be wrong: nothing that rests on an
-            assumed guest, and no host side.  The shim asks for it: nobody sees what it does.
-    """
-
-    kind: str = "auto"
-    hotplug: bool = False
-    logs: str = ""
-    cautious: bool = False
-
-
-@dataclass(frozen=True)
 class Change:
-    """One thing that was mended.
+    """One thing that was repaired.
 
     Attributes:
         id: of the finding that it answers.
@@ -49,71 +31,19 @@ class Change:
     text: str
 
 
-@dataclass(frozen=True)
-class Rehome:
-    """Give a port a device and a place of its own.
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What answers one finding; it is raised into a source whole or not at all.
 
     Attributes:
-        port: the port.
-        kind: the device kind; empty: what the owner prefers.
-        keep: its device stays what it is and only gets another place.
+        finding: what is answered.
+        changes: what is said of it.
+        edits: what it changes of the command, beside :attr:`Verdict.support`.
     """
 
-    port: Port
-    kind: str = ""
-    keep: bool = False
-
-
-@dataclass(frozen=True)
-class Readdress:
-    """Give a PCI device another address on the root bus."""
-
-    option: CommandOption
-    name: str
-
-
-@dataclass(frozen=True)
-class Retouch:
-    """Change a few words of the command line."""
-
+    finding: Finding
+    changes: tuple[Change, ...]
     edits: tuple[Edit, ...]
-    text: str
-
-
-Remedy = Rehome | Readdress | Retouch
-
-
-@dataclass(frozen=True)
-class Flaw:
-    """One thing that is wrong with a command line.
-
-    Attributes:
-        id: the catalogue's.
-        severity: what it does to the VM.
-        ports: the names of the ports it concerns.
-        happens: what the user sees, with QEMU's own words where it has some.
-        where: the option's place.
-        remedies: what mends it; none: only its owner can.
-        fix: what its owner can do, where the catalogue's resolution is too general.
-    """
-
-    id: str
-    severity: Severity
-    ports: tuple[str, ...]
-    happens: str
-    where: SourceRef | None = None
-    remedies: tuple[Remedy, ...] = ()
-    fix: str = ""
-
-    def finding(self) -> Finding:
-        """Return it with the catalogue's cause and resolution."""
-        # The catalogue is large, and the shim never asks for it.
-        from vmserial.catalogue import by_id
-
-        entry = by_id(self.id)
-        why = entry.cause if entry else ""
-        fix = self.fix or (entry.resolution[0] if entry else "")
-        return Finding(self.id, self.severity, self.happens, why, fix, self.ports, self.where)
 
 
 @dataclass(frozen=True)
@@ -121,34 +51,41 @@ class Verdict:
     """What became of a command line.
 
     Attributes:
-        flaws: what was wrong, in the order of the command line.
-        changes: what was mended.
-        command: the mended command line; the given one where nothing was to be done.
-        unmended: those flaws that no change answers.
+        found: what was wrong, in the order in which it was judged.
+        changes: what was repaired.
+        command: the repaired command line; the given one where nothing was to be done.
+        unmended: those findings that no change answers.
+        answers: of the first round, what answers each finding that can be answered.
+        support: edits of the first round that the answers need between them: new controllers
+            before all devices on them, and what keeps as it was what QEMU does by itself.
+        origins: where the options come from; None: the command is its own source.
     """
 
-    flaws: tuple[Flaw, ...]
+    found: tuple[Finding, ...]
     changes: tuple[Change, ...]
     command: CommandLine
-    unmended: tuple[Flaw, ...]
+    unmended: tuple[Finding, ...]
+    answers: tuple[Answer, ...] = ()
+    support: tuple[Edit, ...] = ()
+    origins: Origins | None = None
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """All that was wrong, the worst first."""
-        return _sorted(self.flaws)
+        """All that was wrong, the worst first, with cause and way out."""
+        return _shown(self.found)
 
     @cached_property
     def left(self) -> tuple[Finding, ...]:
         """What is wrong still, the worst first; what is only to be known is not among it."""
-        return _sorted(flaw for flaw in self.unmended if flaw.severity is not Severity.NOTE)
+        return _shown([each for each in self.unmended if each.severity is not Severity.NOTE])
+
+    def origin(self, option: CommandOption) -> LoweredOption | None:
+        """Return what an option of a finding or of an edit was lowered from.
+
+        None where the command is its own source.
+        """
+        return self.origins.of(option) if self.origins else None
 
 
-def fresh(id: str, taken: Container[str]) -> str:
-    """Return the first of ``ID-2``, ``ID-3``, … that nothing has."""
-    return next(new for number in count(2) if (new := f"{id}-{number}") not in taken)
-
-
-def _sorted(flaws: Iterable[Flaw]) -> tuple[Finding, ...]:
-    order = list(Severity)
-    found = [flaw.finding() for flaw in flaws]
-    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+def _shown(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    return worst_first(finding.explained() for finding in found)

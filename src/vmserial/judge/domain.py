@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from vmserial.context import RepairPolicy
 from vmserial.errors import UsageError
-from vmserial.judge.base import Change, Flaw, Wishes
+from vmserial.judge.base import Change
 from vmserial.judge.domain_host import Judged, Need
 from vmserial.judge.domain_rules import ALWAYS_PLUGGED, Rules
 from vmserial.limits import AUTO_USB_PORTS, VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
-from vmserial.model import Capabilities, Finding, GuestProfile, Severity
+from vmserial.model import Capabilities, Finding, GuestProfile, worst_first
 from vmserial.sources.libvirt.document import Document
 from vmserial.sources.libvirt.elements import Element, Node, Splice
 from vmserial.sources.libvirt.view import QEMU_NAMESPACE, CharDevice, Domain, whole
@@ -47,7 +48,7 @@ def judge(
     document: Document,
     capabilities: Capabilities,
     guest: GuestProfile,
-    wishes: Wishes | None = None,
+    policy: RepairPolicy | None = None,
 ) -> DomainVerdict:
     """Say what is wrong with a domain's serial ports, and mend what can be mended.
 
@@ -57,30 +58,29 @@ def judge(
         document: the domain's XML.
         capabilities: of the QEMU that it runs on.
         guest: what the guest's kernel carries.
-        wishes: what its owner prefers.
+        policy: what its owner prefers.
 
     Raises:
         ConfigError: it is no domain.
         UsageError: a kind of port is wished for that libvirt does not have.
     """
-    wishes = wishes or Wishes()
-    if wishes.kind not in {"auto", "usb", "pci", "virtio"}:
+    policy = policy or RepairPolicy()
+    if policy.kind not in {"auto", "usb", "pci", "virtio"}:
         raise UsageError(
-            f"a domain's port cannot become {wishes.kind!r}",
+            f"a domain's port cannot become {policy.kind!r}",
             hint="libvirt has --type usb, pci and virtio",
         )
     domain = Domain.of(document)
-    rules = Rules(domain, capabilities, guest, wishes)
+    rules = Rules(domain, capabilities, guest, policy)
     judged = rules.judged()
-    mender = _Mender(domain, judged, wishes, guest, rules)
+    mender = _Mender(domain, judged, policy, guest, rules)
     mended = mender.mended()
-    left = [flaw for n, flaw in enumerate(judged.flaws) if n in judged.open]
-    return DomainVerdict(_sorted(judged.flaws), tuple(mender.changes), mended, _sorted(left))
+    left = [finding for n, finding in enumerate(judged.found) if n in judged.open]
+    return DomainVerdict(_sorted(judged.found), tuple(mender.changes), mended, _sorted(left))
 
 
-def _sorted(flaws: list[Flaw]) -> tuple[Finding, ...]:
-    order = list(Severity)
-    return tuple(sorted((flaw.finding() for flaw in flaws), key=lambda f: order.index(f.severity)))
+def _sorted(found: list[Finding]) -> tuple[Finding, ...]:
+    return worst_first(finding.explained() for finding in found)
 
 
 @dataclass
@@ -103,9 +103,14 @@ class _Mender:
     """Gives each port what it needs."""
 
     def __init__(
-        self, domain: Domain, judged: Judged, wishes: Wishes, guest: GuestProfile, rules: Rules
+        self,
+        domain: Domain,
+        judged: Judged,
+        policy: RepairPolicy,
+        guest: GuestProfile,
+        rules: Rules,
     ) -> None:
-        self.domain, self.judged, self.wishes = domain, judged, wishes
+        self.domain, self.judged, self.policy = domain, judged, policy
         self.document = domain.document
         self.rules = rules
         self.changes: list[Change] = []
@@ -158,7 +163,7 @@ class _Mender:
         kind = self.kind_for(need)
         if kind == "usb" and self.rules.kinds.get(port) != "usb-serial":
             self.usb_count += 1
-            if self.usb_count > AUTO_USB_PORTS and need.kind == "any" and self.wishes.kind != "usb":
+            if self.usb_count > AUTO_USB_PORTS and need.kind == "any" and self.policy.kind != "usb":
                 kind = "virtio"
         was = self.rules.kinds.get(port, f"{port.target_type} console")
         edit.drop_address = True
@@ -199,7 +204,7 @@ class _Mender:
         if self.domain.arch == "s390x" or (platform is not None and not platform.root_bus):
             # No USB there: on s390x nobody has it, vexpress has no PCI for the controller.
             return "virtio"
-        wanted = self.wishes.kind
+        wanted = self.policy.kind
         if need.kind == "usb" and wanted in {"auto", "pci"}:
             return "usb"
         if wanted == "pci":

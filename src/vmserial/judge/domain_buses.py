@@ -5,7 +5,7 @@ Each refusal here was seen with libvirt 9.0 and QEMU 7.2.  Pure.
 
 from __future__ import annotations
 
-from vmserial.judge.base import Wishes
+from vmserial.context import RepairPolicy
 from vmserial.judge.domain_host import HostRules
 from vmserial.limits import LIBVIRT_VIRTIO_LAST_PORT, XHCI_PORTS
 from vmserial.model import Severity
@@ -27,8 +27,8 @@ class BusRules(HostRules):
         kinds: what each serial port is.
     """
 
-    def __init__(self, domain: Domain, wishes: Wishes) -> None:
-        super().__init__(domain, wishes)
+    def __init__(self, domain: Domain, policy: RepairPolicy) -> None:
+        super().__init__(domain, policy)
         self.kinds = {port: domain.kind(port) for port in domain.serials}
 
     def rehome(self, port: CharDevice, id: str, kind: str = "any") -> None:
@@ -49,7 +49,7 @@ class BusRules(HostRules):
         for port, kind in self.kinds.items():
             if _ONLY_ON.get(kind, self.domain.arch) != self.domain.arch:
                 self.rehome(port, "kind-not-on-arch")
-                self.flaw(
+                self.note_finding(
                     "kind-not-on-arch", Severity.FAILS,
                     f"{port.name}: libvirt refuses the domain: Serial device with target type "
                     f"'{kind}' not compatible with guest architecture or machine type", port,
@@ -66,7 +66,7 @@ class BusRules(HostRules):
                 continue
             need.drop_address = True
             need.texts.append(("bus-wrong", f"{port.name}: libvirt chooses its address"))
-            self.flaw(
+            self.note_finding(
                 "bus-wrong", Severity.FAILS,
                 f"{port.name}: libvirt refuses the domain: Target type '{kind}' requires address "
                 f"type '{_BUS[kind]}'", port,
@@ -95,19 +95,19 @@ class BusRules(HostRules):
             number = address.element.get("port") if address is not None else ""
             if bus not in models:
                 self.rehome(port, "usb-port-taken", "usb")
-                self.flaw("usb-port-taken", Severity.FAILS,
+                self.note_finding("usb-port-taken", Severity.FAILS,
                           f"{port.name}: libvirt refuses the domain: Missing USB bus {bus}",
                           port)  # fmt: skip
             elif bus in fast:
                 self.rehome(port, "usb-speed", "usb")
-                self.flaw(
+                self.note_finding(
                     "usb-speed", Severity.FAILS,
                     f"{port.name}: QEMU does not start: speed mismatch trying to attach usb "
                     f"device: usb-serial is full speed, and USB bus {bus} is ehci alone", port,
                 )  # fmt: skip
             elif number.isdecimal() and len(number) < 9 and int(number) > rooms.get(bus, 1 << 30):
                 self.rehome(port, "usb-port-taken", "usb")
-                self.flaw(
+                self.note_finding(
                     "usb-port-taken", Severity.FAILS,
                     f"{port.name}: libvirt refuses the domain: requested USB port {number} not "
                     f"present on USB bus {bus}", port,
@@ -136,7 +136,7 @@ class BusRules(HostRules):
                 need = self.found.need(port)
                 need.drop_address = True
                 need.texts.append(("virtio-port-range", f"{port.name}: libvirt chooses its port"))
-                self.flaw(
+                self.note_finding(
                     "virtio-port-range", Severity.FAILS,
                     f"{port.name}: libvirt refuses the domain: virtio serial controller "
                     f"{controller} does not have port {number}", port,
@@ -152,7 +152,7 @@ class BusRules(HostRules):
             need = self.found.need(port)
             need.name = fresh
             need.texts.append(("virtio-port-taken", f"{port.name}: its name is {fresh}"))
-            self.flaw(
+            self.note_finding(
                 "virtio-port-taken", Severity.FAILS,
                 f"{port.name}: QEMU does not start: virtio-serial-bus: A port already exists by "
                 f"name {name}", first, port,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from vmserial.judge.base import Flaw, Wishes
-from vmserial.judge.sockets import shorter
+from vmserial.context import RepairPolicy
+from vmserial.context.sockets import shorter
 from vmserial.limits import SUN_PATH_MAX
-from vmserial.model import Severity
+from vmserial.model import Finding, Severity
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.view import CharDevice, Domain, whole
 
@@ -45,13 +45,13 @@ class Judged:
     """All that is wrong, and what answers it.
 
     Attributes:
-        flaws: each with the ports; those whose place is in ``open`` have no answer.
+        found: each with the ports; those whose place is in ``open`` have no answer.
         needs: by port.
         plug: ``-global usb-serial.always-plugged=on`` is missing.
-        open: places of the flaws that nothing answers.
+        open: places of the findings that nothing answers.
     """
 
-    flaws: list[Flaw] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=list)
     needs: dict[CharDevice, Need] = field(default_factory=dict)
     plug: bool = False
     open: set[int] = field(default_factory=set)
@@ -66,26 +66,26 @@ class HostRules:
 
     Attributes:
         domain: the domain.
-        wishes: what its owner prefers.
+        policy: what its owner prefers.
         ports: all devices with a host's end that are ports or channels.
         found: what was found so far.
     """
 
-    def __init__(self, domain: Domain, wishes: Wishes) -> None:
-        self.domain, self.wishes = domain, wishes
+    def __init__(self, domain: Domain, policy: RepairPolicy) -> None:
+        self.domain, self.policy = domain, policy
         self.ports = (*domain.serials, *domain.consoles, *domain.channels)
         self.found = Judged()
 
-    def flaw(
+    def note_finding(
         self, id: str, severity: Severity, happens: str, *ports: CharDevice,
         answered: bool = True, fix: str = "",
     ) -> None:  # fmt: skip
         """Note what is wrong."""
         if not answered:
-            self.found.open.add(len(self.found.flaws))
+            self.found.open.add(len(self.found.found))
         where = ports[-1].where if ports else self.domain.root.where
         names = tuple(port.name for port in ports)
-        self.found.flaws.append(Flaw(id, severity, names, happens, where, fix=fix))
+        self.found.found.append(Finding(id, severity, happens, fix=fix, ports=names, where=where))
 
     # -------------------------------------------------------------- the host's end
 
@@ -102,7 +102,7 @@ class HostRules:
             elif port.type == "tcp" and port.mode == "connect" and not port.host:
                 lacks = "host"
             if lacks:
-                self.flaw(
+                self.note_finding(
                     "chardev-incomplete", Severity.FAILS,
                     f"{port.name}: libvirt refuses the domain: the {port.type} source has no "
                     f"{lacks}", port, answered=False,
@@ -121,7 +121,7 @@ class HostRules:
                 path = shorter(port.path, stem) if port.binds else ""
                 if path:
                     self.repath(port, path, "socket-path-too-long")
-                self.flaw(
+                self.note_finding(
                     "socket-path-too-long", Severity.FAILS,
                     f"{port.name}: UNIX socket path '{port.path}' is too long; Path must be less "
                     "than 108 bytes", port, answered=bool(path),
@@ -139,7 +139,7 @@ class HostRules:
                 happens = "the second takes the path away, and the first is never reached"
             else:
                 happens = "QEMU does not start: Address already in use"
-            self.flaw(
+            self.note_finding(
                 "port-clash" if port.type == "unix" else "address-in-use",
                 Severity.DEAD if port.type == "unix" else Severity.FAILS,
                 f"{place} is the socket of {first.name} and of {port.name}: {happens}",
@@ -166,7 +166,7 @@ class HostRules:
                 need = self.found.need(port)
                 need.drop_alias = True
                 need.texts.append(("id-taken", f"{port.name}: without the alias {port.alias}"))
-                self.flaw("id-taken", Severity.FAILS,
+                self.note_finding("id-taken", Severity.FAILS,
                           f"{port.name}: libvirt refuses the domain: non unique alias detected: "
                           f"{port.alias}, which {first.name} has", first, port)  # fmt: skip
 
@@ -194,11 +194,11 @@ class HostRules:
                 "refuses the domain, or QEMU does not start"
             )
             if place[0] == "usb":
-                self.flaw("usb-port-taken", Severity.FAILS, happens, port)
+                self.note_finding("usb-port-taken", Severity.FAILS, happens, port)
             elif place[0] == "virtio-serial":
-                self.flaw("virtio-port-taken", Severity.FAILS, happens, port)
+                self.note_finding("virtio-port-taken", Severity.FAILS, happens, port)
             else:
-                self.flaw("pci-slot-taken", Severity.FAILS, happens, port)
+                self.note_finding("pci-slot-taken", Severity.FAILS, happens, port)
 
     # -------------------------------------------------------------- what must be known
 
@@ -206,7 +206,7 @@ class HostRules:
         """Logs through virtlogd, and output that is lost."""
         logged = [p for p in self.ports if p.log_file]
         if logged:
-            self.flaw(
+            self.note_finding(
                 "virtlogd-freeze", Severity.NOTE,
                 "<log> goes through virtlogd: when it is stopped, the VM freezes after 64 KiB "
                 "of one port's output (unless qemu.conf says stdio_handler = \"file\")", *logged,
@@ -217,15 +217,15 @@ class HostRules:
         ]  # fmt: skip
         if not lost:
             return
-        logs = self.wishes.logs.rstrip("/")
-        for port in lost if self.wishes.logs else ():
+        logs = self.policy.logs.rstrip("/")
+        for port in lost if self.policy.logs else ():
             need = self.found.need(port)
             need.log = f"{logs}/{_file_name(self.domain.name)}-{port.name}.log"
             need.texts.append(
                 ("output-lost-while-detached",
                  f"{port.name}: what the guest says is kept in {need.log}")
             )  # fmt: skip
-        self.flaw(
+        self.note_finding(
             "output-lost-while-detached", Severity.NOTE,
             "what the guest says while nobody is attached is lost: no <log> in these ports", *lost,
             fix="add <log file='/var/log/libvirt/qemu/serial0.log' append='on'/>; `vmserial fix "

@@ -6,7 +6,7 @@ The facts were run with libvirt 9.0 and QEMU 7.2.
 
 from __future__ import annotations
 
-from vmserial.judge.base import Wishes
+from vmserial.context import RepairPolicy
 from vmserial.judge.domain_buses import BusRules
 from vmserial.judge.domain_host import Judged, place_of
 from vmserial.limits import (
@@ -41,9 +41,9 @@ class Rules(BusRules):
     """Judges one domain."""
 
     def __init__(
-        self, domain: Domain, capabilities: Capabilities, guest: GuestProfile, wishes: Wishes
+        self, domain: Domain, capabilities: Capabilities, guest: GuestProfile, policy: RepairPolicy
     ) -> None:
-        super().__init__(domain, wishes)
+        super().__init__(domain, policy)
         self.guest = guest
         self.version = capabilities.version
         architecture = ARCHITECTURES.get(domain.arch)
@@ -92,7 +92,7 @@ class Rules(BusRules):
         ]  # fmt: skip
         for port in systems:
             if self.kinds[port] == "isa-serial":
-                self.flaw(
+                self.note_finding(
                     "libvirt-isa-onboard", Severity.NOTE,
                     f"{port.name} says isa-serial, and {self.domain.arch} has no ISA bus: libvirt "
                     f"makes it a {uart.model} of the board without a word", port,
@@ -102,7 +102,7 @@ class Rules(BusRules):
             if port.type == "null":
                 continue  # it keeps a number free; nobody misses it
             self.rehome(port, "onboard-uart-limit")
-            self.flaw(
+            self.note_finding(
                 "onboard-uart-limit", Severity.DEAD,
                 f"{port.name}: libvirt writes -serial for it, QEMU "
                 f"{'.'.join(map(str, self.version))} wires up {alive} of {self.platform.name} and "
@@ -119,7 +119,7 @@ class Rules(BusRules):
             ISA_SERIAL_PORTS:
         ]:
             self.rehome(port, "isa-limit")
-            self.flaw(
+            self.note_finding(
                 "isa-limit", Severity.FAILS,
                 f"{port.name}: the domain does not start: Maximum supported number of ISA serial "
                 "ports is '4'", port,
@@ -151,7 +151,7 @@ class Rules(BusRules):
             need.number = number
             need.texts.append(("isa-limit", f"{port.name}: ISA port {number}"))
         if wrong:
-            self.flaw(
+            self.note_finding(
                 "isa-limit", Severity.FAILS,
                 f"{', '.join(p.name for p in wrong)}: the domain does not start: an ISA port's "
                 "number (<target port='…'/>) goes from 0 to 3 and is there once; where none is "
@@ -176,7 +176,7 @@ class Rules(BusRules):
             free = "sclplmconsole" not in used and port.tag == "serial"
             used.add("sclplmconsole")
             self.rehome(port, "sclp-limit", "sclplm" if free else "virtio")
-            self.flaw(
+            self.note_finding(
                 "sclp-limit", Severity.FAILS,
                 f"{port.name}: QEMU does not start: s390x has one sclpconsole and one "
                 "sclplmconsole", port,
@@ -186,7 +186,7 @@ class Rules(BusRules):
         """Virtio consoles past the guest's hvc nodes, and past their one controller."""
         virtio = [p for p in self.domain.consoles if p.target_type == "virtio"]
         if len(virtio) > LIBVIRT_VIRTIO_CONSOLES:
-            self.flaw(
+            self.note_finding(
                 "virtio-port-range", Severity.FAILS,
                 f"{len(virtio)} virtio consoles: libvirt puts all on one controller, and QEMU does "
                 "not start: Out-of-range port id specified, max. allowed: 30", *virtio[HVC_NODES:],
@@ -195,13 +195,13 @@ class Rules(BusRules):
             past = len(virtio) > LIBVIRT_VIRTIO_CONSOLES
             self.rehome(port, "virtio-port-range" if past else "hvc-limit", "virtio")
         if HVC_NODES < len(virtio) <= LIBVIRT_VIRTIO_CONSOLES:
-            self.flaw(
+            self.note_finding(
                 "hvc-limit", Severity.DEAD,
                 f"{len(virtio)} virtio consoles: Linux has hvc0 to hvc7, the others have no tty",
                 *virtio[HVC_NODES:],
             )  # fmt: skip
         if virtio and self.domain.channels:
-            self.flaw(
+            self.note_finding(
                 "libvirt-phantom-hvc", Severity.NOTE,
                 "virtio consoles and channels share a controller: the guest shows hvc nodes that "
                 "no port is behind; count on /sys/class/virtio-ports, not on /dev/hvc*", *virtio,
@@ -219,7 +219,7 @@ class Rules(BusRules):
         for port in over:
             self.rehome(port, "guest-8250-limit", "usb")
         if over:
-            self.flaw(
+            self.note_finding(
                 "guest-8250-limit", Severity.DEAD,
                 f"{', '.join(p.name for p in over)}: the guest's kernel registers {limit} 8250 "
                 "ports; libvirt and QEMU start, and these are dead (error -28 in the guest's log)",
@@ -236,7 +236,7 @@ class Rules(BusRules):
         if ports and (none or (not controllers and self.domain.arch not in DEFAULT_USB)):
             for port in ports:
                 self.rehome(port, "libvirt-no-usb", "usb")
-            self.flaw(
+            self.note_finding(
                 "libvirt-no-usb",
                 Severity.FAILS,
                 "libvirt refuses the domain: USB is disabled for this domain",
@@ -260,7 +260,7 @@ class Rules(BusRules):
             return
         for port in ports:
             self.rehome(port, "libvirt-usb-order", "usb")
-        self.flaw(
+        self.note_finding(
             "libvirt-usb-order", Severity.NOTE,
             f"{len(ports)} usb-serial on {room} USB ports: libvirt adds hubs, and the guest's "
             "ttyUSB numbers do not follow serialN", *ports,
@@ -274,7 +274,7 @@ class Rules(BusRules):
             return
         self.found.plug = bool(ports or later)
         if ports:
-            self.flaw(
+            self.note_finding(
                 "usb-not-plugged", Severity.DEAD,
                 "the guest has no ttyUSB for a usb-serial until a client opens its host side once: "
                 "libvirt never sets always-plugged", *ports,

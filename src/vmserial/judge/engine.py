@@ -1,76 +1,140 @@
-"""Judging and mending a QEMU command line.  Pure; also run by the emulator shim."""
+"""Judging and repairing a QEMU command line.  Pure; also run by the emulator shim.
+
+A source that is no command line (a PVE configuration, a libvirt domain) is lowered to one,
+judged, and the answers are raised back, round by round, because what a change makes
+possible, or uncovers, is seen only then::
+
+    for _ in range(ROUNDS):
+        lowered = lower(document, facts)                      # a LoweredCommand
+        verdict = judge(lowered, capabilities, guest, policy)
+        raised = raise_(document, verdict)
+        if raised.document == document: break
+        document = raised.document
+
+``verdict.found`` are the findings; each ``where`` is the origin's, and
+``verdict.origin(option).origin.handle`` of each of its ``options`` is what the lowerer put
+there.  ``verdict.answers`` pairs a finding with the edits (of :mod:`vmserial.sources.command`)
+that answer it; ``verdict.origin(edit.option)`` tells what each of them is to change.  An
+answer is raised whole, with those of ``verdict.support`` that it needs (controllers; they
+are new options and have no origin), or refused whole.  A lowered command is judged for one
+round only: the next one is the raiser's to ask for.
+"""
 
 from __future__ import annotations
 
-from vmserial.judge.apply import mended
-from vmserial.judge.base import Flaw, Verdict, Wishes
-from vmserial.judge.context import Scene
-from vmserial.judge.rules_chardevs import HostSides
-from vmserial.judge.rules_devices import Devices
-from vmserial.judge.rules_places import Places
-from vmserial.judge.rules_unplanned import unplanned
-from vmserial.model import Capabilities, GuestProfile
-from vmserial.sources.command import CommandLine, CommandView
+from dataclasses import replace
+
+from vmserial.context import Relocate, RepairPolicy, RuleContext
+from vmserial.context.origins import Origins
+from vmserial.judge.apply import applied
+from vmserial.judge.base import Verdict
+from vmserial.limits import PCI_SLOTS
+from vmserial.model import Capabilities, Finding, GuestProfile
+from vmserial.model.origin import LoweredCommand
+from vmserial.rules.base import Rule
+from vmserial.rules.index import PHASES
+from vmserial.sources.command import CommandLine, CommandOption, CommandView
 from vmserial.sources.command.view import ReadFile
 
-_ROUNDS = 32
-"""A mended command is judged again, so often at most; one that has nothing more ends it.
+ROUNDS = PCI_SLOTS
+"""A repaired command is judged again, so often at most; one that has nothing more ends it.
 
 As many as a PCI bus has slots: where a device that names none is moved away, the next one
 of that sort gets its slot, and may be as much in the way there."""
 
 
 def judge(
-    command: CommandLine,
+    source: CommandLine | LoweredCommand,
     capabilities: Capabilities,
     guest: GuestProfile,
-    wishes: Wishes | None = None,
+    policy: RepairPolicy | None = None,
     *,
     read_file: ReadFile | None = None,
 ) -> Verdict:
-    """Say what is wrong with a command line's serial ports, and mend what can be mended.
+    """Say what is wrong with a command line's serial ports, and repair what can be repaired.
 
-    What is not wrong keeps every byte, and a mended command line has nothing left to mend.
+    What is not wrong keeps every byte, and a repaired command line has nothing left to repair.
 
     Args:
-        command: the command line.
+        source: the command line, or what another source was lowered to.
         capabilities: the binary's; an empty device list means "unknown, has all".
         guest: what the guest's kernel carries.
-        wishes: what its owner prefers.
+        policy: what its owner prefers.
         read_file: reads the files of -readconfig.
 
     Raises:
         ConfigError: a value of the command line is broken.
     """
-    asked = wishes or Wishes()
-    first = _judged(command, capabilities, guest, asked, read_file)
+    asked = policy or RepairPolicy()
+    origins = Origins.of_command(source) if isinstance(source, LoweredCommand) else None
+    command = origins.line if origins else source
+    assert isinstance(command, CommandLine)
+    first = _judged(command, capabilities, guest, asked, read_file, origins)
+    if origins is not None:
+        return first
     last, changes = first, list(first.changes)
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         if not last.changes:
             break
         # What a change made possible, or uncovered, is seen only now.
-        last = _judged(last.command, capabilities, guest, asked, read_file)
+        last = _judged(last.command, capabilities, guest, asked, read_file, None)
         changes += last.changes
-    return Verdict(first.flaws, tuple(changes), last.command, last.unmended)
+    return replace(
+        first, changes=tuple(changes), command=last.command, unmended=last.unmended
+    )  # fmt: skip
 
 
 def _judged(
     command: CommandLine,
     capabilities: Capabilities,
     guest: GuestProfile,
-    wishes: Wishes,
+    policy: RepairPolicy,
     read_file: ReadFile | None,
+    origins: Origins | None,
 ) -> Verdict:
-    """Judge and mend once."""
-    view = CommandView.of(command, arch=capabilities.target, read_file=read_file)
-    scene = Scene(command, view, capabilities, guest, wishes)
-    sides = HostSides(scene)
-    flaws: list[Flaw] = list(sides.flaws())
-    if scene.platform is not None:
-        devices = Devices(scene, sides.adopted)
-        flaws += devices.flaws()
-        flaws += Places(scene, devices.moved).flaws()
-    else:
-        flaws += unplanned(scene)
-    done = mended(scene, flaws)
-    return Verdict(tuple(flaws), tuple(done.changes), done.command, tuple(done.unmended))
+    """Judge and repair once."""
+    arch = origins.command.arch if origins else capabilities.target
+    view = CommandView.of(command, arch=arch, read_file=read_file)
+    ctx = RuleContext(command, view, capabilities, guest, policy, origins)
+    found = findings_of(ctx)
+    done = applied(ctx, found)
+    return Verdict(
+        found, tuple(done.changes), done.command, tuple(done.unmended), tuple(done.answers),
+        tuple(done.support), origins,
+    )  # fmt: skip
+
+
+def findings_of(ctx: RuleContext) -> tuple[Finding, ...]:
+    """Run all rules, phase by phase; what one phase moves away does not count in the next."""
+    found: list[Finding] = []
+    for phase in PHASES:
+        now = [each for rule in phase if rule.applies(ctx) for each in _of_rule(rule, ctx)]
+        if not now:
+            continue
+        if len(phase) > 1:
+            now.sort(key=lambda finding: _place(ctx, finding))
+        found += now
+        leaving = {r.port for each in now for r in each.repairs if isinstance(r, Relocate)}
+        if not leaving <= ctx.leaving:
+            ctx = ctx.after(ctx.leaving | leaving)
+    return tuple(found)
+
+
+def _of_rule(rule: Rule, ctx: RuleContext) -> list[Finding]:
+    """Return what one rule finds, under the id that its owner knows and as far as is allowed."""
+    made: list[Finding] = []
+    for finding in rule.check(ctx):
+        option = finding.options[0] if finding.options else None
+        if rule.aliases and isinstance(option, CommandOption):
+            finding = replace(finding, id=rule.id_for(ctx, option))
+        if finding.assumed and ctx.policy.cautious:
+            finding = replace(finding, repairs=())
+        made.append(finding)
+    return made
+
+
+def _place(ctx: RuleContext, finding: Finding) -> tuple[int, int]:
+    """Return where a finding stands: as QEMU comes to its option; on a card, its port."""
+    names = [port.name for port in ctx.ports]
+    port = names.index(finding.ports[-1]) if {*finding.ports[-1:]} & {*names} else -1
+    return ctx.order.get(id(finding.options[0]), -1) if finding.options else -1, port

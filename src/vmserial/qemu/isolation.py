@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vmserial import chardevs
-from vmserial.judge.ports import ports_of
+from vmserial.context.ports import ports_of
 from vmserial.model import Capabilities, Chardev, UnixSocket
 from vmserial.options import Option, Scalar
 from vmserial.qemu import private, standins

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vmserial.judge.ports import Port
+from vmserial.context.ports import Port
 from vmserial.model import SourceRef
 from vmserial.options import Option
 from vmserial.qemu.standins import Fate

@@ -12,7 +12,7 @@ import json
 import re
 from enum import Enum
 
-from vmserial.judge.ports import NO_PORT
+from vmserial.context.ports import NO_PORT
 from vmserial.model import Capabilities
 from vmserial.options import Option, Scalar
 from vmserial.sources.command import SERIAL_DRIVERS, DeviceEntry

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ _LEFT_OUT = ("vmserial.catalogue", "vmserial.sources.pve", "vmserial.sources.tom
              "vmserial.sources.overrides", "vmserial.sources.libvirt")  # fmt: skip
 """Imported only inside functions that the shim never calls; the test of all command lines
 runs without them."""
+
+_INDEX = "vmserial.rules.index"
+_RULE = re.compile(r"vmserial\.rules\.(?!(?:base|index)\Z)")
 
 _BOUND = 60.0
 
@@ -80,9 +84,49 @@ def modules() -> tuple[Module, ...]:
             directory = _SOURCES.parent / name.replace(".", "/")
             waiting += [f"{name}.{path.stem}" for path in directory.glob("[!_]*.py")]
         waiting += _imports(ast.parse(module.text))
+    rules = [found.pop(name) for name in list(found) if _RULE.match(name)]
+    index = found[_INDEX]
+    text = joined(index.text, [module for module in rules if not module.package])
+    found[_INDEX] = Module(_INDEX, index.package, text)
     for name in boot.LIGHT:
         found[name] = Module(name, False, (_SOURCES / "light" / f"{name}.py").read_bytes())
     return tuple(found[name] for name in sorted(found))
+
+
+def joined(index: bytes, rules: Sequence[Module]) -> bytes:
+    """Return the index of the rules with the rules themselves in it.
+
+    Each would cost its own import on every start of a VM.  A rule's names stay its own: it
+    becomes a function that returns them.
+    """
+    names: dict[str, dict[str, None]] = {}
+    made: list[ast.stmt] = []
+    for rule in sorted(rules, key=lambda rule: rule.name):
+        name = rule.name.rpartition(".")[2]
+        stem = ast.parse(f"def {name}():\n    return RULE\n{name}.RULE = {name}()").body
+        function = stem[0]
+        assert isinstance(function, ast.FunctionDef)
+        function.body = [*_without_imports(rule.text, names), *function.body]
+        made += stem
+    rest = _without_imports(index, names)
+    heads = [
+        f"from {module} import {', '.join(own)}" for module, own in names.items()
+        if module not in {rule.name.rpartition(".")[0] for rule in rules}
+    ]  # fmt: skip
+    text = "\n".join([*heads, ast.unparse(ast.Module([*made, *rest], []))])
+    return f"{text}\n".encode()
+
+
+def _without_imports(text: bytes, names: dict[str, dict[str, None]]) -> list[ast.stmt]:
+    """Return a module's statements; what it imports is added to the names by module."""
+    body: list[ast.stmt] = []
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.ImportFrom):
+            known = names.setdefault(str(statement.module), {})
+            known.update((alias.name, None) for alias in statement.names)
+        else:
+            body.append(statement)
+    return body
 
 
 def _read(name: str) -> Module | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vmserial.errors import UsageError
-from vmserial.judge import Wishes
+from vmserial.judge import RepairPolicy
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.model.recorded import from_json, to_json
 
@@ -29,13 +29,13 @@ class Facts:
             inode: on an overlay file system a second name has another one.
         capabilities: what it has.
         guest: what the guests' kernels carry.
-        wishes: what the owner prefers.
+        policy: what the owner prefers.
     """
 
     binary: tuple[int, int]
     capabilities: Capabilities
     guest: GuestProfile
-    wishes: Wishes
+    policy: RepairPolicy
 
     def of(self, binary: tuple[int, int]) -> Facts:
         """Return what holds for the binary as it is now.
@@ -57,9 +57,9 @@ class Facts:
             "capabilities": to_json(self.capabilities),
             "guest": {name: getattr(self.guest, name) for name in _GUEST},
             "wishes": {
-                "kind": self.wishes.kind,
-                "hotplug": self.wishes.hotplug,
-                "logs": self.wishes.logs,
+                "kind": self.policy.kind,
+                "hotplug": self.policy.hotplug,
+                "logs": self.policy.logs,
             },
         }
 
@@ -78,7 +78,7 @@ class Facts:
                 (size, changed),
                 from_json(data["capabilities"]),
                 GuestProfile(kernel=tuple(kernel) if kernel else None, **guest),
-                Wishes(**data["wishes"]),
+                RepairPolicy(**data["wishes"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(

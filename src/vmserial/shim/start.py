@@ -36,8 +36,8 @@ def mended(words: list[bytes], real: bytes, facts: bytes) -> tuple[list[bytes], 
     # arguments (-accel kvm) could be taken for the emulator.
     program = f"qemu-system-{now.capabilities.target}"
     text = [program, *(word.decode("utf-8", "surrogateescape") for word in words[1:])]
-    wishes = replace(now.wishes, cautious=True)
-    verdict = judge(CommandLine.from_words(text), now.capabilities, now.guest, wishes)
+    policy = replace(now.policy, cautious=True)
+    verdict = judge(CommandLine.from_words(text), now.capabilities, now.guest, policy)
     result = verdict.command.argv()
     lines = _lines(verdict)
     if lines and now is not known:
@@ -49,10 +49,10 @@ def mended(words: list[bytes], real: bytes, facts: bytes) -> tuple[list[bytes], 
 
 def _lines(verdict: Verdict) -> list[str]:
     lines = [_said(change.text) for change in verdict.changes]
-    for flaw in verdict.unmended:
-        if flaw.severity is not Severity.NOTE:
-            ports = ", ".join(flaw.ports) or "the VM"
-            lines.append(_said(f"{ports}: {flaw.id} is left ({flaw.severity})"))
+    for finding in verdict.unmended:
+        if finding.severity is not Severity.NOTE:
+            ports = ", ".join(finding.ports) or "the VM"
+            lines.append(_said(f"{ports}: {finding.id} is left ({finding.severity})"))
     named = verdict.command.named("name")
     if lines and named and (name := named[-1].params.get("guest")):
         return [f"{_said(name)}: {line}" for line in lines]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from itertools import count
 
 from vmserial.board import Board, Controller
 from vmserial.board import PciPlace as BoardPlace
+from vmserial.context import Port, RuleContext
+from vmserial.context.buses import found_by_themselves
+from vmserial.context.occupancy import MESSAGES
 from vmserial.free_places import PVE_BRIDGE, on_pve
-from vmserial.judge.buses import found_by_themselves
-from vmserial.judge.context import MESSAGES, Scene
-from vmserial.judge.ports import Port
 from vmserial.limits import (
     ISA_SERIAL_PORTS,
     PCI_SLOTS,
@@ -34,35 +34,35 @@ bridge at 0x1e; QEMU's own examples begin at the lowest slots.
 _OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
 
 
-def board_of(scene: Scene, moving: set[Port]) -> Board:
+def board_of(ctx: RuleContext, moving: Set[Port]) -> Board:
     """Return the board with all that stays where it is."""
-    assert scene.platform is not None
-    assert scene.architecture is not None
-    machine = Machine(scene.arch, (), machine_type=scene.machine_type)
-    if scene.is_pve and _has_pves_bridge(scene):
-        machine = on_pve(machine, scene.platform.name)
-    elif not scene.complete:
+    assert ctx.platform is not None
+    assert ctx.architecture is not None
+    machine = Machine(ctx.arch, (), machine_type=ctx.machine_type)
+    if ctx.is_pve and _has_pves_bridge(ctx):
+        machine = on_pve(machine, ctx.platform.name)
+    elif not ctx.complete:
         machine = replace(machine, free_slots=UNSEEN_FREE_SLOTS)
-    board = Board(machine, scene.architecture, scene.platform, scene.capabilities, scene.guest)
-    staying = [port for port in scene.ports if port not in moving]
-    board.isa_free = list(range(ISA_SERIAL_PORTS)) if scene.platform.isa else []
+    board = Board(machine, ctx.architecture, ctx.platform, ctx.capabilities, ctx.guest)
+    staying = [port for port in ctx.ports if port not in moving]
+    board.isa_free = list(range(ISA_SERIAL_PORTS)) if ctx.platform.isa else []
     moved_options = {id(port.option) for port in moving}
-    for device in scene.view.devices:
+    for device in ctx.view.devices:
         place = device.pci
         if place and id(device.option) not in moved_options:
-            if device.bus in scene.root_buses:
+            if device.bus in ctx.root_buses:
                 board.take(place.slot)
             elif device.bus == machine.free_bus:
                 board.take(place.slot, device.bus)
-    _automatic(scene, board, moved_options)
-    _ours(scene, board, moved_options)
+    _automatic(ctx, board, moved_options)
+    _ours(ctx, board, moved_options)
     # "-serial none" takes a UART's place too.
     gone = {id(port.option) for port in moving}
-    onboard = sum(id(port.option) not in gone for port in scene.view.onboard)
-    if scene.platform.isa:
-        _isa(scene, board, staying)
+    onboard = sum(id(port.option) not in gone for port in ctx.view.onboard)
+    if ctx.platform.isa:
+        _isa(ctx, board, staying)
     else:
-        board.uarts_left = max(scene.uarts - onboard, 0)
+        board.uarts_left = max(ctx.uarts - onboard, 0)
         board.uarts_used = onboard
     cards = {id(p.option): PCI_UARTS[p.driver] for p in staying if p.driver in PCI_UARTS}
     board.uarts_8250 += sum(cards.values())
@@ -71,14 +71,14 @@ def board_of(scene: Scene, moving: set[Port]) -> Board:
     return board
 
 
-def _has_pves_bridge(scene: Scene) -> bool:
+def _has_pves_bridge(ctx: RuleContext) -> bool:
     """Tell whether PVE's bridge is there: a device, or in the file of -readconfig on q35."""
-    return not scene.complete or any(device.id == PVE_BRIDGE for device in scene.view.devices)
+    return not ctx.complete or any(device.id == PVE_BRIDGE for device in ctx.view.devices)
 
 
-def _isa(scene: Scene, board: Board, staying: Sequence[Port]) -> None:
+def _isa(ctx: RuleContext, board: Board, staying: Sequence[Port]) -> None:
     made = 0
-    if scene.view.default_serial is not None:
+    if ctx.view.default_serial is not None:
         board.isa_free.remove(0)
         made = 1
     for port in staying:
@@ -93,14 +93,14 @@ def _isa(scene: Scene, board: Board, staying: Sequence[Port]) -> None:
     board.uarts_8250 += made
 
 
-def _automatic(scene: Scene, board: Board, moved: set[int]) -> None:
+def _automatic(ctx: RuleContext, board: Board, moved: set[int]) -> None:
     """Take the slots that QEMU gives to devices that name none: from the lowest on."""
     count = sum(
-        scene.is_pci(device) and device.pci is None and device.bus in scene.root_buses
+        ctx.is_pci(device) and device.pci is None and device.bus in ctx.root_buses
         and id(device.option) not in moved
-        for device in scene.view.devices
+        for device in ctx.view.devices
     )  # fmt: skip
-    if not scene.view.nodefaults:
+    if not ctx.view.nodefaults:
         count += 2  # a network card and a graphics card
     for slot in range(1, PCI_SLOTS):
         if count and board.is_free(slot):
@@ -108,10 +108,10 @@ def _automatic(scene: Scene, board: Board, moved: set[int]) -> None:
             count -= 1
 
 
-def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
+def _ours(ctx: RuleContext, board: Board, moved: set[int]) -> None:
     """Take over the controllers that an earlier mending added, with what is free on them."""
-    found = found_by_themselves(scene)
-    for device in scene.view.devices:
+    found = found_by_themselves(ctx)
+    for device in ctx.view.devices:
         match = _OURS.match(device.id)
         if match is None or device.pci is None:
             continue
@@ -121,7 +121,7 @@ def _ours(scene: Scene, board: Board, moved: set[int]) -> None:
         board.devices.append(made)
         board.resume(place)
         users = [
-            d for d in scene.made
+            d for d in ctx.made
             if found.get(id(d.option), d.bus) == f"{device.id}.0" and id(d.option) not in moved
         ]  # fmt: skip
         if match.group(1) == "xhci":

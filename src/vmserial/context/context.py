@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from vmserial.devices import virtio_serial
-from vmserial.judge.base import Wishes
-from vmserial.judge.ports import Port, ports_of
+from vmserial.context.chardevs import HostSides
+from vmserial.context.isa import IsaConflict, isa_conflicts
+from vmserial.context.occupancy import Occupancy
+from vmserial.context.origins import Origins
+from vmserial.context.ports import Port, ports_of
+from vmserial.context.repairs import RepairPolicy
 from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
+from vmserial.model.origin import Owner
 from vmserial.placing import onboard_uarts
-from vmserial.sources.command import ChardevEntry, CommandLine, CommandView, DeviceEntry
+from vmserial.sources.command import (
+    ChardevEntry,
+    CommandLine,
+    CommandOption,
+    CommandView,
+    DeviceEntry,
+)
 
 _PVE_SUFFIX = re.compile(r"\+pve[0-9]+\Z")
 _PVE_RUN = "/var/run/qemu-server/"
@@ -30,12 +40,12 @@ _PCI = frozenset(
 )
 """PCI devices whose name does not tell it, where the binary was not asked about them."""
 
-MESSAGES: Mapping[str, int] = {kind.driver: kind.messages for kind in virtio_serial.KINDS}
-"""What a starting virtio-serial controller answers for one port, by the port's device."""
+_BY_PHASE = frozenset({"isa", "occupancy", "staying"})
+"""Facts that depend on which ports leave their places."""
 
 
-@dataclass(frozen=True)
-class Scene:
+@dataclass(frozen=True, eq=False)
+class RuleContext:
     """A command line with what it runs on and for whom.
 
     Attributes:
@@ -43,14 +53,49 @@ class Scene:
         view: what it says.
         capabilities: the binary's.
         guest: what the guest's kernel carries.
-        wishes: what its owner prefers.
+        policy: what its owner prefers.
+        lowered: what the command was lowered from; None: the command is its own source.
+        leaving: ports that get another place by what the rules of earlier phases found; they
+            no longer count where they are.
     """
 
     command: CommandLine
     view: CommandView
     capabilities: Capabilities
     guest: GuestProfile
-    wishes: Wishes
+    policy: RepairPolicy
+    lowered: Origins | None = None
+    leaving: frozenset[Port] = frozenset()
+
+    def after(self, leaving: frozenset[Port]) -> RuleContext:
+        """Return the context of the next phase; what does not depend on it is kept."""
+        made = replace(self, leaving=leaving)
+        for name, fact in self.__dict__.items():
+            if name not in made.__dict__ and name not in _BY_PHASE:
+                made.__dict__[name] = fact
+        return made
+
+    # -------------------------------------------------------------- where it comes from
+
+    @property
+    def owner(self) -> Owner:
+        """Who starts the VM: ``pve``, ``libvirt``, …; ``user`` for a command line."""
+        return self.lowered.command.owner if self.lowered else "user"
+
+    def owner_of(self, option: CommandOption) -> Owner:
+        """Return who wrote an option: PVE's own hardware, or the user's words in ``args:``."""
+        origin = self.lowered.of(option) if self.lowered else None
+        return origin.origin.owner if origin else "user"
+
+    @cached_property
+    def gaps(self) -> frozenset[str]:
+        """What is not known of the command; a rule that needs it is silent."""
+        found = {gap.id for gap in self.lowered.command.gaps} if self.lowered else set()
+        if not self.complete:
+            found.add("readconfig")
+        return frozenset(found)
+
+    # -------------------------------------------------------------- the VM
 
     @cached_property
     def ports(self) -> tuple[Port, ...]:
@@ -105,6 +150,8 @@ class Scene:
     @cached_property
     def complete(self) -> bool:
         """All options are seen: no -readconfig file is left unread."""
+        if self.lowered and any(gap.id == "readconfig" for gap in self.lowered.command.gaps):
+            return False
         read = {option.where.file for option in self.view.options if option.in_file}
         return all(option.value in read for option in self.command.named("readconfig"))
 
@@ -134,6 +181,55 @@ class Scene:
         It goes over the key=value ones first (system/vl.c, ``qemu_create_cli_devices()``).
         """
         return tuple(sorted(self.view.devices, key=lambda device: device.option.params.is_json))
+
+    @cached_property
+    def order(self) -> Mapping[int, int]:
+        """The place of each option (by ``id()``) in the order in which QEMU looks at them."""
+        options = self.view.options
+        last = {id(device.option) for device in self.made if device.option.params.is_json}
+        late = [option for option in options if id(option) in last]
+        early = [option for option in options if id(option) not in last]
+        return {id(option): place for place, option in enumerate((*early, *late))}
+
+    @cached_property
+    def staying(self) -> tuple[Port, ...]:
+        """The ports that keep their place so far."""
+        return tuple(port for port in self.ports if port not in self.leaving)
+
+    @cached_property
+    def unsupported(self) -> tuple[Port, ...]:
+        """The ports whose device this binary or this board does not have."""
+        assert self.platform is not None
+        isa = self.platform.isa
+        return tuple(
+            port for port in self.ports
+            if port.driver
+            and not (self.knows(port.driver) and (isa or port.driver != "isa-serial"))
+        )  # fmt: skip
+
+    @cached_property
+    def host_sides(self) -> HostSides:
+        """The chardevs: who uses which, what is there twice or not at all."""
+        return HostSides(self)
+
+    @cached_property
+    def isa(self) -> tuple[IsaConflict, ...]:
+        """isa-serial devices past the fourth, or at an index that another one has."""
+        return isa_conflicts(self)
+
+    @cached_property
+    def occupancy(self) -> Occupancy:
+        """The places on USB, virtio-serial and PCI: who has which, who collides."""
+        return Occupancy(self)
+
+    def chardev_user(self, chardev_id: str) -> str:
+        """Return the name of the port that has a chardev; else the chardev's id."""
+        return next((p.name for p in self.ports if p.chardev_id == chardev_id), chardev_id)
+
+    def carries(self, device: DeviceEntry) -> bool:
+        """Tell whether a device is a controller that ports may be on, where there are ports."""
+        controller = device.is_virtio_serial or device.is_usb_controller
+        return controller and bool(self.ports)
 
     def knows(self, driver: str) -> bool:
         """Tell whether the binary has a device; an unknown binary has all."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING
 
-from vmserial.judge.context import Scene
-from vmserial.judge.ports import Port
+from vmserial.context.ports import Port
 from vmserial.limits import EHCI_PORTS, OHCI_PORTS, UHCI_PORTS, XHCI_DEFAULT_PORTS, XHCI_PORTS
 from vmserial.sources.command import ON, DeviceEntry
 from vmserial.sources.command.places import number
+
+if TYPE_CHECKING:
+    from vmserial.context.context import RuleContext
 
 _LEGACY_USB = frozenset({"usb", "usbdevice"})
 
@@ -33,8 +36,8 @@ class Bus:
 class Buses:
     """The buses that are there while QEMU makes one device after the other."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.usb = _usb_of_board(scene)
+    def __init__(self, ctx: RuleContext) -> None:
+        self.usb = _usb_of_board(ctx)
         self.virtio: list[Bus] = []
 
     def usb_of(self, device: DeviceEntry) -> Bus | None:
@@ -75,14 +78,14 @@ class Buses:
         self.usb.append(Bus(name, kind, ports))
 
 
-def _usb_of_board(scene: Scene) -> list[Bus]:
+def _usb_of_board(ctx: RuleContext) -> list[Bus]:
     """Return the USB buses that the machine makes itself (``-usb``, ``usb=on``)."""
-    if scene.platform is None:
+    if ctx.platform is None:
         return []
-    names = {option.name for option in scene.view.options}
-    if not (names & _LEGACY_USB or scene.view.machine.get("usb", "") in ON):
+    names = {option.name for option in ctx.view.options}
+    if not (names & _LEGACY_USB or ctx.view.machine.get("usb", "") in ON):
         return []
-    kind = {"pc": "uhci", "q35": "companion"}.get(scene.platform.name)
+    kind = {"pc": "uhci", "q35": "companion"}.get(ctx.platform.name)
     if kind is None:
         return []
     return [Bus("usb-bus.0", kind, EHCI_PORTS if kind == "companion" else UHCI_PORTS)]
@@ -103,13 +106,13 @@ def _unnamed(buses: list[Bus]) -> int:
     return sum(bus.name.startswith(("usb-bus.", "virtio-serial-bus.")) for bus in buses)
 
 
-def found_by_themselves(scene: Scene) -> Mapping[int, str]:
+def found_by_themselves(ctx: RuleContext) -> Mapping[int, str]:
     """Return the buses that QEMU gives to devices that name none, by their options."""
     found: dict[int, str] = {}
-    if scene.platform is None:
+    if ctx.platform is None:
         return found
-    buses = Buses(scene)
-    for device in scene.made:
+    buses = Buses(ctx)
+    for device in ctx.made:
         if not device.bus and (device.is_usb or device.virtio_port is not None):
             bus = buses.usb_of(device) if device.is_usb else buses.virtio_of(device)
             if bus is not None:
@@ -118,14 +121,14 @@ def found_by_themselves(scene: Scene) -> Mapping[int, str]:
     return found
 
 
-def one_finds_its_own(scene: Scene, moving: set[Port]) -> bool:
+def one_finds_its_own(ctx: RuleContext, moving: Set[Port]) -> bool:
     """Tell whether what stays gets its bus or its ISA index by what was made before it."""
     moved = {id(port.option) for port in moving}
-    isa = scene.platform is not None and scene.platform.isa
+    isa = ctx.platform is not None and ctx.platform.isa
     if isa and any(
         device.driver == "isa-serial" and device.isa and device.isa.index is None
         and id(device.option) not in moved
-        for device in scene.view.devices
+        for device in ctx.view.devices
     ):  # fmt: skip
         # QEMU counts: one of ours before it would give it another index.
         return True
@@ -133,5 +136,5 @@ def one_finds_its_own(scene: Scene, moving: set[Port]) -> bool:
         (device.is_usb or device.virtio_port is not None)
         and not device.bus and not device.option.params.is_json
         and id(device.option) not in moved
-        for device in scene.view.devices
+        for device in ctx.view.devices
     )  # fmt: skip

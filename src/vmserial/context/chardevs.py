@@ -1,0 +1,306 @@
+"""The host sides of a command line: ids, paths, who uses which, and what a port can get.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from vmserial.context.ports import Port
+from vmserial.context.repairs import EditOptions, fresh
+from vmserial.limits import SUN_PATH_MAX
+from vmserial.options import Option
+from vmserial.sources.command import ON, ChardevEntry, CommandOption, HostSide, PortOption
+from vmserial.sources.command.edits import Edit, InsertBefore, ReplaceValue, SetKey
+
+if TYPE_CHECKING:
+    from vmserial.context.context import RuleContext
+
+_LOSING = frozenset({"socket", "pty"})
+"""Backends that take nothing while nobody is attached."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A chardev that is called as QEMU calls the one of a ``-serial`` without a chardev.
+
+    Attributes:
+        id: the id.
+        entry: the chardev.
+        port: the ``-serial``; None: QEMU's own default port.
+        new: an id that the ``-serial``'s chardev can have; empty: it needs none, as it is only
+            there to be counted (past the UARTs, and null).
+    """
+
+    id: str
+    entry: ChardevEntry
+    port: PortOption | None
+    new: str = ""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A port whose chardev is not named, not there, or another port's.
+
+    Attributes:
+        kind: which of the three, by the rule's id.
+        port: the port.
+        owner: the port that has the chardev; None: QEMU's own, or nobody.
+        new: the id of the chardev that the port can have.
+        made: the option of that chardev; None: it is there, and nobody uses it.
+    """
+
+    kind: Literal["chardev-required", "chardev-missing", "chardev-in-use"]
+    port: Port
+    owner: Port | None
+    new: str
+    made: Option | None
+
+    def given(self, text: str) -> EditOptions:
+        """Return how the port gets its chardev.
+
+        Args:
+            text: what is said of it, with ``{name}`` and ``{new}``.
+        """
+        port, edits = self.port, list[Edit]()
+        if self.made is not None:
+            edits.append(InsertBefore(port.option, (self.made,)))
+        if port.device is None:
+            edits.append(ReplaceValue(port.option, f"chardev:{self.new}"))
+        elif self.new != port.chardev_id:
+            edits.append(SetKey(port.option, port.device.key, self.new))
+        return EditOptions(tuple(edits), text.format(name=port.name, new=self.new))
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A unix socket of the host.
+
+    Attributes:
+        option: what names it.
+        id: of its chardev; empty: the option has its own.
+        path: as written.
+        server: QEMU listens.
+        first: of two servers of one path, the other one's id or option; empty: it has its own.
+        new: a path that nothing has, where ``first`` is set.
+        waits: QEMU waits for a client; ``said``: because the option says so.
+    """
+
+    option: CommandOption
+    id: str
+    path: str
+    server: bool
+    first: str = ""
+    new: str = ""
+    waits: Literal["", "said", "unsaid"] = ""
+
+    @property
+    def own(self) -> bool:
+        """A chardev names it, so that its keys can be changed."""
+        return self.option.name == "chardev"
+
+    @property
+    def too_long(self) -> bool:
+        """The system takes no such path."""
+        return len(self.path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX
+
+
+class HostSides:
+    """The host sides of one command line; each port that has none can have one of its own.
+
+    Attributes:
+        duplicates: chardevs whose id an earlier one has, each with an id that is free.
+        labels: chardevs that are called as QEMU calls its own.
+        uses: ports without a chardev of their own.
+        sockets: the unix sockets.
+        stdio: options that want QEMU's own input and output, with their chardevs' ids.
+        owner: the port that has a chardev, where several name it: the first.
+        adopted: chardevs that no device had used, and that a port can have.
+    """
+
+    def __init__(self, ctx: RuleContext) -> None:
+        self._ctx = ctx
+        view = ctx.view
+        self._ids = {entry.id for entry in view.chardevs}
+        self._paths = {entry.params["path"] for entry in view.chardevs if entry.params.get("path")}
+        used = {use.chardev_id for use in view.uses()}
+        self._unused = [
+            entry for entry in view.chardevs
+            if entry.id and entry.id not in used and ctx.chardevs[entry.id] is entry
+        ]  # fmt: skip
+        self._own = dict(_labels(ctx))
+        self._ids |= self._own.keys()
+        self.adopted: set[str] = set()
+        self.owner: dict[str, Port] = {}
+        self.duplicates = list(self._duplicates())
+        # Not the name of a port: nobody asked for one more.
+        self._spare = [new for _, new in self.duplicates]
+        self.labels = list(self._labelled())
+        self.uses = [use for port in ctx.ports if (use := self._use(port)) is not None]
+        self.sockets = list(self._sockets())
+        self.stdio = [(option, id) for option, id, backend, _ in self._all() if backend == "stdio"]
+
+    # -------------------------------------------------------------- ids and uses
+
+    def _duplicates(self) -> Iterator[tuple[ChardevEntry, str]]:
+        for entry in self._ctx.view.chardevs:
+            if entry.id and self._ctx.chardevs[entry.id] is not entry:
+                new = fresh(entry.id, self._ids)
+                self._ids.add(new)
+                yield entry, new
+
+    def _labelled(self) -> Iterator[Label]:
+        for id, port in self._own.items():
+            entry = self._ctx.chardevs.get(id)
+            if entry is None:
+                continue
+            needs = port is not None and not self._for_nothing(port)
+            yield Label(id, entry, port, self._fresh_id(id) if needs else "")
+
+    def _for_nothing(self, port: PortOption) -> bool:
+        """Tell whether a ``-serial`` is only there to be counted: past the UARTs, and null."""
+        past = self._ctx.platform is not None and port.index >= self._ctx.uarts
+        return past and port.host.backend == "null" and not port.host.mux_monitor
+
+    def _use(self, port: Port) -> Use | None:
+        """Return what is wrong with a port's chardev; None: it has its own."""
+        if port.device is None and port.onboard is None:
+            return None
+        if port.onboard is not None and port.onboard.host.form != "chardev":
+            return None
+        id = port.chardev_id
+        entry = self._ctx.chardevs.get(id)
+        if not id and port.device is not None:
+            return Use("chardev-required", port, None, *self._given(port))
+        if entry is None and id not in self._own:
+            return self._missing(port)
+        if entry is None or (id in self.owner and not entry.mux):
+            return Use("chardev-in-use", port, self.owner.get(id), *self._given(port, entry))
+        self.owner.setdefault(id, port)
+        return None
+
+    def _missing(self, port: Port) -> Use:
+        id = port.chardev_id
+        if port.onboard is not None or not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", id):
+            return Use("chardev-missing", port, None, *self._given(port))
+        made = self._new_chardev(id)
+        self._ids.add(id)
+        self.owner[id] = port
+        return Use("chardev-missing", port, None, id, made)
+
+    def _given(self, port: Port, like: ChardevEntry | None = None) -> tuple[str, Option | None]:
+        """Return a chardev for a port: one that nobody uses, else a new one."""
+        if self._spare:
+            return self._spare.pop(0), None
+        named = [e for e in self._unused if e.id in {port.name, f"char{port.name}"}]
+        if named or self._unused:
+            entry = named[0] if named else self._unused[0]
+            self._unused.remove(entry)
+            self.adopted.add(entry.id)
+            return entry.id, None
+        new = self._fresh_id(port.chardev_id or port.name, port.number)
+        return new, self._new_chardev(new, like)
+
+    def _new_chardev(self, id: str, like: ChardevEntry | None = None) -> Option:
+        """Return a chardev for a port: as another port's where that can be, else a pty."""
+        like = like or next(
+            (e for e in self._ctx.view.chardevs if e.id in self.owner and e.params.get("path")),
+            None,
+        )
+        if like is not None and like.backend == "socket" and like.params.get("path"):
+            path = self._fresh_path(like.params["path"], like.id, id)
+            params: tuple[tuple[str, str], ...] = (("id", id), ("path", path))
+            if like.params.get("server", "") in ON:
+                params += (("server", "on"), ("wait", "off"))
+                return Option("-chardev", "socket", params, role="chardev")
+        return Option("-chardev", "pty", (("id", id),), role="chardev")
+
+    def _fresh_id(self, id: str, number: int = -1) -> str:
+        """Return an id like this one that nothing has, with this number if it can be."""
+        stem = re.sub(r"[0-9]+\Z", "", id) or "serial"
+        numbers = {port.number for port in self._ctx.ports} - {number}
+        wanted = [number] if number >= 0 else []
+        found = next(
+            f"{stem}{number}" for number in (*wanted, *range(2000))
+            if f"{stem}{number}" not in self._ids and number not in numbers
+        )  # fmt: skip
+        self._ids.add(found)
+        return found
+
+    def _fresh_path(self, path: str, old: str, new: str) -> str:
+        """Return a path like this one that nothing has."""
+        candidate = path.replace(old, new) if old and old in path else f"{path}.{new}"
+        number = 2
+        stem = candidate
+        while candidate in self._paths:
+            candidate = f"{stem}.{number}"
+            number += 1
+        self._paths.add(candidate)
+        return candidate
+
+    # -------------------------------------------------------------- backends
+
+    def _all(self) -> Iterator[tuple[CommandOption, str, str, dict[str, str]]]:
+        """Yield option, chardev id, backend and keys of all that reaches the host."""
+        for entry in self._ctx.view.chardevs:
+            yield entry.option, entry.id, entry.backend, dict(entry.params)
+        for port in self._ctx.view.ports:
+            if port.host.form == "inline":
+                yield port.option, "", port.host.backend, port.host.params
+
+    def _sockets(self) -> Iterator[Socket]:
+        seen: dict[str, tuple[CommandOption, str]] = {}
+        for option, id, backend, params in self._all():
+            path = params.get("path", "")
+            if backend != "socket" or not path:
+                continue
+            if params.get("server", "") not in ON:
+                yield Socket(option, id, path, server=False)
+                continue
+            place = f"@{path}" if params.get("abstract", "") in ON else path
+            before, first = seen.setdefault(place, (option, id or str(option)))
+            own = option.name == "chardev"
+            twice = before is not option and own
+            waits: Literal["", "said", "unsaid"] = ""
+            if own and params.get("wait", "on") in ON and id in self.owner:
+                waits = "said" if "wait" in params else "unsaid"
+            new = self._fresh_path(path, first, id) if twice else ""
+            yield Socket(option, id, path, True, first if twice else "", new, waits)
+
+    def losing(self) -> list[tuple[Port, ChardevEntry]]:
+        """Return the ports whose backend takes nothing while nobody is attached, and has no log."""
+        found: list[tuple[Port, ChardevEntry]] = []
+        for port in self._ctx.ports:
+            entry = self._ctx.chardevs.get(port.chardev_id)
+            if entry is None or port.channel or entry.params.get("logfile"):
+                continue
+            if entry.backend in _LOSING and self.owner.get(entry.id) is port:
+                found.append((port, entry))
+        return found
+
+
+def _labels(ctx: RuleContext) -> Iterator[tuple[str, PortOption | None]]:
+    """Yield the ids of chardevs that QEMU makes itself: of -serial and of its default port."""
+    for port in ctx.view.onboard:
+        if port.host.form == "inline":
+            yield f"serial{port.index}", port
+    if ctx.view.default_serial is not None:
+        yield "serial0", None
+
+
+def as_chardev(id: str, host: HostSide) -> tuple[Option, ...]:
+    """Return a ``-serial``'s own backend as a chardev, with its monitor where it has one."""
+    params: list[tuple[str, str | bool]] = [("id", id), *host.params.items()]
+    if host.mux_monitor:
+        params.append(("mux", True))
+    made = [Option("-chardev", host.backend, tuple(params), role="chardev")]
+    if host.mux_monitor:
+        made.append(Option("-mon", "", (("chardev", id), ("mode", "readline")), role="monitor"))
+    return tuple(made)
+
+
+def qom_name(driver: str) -> str:
+    """Return what QEMU calls a device in its messages about properties."""
+    return {"isa-serial": "serial", "pci-serial": "serial", "pci-serial-2x": "serial",
+            "pci-serial-4x": "serial"}.get(driver, driver)  # fmt: skip

@@ -1,0 +1,245 @@
+"""Who sits where: the devices as QEMU makes them, and those that find their place taken.  Pure.
+
+A device that collides does not take the place: QEMU would end there, and a repaired port
+is somewhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmserial.context.buses import Bus, Buses
+from vmserial.context.ports import Port
+from vmserial.devices import virtio_serial
+from vmserial.limits import PCI_SLOTS, VIRTIO_CONTROL_MESSAGES
+from vmserial.sources.command import ON, DeviceEntry, PciPlace
+from vmserial.sources.command.places import number
+
+if TYPE_CHECKING:
+    from vmserial.context.context import RuleContext
+
+MESSAGES: Mapping[str, int] = {kind.driver: kind.messages for kind in virtio_serial.KINDS}
+"""What a starting virtio-serial controller answers for one port, by the port's device."""
+
+
+@dataclass(frozen=True)
+class Collision:
+    """A device that does not get the place that it asks for.
+
+    Attributes:
+        kind: the id of the rule whose matter it is.
+        device: the device.
+        port: the port that it is; None: it is none.
+        bus: the name of the bus.
+        place: the place on it: a USB port, a virtio port's number or name.
+        limit: how many places the bus has.
+        slot: of PCI.
+        function: of PCI.
+        other: the device that is there; None: the board itself.
+    """
+
+    kind: str
+    device: DeviceEntry
+    port: Port | None
+    bus: str = ""
+    place: str = ""
+    limit: int = 0
+    slot: int = 0
+    function: int = 0
+    other: DeviceEntry | None = None
+
+
+class Occupancy:
+    """The places of one command line.
+
+    Attributes:
+        buses: of USB and virtio-serial.
+        pci: the devices by function, by bus and slot.
+        on_usb: the usb-serial ports that have a place.
+        default_slots: of the network and graphics card that QEMU adds by itself.
+    """
+
+    def __init__(self, ctx: RuleContext) -> None:
+        assert ctx.platform is not None
+        self._ctx = ctx
+        self._platform = ctx.platform
+        self._found: dict[str, list[Collision]] = {}
+        self._names: set[str] = set()
+        self._pci_buses = set(ctx.root_buses)
+        self.buses = Buses(ctx)
+        self.pci: dict[tuple[str, int], dict[int, DeviceEntry]] = {}
+        self.on_usb: list[Port] = []
+        self.default_slots = _default_slots(ctx)
+        self.port_of = {id(port.option): port for port in ctx.staying if port.device}
+        self._gone = {id(port.option) for port in ctx.leaving}
+        for device in ctx.made:
+            self._make(device)
+        self._unseen()
+
+    def of(self, kind: str) -> list[Collision]:
+        """Return the collisions that are the matter of one rule."""
+        return self._found.get(kind, [])
+
+    def _collide(self, kind: str, device: DeviceEntry, port: Port | None, **more: object) -> None:
+        self._found.setdefault(kind, []).append(
+            Collision(kind, device, port, **more)  # type: ignore[arg-type]
+        )
+
+    def _make(self, device: DeviceEntry) -> None:
+        port = self.port_of.get(id(device.option))
+        if port is None and id(device.option) in self._gone:
+            return
+        self.buses.add(device)
+        if device.is_bridge and device.id:
+            self._pci_buses.add(device.id)
+        if self._ctx.is_pci(device):
+            self._pci_device(device, port)
+        if port is None:
+            self._other(device)
+        elif device.driver == "usb-serial":
+            self._usb_port(device, port)
+        elif device.virtio_port is not None:
+            self._virtio_port(device, port)
+
+    def _other(self, device: DeviceEntry) -> None:
+        """Give a device that is no port its place; whether it fits is not our matter."""
+        if device.usb is not None and (bus := self.buses.usb_of(device)):
+            bus.taken[device.get("port") or bus.lowest()] = device.driver
+        if device.virtio_port is not None and (bus := self.buses.virtio_of(device)):
+            self._take_virtio(device, None, bus, device.id or device.driver)
+
+    # -------------------------------------------------------------- USB
+
+    def _usb_port(self, device: DeviceEntry, port: Port) -> None:
+        bus = self.buses.usb_of(device)
+        if bus is None:
+            if self._ctx.complete:
+                kind = "bus-missing" if device.bus else "usb-no-bus"
+                self._collide(kind, device, port, bus=device.bus)
+            return
+        if bus.kind == "ehci":
+            self._collide("usb-speed", device, port, bus=bus.name, place=str(len(bus.taken) + 1))
+            return
+        place = device.get("port")
+        last = number(place.split(".")[0]) if place else None
+        if place and "." not in place and (
+            place in bus.taken or last is None or not 1 <= last <= bus.ports
+        ):  # fmt: skip
+            self._collide("usb-port-taken", device, port, bus=bus.name, place=place)
+            return
+        bus.taken[place or bus.lowest()] = port.name
+        self.on_usb.append(port)
+
+    # -------------------------------------------------------------- virtio-serial
+
+    def _virtio_port(self, device: DeviceEntry, port: Port) -> None:
+        name = device.get("name")
+        if name and name in self._names:
+            self._collide("virtio-port-taken", device, port, place=name)
+        self._names.add(name)
+        bus = self.buses.virtio_of(device)
+        if bus is None:
+            if self._ctx.complete:
+                kind = "bus-missing" if device.bus else "virtio-no-bus"
+                self._collide(kind, device, port, bus=device.bus)
+            return
+        if not self._take_virtio(device, port, bus, port.name):
+            return
+        bus.messages += MESSAGES[device.driver]
+        if bus.messages > VIRTIO_CONTROL_MESSAGES and not port.channel:
+            bus.messages -= MESSAGES[device.driver]
+            self._collide("virtio-queue-overflow", device, port, bus=bus.name)
+
+    def _take_virtio(self, device: DeviceEntry, port: Port | None, bus: Bus, name: str) -> bool:
+        """Take a number on a virtio-serial bus; False if it cannot be had."""
+        nr = number(device.get("nr"))
+        console = device.driver == "virtconsole"
+        kind = ""
+        if nr is None:
+            # virtio-serial-bus.c find_free_port_id(): 0 is for the first console.
+            first = 0 if console and not any(bus.taken) else 1
+            free = (n for n in range(first, bus.ports + 1) if str(n) not in bus.taken)
+            nr = next(free, bus.ports)
+        elif nr == 0 and not console:
+            kind = "virtio-port-zero"
+        elif str(nr) in bus.taken:
+            kind = "virtio-port-taken"
+        if not kind and nr >= bus.ports:
+            kind = "virtio-port-range"
+        if not kind:
+            bus.taken[str(nr)] = name
+        elif port is not None:
+            self._collide(kind, device, port, bus=bus.name, place=str(nr), limit=bus.ports)
+        return not kind
+
+    # -------------------------------------------------------------- PCI
+
+    def _pci_device(self, device: DeviceEntry, port: Port | None) -> None:
+        ours = port is not None or self._ctx.carries(device)
+        if device.bus not in self._pci_buses:
+            if ours and self._ctx.complete and not self._bridge(device.bus):
+                self._collide("bus-missing", device, port, bus=device.bus)
+            return
+        root = device.bus in self._ctx.root_buses
+        bus = self._platform.root_bus if root else device.bus
+        place = device.pci
+        if place is not None:
+            self._take_pci(device, port, bus, place)
+        elif root and "addresses" not in self._ctx.gaps:
+            self.pci[bus, self._automatic()] = {0: device}
+
+    def _bridge(self, bus: str) -> bool:
+        """Tell whether any bridge makes a bus; "ID.0" is that of some kinds of bridges."""
+        ids = {device.id for device in self._ctx.view.devices if device.is_bridge}
+        others = {f"{device.id}.0" for device in self._ctx.view.devices}
+        return bus in ids or ("." in bus and bus.endswith(".0") and bus in others)
+
+    def _take_pci(self, device: DeviceEntry, port: Port | None, bus: str, place: PciPlace) -> None:
+        root = bus == self._platform.root_bus
+        number, function = place.slot, place.function
+        slot = self.pci.setdefault((bus, number), {})
+        board = root and number in self._platform.board_slots | self.default_slots
+        other = slot.get(function)
+        if (board and not function) or other is not None:
+            self._collide("pci-slot-taken", device, port, bus=bus, slot=number, function=function,
+                          other=None if board and not function else other)  # fmt: skip
+            return
+        first = slot.get(0)
+        if function and first is not None and first.get("multifunction") not in ON:
+            self._collide("pci-function", device, port, bus=bus, slot=number, function=function,
+                          other=first)  # fmt: skip
+        if not function and slot and not place.multifunction:
+            self._collide("pci-function", device, port, bus=bus, slot=number,
+                          place=str(min(slot)))  # fmt: skip
+        slot[function] = device
+
+    def _automatic(self) -> int:
+        """Return the slot that QEMU gives to a device that names none: the lowest free one."""
+        taken = {slot for bus, slot in self.pci if bus == self._platform.root_bus}
+        taken |= self._platform.board_slots | self.default_slots
+        return next((slot for slot in range(PCI_SLOTS) if slot not in taken), PCI_SLOTS)
+
+    def _unseen(self) -> None:
+        """Find the functions of a slot that has no function 0: no system looks at them."""
+        for (_, slot), functions in self.pci.items():
+            # Of the board's own slots, and of a file that nobody read, function 0 is not seen here.
+            board = slot in self._platform.board_slots | self.default_slots
+            if 0 in functions or board or not self._ctx.complete:
+                continue
+            for function, device in sorted(functions.items()):
+                port = self.port_of.get(id(device.option))
+                if port is not None or self._ctx.carries(device):
+                    self._collide("pci-function", device, port, slot=slot, function=function)
+                    break
+
+
+def _default_slots(ctx: RuleContext) -> frozenset[int]:
+    names = {option.name for option in ctx.view.options}
+    if ctx.view.nodefaults or names & {"nic", "net", "netdev", "vga"}:
+        return frozenset()
+    assert ctx.platform is not None
+    return {"virt": frozenset({1}), "pc": frozenset({2, 3}), "q35": frozenset({1, 2})}.get(
+        ctx.platform.name, frozenset()
+    )

@@ -1,0 +1,112 @@
+"""What a rule is.
+
+No dataclass, no regular expression and no class for each: the emulator shim makes all of
+them on every start of a VM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from vmserial.context import Port, RuleContext
+from vmserial.model import Finding, Repair, Severity
+from vmserial.model.origin import Owner
+from vmserial.sources.command import CommandOption
+
+IDS, USES, SOCKETS, STDIO, LOSSES = 0, 1, 2, 3, 4
+"""Phases of the host sides."""
+
+KINDS, ONBOARD, ISA, ASKED, GUEST_8250, CONSOLES = 10, 11, 12, 13, 14, 15
+"""Phases of the devices: in each, what an earlier one moves away no longer counts."""
+
+PLACES, HOT_PLUG = 20, 30
+"""Phases of the places."""
+
+PLATFORM = "platform"
+"""The rule needs a machine type on which serial ports are planned."""
+
+Check = Callable[[RuleContext], Iterator[Finding]]
+
+
+class Rule:
+    """One thing that can be wrong.
+
+    Attributes:
+        id: stable, and the name of its file with ``-`` for ``_``.
+        severity: what it does to the VM, where the finding says nothing else.
+        phase: rules of one phase see the same facts; what their repairs move away does not
+            count in the next.
+        check: yields the findings.
+        needs: what the rule is silent without: :data:`PLATFORM`, or the id of a
+            :class:`~vmserial.model.origin.Gap` that must not be there.
+        aliases: its id where the option was written by that owner.
+    """
+
+    __slots__ = ("aliases", "check", "id", "needs", "phase", "severity")
+
+    def __init__(
+        self,
+        id: str,
+        severity: Severity,
+        phase: int,
+        check: Check,
+        needs: tuple[str, ...] = (),
+        aliases: Mapping[Owner, str] | None = None,
+    ) -> None:
+        self.id, self.severity, self.phase = id, severity, phase
+        self.check, self.needs, self.aliases = check, needs, aliases
+
+    def applies(self, ctx: RuleContext) -> bool:
+        """Tell whether all that the rule needs is known."""
+        return all(
+            ctx.platform is not None if need == PLATFORM else need not in ctx.gaps
+            for need in self.needs
+        )
+
+    def id_for(self, ctx: RuleContext, option: CommandOption | None) -> str:
+        """Return the rule's id, or its alias for the owner of the option."""
+        if self.aliases is None or option is None:
+            return self.id
+        return self.aliases.get(ctx.owner_of(option), self.id)
+
+    def of_port(
+        self,
+        port: Port,
+        happens: str,
+        *repairs: Repair,
+        severity: Severity | None = None,
+        fix: str = "",
+        assumed: bool = False,
+    ) -> Finding:
+        """Return the finding about one port; the option that stands for it is named first."""
+        return self.finding(
+            f"{port.subject}: {happens}", port.option, (port.name,), repairs,
+            severity=severity, fix=fix, assumed=assumed,
+        )  # fmt: skip
+
+    def finding(
+        self,
+        happens: str,
+        option: CommandOption | None,
+        ports: tuple[str, ...] = (),
+        repairs: Iterable[Repair] = (),
+        *,
+        severity: Severity | None = None,
+        fix: str = "",
+        assumed: bool = False,
+    ) -> Finding:
+        """Return a finding of this rule.
+
+        Args:
+            happens: what the user sees.
+            option: what it is about; None: the VM as a whole.
+            ports: the names of the ports.
+            repairs: what mends it.
+            severity: another one than the rule's.
+            fix: what the owner can do, where the general way out does not fit.
+            assumed: it, or its repair, rests on an assumed guest or host side.
+        """
+        return Finding(
+            self.id, severity or self.severity, happens, "", fix, ports,
+            option.where if option else None, (option,) if option else (), tuple(repairs), assumed,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What the binary, the board and the machine type have."""

@@ -1,0 +1,85 @@
+"""All rules by phase.  Made by scripts/make-rule-index; not to be changed by hand."""
+
+from __future__ import annotations
+
+from vmserial.rules.backends import (
+    chardev_in_use,
+    chardev_missing,
+    chardev_required,
+    chardev_waits,
+    id_taken,
+    output_lost_while_detached,
+    port_clash,
+    socket_path_too_long,
+    stdio_twice,
+)
+from vmserial.rules.base import Rule
+from vmserial.rules.devices import (
+    agent_isa_not_on_arch,
+    caution,
+    kind_not_on_arch,
+    onboard_uart_limit,
+    port_without_device,
+    usb_not_plugged,
+)
+from vmserial.rules.guest import guest_8250_limit, hvc_limit
+from vmserial.rules.places import (
+    bus_missing,
+    isa_clash,
+    isa_limit,
+    not_hot_pluggable,
+    pci_function,
+    pci_slot_taken,
+    usb_no_bus,
+    usb_port_taken,
+    usb_speed,
+    virtio_no_bus,
+    virtio_port_range,
+    virtio_port_taken,
+    virtio_port_zero,
+    virtio_queue_overflow,
+)
+
+PHASES: tuple[tuple[Rule, ...], ...] = (
+    (id_taken.RULE,),
+    (
+        chardev_in_use.RULE,
+        chardev_missing.RULE,
+        chardev_required.RULE,
+    ),
+    (
+        chardev_waits.RULE,
+        port_clash.RULE,
+        socket_path_too_long.RULE,
+    ),
+    (stdio_twice.RULE,),
+    (output_lost_while_detached.RULE,),
+    (
+        agent_isa_not_on_arch.RULE,
+        caution.RULE,
+        kind_not_on_arch.RULE,
+    ),
+    (onboard_uart_limit.RULE,),
+    (
+        isa_clash.RULE,
+        isa_limit.RULE,
+    ),
+    (port_without_device.RULE,),
+    (guest_8250_limit.RULE,),
+    (hvc_limit.RULE,),
+    (
+        usb_not_plugged.RULE,
+        bus_missing.RULE,
+        pci_function.RULE,
+        pci_slot_taken.RULE,
+        usb_no_bus.RULE,
+        usb_port_taken.RULE,
+        usb_speed.RULE,
+        virtio_no_bus.RULE,
+        virtio_port_range.RULE,
+        virtio_port_taken.RULE,
+        virtio_port_zero.RULE,
+        virtio_queue_overflow.RULE,
+    ),
+    (not_hot_pluggable.RULE,),
+)

@@ -1,0 +1,1 @@
+"""What PVE and libvirt make of their own configurations."""

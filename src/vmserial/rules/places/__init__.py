@@ -1,0 +1,1 @@
+"""USB, virtio-serial, PCI and ISA places."""

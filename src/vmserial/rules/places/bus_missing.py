@@ -1,0 +1,30 @@
+"""A device on a bus that nothing makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmserial.context import MovePci, Relocate, RuleContext
+from vmserial.context.repairs import stays_as_it_is
+from vmserial.model import Finding, Repair, Severity
+from vmserial.rules.base import PLACES, PLATFORM, Rule
+
+
+def check(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the ports and controllers on a bus that is not there."""
+    for collision in ctx.occupancy.of("bus-missing"):
+        device, port = collision.device, collision.port
+        repair: Repair
+        if port is None:
+            repair = MovePci(device.option, device.id or device.driver)
+        elif device.is_usb or device.virtio_port is not None:
+            repair = stays_as_it_is(port)
+        else:
+            repair = Relocate(port)
+        yield RULE.finding(
+            f"-device {device.option.value}: Bus '{collision.bus}' not found", device.option,
+            (port.name,) if port else (), (repair,),
+        )  # fmt: skip
+
+
+RULE = Rule("bus-missing", Severity.FAILS, PLACES, check, needs=(PLATFORM,))

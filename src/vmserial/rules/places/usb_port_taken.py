@@ -1,0 +1,24 @@
+"""A USB port that is taken, or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmserial.context import RuleContext
+from vmserial.context.repairs import stays_as_it_is
+from vmserial.model import Finding, Severity
+from vmserial.rules.base import PLACES, PLATFORM, Rule
+
+
+def check(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the ports that do not get the USB port that they ask for."""
+    for collision in ctx.occupancy.of("usb-port-taken"):
+        port = collision.port
+        assert port is not None
+        yield RULE.of_port(
+            port, f"usb port {collision.place} (bus {collision.bus}) not found (in use?)",
+            stays_as_it_is(port),
+        )  # fmt: skip
+
+
+RULE = Rule("usb-port-taken", Severity.FAILS, PLACES, check, needs=(PLATFORM,))

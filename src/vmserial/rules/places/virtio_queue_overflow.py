@@ -1,0 +1,28 @@
+"""More virtio ports with clients than a controller brings through a guest's start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmserial.context import RuleContext
+from vmserial.context.repairs import stays_as_it_is
+from vmserial.limits import VIRTIO_SERIAL_SAFE_PORTS
+from vmserial.model import Finding, Severity
+from vmserial.rules.base import PLACES, PLATFORM, Rule
+
+
+def check(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the ports whose client the guest never hears of."""
+    for collision in ctx.occupancy.of("virtio-queue-overflow"):
+        port = collision.port
+        assert port is not None
+        yield RULE.of_port(
+            port,
+            f"more than {VIRTIO_SERIAL_SAFE_PORTS} ports with clients on {collision.bus}: while "
+            "the guest's driver starts, QEMU loses the message that this port's client is there, "
+            "and the guest's writer waits for ever",
+            stays_as_it_is(port),
+        )  # fmt: skip
+
+
+RULE = Rule("virtio-queue-overflow", Severity.DEAD, PLACES, check, needs=(PLATFORM,))
