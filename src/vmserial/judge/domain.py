@@ -17,9 +17,10 @@ from vmserial.judge.domain_host import Judged, Need
 from vmserial.judge.domain_rules import ALWAYS_PLUGGED, Rules
 from vmserial.limits import AUTO_USB_PORTS, VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
 from vmserial.model import Capabilities, Finding, GuestProfile, worst_first
+from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.document import Document
 from vmserial.sources.libvirt.elements import Element, Node, Splice
-from vmserial.sources.libvirt.view import QEMU_NAMESPACE, CharDevice, Domain, whole
+from vmserial.sources.libvirt.view import QEMU_NAMESPACE, Domain
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from vmserial.context import RepairPolicy
 from vmserial.judge.domain_host import HostRules
 from vmserial.limits import LIBVIRT_VIRTIO_LAST_PORT, XHCI_PORTS
 from vmserial.model import Severity
-from vmserial.sources.libvirt.view import CharDevice, Domain
+from vmserial.sources.libvirt.chardevice import CharDevice
+from vmserial.sources.libvirt.view import Domain
 
 _XHCI = frozenset({"qemu-xhci", "nec-xhci"})
 

@@ -9,8 +9,9 @@ from vmserial.context import RepairPolicy
 from vmserial.context.sockets import shorter
 from vmserial.limits import SUN_PATH_MAX
 from vmserial.model import Finding, Severity
+from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.elements import Element
-from vmserial.sources.libvirt.view import CharDevice, Domain, whole
+from vmserial.sources.libvirt.view import Domain
 
 
 @dataclass
@@ -106,7 +107,7 @@ class HostRules:
                     "chardev-incomplete", Severity.FAILS,
                     f"{port.name}: libvirt refuses the domain: the {port.type} source has no "
                     f"{lacks}", port, answered=False,
-                    fix=f"write <source {lacks}='…'/> into the <{port.tag}> of line "
+                    fix=f"write <source {lacks}='…'/> into the <{port.element.name}> of line "
                     f"{port.where.line}",
                 )  # fmt: skip
 

@@ -21,7 +21,8 @@ from vmserial.limits import (
 from vmserial.machines import ARCHITECTURES, Platform
 from vmserial.model import Capabilities, GuestProfile, Severity
 from vmserial.placing import onboard_uarts
-from vmserial.sources.libvirt.view import CharDevice, Domain, whole
+from vmserial.sources.libvirt.chardevice import CharDevice, whole
+from vmserial.sources.libvirt.view import Domain
 
 ALWAYS_PLUGGED = "usb-serial.always-plugged=on"
 """The value of ``-global`` that keeps each usb-serial plugged in; libvirt never sets it."""

@@ -33,8 +33,9 @@ from vmserial.model import (
     UnixSocket,
     Vc,
 )
+from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.elements import Element
-from vmserial.sources.libvirt.view import CharDevice, Domain, whole
+from vmserial.sources.libvirt.view import Domain
 
 AGENT_NAME = "org.qemu.guest_agent.0"
 

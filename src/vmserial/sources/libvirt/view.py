@@ -6,11 +6,16 @@ Facts of libvirt: docs/formatdomain of 9.0 and 11.3, and what 9.0 was seen to do
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vmserial.errors import ConfigError
-from vmserial.model import SourceRef
+from vmserial.sources.libvirt.chardevice import (
+    Address,
+    CharDevice,
+    address_of,
+    read_device,
+    whole,
+)
 from vmserial.sources.libvirt.document import Document
 from vmserial.sources.libvirt.elements import Element
 
@@ -26,161 +31,6 @@ DEFAULT_SERIAL = {
     "loongarch64": "system-serial",
 }  # fmt: skip
 """The target type that libvirt gives a ``<serial>`` without one."""
-
-_NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18})\Z")
-
-
-@dataclass(frozen=True)
-class Address:
-    """An ``<address>``: its type and its numbers."""
-
-    type: str
-    element: Element = field(repr=False, compare=False)
-    numbers: tuple[tuple[str, str], ...] = ()
-
-    def number(self, name: str, default: int = 0) -> int:
-        """Return one of its numbers; the default where it is not there or none."""
-        return whole(self.element.get(name), default)
-
-
-@dataclass(frozen=True, eq=False)
-class CharDevice:
-    """A ``<serial>``, ``<console>``, ``<channel>`` or ``<parallel>``: a look at its element.
-
-    Attributes:
-        tag: the element's name.
-        number: its place among those of its tag, from 0: libvirt's alias is TAG + number.
-        element: the element itself.
-        parts: the first child of each name.
-        source: what the ``<source>`` elements say; the first one that says it.
-        own: of udp our own side's ``host`` and ``service``.
-    """
-
-    tag: str
-    number: int
-    element: Element = field(repr=False)
-    parts: Mapping[str, Element] = field(repr=False)
-    source: Mapping[str, str]
-    own: Mapping[str, str]
-
-    def said(self, part: str, name: str, default: str = "") -> str:
-        """Return an attribute of a child."""
-        child = self.parts.get(part)
-        return default if child is None else child.values.get(name, default)
-
-    @property
-    def type(self) -> str:
-        """The host end's: ``pty``, ``unix``, ``tcp`` and so on."""
-        return self.element.get("type")
-
-    @property
-    def mode(self) -> str:
-        """``bind`` or ``connect``."""
-        return self.source.get("mode", "")
-
-    @property
-    def path(self) -> str:
-        """Of the source."""
-        return self.source.get("path", "")
-
-    @property
-    def host(self) -> str:
-        """Of the source; of udp the other side's."""
-        return self.source.get("host", "")
-
-    @property
-    def service(self) -> str:
-        """Of the source; of udp the other side's."""
-        return self.source.get("service", "")
-
-    @property
-    def channel(self) -> str:
-        """Of the source, for spiceport and dbus."""
-        return self.source.get("channel", "")
-
-    @property
-    def append(self) -> str:
-        """``on`` or ``off`` of a file."""
-        return self.source.get("append", "")
-
-    @property
-    def tls(self) -> bool:
-        """``<source tls='yes'>``."""
-        return self.source.get("tls") == "yes"
-
-    @property
-    def protocol(self) -> str:
-        """``raw``, ``telnet``, ``telnets`` or ``tls``."""
-        return self.said("protocol", "type", "raw")
-
-    @property
-    def reconnect(self) -> int | None:
-        """Seconds; None where it is off."""
-        # <reconnect> stands in <source>; old documents have it beside.
-        places = (part.child("reconnect") for part in self.element.named("source"))
-        found = next(filter(None, places), self.parts.get("reconnect"))
-        return whole(found.get("timeout")) if found and found.get("enabled") == "yes" else None
-
-    @property
-    def log_file(self) -> str:
-        """Of ``<log>``."""
-        return self.said("log", "file")
-
-    @property
-    def log_append(self) -> bool:
-        """Of ``<log>``."""
-        return self.said("log", "append") == "on"
-
-    @property
-    def target(self) -> Element | None:
-        """The ``<target>`` element."""
-        return self.parts.get("target")
-
-    @property
-    def target_type(self) -> str:
-        """Of ``<target>``."""
-        return self.said("target", "type")
-
-    @property
-    def target_port(self) -> str:
-        """Of ``<target>``."""
-        return self.said("target", "port")
-
-    @property
-    def target_name(self) -> str:
-        """Of ``<target>``."""
-        return self.said("target", "name")
-
-    @property
-    def target_model(self) -> str:
-        """Of ``<target>``: the ``name`` of its ``<model>``."""
-        model = self.target.child("model") if self.target else None
-        return model.get("name") if model else ""
-
-    @property
-    def alias(self) -> str:
-        """The ``name`` of ``<alias>``."""
-        return self.said("alias", "name")
-
-    @property
-    def address(self) -> Address | None:
-        """Where it sits, if that is said."""
-        return _address(self.parts.get("address"))
-
-    @property
-    def name(self) -> str:
-        """``serial0``, ``console1``, ``channel0``."""
-        return f"{self.tag}{self.number}"
-
-    @property
-    def where(self) -> SourceRef:
-        """Its line."""
-        return self.element.where
-
-    @property
-    def binds(self) -> bool:
-        """Tell whether its socket listens."""
-        return self.type in {"unix", "tcp"} and self.mode != "connect"
 
 
 @dataclass(frozen=True)
@@ -212,6 +62,7 @@ class Domain:
         features: names of the ``<features>``.
         serials: the ``<serial>`` devices; of a domain that has only a ``<console>``, that one.
         consoles: those ``<console>`` devices that are devices of their own (not serial0).
+        mirror: the ``<console>`` that is serial0 seen once more.
         channels, parallels: the others.
         controllers, hubs: in the document's order.
         usb_devices: elements other than ports and hubs that sit on USB.
@@ -233,6 +84,7 @@ class Domain:
     features: tuple[str, ...]
     serials: tuple[CharDevice, ...]
     consoles: tuple[CharDevice, ...]
+    mirror: CharDevice | None
     channels: tuple[CharDevice, ...]
     parallels: tuple[CharDevice, ...]
     controllers: tuple[Controller, ...]
@@ -256,6 +108,11 @@ class Domain:
         """All devices with a host's end."""
         return self.serials + self.consoles + self.channels + self.parallels
 
+    @property
+    def usual_serial(self) -> str:
+        """The target type of a ``<serial>`` that says none."""
+        return DEFAULT_SERIAL.get(self.arch, "isa-serial")
+
     def controllers_of(self, type: str) -> list[Controller]:
         """Return the controllers of a type."""
         return [c for c in self.controllers if c.type == type]
@@ -264,9 +121,7 @@ class Domain:
         """Return what a port becomes: a target type, libvirt's default where none is said."""
         if port.tag == "serial" or port in self.serials[:1]:
             given = port.target_type if port.target_type not in {"", "serial"} else ""
-            if not given:
-                given = _SITS.get(port.said("address", "type"), "")
-            return _LONG.get(given, given) or DEFAULT_SERIAL.get(self.arch, "isa-serial")
+            return _LONG.get(given, given) or self.usual_serial
         return port.target_type or "serial"
 
     @classmethod
@@ -300,7 +155,7 @@ class Domain:
                 where=str((kind or os or root).where),
             )
         found = devices.children if devices else []
-        serials, consoles = _serials([e for e in found if not e.namespace])
+        serials, consoles, mirror = _serials([e for e in found if not e.namespace])
         features = root.child("features")
         command = next(
             (e for e in root.children
@@ -312,9 +167,8 @@ class Domain:
             kind.text if kind else "", _text(os, "loader"), _text(os, "kernel"),
             _text(os, "initrd"), _text(os, "cmdline"),
             tuple(e.name for e in features.children) if features else (),
-            serials, consoles,
-            tuple(_device(e, n) for n, e in enumerate(e for e in found if e.name == "channel")),
-            tuple(_device(e, n) for n, e in enumerate(e for e in found if e.name == "parallel")),
+            serials, consoles, mirror,
+            _numbered(found, "channel"), _numbered(found, "parallel"),
             tuple(_controller(e) for e in found if e.name == "controller"),
             tuple(e for e in found if e.name == "hub"),
             tuple(e for e in found if _on_usb(e)),
@@ -323,19 +177,10 @@ class Domain:
         )  # fmt: skip
 
 
-_SITS = {"usb": "usb-serial", "pci": "pci-serial", "isa": "isa-serial",
-         "spapr-vio": "spapr-vio-serial"}  # fmt: skip
-"""The target types of addresses."""
-
 _LONG = {
     "isa": "isa-serial", "usb": "usb-serial", "pci": "pci-serial", "spapr-vio": "spapr-vio-serial",
     "sclp": "sclp-serial", "sclplm": "sclp-serial",
 }  # fmt: skip
-
-
-def whole(text: str, default: int = 0) -> int:
-    """Return a number as libvirt writes it, decimal or with 0x."""
-    return int(text, 0 if text[:2].lower() == "0x" else 10) if _NUMBER.match(text) else default
 
 
 def _text(parent: Element | None, name: str) -> str:
@@ -355,44 +200,44 @@ def _arch_of(emulator: str, machine_type: str) -> str:
     return "s390x" if machine_type.startswith("s390") else ""
 
 
-def _serials(found: list[Element]) -> tuple[tuple[CharDevice, ...], tuple[CharDevice, ...]]:
-    """Return the serial devices, and the consoles that are devices of their own.
+def _serials(
+    found: list[Element],
+) -> tuple[tuple[CharDevice, ...], tuple[CharDevice, ...], CharDevice | None]:
+    """Return the serial devices, the consoles, and the console that is no device of its own.
 
     The first console is serial0 seen once more, if its target is serial (or nothing).
     """
-    serials = [_device(e, n) for n, e in enumerate(e for e in found if e.name == "serial")]
-    consoles = [_device(e, n) for n, e in enumerate(e for e in found if e.name == "console")]
-    if consoles and consoles[0].target_type in {"", "serial"}:
-        first = consoles.pop(0)
+    serials = list(_numbered(found, "serial"))
+    # Of a serial port that can be the console libvirt makes one, before those that are there.
+    named = [e for e in found if e.name == "console"]
+    first = int(
+        bool(named) and not _mirrors(named[0]) and bool(serials) and _seen_twice(serials[0])
+    )
+    consoles = [read_device(e, n) for n, e in enumerate(named, first)]
+    mirror = None
+    if consoles and _mirrors(consoles[0].element):
+        mirror = consoles.pop(0)
         if not serials:
-            serials = [first]
-    return tuple(serials), tuple(consoles)
+            serials, mirror = [replace(mirror, tag="serial")], None
+    return tuple(serials), tuple(consoles), mirror
 
 
-_SOURCE = frozenset({"path", "host", "service", "mode", "tls", "append", "channel"})
+def _numbered(found: list[Element], name: str) -> tuple[CharDevice, ...]:
+    mine = [e for e in found if e.name == name and not e.namespace]
+    return tuple(read_device(e, n) for n, e in enumerate(mine))
 
 
-def _device(element: Element, number: int) -> CharDevice:
-    """Read a device with a host's end."""
-    said: dict[str, str] = {}
-    own: dict[str, str] = {}
-    parts: dict[str, Element] = {}
-    for part in element.children:
-        parts.setdefault(part.name, part)
-        if part.name == "source":
-            bound = part.get("mode") == "bind" and element.get("type") == "udp"
-            for key, value in part.values.items():
-                if value and key in _SOURCE:
-                    mine = bound and key in {"host", "service"}
-                    (own if mine else said).setdefault(key, value)
-    return CharDevice(element.name, number, element, parts, said, own)
+def _mirrors(console: Element) -> bool:
+    """Tell whether a first ``<console>`` is serial0 seen once more."""
+    target = console.child("target")
+    return target is None or target.get("type") in {"", "serial"}
 
 
-def _address(element: Element | None) -> Address | None:
-    if element is None:
-        return None
-    numbers = tuple(pair for pair in element.values.items() if pair[0] != "type")
-    return Address(element.get("type"), element, numbers)
+def _seen_twice(serial: CharDevice) -> bool:
+    """Tell whether libvirt shows a first ``<serial>`` as a ``<console>`` too."""
+    return serial.target_type not in {"usb-serial", "pci-serial", "isa-debug"} and serial.said(
+        "address", "type"
+    ) not in {"usb", "pci"}
 
 
 def _controller(element: Element) -> Controller:
@@ -401,7 +246,7 @@ def _controller(element: Element) -> Controller:
 
     return Controller(
         element.get("type"), maybe("index"), element.get("model"), element, maybe("ports"),
-        maybe("vectors"), _address(element.child("address")),
+        maybe("vectors"), address_of(element.child("address")),
     )  # fmt: skip
 
 

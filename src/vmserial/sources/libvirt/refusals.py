@@ -1,0 +1,203 @@
+"""What libvirt itself refuses of a domain's ports, in its own words (9.0).  Pure.
+
+What it refuses of their places is found where they are given
+(:mod:`vmserial.sources.libvirt.places`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmserial.limits import ISA_SERIAL_PORTS
+from vmserial.model.origin import Gap
+from vmserial.sources.libvirt.chardevice import CharDevice, whole
+from vmserial.sources.libvirt.ports import PortParts
+from vmserial.sources.libvirt.view import Domain
+
+_TYPES = frozenset(
+    """
+    null vc pty dev file pipe stdio udp tcp unix spicevmc spiceport nmdm qemu-vdagent dbus
+    """.split()
+)
+_SERIALS = {
+    "isa-serial": "isa-serial", "usb-serial": "usb-serial", "pci-serial": "pci-serial",
+    "spapr-vio-serial": "spapr-vty", "system-serial": "", "sclp-serial": "sclpconsole",
+    "isa-debug": "isa-debugcon",
+}  # fmt: skip
+"""The target types of a ``<serial>``, and the model of each."""
+
+_MODELS = {
+    "isa-serial": "isa-serial", "usb-serial": "usb-serial", "pci-serial": "pci-serial",
+    "spapr-vty": "spapr-vio-serial", "pl011": "system-serial", "16550a": "system-serial",
+    "sclpconsole": "sclp-serial", "sclplmconsole": "sclp-serial", "isa-debugcon": "isa-debug",
+}  # fmt: skip
+"""The target type that each model requires."""
+
+_OWN_MODEL = {"arm": "pl011", "aarch64": "pl011", "riscv64": "16550a", "loongarch64": "16550a"}
+"""The board's own UART where libvirt knows a model for it."""
+
+_ARCHES = {
+    "isa-serial": {"x86_64"}, "isa-debugcon": {"x86_64"}, "spapr-vty": {"ppc64"},
+    "sclpconsole": {"s390x"}, "sclplmconsole": {"s390x"}, "pl011": {"arm", "aarch64"},
+    "16550a": {"riscv64", "loongarch64"},
+}  # fmt: skip
+_CONSOLES = frozenset({"virtio", "sclp", "sclplm", "serial"})
+_OTHER_CONSOLES = frozenset({"none", "xen", "uml", "lxc", "openvz"})
+_ADDRESSES = {"isa-serial": "isa", "pci-serial": "pci", "isa-debug": "isa"}
+
+
+def refusals(domain: Domain, ports: PortParts) -> list[Gap]:
+    """Return what libvirt refuses, the first thing of each port."""
+    found = []
+    mirror = domain.mirror
+    for port in (*domain.characters, *([mirror] if mirror is not None else [])):
+        for words in _of(domain, port, port is mirror):
+            found.append(Gap("refused", words, port.where))
+            break
+    return [*found, *_isa(domain), *_aliases(domain, ports)]
+
+
+def _of(domain: Domain, port: CharDevice, mirrors: bool) -> Iterator[str]:
+    if port.type not in _TYPES:
+        yield f"unknown type presented to host for character device: {port.type}"
+    if port.element.name == "channel":
+        yield from _channel(port)
+    yield from _source(port)
+    if mirrors:
+        return
+    if port.element.name == "console":
+        yield from _console(domain, port)
+    if port.tag == "serial" and port.element.name == "serial":
+        yield from _serial(domain, port)
+
+
+def _channel(port: CharDevice) -> Iterator[str]:
+    type = port.target_type
+    if not type:
+        yield "target type must be specified for channel device"
+    elif type not in {"virtio", "guestfwd", "xen"}:
+        yield f"unknown target type '{type}' specified for character device"
+    elif type == "guestfwd" and not port.said("target", "address"):
+        yield "guestfwd channel does not define a target address"
+    elif type == "guestfwd" and not port.target_port:
+        yield "guestfwd channel does not define a target port"
+
+
+def _source(port: CharDevice) -> Iterator[str]:
+    """What is wrong with the host's end."""
+    if port.type == "nmdm":
+        yield "unsupported chardev 'nmdm'"
+    if port.type in {"spicevmc", "qemu-vdagent"} and port.target_type != "virtio":
+        yield f"{port.type} device type only supports virtio"
+    if port.type in {"tcp", "unix"} and port.retries == "yes":
+        text = port.reconnect_timeout
+        if not text:
+            yield "Missing required attribute 'timeout' in element 'reconnect'"
+        if port.mode != "connect":
+            yield "chardev reconnect is possible only for connect mode"
+        if not port.reconnect:
+            yield "chardev reconnect source timeout cannot be '0'"
+    lacks = ""
+    if (port.type in {"file", "pipe", "dev"} and not port.path) or (
+        port.type == "unix" and not port.path and port.tag != "channel"
+    ):
+        lacks = "path"
+    elif port.type == "tcp" and not port.host:
+        lacks = "host"
+    elif port.type in {"tcp", "udp"} and not port.service:
+        lacks = "service"
+    if lacks:
+        yield f"Missing source {lacks} attribute for char device"
+
+
+def _console(domain: Domain, port: CharDevice) -> Iterator[str]:
+    type = port.target_type
+    if type in {"", "serial"} and port.tag == "console":
+        yield "Only the first console can be a serial port"
+    elif type in _OTHER_CONSOLES:
+        yield f"unsupported console target type {type}"
+    elif type not in {*_CONSOLES, ""}:
+        yield f"unknown target type '{type}' specified for character device"
+    elif type in {"sclp", "sclplm"} and domain.arch != "s390x":
+        yield f"{type}console is not supported in this QEMU binary"
+
+
+def _serial(domain: Domain, port: CharDevice) -> Iterator[str]:
+    arch, type, model = domain.arch, port.target_type, port.target_model
+    if type and type not in {*_SERIALS, "none"}:
+        yield f"unknown target type '{type}' specified for character device"
+        return
+    if model and model not in _MODELS:
+        yield f"unknown target model '{model}' specified for character device"
+    kind = domain.kind(port)
+    if kind == "isa-debug" and arch != "x86_64":
+        yield "isa-debug serial type only valid on x86 architecture"
+    if kind == "isa-serial" and arch != "x86_64":
+        kind = domain.usual_serial
+    if model and _MODELS.get(model) != kind:
+        yield f"Target model '{model}' requires target type '{_MODELS[model]}'"
+    if not model and type and kind == "system-serial" and not _knows_uart(domain):
+        if type == "system-serial":
+            yield "Invalid target model for serial device"
+        return
+    real = model or _SERIALS.get(kind, "") or _OWN_MODEL.get(arch, "")
+    if type and real and not _fits(domain, real):
+        yield (f"Serial device with target type '{kind}' and target model '{real}' not "
+               "compatible with guest architecture or machine type")  # fmt: skip
+    address = port.said("address", "type")
+    if address and kind == "usb-serial" and address != "usb":
+        yield "usb-serial requires address of usb type"
+    elif address and address != _ADDRESSES.get(kind, address):
+        yield f"Target type '{kind}' requires address type '{_ADDRESSES[kind]}'"
+    if kind == "pci-serial" and arch == "s390x":
+        yield "'pci-serial' is not supported in this QEMU binary"
+
+
+def _knows_uart(domain: Domain) -> bool:
+    return domain.arch in _OWN_MODEL and _is_virt(domain)
+
+
+def _is_virt(domain: Domain) -> bool:
+    return domain.machine_type == "virt" or domain.machine_type.startswith("virt-")
+
+
+def _fits(domain: Domain, model: str) -> bool:
+    if model in {"pl011", "16550a"} and not _is_virt(domain):
+        return False
+    return domain.arch in _ARCHES.get(model, {domain.arch})
+
+
+def _isa(domain: Domain) -> Iterator[Gap]:
+    """ISA numbers, as far as libvirt looks at them: those of ports that say they are ISA."""
+    if domain.arch != "x86_64":
+        return
+    mine = [p for p in domain.serials if p.target_type == "isa-serial"]
+    taken: set[int] = set()
+    for port in mine:
+        number = whole(port.target_port, -1)
+        if number >= ISA_SERIAL_PORTS:
+            yield Gap("refused", _MOST, port.where)
+        elif number in taken:
+            yield Gap("refused", f"target port '{number}' already allocated", port.where)
+        elif number >= 0:
+            taken.add(number)
+    for port in mine:
+        if not port.target_port:
+            free = next((n for n in range(ISA_SERIAL_PORTS) if n not in taken), None)
+            if free is None:
+                yield Gap("refused", _MOST, port.where)
+            else:
+                taken.add(free)
+
+
+_MOST = f"Maximum supported number of ISA serial ports is '{ISA_SERIAL_PORTS}'"
+
+
+def _aliases(domain: Domain, ports: PortParts) -> Iterator[Gap]:
+    """Two ports of one alias: libvirt looks at it when the domain is defined."""
+    seen: set[str] = set()
+    for port in domain.characters:
+        id = ports.ids[port]
+        if id in seen and id.startswith("ua-"):
+            yield Gap("refused", f"non unique alias detected: {id}", port.where)
+        seen.add(id)

@@ -1,0 +1,115 @@
+"""The USB ports that libvirt gives at a domain's start, and the hubs that it adds.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+HUB_PORTS = 8
+"""Of a hub; one port of the bus is lost by it."""
+
+PORTS = {
+    "qemu-xhci": 4, "nec-xhci": 4, "piix3-uhci": 2, "piix4-uhci": 2, "ehci": 6, "ich9-ehci1": 6,
+    "vt82c686b-uhci": 2, "pci-ohci": 3,
+}  # fmt: skip
+"""Ports of a controller as libvirt counts them; an ich9-uhci's are those of its ehci."""
+
+
+@dataclass(eq=False)
+class UsbDevice:
+    """One device that needs a port.
+
+    Attributes:
+        bus: the controller's index, if it is said.
+        port: such as ``1`` or ``1.2``, if it is said.
+        hub: it has ports itself.
+        place: bus and port that it got.
+    """
+
+    bus: int | None = None
+    port: str = ""
+    hub: bool = False
+    place: tuple[int, str] | None = None
+
+
+class Unplugged(Exception):
+    """libvirt refuses the domain: its words."""
+
+
+@dataclass(eq=False)
+class _Hub:
+    ports: int
+    taken: dict[int, _Hub | None] = field(default_factory=dict)
+
+    def free(self) -> str:
+        """Return the first free port, on this level before those below; empty if there is none."""
+        for number in range(1, self.ports + 1):
+            if number not in self.taken:
+                return str(number)
+        for number in sorted(self.taken):
+            below = self.taken[number]
+            if below is not None and (found := below.free()):
+                return f"{number}.{found}"
+        return ""
+
+
+class UsbBuses:
+    """Gives devices their ports.
+
+    Args:
+        ports: how many each bus has, by the index of its controller.
+    """
+
+    def __init__(self, ports: dict[int, int]) -> None:
+        self.roots = {index: _Hub(ports[index]) for index in sorted(ports)}
+
+    def assign(self, hubs: list[UsbDevice], devices: Sequence[UsbDevice]) -> list[UsbDevice]:
+        """Place all; return the hubs that libvirt adds.
+
+        Raises:
+            Unplugged: there is no port, or two have one.
+        """
+        for device in (*hubs, *devices):
+            if device.port:
+                self._reserve(device)
+        room = sum(root.ports for root in self.roots.values()) + HUB_PORTS * len(hubs)
+        count = len(hubs) + len(devices)
+        added = []
+        if count > room:
+            added = [UsbDevice(hub=True) for _ in range(-(-(count - room + 1) // (HUB_PORTS - 1)))]
+        for device in (*hubs, *added, *devices):
+            if device.place is None:
+                self._place(device)
+        return added
+
+    def _place(self, device: UsbDevice) -> None:
+        for index, root in self.roots.items():
+            if device.bus in {None, index} and (port := root.free()):
+                device.place = (index, port)
+                self._take(root, port, device)
+                return
+        raise Unplugged("No free USB ports")
+
+    def _reserve(self, device: UsbDevice) -> None:
+        index = device.bus or 0
+        root = self.roots.get(index)
+        if root is None:
+            raise Unplugged(f"Missing USB bus {index}")
+        device.place = (index, device.port)
+        self._take(root, device.port, device)
+
+    def _take(self, root: _Hub, port: str, device: UsbDevice) -> None:
+        bus = device.place[0] if device.place else 0
+        hub, *numbers = root, *(int(number) for number in port.split("."))
+        for number in numbers[:-1]:
+            below = hub.taken.get(number)
+            if below is None:
+                raise Unplugged(f"there is no hub at port {number} in USB address bus: {bus} "
+                                f"port: {port}")  # fmt: skip
+            hub = below
+        last = numbers[-1]
+        if not 1 <= last <= hub.ports:
+            raise Unplugged(f"requested USB port {port} not present on USB bus {bus}")
+        if last in hub.taken:
+            raise Unplugged(f"Duplicate USB address bus {bus} port {port}")
+        hub.taken[last] = _Hub(HUB_PORTS) if device.hub else None

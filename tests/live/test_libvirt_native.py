@@ -1,0 +1,83 @@
+"""A real libvirt's command of each domain, beside ours; nothing is defined or started.
+
+libvirt 9.0 gives every place as we do.  Of another libvirt only the ports are compared: where it
+puts what the domain does not place is its own, and may change.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from libvirt_domains import MACHINES, domains, emulator
+from libvirt_native import Native, native, refused, said
+from private_libvirt import PrivateLibvirt, Refused
+
+from vmserial.qemu.binary import probe
+from vmserial.sources.libvirt import Document, Domain
+from vmserial.sources.libvirt.lower import lower
+
+FULL = frozenset({"riscv64", "ppc64", "s390x"})
+"""Architectures whose QEMU the quick tests do not install."""
+
+KNOWN = "9.0."
+"""The libvirt whose places are known."""
+
+AT_DEFINE = frozenset({"refused-alias-twice"})
+"""What libvirt looks at when a domain is defined, not when it is only translated."""
+
+_PLACE = re.compile(r"(?:\A|,)(?:bus|addr|port|nr|multifunction|reconnect(?:-ms)?)=[^,]*")
+
+
+def ports(found: Native) -> Native:
+    """Return the options that are ports, without their places."""
+    return tuple(
+        (name, _PLACE.sub("", text)) for name, text in found
+        if name in {"chardev", "serial", "refused"} or "chardev=" in text
+    )  # fmt: skip
+
+
+def asked(libvirt: PrivateLibvirt, path: Path) -> Native:
+    """Return what libvirt makes of a domain."""
+    try:
+        return said(libvirt.virsh("domxml-to-native", "qemu-argv", str(path)))
+    except Refused as error:
+        return refused(str(error))
+
+
+def ours(xml: str, name: str) -> Native:
+    """Return what is made of it here."""
+    domain = Domain.of(Document.parse(xml.encode(), name))
+    path = shutil.which(Path(domain.emulator).name)
+    assert path, domain.emulator
+    command = lower(domain, probe(path).version)
+    words = [gap.text for gap in command.gaps if gap.id == "refused"]
+    if words and name not in AT_DEFINE:
+        return (("refused", words[0]),)
+    return native(command.argv())
+
+
+@pytest.mark.parametrize("arch", [
+    pytest.param(arch, marks=pytest.mark.full if arch in FULL else ())
+    for arch in dict.fromkeys(arch for arch, _ in MACHINES.values())
+])  # fmt: skip
+def test_the_command_is_libvirts(libvirt: PrivateLibvirt, arch: str, tmp_path: Path) -> None:
+    assert shutil.which(emulator(arch)), f"there is no {emulator(arch)}: scripts/system-packages"
+    exact = libvirt.virsh("version", "--daemon").rpartition("daemon: ")[2].startswith(KNOWN)
+    path = tmp_path / "domain.xml"
+    wrong: dict[str, tuple[Native, Native]] = {}
+    count = 0
+    for name, xml in domains():
+        if f"arch='{arch}'" not in xml:
+            continue
+        path.write_text(xml)
+        real, mine = asked(libvirt, path), ours(xml, name)
+        if not exact:
+            real, mine = ports(real), ports(mine)
+        count += 1
+        if real != mine:
+            wrong[name] = (real, mine)
+    assert count > 10
+    assert not wrong
