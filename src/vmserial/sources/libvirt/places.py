@@ -45,7 +45,7 @@ class Places:
         self.pci()
         return self.gaps
 
-    def refuse(self, words: str, port: CharDevice | None = None) -> None:
+    def refused(self, words: str, port: CharDevice | None = None) -> None:
         """Note that libvirt refuses the domain."""
         where = port.where if port is not None else self.domain.root.where
         self.gaps.append(Gap("refused", words, where))
@@ -90,9 +90,9 @@ class Places:
                 floating.append(port)
                 continue
             if number > rooms[index]:
-                self.refuse(f"virtio serial controller {index} does not have port {number}", port)
+                self.refused(f"virtio serial controller {index} does not have port {number}", port)
             elif (index, number) in taken:
-                self.refuse(
+                self.refused(
                     f"virtio serial port {number} on controller {index} is already occupied", port
                 )
             taken.add((index, number))
@@ -141,7 +141,7 @@ class Places:
                 continue
             number = address.number("reg")
             if number in taken:
-                self.refuse(f"spapr-vio address {number:#x} already in use", port)
+                self.refused(f"spapr-vio address {number:#x} already in use", port)
             taken.add(number)
             part.place = [("reg", number)]
         number = _SPAPR_FIRST
@@ -181,7 +181,7 @@ class Places:
         devices = list(usb_order(parts, self.ports.serial_parts))
         if not taken.usb_models:
             if devices or parts.hubs:
-                self.refuse("USB is disabled for this domain, but USB devices are present in the "
+                self.refused("USB is disabled for this domain, but USB devices are present in the "
                             "domain XML")  # fmt: skip
             return
         counts: dict[int, int] = {}
@@ -197,7 +197,7 @@ class Places:
             hubs = [part.usb for part in parts.hubs if part.usb is not None]
             added = UsbBuses(ports).assign(hubs, wanted)
         except Unplugged as error:
-            self.refuse(str(error), self.usb_port(devices))
+            self.refused(str(error), self.usb_port(devices))
             return
         first = len(parts.hubs)
         parts.hubs += [
@@ -228,7 +228,7 @@ class Places:
         devices = list(pci_order(parts, serials))
         if not self.on.root:
             if devices:
-                self.refuse("No PCI buses available")
+                self.refused("No PCI buses available")
             return
         root = parts.models.get(0) or self.on.root
         reserved = self.chipset(devices)
@@ -243,7 +243,7 @@ class Places:
             if known:
                 self.gaps.append(Gap("addresses", str(error), self.domain.root.where))
             else:
-                self.refuse(str(error), self.pci_port(devices))
+                self.refused(str(error), self.pci_port(devices))
             return
         stated = list(parts.pci)
         for index, (model, device) in added.items():
