@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from private_libvirt import PrivateLibvirt
 
 LIVE = Path(__file__).parent / "live"
-LINT = "test_lint.py"
+SLOW = ("test_lint.py", "test_shim_install.py")
 BINARIES = ("qemu-system-aarch64", "qemu-system-x86_64")
 
 
@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if LIVE in item.path.parents:
             item.add_marker("live")
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path.name != LINT and not item.get_closest_marker("live"))
+        items.sort(key=lambda item: item.path.name not in SLOW)
+        items.sort(key=lambda item: item.get_closest_marker("live") is None)
     else:
         items.sort(key=lambda item: item.get_closest_marker("live") is not None)
 

@@ -24,7 +24,10 @@ def run(
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = live: x\n")
     (live / "test_it.py").write_text(f"import os, pytest\n\ndef test_it(request):\n    {body}\n")
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(tmp_path)],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-p", "no:hypothesispytest", *options, str(tmp_path)),
+        ],
         cwd=tmp_path,
         text=True,
         capture_output=True,
