@@ -15,9 +15,11 @@ from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import
 
 TOGETHER = {
     "libvirt": r"live/test_libvirt_\w+\.py::",
+    "mutants": r"live/test_verify_commands\.py::test_a_mutant_",
+    "damage": r"live/test_verify_live\.py::test_damage_",
     "mypy": r"unit/test_lint\.py::test_types",
 }
-"""One worker runs these one after the other: they share a libvirtd, or write one cache."""
+"""One worker runs these one after the other: they share a libvirtd or a VM, or write one cache."""
 
 
 def group(nodeid: str) -> str:

@@ -33,29 +33,45 @@ def test_ten_ports_and_a_report(tmp_path: Path) -> None:
     status, checks = verify(tmp_path, "--arch", "aarch64", "--type", "usb", "--case", "large")
     assert status == 0
     assert directions(checks, "alone") == directions(checks, "together") == 20
+    assert {(c.port, c.mode) for c in checks if c.direction} == {
+        (f"serial{n}", mode) for n in range(10) for mode in ("alone", "together")
+    }
+    assert {c.verdict for c in checks} == {Verdict.PASS}
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert "<testsuites" in (tmp_path / "junit.xml").read_text()
 
 
-@pytest.mark.parametrize(
-    ("mutant", "fault", "port"),
-    [
-        ("swap@serial1", FaultKind.REORDER, "serial1"),
-        ("duplicate@serial3", FaultKind.DUPLICATE, "serial3"),
-        ("corrupt@serial0", FaultKind.CORRUPT, "serial0"),
-    ],
-)
-def test_a_mutant_turns_it_red_by_name(
-    tmp_path: Path, mutant: str, fault: FaultKind, port: str
-) -> None:
-    status, checks = verify(
-        tmp_path, "--arch", "aarch64", "--type", "virtio", "--case", "default",
-        "--mutant", mutant, "--sizes", "smoke",
+MUTANTS = {
+    "swap@serial1": FaultKind.REORDER,
+    "duplicate@serial3": FaultKind.DUPLICATE,
+    "corrupt@serial0": FaultKind.CORRUPT,
+}
+
+
+@pytest.fixture(scope="module")
+def mutants(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, list[Check]]:
+    """Prove four ports of one VM, three of them damaged, each in its own way."""
+    return verify(
+        tmp_path_factory.mktemp("mutants"), "--arch", "aarch64", "--type", "virtio",
+        "--case", "default", "--sizes", "smoke",
+        *(word for mutant in MUTANTS for word in ("--mutant", mutant)),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_turns_its_port_red_by_name(mutants: tuple[int, list[Check]], mutant: str) -> None:
+    status, checks = mutants
     assert status == 1
-    failed = [c for c in checks if c.verdict is Verdict.FAIL]
-    assert {c.port for c in failed} == {port}
-    assert all(fault in {one.kind for one in c.faults} for c in failed)
+    damaged = {each.partition("@")[2] for each in MUTANTS}
+    assert {c.port for c in checks if c.verdict is not Verdict.PASS} == damaged
+    assert len({c.port for c in checks}) == len(damaged) + 1
+    failed = [c for c in checks if c.port == mutant.partition("@")[2] and c.verdict is Verdict.FAIL]
+    # Alone and with the others, both ways.
+    assert len(failed) == 4
+    for check in failed:
+        kinds = {one.kind for one in check.faults}
+        assert MUTANTS[mutant] in kinds
+        assert not kinds & ({*MUTANTS.values()} - {MUTANTS[mutant]})
 
 
 def test_a_guest_of_ones_own_that_has_only_a_shell_on_its_console(tmp_path: Path) -> None:

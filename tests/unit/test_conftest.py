@@ -120,4 +120,4 @@ def test_each_group_has_tests() -> None:
         for found in re.finditer(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     ]
     for known in abreast.TOGETHER:
-        assert sum(abreast.group(name) == known for name in names) > 1, known
+        assert any(abreast.group(name) == known for name in names), known
