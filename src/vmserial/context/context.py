@@ -6,17 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from vmserial.context.chardevs import HostSides
 from vmserial.context.isa import IsaConflict, isa_conflicts
 from vmserial.context.occupancy import Occupancy
-from vmserial.context.origins import Origins
 from vmserial.context.ports import Port, ports_of
 from vmserial.context.repairs import RepairPolicy
 from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
-from vmserial.model.origin import Owner
 from vmserial.placing import onboard_uarts
 from vmserial.sources.command import (
     ChardevEntry,
@@ -25,6 +24,11 @@ from vmserial.sources.command import (
     CommandView,
     DeviceEntry,
 )
+
+if TYPE_CHECKING:
+    from vmserial.context.origins import Origins
+    from vmserial.model.host import HostFacts
+    from vmserial.model.origin import Owner
 
 _PVE_SUFFIX = re.compile(r"\+pve[0-9]+\Z")
 _PVE_RUN = "/var/run/qemu-server/"
@@ -55,6 +59,7 @@ class RuleContext:
         guest: what the guest's kernel carries.
         policy: what its owner prefers.
         lowered: what the command was lowered from; None: the command is its own source.
+        host: what was seen of the host; None: it was not looked at.
         leaving: ports that get another place by what the rules of earlier phases found; they
             no longer count where they are.
     """
@@ -65,6 +70,7 @@ class RuleContext:
     guest: GuestProfile
     policy: RepairPolicy
     lowered: Origins | None = None
+    host: HostFacts | None = None
     leaving: frozenset[Port] = frozenset()
 
     def after(self, leaving: frozenset[Port]) -> RuleContext:
@@ -100,7 +106,7 @@ class RuleContext:
     @cached_property
     def ports(self) -> tuple[Port, ...]:
         """The serial ports, in the order of the command line."""
-        return ports_of(self.view)
+        return ports_of(self.view, self.lowered.command.labels if self.lowered else None)
 
     @cached_property
     def console(self) -> Port | None:

@@ -8,7 +8,7 @@ for and got no device.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vmserial.sources.command import (
@@ -60,8 +60,14 @@ class Port:
         return f"-{self.option.name} {self.option.value}"
 
 
-def ports_of(view: CommandView) -> tuple[Port, ...]:
-    """Return the serial ports of a command line, in its order."""
+def ports_of(view: CommandView, labels: Mapping[str, str] | None = None) -> tuple[Port, ...]:
+    """Return the serial ports of a command line, in its order.
+
+    Args:
+        view: what the command line says.
+        labels: names that the ports' chardevs have in the source that was lowered to it.
+    """
+    own = labels or {}
     found: list[tuple[str, CommandOption, SerialDevice | None, PortOption | None]] = [
         (port.host.chardev_id, port.option, None, port)
         for port in view.onboard
@@ -76,11 +82,13 @@ def ports_of(view: CommandView) -> tuple[Port, ...]:
     found += [
         (entry.id, entry.option, None, None)
         for entry in view.chardevs
-        if entry.id not in used and _NUMBERED.match(entry.id) and first_of_id(view, entry)
+        if entry.id not in used
+        and _NUMBERED.match(own.get(entry.id, entry.id))
+        and first_of_id(view, entry)
     ]
     place = {id(option): index for index, option in enumerate(view.options)}
     found.sort(key=lambda each: place[id(each[1])])
-    return tuple(_named(found))
+    return tuple(_named(found, own))
 
 
 def first_of_id(view: CommandView, entry: ChardevEntry) -> bool:
@@ -90,12 +98,13 @@ def first_of_id(view: CommandView, entry: ChardevEntry) -> bool:
 
 def _named(
     found: Iterable[tuple[str, CommandOption, SerialDevice | None, PortOption | None]],
+    labels: Mapping[str, str],
 ) -> list[Port]:
     """Give each its number: the one that its chardev's id says, else the next free one."""
     entries = list(found)
     said: list[int | None] = []
     for chardev_id, *_ in entries:
-        match = _NUMBERED.match(chardev_id)
+        match = _NUMBERED.match(labels.get(chardev_id, chardev_id))
         number = int(match.group(1)) if match else None
         said.append(None if number in said else number)
     free = iter(number for number in range(2000) if number not in said)

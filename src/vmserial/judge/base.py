@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from vmserial.context.origins import Origins
 from vmserial.model import Finding, Severity, worst_first
-from vmserial.model.origin import LoweredOption
 from vmserial.sources.command import CommandLine, CommandOption, Edit
+
+if TYPE_CHECKING:
+    from vmserial.context.origins import Origins
+    from vmserial.model.origin import LoweredOption
 
 
 @dataclass(frozen=True)

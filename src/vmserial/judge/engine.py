@@ -23,18 +23,22 @@ round only: the next one is the raiser's to ask for.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vmserial.context import Relocate, RepairPolicy, RuleContext
-from vmserial.context.origins import Origins
 from vmserial.judge.apply import applied
 from vmserial.judge.base import Verdict
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, Finding, GuestProfile
-from vmserial.model.origin import LoweredCommand
 from vmserial.rules.base import Rule
 from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandLine, CommandOption, CommandView
 from vmserial.sources.command.view import ReadFile
+
+if TYPE_CHECKING:
+    from vmserial.context.origins import Origins
+    from vmserial.model.host import HostFacts
+    from vmserial.model.origin import LoweredCommand
 
 ROUNDS = PCI_SLOTS
 """A repaired command is judged again, so often at most; one that has nothing more ends it.
@@ -49,6 +53,7 @@ def judge(
     guest: GuestProfile,
     policy: RepairPolicy | None = None,
     *,
+    host: HostFacts | None = None,
     read_file: ReadFile | None = None,
 ) -> Verdict:
     """Say what is wrong with a command line's serial ports, and repair what can be repaired.
@@ -60,47 +65,45 @@ def judge(
         capabilities: the binary's; an empty device list means "unknown, has all".
         guest: what the guest's kernel carries.
         policy: what its owner prefers.
+        host: what was seen of the host; None: nothing that depends on it is said.
         read_file: reads the files of -readconfig.
 
     Raises:
         ConfigError: a value of the command line is broken.
     """
-    asked = policy or RepairPolicy()
-    origins = Origins.of_command(source) if isinstance(source, LoweredCommand) else None
-    command = origins.line if origins else source
-    assert isinstance(command, CommandLine)
-    first = _judged(command, capabilities, guest, asked, read_file, origins)
-    if origins is not None:
-        return first
-    last, changes = first, list(first.changes)
+    origins: Origins | None = None
+    if not isinstance(source, CommandLine):
+        # The shim, which judges command lines alone, does not have it.
+        from vmserial.context.origins import Origins
+
+        origins = Origins.of_command(source)
+    arch = origins.command.arch if origins else capabilities.target
+
+    def judged(command: CommandLine) -> Verdict:
+        """Judge and repair once."""
+        view = CommandView.of(command, arch=arch, read_file=read_file)
+        asked = policy or RepairPolicy()
+        ctx = RuleContext(command, view, capabilities, guest, asked, origins, host)
+        found = findings_of(ctx)
+        done = applied(ctx, found)
+        return Verdict(
+            found, tuple(done.changes), done.command, tuple(done.unmended), tuple(done.answers),
+            tuple(done.support), origins,
+        )  # fmt: skip
+
+    if not isinstance(source, CommandLine):
+        assert origins is not None
+        return judged(origins.line)
+    first = last = judged(source)
+    changes = list(first.changes)
     for _ in range(ROUNDS):
         if not last.changes:
             break
         # What a change made possible, or uncovered, is seen only now.
-        last = _judged(last.command, capabilities, guest, asked, read_file, None)
+        last = judged(last.command)
         changes += last.changes
     return replace(
         first, changes=tuple(changes), command=last.command, unmended=last.unmended
-    )  # fmt: skip
-
-
-def _judged(
-    command: CommandLine,
-    capabilities: Capabilities,
-    guest: GuestProfile,
-    policy: RepairPolicy,
-    read_file: ReadFile | None,
-    origins: Origins | None,
-) -> Verdict:
-    """Judge and repair once."""
-    arch = origins.command.arch if origins else capabilities.target
-    view = CommandView.of(command, arch=arch, read_file=read_file)
-    ctx = RuleContext(command, view, capabilities, guest, policy, origins)
-    found = findings_of(ctx)
-    done = applied(ctx, found)
-    return Verdict(
-        found, tuple(done.changes), done.command, tuple(done.unmended), tuple(done.answers),
-        tuple(done.support), origins,
     )  # fmt: skip
 
 

@@ -7,11 +7,14 @@ them on every start of a VM.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from vmserial.context import Port, RuleContext
 from vmserial.model import Finding, Repair, Severity
-from vmserial.model.origin import Owner
 from vmserial.sources.command import CommandOption
+
+if TYPE_CHECKING:
+    from vmserial.model.origin import Owner
 
 IDS, USES, SOCKETS, STDIO, LOSSES = 0, 1, 2, 3, 4
 """Phases of the host sides."""
@@ -22,8 +25,8 @@ KINDS, ONBOARD, ISA, ASKED, GUEST_8250, CONSOLES = 10, 11, 12, 13, 14, 15
 PLACES, HOT_PLUG = 20, 30
 """Phases of the places."""
 
-PLATFORM = "platform"
-"""The rule needs a machine type on which serial ports are planned."""
+PLATFORM, HOST = "platform", "host"
+"""What a rule can need: a machine type on which serial ports are planned; a look at the host."""
 
 Check = Callable[[RuleContext], Iterator[Finding]]
 
@@ -37,7 +40,7 @@ class Rule:
         phase: rules of one phase see the same facts; what their repairs move away does not
             count in the next.
         check: yields the findings.
-        needs: what the rule is silent without: :data:`PLATFORM`, or the id of a
+        needs: what the rule is silent without: :data:`PLATFORM`, :data:`HOST`, or the id of a
             :class:`~vmserial.model.origin.Gap` that must not be there.
         aliases: its id where the option was written by that owner.
     """
@@ -58,10 +61,16 @@ class Rule:
 
     def applies(self, ctx: RuleContext) -> bool:
         """Tell whether all that the rule needs is known."""
-        return all(
-            ctx.platform is not None if need == PLATFORM else need not in ctx.gaps
-            for need in self.needs
-        )
+        for need in self.needs:
+            if need == PLATFORM:
+                there = ctx.platform is not None
+            elif need == HOST:
+                there = ctx.host is not None
+            else:
+                there = need not in ctx.gaps
+            if not there:
+                return False
+        return True
 
     def id_for(self, ctx: RuleContext, option: CommandOption | None) -> str:
         """Return the rule's id, or its alias for the owner of the option."""

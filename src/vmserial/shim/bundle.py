@@ -28,8 +28,10 @@ OLDEST = (3, 11)
 
 _SOURCES = Path(vmserial.__file__).parent
 _START = "vmserial.shim.start"
-_LEFT_OUT = ("vmserial.catalogue", "vmserial.sources.pve", "vmserial.sources.toml",
-             "vmserial.sources.overrides", "vmserial.sources.libvirt")  # fmt: skip
+_LEFT_OUT = (
+    "vmserial.catalogue", "vmserial.context.origins", "vmserial.sources.pve",
+    "vmserial.sources.toml", "vmserial.sources.overrides", "vmserial.sources.libvirt",
+)  # fmt: skip
 """Imported only inside functions that the shim never calls; the test of all command lines
 runs without them."""
 
