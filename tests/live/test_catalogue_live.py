@@ -26,7 +26,7 @@ from vmserial.qemu.hints import hint_for
 BOUND = 60
 
 MACHINES = {"aarch64": ("virt", "-cpu", "cortex-a57"), "x86_64": ("q35",),
-            "s390x": ("s390-ccw-virtio",)}  # fmt: skip
+            "s390x": ("s390-ccw-virtio",), "ppc64": ("pseries",)}  # fmt: skip
 
 
 def nulls(count: int) -> str:
@@ -104,6 +104,9 @@ STARTS: tuple[tuple[str, str, str], ...] = (
     ("tty-missing", "x86_64", "-serial /dev/pts/99999"),
     ("not-openable-as-file", "x86_64", "-chardev serial,id=a,path={tmp}/socket"),
     ("directory-missing", "x86_64", "-serial file:{tmp}/no/x"),
+    ("path-is-directory", "x86_64", "-chardev file,id=a,path={tmp}"),
+    ("chardev-missing", "x86_64", "-device pci-serial-4x,chardev1=zz"),
+    ("board-memory-fixed", "aarch64", "-machine raspi3b -m 512"),
     ("ringbuf-size", "x86_64", "-chardev ringbuf,id=a,size=1000"),
     ("stdio-twice", "x86_64", "-chardev stdio,id=a -chardev stdio,id=b"),
     ("serial-backend", "aarch64", "-serial file:{tmp}/no/x"),
@@ -118,6 +121,8 @@ STARTS: tuple[tuple[str, str, str], ...] = (
 FOREIGN: tuple[tuple[str, str, str], ...] = (
     ("sclp-limit", "s390x", f"{nulls(2)} {each(2, 'sclpconsole')}"),
     ("sclp-limit", "s390x", f"{nulls(2)} {each(2, 'sclplmconsole')}"),
+    ("s390-multifunction", "s390x", "-device virtio-serial-pci,multifunction=on"),
+    ("spapr-vty-clash", "ppc64", f"{nulls(2)} {each(2, 'spapr-vty,reg=0x30000000')}"),
 )
 """What only a QEMU says that the long tests alone install."""
 

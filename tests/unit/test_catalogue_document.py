@@ -118,6 +118,21 @@ def test_each_document_has_the_name_of_its_id(
         library.by_id.__wrapped__("isa-other")
 
 
+def lonely(rules: Path) -> list[str]:
+    """Return the rules without a document beside them, of one group or another."""
+    found = [path for path in rules.glob("*/*.py") if path.name != "__init__.py"]
+    return [path.stem for path in found if not path.with_suffix(".md").is_file()]
+
+
+def test_each_rule_has_its_document_beside_it(tmp_path: Path) -> None:
+    assert lonely(RULES) == []
+    for name in ("places/isa_limit.py", "places/isa_limit.md", "guest/hvc_limit.py",
+                 "texts/hvc_limit.md", "guest/__init__.py"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert lonely(tmp_path) == ["hvc_limit"]
+
+
 def test_an_id_is_no_path() -> None:
     for id in ("../texts/caution", "", "a/b", "x" * 5000, "isa_limit", "isa-limit\n"):
         assert catalogue.by_id(id) is None
