@@ -8,6 +8,7 @@ read when a VM starts.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import re
@@ -70,8 +71,12 @@ class Module:
         return self.name.replace(".", "/") + ("/__init__.py" if self.package else ".py")
 
 
+@functools.cache
 def modules() -> tuple[Module, ...]:
-    """Return what :mod:`vmserial.shim.start` imports, directly or not, by name."""
+    """Return what :mod:`vmserial.shim.start` imports, directly or not, by name.
+
+    A process has one version of its own sources, and reading them takes half a second.
+    """
     found: dict[str, Module] = {}
     waiting = [_START]
     while waiting:
