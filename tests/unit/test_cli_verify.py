@@ -264,3 +264,68 @@ def test_guests_are_listed(
 def test_fetching_an_unknown_suite(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["guest", "fetch", "--suite", "sid", "--quiet"]) == 2
     assert "bookworm" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ an input as it stands
+
+DEAD = ["qemu-system-aarch64", "-M", "virt", "-nodefaults", "-serial", "pty", "-serial", "pty"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--arch", "aarch64", "--backend", "tcp=127.0.0.1:7000"], "--backend has no part"),
+        (["--arch", "aarch64", "--backend", "serial1=pty"], "--backend has no part"),
+        (["--arch", "aarch64", "--socket-dir", "/run/x"], "--socket-dir has no part"),
+        (["--arch", "aarch64", "--fixed"], "--fixed is about"),
+        (["--arch", "aarch64", "--paused"], "--paused is about"),
+        (["--arch", "aarch64", "--arch", "x86_64", "vm.conf"], "one architecture"),
+        (["--type", "usb", "vm.conf"], "--type changes nothing"),
+        (["--ports", "4", "vm.conf"], "--ports changes nothing"),
+        (["--fixed", "--ports", "4", "vm.conf"], "--ports changes nothing"),
+        (["--case", "input", "--case", "large", "vm.conf"], "run verify twice"),
+        (["--case", "large", "--fixed", "vm.conf"], "--fixed is about"),
+        (["--case", "large", "--", *DEAD], "a command is proven as it stands"),
+        (["--cycles", "3", "--", *DEAD], "--cycles is of the cases"),
+        (["--ceiling", "usb=3", "--", *DEAD], "--ceiling is of the cases"),
+        (["--endpoint", "tcp", "--", *DEAD], "--endpoint is of the cases"),
+        (["--append", "x", "--", *DEAD], "--append is of a kernel"),
+    ],
+)
+def test_nothing_is_accepted_and_ignored(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "vm.conf").write_text("arch: aarch64\nserial0: socket\n")
+    monkeypatch.chdir(tmp_path)
+    no_run_at_all(monkeypatch)
+    assert main.run(["verify", "-q", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def no_run_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(*_words: object, **_more: object) -> VerifyReport:
+        pytest.fail("a run began")
+
+    monkeypatch.setattr("vmserial.verify.runner.run", run)
+    monkeypatch.setattr("vmserial.verify.standing.run", run)
+
+
+def test_each_architecture_is_tried_in_its_turn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = []
+
+    async def run(
+        request: VerifyRequest, *_words: object, before: VerifyReport | None
+    ) -> VerifyReport:
+        tried.append((request.machine.arch, request.seed, before))
+        return ended(Verdict.PASS)
+
+    monkeypatch.setattr("vmserial.verify.runner.find_environments", lambda *_: ())
+    monkeypatch.setattr("vmserial.verify.runner.run", run)
+    assert main.run(["verify", "-q", "--arch", "aarch64", "--arch", "amd64"]) == 0
+    # The second one sends the same data, and its report has the first one's checks.
+    assert tried == [("aarch64", 0, None), ("x86_64", 7, ended(Verdict.PASS))]
+    assert main.run(["doctor", "--arch", "aarch64", "--arch", "x86_64"]) == 2
+    assert "--arch is given twice: aarch64 and x86_64" in capsys.readouterr().err

@@ -351,8 +351,9 @@ class _Isolator:
         socket = self.socket(wanted.name)
         if device is None:
             return PrivatePort(
-                wanted.name, index, wanted.chardev_id, socket, number=wanted.number, where=where
-            )
+                wanted.name, index, wanted.chardev_id, socket, number=wanted.number, where=where,
+                silent=wanted.silent,
+            )  # fmt: skip
         mine = [w for w in self.wanted if w.device is device]
         params = {**device.params, **self.identity(device, mine)}
         return PrivatePort(

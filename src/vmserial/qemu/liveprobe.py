@@ -59,6 +59,7 @@ class PortSeen:
         attached: of a usb-serial, it is plugged in while no client is there; None of others.
         controller: of a usb-serial, the type of its controller; empty of others.
         where: its place in the command.
+        silent: its owner's host side is ``null``: nobody misses it where it is dead.
     """
 
     name: str
@@ -70,6 +71,7 @@ class PortSeen:
     attached: bool | None = None
     controller: str = ""
     where: SourceRef | None = None
+    silent: bool = False
 
     @property
     def dead(self) -> bool:
@@ -77,7 +79,7 @@ class PortSeen:
 
         A virtserialport is not open until the guest opens it; all others always are.
         """
-        return not self.driver and self.open is False
+        return not self.driver and self.open is False and not self.silent
 
 
 @dataclass(frozen=True)
@@ -271,6 +273,7 @@ async def probe(
                 answers.attached.get(port.device_id),
                 answers.controllers.get(port.device_id, ""),
                 port.where,
+                port.silent,
             )
             for port in private.ports
         ),

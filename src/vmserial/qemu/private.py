@@ -29,6 +29,7 @@ class PrivatePort:
         params: its device's keys, as they are in the private command.
         provable: a test guest can tell its node.
         where: its place in the command.
+        silent: its owner's host side is ``null``: nobody misses it where it is dead.
     """
 
     name: str
@@ -42,6 +43,7 @@ class PrivatePort:
     params: dict[str, str] = field(default_factory=dict, hash=False)
     provable: bool = True
     where: SourceRef | None = None
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Wanted:
         number: as :attr:`PrivatePort.number`.
         provable: as :attr:`PrivatePort.provable`.
         name: ``serialN``.
+        silent: as :attr:`PrivatePort.silent`.
     """
 
     chardev_id: str
@@ -89,6 +92,7 @@ class Wanted:
     number: int = 0
     provable: bool = True
     name: str = ""
+    silent: bool = False
 
 
 def find(
@@ -114,7 +118,12 @@ def find(
         if port := on_board.get(option):
             if port.host.form in {"chardev", "inline"}:
                 name = f"serial{names[option, ''].number}"
-                found.append(Wanted(port.host.chardev_id, option, number=port.index, name=name))
+                silent = port.host.form == "inline" and port.host.backend == "null"
+                found.append(
+                    Wanted(
+                        port.host.chardev_id, option, number=port.index, name=name, silent=silent
+                    )
+                )
         elif fates.get(option) in {Fate.PORT, Fate.SERIAL}:
             for wanted in _ports_of(view, devices[option]):
                 wanted.provable = fates[option] is Fate.PORT

@@ -33,6 +33,9 @@ from vmserial.verify.runner import Runner, find_environments
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
 from vmserial.verify.wire.form import SHORT, SMOKE
 
+UNUSED = "QEMU has no UART for it, and nobody misses it: its host side is null"
+"""Why a port is skipped that is dead and was never to be used."""
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -218,10 +221,13 @@ def _provable(
         check = vm_check(private, environment, Verdict.FAIL, detail, FaultKind.NO_NODE)
         checks.append(replace(check, port=name))
     controllers = {port.name: port.controller for port in probed.ports}
+    unused = {port.name for port in probed.ports if port.silent and port.open is False}
     kept = []
     for port in private.ports:
         controller = controllers.get(port.name, "")
-        if not port.provable:
+        if port.name in unused:
+            detail = UNUSED
+        elif not port.provable:
             detail = f"a test guest cannot tell which node a {port.driver} is"
         elif controller and "xhci" not in controller:
             detail = f"it sits on {controller}: the test guest has a driver for xhci alone"

@@ -23,7 +23,7 @@ from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed
 from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify.cases.command import NAME
-from vmserial.verify.command import Proof, prove_on, refused_words
+from vmserial.verify.command import UNUSED, Proof, prove_on, refused_words
 from vmserial.verify.request import TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, ResultsFile, Verdict
 from vmserial.verify.runner import Runner, find_environments, results_file
@@ -248,6 +248,8 @@ def paused_checks(about: Check, probed: Probed) -> list[Check]:
             made.append(_red(check, f"{found.happens} [{found.id}]", FaultKind.NO_NODE))
         elif port.open or port.driver == "virtserialport":
             made.append(replace(check, detail="a device serves it: asked while paused"))
+        elif port.silent:
+            made.append(replace(check, verdict=Verdict.SKIPPED, detail=UNUSED))
         else:
             detail = "no device has opened its chardev (query-chardev: frontend-open is false)"
             made.append(_red(check, detail, FaultKind.NO_NODE))
