@@ -305,12 +305,13 @@ class Confs:
         lines += ["memory: 512", "name: r"]
         for number in range(6):
             if chance() < 0.5:
-                one(f"serial{number}: socket", f"serial{number}: socket",
-                    f"serial{number}: /dev/ttyS9")  # fmt: skip
-        for number in range(1, 8):
+                one(*[f"serial{number}: socket"] * 4, f"serial{number}: /dev/ttyS{number}")
+                if chance() < 0.2:
+                    kind = self.random.choice(["usb", "pci", "virtio", "isa", "auto"])
+                    lines.append(f"#vmserial serial{number}: type={kind}")
+        for number in range(6, 9):
             if chance() < 0.15:
-                kind = self.random.choice(["usb", "pci", "virtio", "isa", "auto"])
-                lines.append(f"#vmserial serial{number}: type={kind}")
+                one(f"#vmserial serial{number}: socket", f"#vmserial serial{number}: pty,type=pci")
         one("", "", "agent: 1", "agent: 1,type=isa")
         one("", "", "usb0: spice", "usb0: spice,usb3=1", "usb0: host=1-1")
         one("", "", "vga: qxl", "vga: serial0", "vga: std", "vga: none")

@@ -352,13 +352,13 @@ class _Isolator:
         if device is None:
             return PrivatePort(
                 wanted.name, index, wanted.chardev_id, socket, number=wanted.number, where=where,
-                silent=wanted.silent,
+                silent=wanted.silent, host=wanted.host, inline=wanted.inline,
             )  # fmt: skip
         mine = [w for w in self.wanted if w.device is device]
         params = {**device.params, **self.identity(device, mine)}
         return PrivatePort(
             wanted.name, index, wanted.chardev_id, socket, device.driver, params.get("id", ""),
-            wanted.number, device.bus, params, wanted.provable, where,
+            wanted.number, device.bus, params, wanted.provable, where, host=wanted.host,
         )  # fmt: skip
 
     def notes(self) -> list[str]:

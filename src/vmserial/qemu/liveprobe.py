@@ -60,6 +60,8 @@ class PortSeen:
         controller: of a usb-serial, the type of its controller; empty of others.
         where: its place in the command.
         silent: its owner's host side is ``null``: nobody misses it where it is dead.
+        host: its owner's host side, such as ``socket /run/a``; of two ports it may be the same.
+        inline: its owner gave that with -serial itself, without a chardev.
     """
 
     name: str
@@ -72,6 +74,8 @@ class PortSeen:
     controller: str = ""
     where: SourceRef | None = None
     silent: bool = False
+    host: str = ""
+    inline: bool = False
 
     @property
     def dead(self) -> bool:
@@ -274,6 +278,8 @@ async def probe(
                 answers.controllers.get(port.device_id, ""),
                 port.where,
                 port.silent,
+                port.host,
+                port.inline,
             )
             for port in private.ports
         ),

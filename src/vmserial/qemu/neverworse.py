@@ -8,7 +8,7 @@ first one does, or if a port or another front end that was there before no longe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,17 +112,40 @@ def compared(before: Probed, after: Probed) -> Worse | None:
 
 def _closed(before: Probed, after: Probed) -> Iterator[str]:
     """Yield the ports, then the other chardevs, that were in use and no longer are."""
-    by_id = {port.chardev_id: port for port in after.ports}
-    by_name = {port.name: port for port in after.ports}
-    for port in before.ports:
-        if alive(port):
-            now = by_id.get(port.chardev_id) or by_name.get(port.name)
-            if now is None or not alive(now):
-                yield port.name
+    for port, now in _pairs(before.ports, after.ports):
+        if alive(port) and (now is None or not alive(now)):
+            yield port.name
     ports = {port.chardev_id for port in before.ports}
     for label, open_ in before.front_ends.items():
         if open_ and label not in ports and not after.front_ends.get(label):
             yield f"the chardev {label}"
+
+
+def _pairs(
+    before: Sequence[PortSeen], after: Sequence[PortSeen]
+) -> Iterator[tuple[PortSeen, PortSeen | None]]:
+    """Yield each port of the first command and what it is in the second one; None: nothing.
+
+    A chardev's id tells it.  A port without one may have got any id: it is known by its host
+    side, and where that was mended as well it is one of those that are left.
+    """
+    named = {port.chardev_id for port in before if not port.inline}
+    by_id = {port.chardev_id: port for port in after}
+    left = [port for port in after if port.chardev_id not in named]
+    open_: list[PortSeen] = []
+    for port in before:
+        if not port.inline:
+            yield port, by_id.get(port.chardev_id)
+            continue
+        same = [one for one in left if one.host == port.host]
+        if same:
+            now = next((one for one in same if one.name == port.name), same[0])
+            left.remove(now)
+            yield port, now
+        else:
+            open_.append(port)
+    for port in open_:
+        yield port, left.pop(0) if left else None
 
 
 def alive(port: PortSeen) -> bool:

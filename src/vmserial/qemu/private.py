@@ -30,6 +30,8 @@ class PrivatePort:
         provable: a test guest can tell its node.
         where: its place in the command.
         silent: its owner's host side is ``null``: nobody misses it where it is dead.
+        host: its owner's host side, such as ``socket /run/a``; of two ports it may be the same.
+        inline: its owner gave that with -serial itself, without a chardev.
     """
 
     name: str
@@ -44,6 +46,8 @@ class PrivatePort:
     provable: bool = True
     where: SourceRef | None = None
     silent: bool = False
+    host: str = ""
+    inline: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class Wanted:
         provable: as :attr:`PrivatePort.provable`.
         name: ``serialN``.
         silent: as :attr:`PrivatePort.silent`.
+        host: as :attr:`PrivatePort.host`.
+        inline: as :attr:`PrivatePort.inline`.
     """
 
     chardev_id: str
@@ -93,6 +99,8 @@ class Wanted:
     provable: bool = True
     name: str = ""
     silent: bool = False
+    host: str = ""
+    inline: bool = False
 
 
 def find(
@@ -110,7 +118,9 @@ def find(
     found: list[Wanted] = []
     if view.default_serial is not None:
         free = next(number for number in range(len(numbers) + 1) if number not in numbers)
-        found.append(Wanted("", None, name=f"serial{free}"))
+        default = view.default_serial
+        host = _host(default.backend, default.params)
+        found.append(Wanted("", None, name=f"serial{free}", host=host, inline=True))
     on_board = {port.option: port for port in view.onboard}
     devices = {device.option: device for device in view.devices}
     isa = _isa_indices(view)
@@ -118,19 +128,30 @@ def find(
         if port := on_board.get(option):
             if port.host.form in {"chardev", "inline"}:
                 name = f"serial{names[option, ''].number}"
-                silent = port.host.form == "inline" and port.host.backend == "null"
+                inline = port.host.form == "inline"
                 found.append(
                     Wanted(
-                        port.host.chardev_id, option, number=port.index, name=name, silent=silent
+                        port.host.chardev_id, option, number=port.index, name=name,
+                        silent=inline and port.host.backend == "null",
+                        host=_host(port.host.backend, port.host.params), inline=inline,
                     )
-                )
+                )  # fmt: skip
         elif fates.get(option) in {Fate.PORT, Fate.SERIAL}:
             for wanted in _ports_of(view, devices[option]):
                 wanted.provable = fates[option] is Fate.PORT
                 wanted.number = isa.get(option, wanted.number)
                 wanted.name = f"serial{names[option, wanted.key].number}"
                 found.append(wanted)
+    for wanted in found:
+        entry = view.chardev(wanted.chardev_id) if wanted.chardev_id else None
+        if entry is not None:
+            wanted.host = _host(entry.backend, entry.params)
     return found
+
+
+def _host(backend: str, params: Mapping[str, str]) -> str:
+    """Return a host side by what tells it from others."""
+    return " ".join([backend, *(params[key] for key in ("host", "port", "path") if key in params)])
 
 
 def _ports_of(view: CommandView, device: DeviceEntry) -> list[Wanted]:

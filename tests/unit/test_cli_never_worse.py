@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from vmserial.errors import LostVMError
 from vmserial.model import Capabilities
 from vmserial.qemu import neverworse
 from vmserial.qemu.liveprobe import PortSeen, Probed
-from vmserial.qemu.neverworse import Worse, alive, compared
+from vmserial.qemu.neverworse import Worse, compared
 from vmserial.sources.command import CommandLine
 
 DEAD = ["qemu-system-aarch64", "-M", "virt", "-serial", "pty", "-serial", "pty"]
@@ -62,10 +63,22 @@ def test_what_is_worse(before: Probed, after: Probed, expected: Worse | None) ->
     assert compared(before, after) == expected
 
 
-def test_a_port_that_got_another_chardev_is_known_by_its_name() -> None:
-    moved = PortSeen("serial1", "serial1-2", "usb-serial", "d", open=True, attached=True)
-    assert compared(seen(OPEN), seen(moved)) is None
-    assert alive(moved)
+def test_a_port_without_a_chardev_is_known_by_its_host_side() -> None:
+    def inline(number: int, host: str, open_: bool) -> PortSeen:
+        name = f"serial{number}"
+        return PortSeen(name, name, "", "", open=open_, host=host, inline=True)
+
+    first, second = inline(0, "socket /a", True), inline(1, "socket /b", False)
+    moved = PortSeen("serial7", "serial7", "usb-serial", "d", open=True, attached=True)
+    kept = replace(moved, host="socket /a")
+    assert compared(seen(first), seen(kept)) is None
+    # Its host side was mended as well: it is what is left.
+    assert compared(seen(first), seen(replace(moved, host="pty"))) is None
+    # Another port that lives now does not stand for it.
+    revived = replace(moved, host="socket /b")
+    dead = replace(first, open=False)
+    assert compared(seen(first, second), seen(dead, revived)) == Worse(closed=("serial0",))
+    assert compared(seen(first, second), seen(revived)) == Worse(closed=("serial0",))
 
 
 def test_a_second_qemu_that_never_answers_is_worse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +101,6 @@ def test_a_second_qemu_that_never_answers_is_worse(monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def a_binary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer as if this machine had the binary, without starting it."""
-    from dataclasses import replace
 
     def answered(*_: object) -> Capabilities:
         return replace(findings.capabilities("aarch64"), binary="/q")

@@ -1,0 +1,103 @@
+"""Random VMs through `fix` on the real QEMU: none is worse than it was.
+
+A command is started as it is and as it is mended, both themselves and as the private copies
+that `fix` asks: these must say the same.  Of a configuration or a domain the command that its
+owner starts is asked, by a private copy: its paths and networks are not on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from random_vms import Confs, Wider
+from test_findings_live import here
+
+from vmserial.cli.asked import Asked
+from vmserial.cli.standing import standing
+from vmserial.cli.subject import resolved
+from vmserial.errors import QemuStartError
+from vmserial.guests import profile
+from vmserial.judge import Wishes, judge
+from vmserial.machines import ARCHITECTURES
+from vmserial.model import GuestProfile
+from vmserial.qemu.neverworse import worse
+from vmserial.qemu.process import VirtualMachine
+from vmserial.sources.command import CommandLine, CommandView
+
+COMMANDS, CONFS = 300, 100
+"""How many of each the long run tries."""
+
+
+def some(count: int, few: int) -> list[object]:
+    """Return the seeds: a few in each run, all in the long one."""
+    return [
+        seed if seed < few else pytest.param(seed, marks=pytest.mark.full) for seed in range(count)
+    ]
+
+
+def mended(command: CommandLine, arch: str, kind: str = "auto") -> CommandLine:
+    """Return what the judge makes of a command."""
+    guest = profile.unknown(arch) if arch in ARCHITECTURES else GuestProfile("unknown")
+    return judge(command, here(arch), guest, Wishes(kind=kind)).command
+
+
+def started(words: list[str]) -> tuple[bool, dict[str, bool], str]:
+    """Start a command itself, paused; return whether it starts, its front ends, its words."""
+
+    async def ask() -> tuple[bool, dict[str, bool], str]:
+        try:
+            async with VirtualMachine(
+                [*words, "-display", "none", "-accel", "tcg"], paused=True, reset_is_loss=False
+            ) as vm:
+                answer = await vm.monitor.execute("query-chardev")
+                return True, {c["label"]: c["frontend-open"] for c in answer}, ""
+        except QemuStartError as error:
+            return False, {}, error.stderr
+
+    return asyncio.run(ask())
+
+
+def closed(before: list[str], after: list[str]) -> str:
+    """Return what is worse about the second command, both started themselves; empty: nothing."""
+    starts, ends, _ = started(before)
+    if not starts:
+        return ""
+    still, now, said = started(after)
+    if not still:
+        return f"it does not start: {said}"
+    view = CommandView.of(CommandLine.from_words(after))
+    waits = {d.get("chardev") for d in view.devices if d.driver == "virtserialport"}
+    # What QEMU named itself may have a chardev of its own now.
+    named = {entry.id for entry in CommandView.of(CommandLine.from_words(before)).chardevs}
+    shut = [id for id in named - waits if ends.get(id) and not now.get(id)]
+    return f"{shut} are no longer open" if shut else ""
+
+
+@pytest.mark.parametrize("seed", some(COMMANDS, 40))
+def test_a_random_command(seed: int, tmp_path: Path) -> None:
+    generator = Wider(seed, tmp_path)
+    words = generator.command()
+    before = CommandLine.from_words(words)
+    after = mended(before, generator.arch, generator.random.choice(["auto", "auto", "virtio"]))
+    if after.argv() == words:
+        return
+    assert closed(words, after.argv()) == ""
+    assert worse(before, after, arch=generator.arch) is None
+
+
+def of_file(path: Path, seed: int) -> None:
+    asked = resolved(Asked(input=str(path), vmid=142 if path.suffix == ".conf" else None))
+    before, name = standing(asked)
+    after, _ = standing(asked, fixed=True)
+    if before.command.argv() != after.command.argv():
+        found = worse(before.command, after.command, binary=name, arch=before.arch)
+        assert found is None, f"seed {seed}: {found}"
+
+
+@pytest.mark.parametrize("seed", some(CONFS, 15))
+def test_a_random_configuration(seed: int, tmp_path: Path) -> None:
+    path = tmp_path / "142.conf"
+    path.write_text(Confs(seed).text())
+    of_file(path, seed)
