@@ -11,7 +11,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from random_vms import Confs, Wider
+from random_vms import Confs, Domains, Wider
 from test_findings_live import here
 
 from vmserial.cli.asked import Asked
@@ -19,14 +19,14 @@ from vmserial.cli.standing import standing
 from vmserial.cli.subject import resolved
 from vmserial.errors import QemuStartError
 from vmserial.guests import profile
-from vmserial.judge import Wishes, judge
+from vmserial.judge import RepairPolicy, judge
 from vmserial.machines import ARCHITECTURES
 from vmserial.model import GuestProfile
 from vmserial.qemu.neverworse import worse
 from vmserial.qemu.process import VirtualMachine
 from vmserial.sources.command import CommandLine, CommandView
 
-COMMANDS, CONFS = 300, 100
+COMMANDS, DOMAINS, CONFS = 300, 100, 100
 """How many of each the long run tries."""
 
 
@@ -40,7 +40,7 @@ def some(count: int, few: int) -> list[object]:
 def mended(command: CommandLine, arch: str, kind: str = "auto") -> CommandLine:
     """Return what the judge makes of a command."""
     guest = profile.unknown(arch) if arch in ARCHITECTURES else GuestProfile("unknown")
-    return judge(command, here(arch), guest, Wishes(kind=kind)).command
+    return judge(command, here(arch), guest, RepairPolicy(kind=kind)).command
 
 
 def started(words: list[str]) -> tuple[bool, dict[str, bool], str]:
@@ -100,4 +100,11 @@ def of_file(path: Path, seed: int) -> None:
 def test_a_random_configuration(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "142.conf"
     path.write_text(Confs(seed).text())
+    of_file(path, seed)
+
+
+@pytest.mark.parametrize("seed", some(DOMAINS, 15))
+def test_a_random_domain(seed: int, tmp_path: Path) -> None:
+    path = tmp_path / "r.xml"
+    path.write_text(Domains(seed).xml())
     of_file(path, seed)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vmserial.model import Capabilities, Finding
     from vmserial.model.origin import LoweredCommand
     from vmserial.sources.command import CommandLine
+    from vmserial.sources.libvirt import Document as DomainDocument
     from vmserial.sources.pve import Document
     from vmserial.verify.standing import Standing
 
@@ -31,7 +32,7 @@ def standing(asked: Asked, *, fixed: bool = False) -> tuple[Standing, str]:
     words = FixWords()
     if kind == "command":
         return _command(asked, words, fixed)
-    return _pve(asked, words, fixed)
+    return _pve(asked, words, fixed) if kind == "pve" else _domain(asked, words, fixed)
 
 
 def _command(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
@@ -48,7 +49,6 @@ def _command(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]
 
 def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     from vmserial.cli import pve_vm, subject_pve
-    from vmserial.verify.standing import Standing
 
     vm = pve_vm.read(asked)
     document = vm.conf.document
@@ -58,11 +58,42 @@ def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
         document = mended.document
     else:
         findings = tuple(subject_pve.doctor(asked, words)[0])
-    command = of_conf(asked, vm, document)
-    return Standing(command, findings, vm.capabilities.target), vm.capabilities.binary
+    command, lowered = of_conf(asked, vm, document)
+    return _standing(command, lowered, findings), vm.capabilities.binary
 
 
-def of_conf(asked: Asked, vm: Vm, document: Document) -> CommandLine:
+def _domain(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
+    from vmserial.cli import subject_domain
+    from vmserial.errors import BinaryError
+
+    document = subject_domain.read(asked)
+    verdict, domain = subject_domain.judged(asked, words, document)
+    capabilities = subject_domain.capabilities_of(asked, domain)
+    if not capabilities.binary:
+        raise BinaryError(
+            f"this machine has no qemu-system-{domain.arch}",
+            hint="install it, or name one with --qemu", where=asked.input,
+        )  # fmt: skip
+    if fixed:
+        command, lowered = of_domain(verdict.document, capabilities)
+        return _standing(command, lowered, verdict.left), capabilities.binary
+    command, lowered = of_domain(document, capabilities)
+    return _standing(command, lowered, tuple(verdict.findings)), capabilities.binary
+
+
+def _standing(
+    command: CommandLine, lowered: LoweredCommand, findings: tuple[Finding, ...]
+) -> Standing:
+    from vmserial.verify.standing import Standing
+
+    refused = [gap for gap in lowered.gaps if gap.id == "refused"]
+    return Standing(
+        command, findings, lowered.arch, labels=lowered.labels,
+        refusals=tuple(f"{gap.text} ({gap.where})" if gap.where else gap.text for gap in refused),
+    )  # fmt: skip
+
+
+def of_conf(asked: Asked, vm: Vm, document: Document) -> tuple[CommandLine, LoweredCommand]:
     """Return what PVE starts of a VM's configuration, as this machine's QEMU takes it.
 
     Args:
@@ -83,7 +114,18 @@ def of_conf(asked: Asked, vm: Vm, document: Document) -> CommandLine:
         document, place.vmid, PveHost(host_arch(place.root), version),
         snapshot=asked.snapshot, pending=asked.pending, arch=asked.arch or vm.machine.arch,
     )  # fmt: skip
-    return _adapted(lowered, vm.capabilities)
+    return _adapted(lowered, vm.capabilities), lowered
+
+
+def of_domain(
+    document: DomainDocument, capabilities: Capabilities
+) -> tuple[CommandLine, LoweredCommand]:
+    """Return what libvirt starts of a domain, as this machine's QEMU takes it."""
+    from vmserial.sources.libvirt import Domain
+    from vmserial.sources.libvirt.lower import lower
+
+    lowered = lower(Domain.of(document), capabilities.version)
+    return _adapted(lowered, capabilities), lowered
 
 
 def _adapted(lowered: LoweredCommand, capabilities: Capabilities) -> CommandLine:

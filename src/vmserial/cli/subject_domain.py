@@ -42,7 +42,12 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
 def fix(asked: Asked, words: FixWords) -> int:
     """Print what would change, or write it."""
     document = read(asked)
-    verdict, _ = judged(asked, words, document)
+    verdict, domain = judged(asked, words, document)
+    worse = _worse(asked, words, document, verdict, domain)
+    if worse:
+        if words.as_json:
+            print_json({"changes": [], "left": [], "worse": worse})
+        return 1
     if words.as_json:
         print_json({
             "xml": verdict.document.raw.decode("utf-8", "replace"),
@@ -56,6 +61,23 @@ def fix(asked: Asked, words: FixWords) -> int:
         asked, words, before=document.raw.decode("utf-8", "surrogateescape"), after=verdict.text,
         changes=verdict.changes, left=verdict.left, printed=not input_of(asked).path,
     )  # fmt: skip
+
+
+def _worse(
+    asked: Asked, words: FixWords, document: Document, verdict: DomainVerdict, domain: Domain
+) -> str:
+    """Return why a change must not be made: what libvirt starts would be worse."""
+    from vmserial.cli.never_worse import refused
+    from vmserial.cli.standing import of_domain
+
+    if words.no_check or not verdict.changes:
+        return ""
+    capabilities = capabilities_of(asked, domain, quiet=True)
+    if not capabilities.binary:
+        return ""
+    before, _ = of_domain(document, capabilities)
+    after, _ = of_domain(verdict.document, capabilities)
+    return refused(words, before, after, capabilities)
 
 
 def read(asked: Asked) -> Document:
@@ -84,7 +106,7 @@ def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVer
     return judge(document, capabilities, guest, policy), domain
 
 
-def capabilities_of(asked: Asked, domain: Domain) -> Capabilities:
+def capabilities_of(asked: Asked, domain: Domain, *, quiet: bool = False) -> Capabilities:
     """Ask the domain's own emulator, else its like; without any, an old one is assumed.
 
     Raises:
@@ -105,9 +127,11 @@ def capabilities_of(asked: Asked, domain: Domain) -> Capabilities:
         except BinaryError as error:
             if named:
                 raise
-            complain(f"vmserial: note: {error.message}")
-    if not path:
+            if not quiet:
+                complain(f"vmserial: note: {error.message}")
+    if not path and not quiet:
         complain(f"vmserial: note: QEMU {'.'.join(map(str, ASSUMED))} is assumed")
+    if not path:
         return Capabilities(ASSUMED, arch.name, measured=False)
     # Other platforms cannot be measured: what the domain names must be one that has -serial.
     return probe(path, machine_types=[arch.machine_type(domain.machine_type)], arch=arch.name)

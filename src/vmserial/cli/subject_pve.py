@@ -122,7 +122,8 @@ def worse(asked: Asked, words: FixWords, vm: Vm, made: Mended) -> str:
     if unasked or words.way == "shim":
         # With the shim PVE starts the same command; what the shim makes of it is seen there.
         return ""
-    before, after = of_conf(asked, vm, vm.conf.document), of_conf(asked, vm, made.document)
+    before, _ = of_conf(asked, vm, vm.conf.document)
+    after, _ = of_conf(asked, vm, made.document)
     return refused(words, before, after, vm.capabilities)
 
 

@@ -46,7 +46,7 @@ def stands(asked: Asked, cases: Sequence[str], *, fixed: bool, paused: bool) -> 
             "an INPUT has one architecture", hint="give --arch once, or leave INPUT out",
             where="--arch",
         )  # fmt: skip
-    if given.kind in {"machine", "domain"} or (cases and "input" not in cases):
+    if given.kind == "machine" or (cases and "input" not in cases):
         for name, said in (("--fixed", fixed), ("--paused", paused)):
             if said:
                 raise UsageError(

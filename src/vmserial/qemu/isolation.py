@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from vmserial import chardevs
@@ -59,20 +59,22 @@ _PVE_SUFFIX = re.compile(r"\+pve[0-9]+\Z")
 
 
 def isolate(
-    view: CommandView, capabilities: Capabilities, socket: Callable[[str], str]
-) -> PrivateCommand:
+    view: CommandView, capabilities: Capabilities, socket: Callable[[str], str],
+    labels: Mapping[str, str] | None = None,
+) -> PrivateCommand:  # fmt: skip
     """Return the command with private backends and without all that is not serial.
 
     Args:
         view: the user's command line.
         capabilities: of the binary that is to run it.
         socket: gives the path of a unix socket of that name.
+        labels: the names of ports by the ids of their chardevs, where the source has its own.
 
     Raises:
         ConfigError: a value of the command is broken.
         UsageError: a device in JSON cannot be changed, or a path is too long.
     """
-    return _Isolator(view, capabilities, socket).run()
+    return _Isolator(view, capabilities, socket, labels).run()
 
 
 def uses_kvm(capabilities: Capabilities) -> bool:
@@ -82,8 +84,9 @@ def uses_kvm(capabilities: Capabilities) -> bool:
 
 class _Isolator:
     def __init__(
-        self, view: CommandView, capabilities: Capabilities, socket: Callable[[str], str]
-    ) -> None:
+        self, view: CommandView, capabilities: Capabilities, socket: Callable[[str], str],
+        labels: Mapping[str, str] | None,
+    ) -> None:  # fmt: skip
         self.view, self.capabilities, self.socket = view, capabilities, socket
         self.version = capabilities.version
         self.made: list[Option] = []
@@ -94,7 +97,7 @@ class _Isolator:
         self.devices = {device.option: device for device in view.devices}
         self.fates = {d.option: standins.fate(d, capabilities) for d in view.devices}
         self.entries = {entry.id: entry for entry in view.chardevs}
-        self.called = ports_of(view)
+        self.called = ports_of(view, labels)
         for port in self.called:
             # The guest agent's and its like are there for a program, not to be proven.
             if port.channel and self.fates.get(port.option) in {Fate.PORT, Fate.SERIAL}:

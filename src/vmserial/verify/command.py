@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -144,11 +144,12 @@ async def prove(
 
 
 async def prove_on(
-    view: CommandView, environment: TestEnvironment, runner: Runner, proof: Proof
-) -> None:
+    view: CommandView, environment: TestEnvironment, runner: Runner, proof: Proof,
+    labels: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """As :func:`prove`; what comes of it goes to a runner, which may have others' as well."""
     with RunDirectory() as rundir:
-        private = isolate(view, environment.capabilities, rundir.socket)
+        private = isolate(view, environment.capabilities, rundir.socket, labels)
         platform_of(private)
         _check_mutants(private, proof.mutants)
         runner.reporter.step("asking QEMU, paused")

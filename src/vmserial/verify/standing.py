@@ -8,7 +8,7 @@ a finding gets its id, and a finding that no check shows is a red check of its o
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import randbits
@@ -46,12 +46,16 @@ class Standing:
         findings: what the judge has against it.
         arch: where the command does not tell it.
         root: where the files of -readconfig are; None: as named.
+        labels: the names of ports by the ids of their chardevs, where the source has its own.
+        refusals: why its owner refuses to start it at all.
     """
 
     command: CommandLine
     findings: tuple[Finding, ...] = ()
     arch: str = ""
     root: Path | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
 
 
 @dataclass
@@ -177,13 +181,16 @@ async def run(
     with results_file(request.out, host) as writer:
         runner = _NamingRunner(request, reporter, seed, writer, named)
         for environment in environments:
-            await prove_on(view, environment, runner, proof)
+            await prove_on(view, environment, runner, proof, standing.labels)
         for capabilities in asked:
-            await _ask(view, capabilities, runner)
+            await _ask(view, capabilities, runner, standing.labels)
         template = runner.checks[-1] if runner.checks else None
         first = environments[0].capabilities if environments else asked[0]
         for port, finding in named.rest():
             runner.sink(_judged(template, first, port, finding))
+        for words in standing.refusals:
+            about = replace(_about(template, first), mode=JUDGED)
+            runner.sink(_red(about, f"its owner does not start it: {words}", FaultKind.REFUSED))
     return VerifyReport(
         checks=tuple(runner.checks),
         booted=tuple(runner.booted),
@@ -197,24 +204,29 @@ def _judged(
     template: Check | None, capabilities: Capabilities, port: str, finding: Finding
 ) -> Check:
     where = f" ({finding.where})" if finding.where else ""
-    check = Check(
-        case=NAME, arch=capabilities.target, machine=template.machine if template else "",
-        qemu=capabilities.version_text, guest=template.guest if template else "", kind="",
-        port=port, mode=JUDGED,
-    )  # fmt: skip
+    check = replace(_about(template, capabilities), port=port, mode=JUDGED)
     fails = finding.severity is Severity.FAILS
     kind = FaultKind.REFUSED if fails else FaultKind.NO_NODE
     return _red(check, f"{finding.happens}{where} [{finding.id}]", kind)
 
 
+def _about(template: Check | None, capabilities: Capabilities) -> Check:
+    return Check(
+        case=NAME, arch=capabilities.target, machine=template.machine if template else "",
+        qemu=capabilities.version_text, guest=template.guest if template else "", kind="",
+    )  # fmt: skip
+
+
 # ------------------------------------------------------------------ without a guest
 
 
-async def _ask(view: CommandView, capabilities: Capabilities, runner: Runner) -> None:
+async def _ask(
+    view: CommandView, capabilities: Capabilities, runner: Runner, labels: Mapping[str, str]
+) -> None:
     """Ask a paused QEMU about each port, and sink what it says."""
     runner.reporter.step(f"asking QEMU {capabilities.version_text}, paused")
     with RunDirectory() as rundir:
-        private = isolate(view, capabilities, rundir.socket)
+        private = isolate(view, capabilities, rundir.socket, labels)
         for note in private.notes:
             runner.reporter.note(note)
         about = Check(
