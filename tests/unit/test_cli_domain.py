@@ -46,9 +46,8 @@ def test_fix_as_json_and_of_another_kind(guest: Path, capsys: pytest.CaptureFixt
     assert told["left"] == []
 
 
-@pytest.mark.parametrize("words", [["doctor", "--boot"], ["fix", "--type", "pci-4x"]])
-def test_what_a_domain_cannot(guest: Path, words: list[str]) -> None:
-    assert run([words[0], str(guest), *words[1:]]) == 2
+def test_what_a_domain_cannot(guest: Path) -> None:
+    assert run(["fix", str(guest), "--type", "pci-4x"]) == 2
 
 
 def test_other_architectures_are_planned_and_not_booted(

@@ -55,12 +55,17 @@ def command(asked: Asked, words: FixWords, every: bool, junit: str, as_json: boo
         return _of_all(asked, words, junit, as_json)
     asked = resolved(asked)
     kind = input_of(asked).kind
-    if kind in {"pve", "machine"} and (words.live_probe or words.boot):
+    live = words.live_probe or words.boot
+    if kind == "machine" and live:
         raise click.UsageError(
-            "--live-probe and --boot are about a QEMU command; "
-            "'vmserial verify' proves a configuration"
+            "--live-probe and --boot are about what an owner starts; 'vmserial verify' proves "
+            "what vmserial plans"
         )
     findings, about = module_of(kind).doctor(asked, words)
+    if kind in {"pve", "domain"} and live:
+        from vmserial.cli.live_findings import of_source
+
+        findings += of_source(asked, words, findings)
     findings.sort(key=lambda finding: list(Severity).index(finding.severity))
     wrong = [f for f in findings if f.severity is not Severity.NOTE]
     if junit:
@@ -89,7 +94,7 @@ def _of_all(asked: Asked, words: FixWords, junit: str, as_json: bool) -> int:
     from vmserial.cli import all_vms
 
     if words.live_probe or words.boot:
-        raise click.UsageError("--live-probe and --boot are about one QEMU command, not --all")
+        raise click.UsageError("--live-probe and --boot are about one VM, not --all")
     all_vms.check(asked)
     rows = all_vms.doctor(asked)
     if junit:

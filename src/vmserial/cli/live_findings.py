@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
+from vmserial.cli.subject import FixWords
 
 if TYPE_CHECKING:
     from vmserial.model import Finding
@@ -24,6 +26,28 @@ def probed(command: CommandLine, arch: str, binary: str, known: Sequence[Finding
     said = {(finding.id, finding.ports) for finding in known}
     found = liveprobe.findings(liveprobe.probe_command(command, binary=binary, arch=arch))
     return [finding for finding in found if (finding.id, finding.ports) not in said]
+
+
+def of_source(asked: Asked, words: FixWords, known: Sequence[Finding]) -> list[Finding]:
+    """Return what the command shows that PVE or libvirt start.
+
+    Args:
+        asked: a PVE configuration or a domain, read.
+        words: whether a paused QEMU is asked, whether a guest is booted.
+        known: what is known already.
+
+    Raises:
+        BinaryError, QemuError, ImageError: as :func:`probed` and :func:`booted`.
+    """
+    from vmserial.cli.standing import standing
+
+    made, binary = standing(asked)
+    found: list[Finding] = []
+    if words.live_probe:
+        found += probed(made.command, made.arch, binary, known)
+    if words.boot:
+        found += booted(made.command, replace(asked, arch=made.arch), binary)
+    return found
 
 
 def booted(command: CommandLine, asked: Asked, binary: str) -> list[Finding]:

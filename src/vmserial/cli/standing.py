@@ -59,7 +59,16 @@ def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     else:
         findings = tuple(subject_pve.doctor(asked, words)[0])
     command, lowered = of_conf(asked, vm, document)
+    if vm.shim:
+        command = _behind_the_shim(command, vm)
     return _standing(command, lowered, findings), vm.capabilities.binary
+
+
+def _behind_the_shim(command: CommandLine, vm: Vm) -> CommandLine:
+    """Return what the emulator shim, which PVE starts instead, makes of a command."""
+    from vmserial.judge import RepairPolicy, judge
+
+    return judge(command, vm.capabilities, vm.guest, RepairPolicy(cautious=True)).command
 
 
 def _domain(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:

@@ -9,7 +9,7 @@ from vmserial.cli.gather import guest_profile
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish
 from vmserial.cli.subject import FixWords, input_of
-from vmserial.errors import BinaryError, UsageError
+from vmserial.errors import BinaryError
 
 if TYPE_CHECKING:
     from vmserial.judge.domain import DomainVerdict
@@ -21,18 +21,7 @@ ASSUMED = (7, 2, 0)
 
 
 def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
-    """Return what is wrong with a domain.
-
-    Raises:
-        UsageError: it is asked to be run.
-    """
-    if words.live_probe or words.boot:
-        raise UsageError(
-            "a domain is judged, not started",
-            hint="`vmserial verify guest.xml` boots its ports; or give the command that libvirt "
-            "makes: `virsh domxml-to-native qemu-argv guest.xml | vmserial doctor --boot -`",
-            where=asked.input,
-        )
+    """Return what is wrong with a domain."""
     document = read(asked)
     verdict, domain = judged(asked, words, document)
     count = len(domain.serials) + len(domain.consoles)

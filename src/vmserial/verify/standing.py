@@ -76,7 +76,7 @@ class Named:
 
     def named(self, check: Check) -> Check:
         """Return a check with the ids of the findings that it shows."""
-        if check.verdict not in _BAD:
+        if check.verdict not in _BAD or check.mode == JUDGED:
             return check
         if check.port:
             ids = [one.id for one in self.findings if check.port in one.ports]
