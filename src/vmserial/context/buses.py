@@ -1,4 +1,4 @@
-"""The USB and virtio-serial buses of a command line, and who finds which by itself. Pure."""
+"""USB and virtio-serial buses of a command line, and which one QEMU takes without bus=. Pure."""
 
 from __future__ import annotations
 
