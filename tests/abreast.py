@@ -47,6 +47,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Abreast
     return Abreast(config, log)
 
 
+# Before xdist's own, which was registered after this one.
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many run at once: two more than there are cores.
 

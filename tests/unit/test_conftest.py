@@ -111,6 +111,17 @@ def test_who_shares_a_thing_of_the_session_runs_on_one_worker(
     assert (tmp_path / "made").read_text() == "x" * made
 
 
+def test_two_more_run_at_once_than_there_are_cores(tmp_path: Path, binaries: str) -> None:
+    body = "assert os.environ['PYTEST_XDIST_WORKER_COUNT'] == '3'"
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(every)})
+    try:
+        code, said = run(tmp_path, body, binaries, "-p", "abreast", "-n", "auto")
+    finally:
+        os.sched_setaffinity(0, every)
+    assert code == 0, said
+
+
 def test_each_group_has_tests() -> None:
     """A file that was renamed would leave its group, and nobody would see it."""
     here = Path(__file__).parents[1]
