@@ -368,3 +368,50 @@ def test_doctor_junit_names_each_finding(here: Path) -> None:
     assert run(["doctor", "guest.xml", "--junit", "one.xml"]) == 1
     assert int(ElementTree.parse(here / "one.xml").getroot().get("failures", "0")) > 0
     assert run(["doctor", "guest.xml", "--junit", "no/such/dir.xml"]) == 2
+
+
+# ------------------------------------------------------------------ B12: a command's surroundings
+
+AROUND = (
+    "A=1 sudo ip netns exec n qemu-system-aarch64 -M virt -serial pty -serial pty "
+    '"$@" 2>log &\necho started\n'
+)
+
+
+def test_b12_pretty_keeps_what_stands_around_the_command(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del here
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(AROUND.encode())))
+    assert run(["fix", "--pretty", "--no-check", "-"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("A=1 sudo ip netns exec n qemu-system-aarch64 \\\n  -M virt \\\n")
+    assert out.endswith(' \\\n  "$@" 2>log &\necho started\n')
+    assert " \\\n  -device usb-serial," in out
+
+
+def test_b12_pretty_is_the_same_command_to_a_shell(here: Path) -> None:
+    script = 'f() { printf "%s|" "$@"; }; set -- "a b" c; A="f"; '
+    (here / "run.sh").write_text(COMMAND.replace("pty\n", "pty -name '$x y' \"$@\"\n"))
+    code, one, _ = vmserial("vmserial fix --no-check run.sh -o one; cat one")
+    assert code == 0
+    code, many, _ = vmserial("vmserial fix --no-check --pretty run.sh -o many; cat many")
+    assert code == 0
+    assert many.count("\n") > 5
+
+    def words(text: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", script + text.replace("qemu-system-aarch64", "$A", 1)],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        return done.stdout
+
+    assert words(one) == words(many)
+    assert "a b|c|" in words(one)
+
+
+def test_b12_a_wrapper_after_dashes_is_kept(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del here
+    for more in ([], ["--pretty"]):
+        assert run(["fix", *more, "--no-check", "--", "sudo", *COMMAND.split()]) == 0
+        assert capsys.readouterr().out.startswith("sudo qemu-system-aarch64 ")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["command", "domain", "pve", "machine"]
 
+ARGUMENT = "the argument"
+"""What messages call shell text that was given in one argument."""
+
 _VMID = re.compile(r"[1-9][0-9]{0,8}\Z")
 _DOMAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.+:@-]{0,127}\Z")
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
@@ -152,7 +155,7 @@ def _input(asked: Asked) -> Input:
         return _of_tree(asked, int(text))
     if not os.path.lexists(text):
         if _is_text(text):
-            return _told(text.encode("utf-8", "surrogateescape"), "the argument")
+            return _told(text.encode("utf-8", "surrogateescape"), ARGUMENT)
         if _DOMAIN_NAME.match(text) and not text.lower().endswith(_ENDINGS):
             return _told(_dumpxml(text, asked.connect), f"domain {text}")
     return _of_file(asked, text)

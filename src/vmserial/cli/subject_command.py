@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
@@ -10,7 +9,7 @@ from vmserial.cli.gather import guest_profile, tell
 from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish
-from vmserial.cli.subject import FixWords, input_of
+from vmserial.cli.subject import ARGUMENT, FixWords, input_of
 from vmserial.errors import BinaryError, UsageError
 from vmserial.sources import read_file
 
@@ -38,7 +37,7 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
 
 def fix(asked: Asked, words: FixWords) -> int:
     """Print the mended command line, or write it where it came from."""
-    from vmserial.options import pretty
+    from vmserial.sources.command.layout import pretty
 
     command = read(asked)
     verdict, capabilities = judged(asked, words, command)
@@ -48,14 +47,9 @@ def fix(asked: Asked, words: FixWords) -> int:
             print_json({"command": command.argv(), "changes": [], "left": [], "worse": worse})
         return 1
     given = input_of(asked)
-    if given.words:
-        argv = verdict.command.argv()
-        text = (pretty(argv) if words.pretty else shlex.join(argv)) + "\n"
-    elif words.pretty:
-        # What stands around the command (a wrapper, a redirection) has no place in this form.
-        text = pretty(verdict.command.argv()) + "\n"
-    else:
-        text = verdict.command.text()
+    text = pretty(verdict.command) if words.pretty else verdict.command.text()
+    if given.words or command.source is None or given.name == ARGUMENT:
+        text += "\n"  # a list of words, or one argument, has no end of line of its own
     if words.as_json:
         print_json(_json(verdict))
         return 1 if verdict.left else 0
