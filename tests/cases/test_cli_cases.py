@@ -9,14 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
-from plans import remembered
+from plans import binary, remembered
 
 from vmserial.cli.main import run
+from vmserial.qemu import binary as qemu_binary
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = (ROOT / "tests/data/libvirt/aarch64-untyped.xml").read_text()
@@ -415,3 +417,37 @@ def test_b12_a_wrapper_after_dashes_is_kept(here: Path, capsys: pytest.CaptureFi
     for more in ([], ["--pretty"]):
         assert run(["fix", *more, "--no-check", "--", "sudo", *COMMAND.split()]) == 0
         assert capsys.readouterr().out.startswith("sudo qemu-system-aarch64 ")
+
+
+# ------------------------------------------------------------------ D11: --append without --kernel
+
+
+def test_d11_append_says_what_the_guests_own_command_line_has(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = "arch: x86_64\nserial0: socket\nserial1: socket\n"
+    (here / "150.conf").write_text("#vmserial serial4: socket,type=pci\n" + conf)
+    program = here / "bin" / "qemu-system-x86_64"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    store_x86(program)
+    words = ["plan", "150.conf", "--ports", "6", "--type", "serial5=pci"]
+    assert run(words) == 1
+    printed = capsys.readouterr()
+    assert "8250.nr_uarts=32" in printed.out
+    assert run([*words, "--append", "8250.nr_uarts=32"]) == 0
+    assert "--append without a kernel is taken for" in capsys.readouterr().err
+
+
+def store_x86(path: Path) -> None:
+    """Remember a QEMU 7.2 of x86_64 for a program that answers nothing."""
+    known = replace(binary("x86_64"), binary=str(path))
+    qemu_binary._Cache(str(path)).store(known)
+
+
+def test_d11_append_is_laid_over_the_kernel_that_the_input_has(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "vm.toml").write_text(TOML + "[boot]\nkernel = '/k'\nappend = 'quiet'\n")
+    assert run(["showcmd", "vm.toml", "--append", "console=ttyAMA0"]) == 0
+    assert "-append console=ttyAMA0" in capsys.readouterr().out

@@ -101,7 +101,7 @@ def test_in_a_directory_of_path(place: Path) -> None:
         (["--path", "{}/a", "--root", "{}/gone"], "there is no directory"),
         (["--path", "{}/a", "--base", "{}/open/lib"], "can be changed by others"),
         (["--path", "{}/open/a"], "can be changed by others"),
-        (["--again"], "no shim is installed"),
+        (["--again"], "--binary and --again exclude each other"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )

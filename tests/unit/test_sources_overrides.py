@@ -136,7 +136,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"cpu": "a/b"}, "--cpu", "host"),
     ({"cpu": "max,,"}, "--cpu", "+aes"),
     ({"initrd": "/i"}, "--initrd", "--kernel"),
-    ({"append": "x"}, "--append", "--kernel"),
     ({"kernel": "/k\0"}, "--kernel", "remove"),
 ]
 

@@ -10,10 +10,11 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import capabilities_of, guest_of, read_machine, tell
+from vmserial.cli.heeded import check
 from vmserial.cli.options import VmCommand, json_option, machine_options
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.subject import resolved
-from vmserial.errors import BinaryError
+from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
     from vmserial.model import Capabilities, Machine
@@ -52,7 +53,19 @@ def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) 
     from vmserial.sources.converting import convert
 
     asked = resolved(asked)
+    check(asked, "convert", target)
+    if force and output in {"", "-"}:
+        raise UsageError(
+            "--force is about the FILE of -o, and none is named",
+            hint="add -o FILE",
+            where="--force",
+        )
     machine = read_machine(asked)
+    if asked.append and machine.boot is None:
+        raise UsageError(
+            "--append is a kernel's command line, and none is named", hint="add --kernel",
+            where="--append",
+        )  # fmt: skip
     tell(machine.notes)
     result = convert(
         machine, target, capabilities=_binary(asked, machine, target),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vmserial.cli.asked import Asked
+from vmserial.cli.heeded import check
 from vmserial.cli.options import VmCommand, fix_words, json_option, machine_options
 from vmserial.cli.output import RED, alike, headline, item, print_json, ranges, say
 from vmserial.cli.subject import FixWords, input_of, module_of, resolved
@@ -54,6 +55,7 @@ def command(asked: Asked, words: FixWords, every: bool, junit: str, as_json: boo
     if every:
         return _of_all(asked, words, junit, as_json)
     asked = resolved(asked)
+    check(asked, "doctor")
     kind = input_of(asked).kind
     live = words.live_probe or words.boot
     if kind == "machine" and live:

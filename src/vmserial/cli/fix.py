@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vmserial.cli.asked import Asked
+from vmserial.cli.heeded import check, check_fix
 from vmserial.cli.options import VmCommand, fix_words, json_option, machine_options
 from vmserial.cli.subject import FixWords, input_of, module_of, resolved
 
@@ -42,9 +43,7 @@ start or that an open port would be dead; --no-check leaves that out. Exit code 
 @click.option(
     "--way",
     type=click.Choice(["args", "shim"]),
-    default="args",
-    show_default=True,
-    help="PVE: put the ports into args:, or leave them to the emulator shim.",
+    help="PVE: put the ports into args: (the default), or leave them to the emulator shim.",
 )
 @click.option(
     "--logs",
@@ -69,10 +68,13 @@ def command(asked: Asked, words: FixWords, every: bool, as_json: bool) -> int:
                                        ("-o", words.output)) if given]  # fmt: skip
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other")
+    words = replace(words, as_json=as_json)
     if every:
         from vmserial.cli import all_vms
 
         all_vms.check(asked)
-        return all_vms.fix(asked, replace(words, as_json=as_json))
+        return all_vms.fix(asked, words)
     asked = resolved(asked)
-    return module_of(input_of(asked).kind).fix(asked, replace(words, as_json=as_json))
+    check(asked, "fix")
+    check_fix(asked, words)
+    return module_of(input_of(asked).kind).fix(asked, words)

@@ -129,6 +129,10 @@ def guest_profile(asked: Asked, arch: str, append: str) -> GuestProfile:
     """As :func:`guest_of`, for an architecture and the kernel's command line."""
     from vmserial.guests import profile
 
+    if asked.append and asked.append != append:
+        # Whoever loads the kernel: what its command line has decides what it can.
+        append = f"{append} {asked.append}".strip()
+
     if asked.guest:
         return profile.resolve(asked.guest, append=append)
     assumed = profile.unknown(arch)
@@ -145,6 +149,11 @@ def gather(asked: Asked) -> Situation:
     """
     machine = read_machine(asked)
     tell(machine.notes)
+    if asked.append and machine.boot is None:
+        complain(
+            "vmserial: note: --append without a kernel is taken for what the guest's own command "
+            "line has; the guest must be booted with it"
+        )
     capabilities, proof = capabilities_of(machine, asked.qemu[0] if asked.qemu else "")
     return Situation(machine, capabilities, guest_of(asked, machine), proof)
 

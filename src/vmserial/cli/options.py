@@ -81,7 +81,8 @@ _GUEST = [
                  help="A kernel that QEMU loads itself."),
     click.option("--initrd", default="", metavar="PATH", type=click.Path(),
                  help="Its initial RAM disk."),
-    click.option("--append", default="", metavar="WORDS", help="Its command line."),
+    click.option("--append", default="", metavar="WORDS",
+                 help="Its command line; without --kernel: what the guest's own has."),
 ]  # fmt: skip
 
 _MORE = [
@@ -193,6 +194,8 @@ def fix_words(function: Callable[..., Any]) -> Callable[..., Any]:
         # --json is every verb's own.
         names = FixWords.__dataclass_fields__.keys() - {"as_json"}
         mine = {name: given.pop(name) for name in names if name in given}
+        if "way" in mine:
+            mine["way"] = mine["way"] or ""
         return function(words=FixWords(**mine), **given)
 
     return collected

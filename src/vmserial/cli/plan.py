@@ -8,8 +8,10 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
+from vmserial.cli.heeded import check
 from vmserial.cli.options import VmCommand, json_option, machine_options
 from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
+from vmserial.cli.subject import resolved
 
 if TYPE_CHECKING:
     from vmserial.model import Plan
@@ -31,6 +33,8 @@ Exit code 1: some port cannot be carried; the others are shown all the same.""",
 @json_option
 def command(asked: Asked, as_json: bool) -> int:
     """Show each port's device, bus, address and guest node, with the reason."""
+    asked = resolved(asked)
+    check(asked, "plan")
     made = planned(gather(asked))
     if as_json:
         from vmserial.cli.data import plan_json

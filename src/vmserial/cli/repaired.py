@@ -45,12 +45,12 @@ def finish(
         UsageError: --apply without a file.
     """
     shown = words.diff or not (words.apply or words.output or printed)
-    wrote = ""
-    if not shown and (words.apply or words.output not in {"", "-"}):
-        # First: what cannot be written is not mended.
-        wrote = write(input_of(asked).path, words, before, after)
+    # First: what cannot be written is not mended.
+    wrote = write(input_of(asked).path, words, before, after)
     for change in changes:
         complain(f"{'would mend' if shown else 'mended'}: {change.text}  [{change.id}]")
+    if asked.kinds and not changes:
+        complain("know: --type had no part in this: no port needs another device")
     for finding in left:
         complain(f"left: {finding.happens}  [{finding.id}]\n  hint: {finding.fix}")
     if not changes and not left:
@@ -70,7 +70,7 @@ def finish(
 
 
 def write(path: str, words: FixWords, before: str, after: str) -> str:
-    """Write the result in the input's place, or into another file.
+    """Write the result in the input's place or into another file, where that was asked for.
 
     Args:
         path: the input's; empty if it is no file.
@@ -90,18 +90,25 @@ def write(path: str, words: FixWords, before: str, after: str) -> str:
     def raw(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
 
+    if words.output == "-" or not (words.output or words.apply):
+        return ""
     if words.output:
         new_file(words.output, raw(after))
         return f"written: {words.output}"
     if not path:
-        raise UsageError(
-            "--apply needs a file to write to, and this input is none",
-            hint="-o FILE writes the result into a new file",
-        )
+        raise no_file()
     if before == after:
         return ""
     backup = replace_file(path, raw(before), raw(after))
     return f"written: {path}; as it was: {backup}"
+
+
+def no_file() -> UsageError:
+    """Return the refusal of --apply for what is no file."""
+    return UsageError(
+        "--apply needs a file to write to, and this input is none",
+        hint="-o FILE writes the result into a new file", where="--apply",
+    )  # fmt: skip
 
 
 def diff(before: str, after: str, name: str, then: str = "mended") -> str:

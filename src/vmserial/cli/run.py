@@ -11,8 +11,10 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
+from vmserial.cli.heeded import check
 from vmserial.cli.options import VmCommand, machine_options
 from vmserial.cli.output import complain, print_table, say
+from vmserial.cli.subject import resolved
 
 if TYPE_CHECKING:
     from vmserial.model import Plan
@@ -39,6 +41,8 @@ def command(asked: Asked) -> None:
     from vmserial.planning.planner import require
     from vmserial.qemu.loop import run_interruptible
 
+    asked = resolved(asked)
+    check(asked, "run")
     made = planned(gather(asked))
     require(made)
     with _socket_directories(made):

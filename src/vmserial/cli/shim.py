@@ -136,6 +136,10 @@ def install_(
         raise UsageError("--path and --dir are two ways", hint="give one of them")
     tree = _tree(root)
     if again:
+        _refuse_with_again(
+            binary=binary, path=path, dir=directory, type=kind != "auto", hotplug=hotplug,
+            logs=logs, guest=guest, python=python, log=log,
+        )  # fmt: skip
         for order in _orders_again(tree, _base(tree, base), ask):
             _installed(tree, order, dry_run)
         return
@@ -155,6 +159,17 @@ def install_(
         names=names_of(tree, target) if way == "divert" else (),
     )  # fmt: skip
     _installed(tree, order, dry_run)
+
+
+def _refuse_with_again(**given: object) -> None:
+    from vmserial.errors import UsageError
+
+    for name, value in given.items():
+        if value:
+            raise UsageError(
+                f"--{name} and --again exclude each other: each shim keeps its own options",
+                hint="install that one with its new options, without --again", where=f"--{name}",
+            )  # fmt: skip
 
 
 def _installed(tree: Tree, order: Order, dry_run: bool) -> None:

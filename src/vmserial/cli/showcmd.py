@@ -8,7 +8,9 @@ import click
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.command_text import command_text
+from vmserial.cli.heeded import check
 from vmserial.cli.options import VmCommand, json_option, machine_options
+from vmserial.cli.subject import resolved
 
 
 @click.command(
@@ -30,4 +32,6 @@ def command(asked: Asked, pretty: bool, as_json: bool) -> None:
     """Print the QEMU command line that gives the VM its ports."""
     if pretty and as_json:
         raise click.UsageError("--pretty and --json are two forms of the same; take one")
+    asked = resolved(asked)
+    check(asked, "showcmd")
     sys.stdout.write(command_text(asked, pretty=pretty, as_json=as_json))

@@ -26,6 +26,7 @@ Kind = Literal["command", "domain", "pve", "machine"]
 ARGUMENT = "the argument"
 """What messages call shell text that was given in one argument."""
 
+_OF_DOMAIN = "domain "
 _VMID = re.compile(r"[1-9][0-9]{0,8}\Z")
 _DOMAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.+:@-]{0,127}\Z")
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
@@ -77,7 +78,7 @@ class FixWords:
         apply: write it in its place.
         output: write it here; ``-`` is stdout.
         pretty: a command line with one option a line.
-        way: of a PVE VM: ``args`` or ``shim``.
+        way: of a PVE VM: ``args`` or ``shim``; empty is ``args``.
         logs: a directory: each port that keeps no log gets one there.
         as_json: print JSON.
         live_probe: ask a paused QEMU as well.
@@ -89,7 +90,7 @@ class FixWords:
     apply: bool = False
     output: str = ""
     pretty: bool = False
-    way: str = "args"
+    way: str = ""
     logs: str = ""
     as_json: bool = False
     live_probe: bool = False
@@ -126,7 +127,22 @@ def resolved(asked: Asked) -> Asked:
     if asked.given is not None:
         return asked
     found = _input(asked)
+    _refuse_places(asked, found)
     return replace(asked, input=found.name, given=found)
+
+
+def _refuse_places(asked: Asked, found: Input) -> None:
+    """Refuse what says where an input is looked for that was not looked for there."""
+    if asked.root != "/" and not _VMID.match(asked.input):
+        raise UsageError(
+            "--root says where a PVE VM's number is looked up, and none is given",
+            hint="give a VM's number, or --all of doctor and fix", where="--root",
+        )  # fmt: skip
+    if asked.connect and not found.name.startswith(_OF_DOMAIN):
+        raise UsageError(
+            "--connect is about a libvirt domain's name, and none is given",
+            hint="give the name that 'virsh list --all' shows", where="--connect",
+        )  # fmt: skip
 
 
 def input_of(asked: Asked) -> Input:
@@ -157,7 +173,7 @@ def _input(asked: Asked) -> Input:
         if _is_text(text):
             return _told(text.encode("utf-8", "surrogateescape"), ARGUMENT)
         if _DOMAIN_NAME.match(text) and not text.lower().endswith(_ENDINGS):
-            return _told(_dumpxml(text, asked.connect), f"domain {text}")
+            return _told(_dumpxml(text, asked.connect), f"{_OF_DOMAIN}{text}")
     return _of_file(asked, text)
 
 

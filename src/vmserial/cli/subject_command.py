@@ -8,7 +8,7 @@ from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
 from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
-from vmserial.cli.repaired import finish
+from vmserial.cli.repaired import finish, write
 from vmserial.cli.subject import ARGUMENT, FixWords, input_of
 from vmserial.errors import BinaryError, UsageError
 from vmserial.sources import read_file
@@ -51,7 +51,8 @@ def fix(asked: Asked, words: FixWords) -> int:
     if given.words or command.source is None or given.name == ARGUMENT:
         text += "\n"  # a list of words, or one argument, has no end of line of its own
     if words.as_json:
-        print_json(_json(verdict))
+        written = write(given.path, words, command.text(), text)
+        print_json({**_json(verdict), "written": written})
         return 1 if verdict.left else 0
     return finish(
         asked, words, before=command.text(), after=text, changes=verdict.changes,
@@ -113,6 +114,11 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
     asked_arch = architecture(asked.arch).name if asked.arch else ""
     view = CommandView.of(command, arch=asked_arch, read_file=read_file)
     arch = view.arch or asked_arch
+    if asked_arch and arch != asked_arch:
+        raise UsageError(
+            f"--arch says {asked_arch}, and the command's emulator is of {arch}",
+            hint="leave --arch out", where="--arch",
+        )  # fmt: skip
     binary = asked.qemu[0] if asked.qemu else ""
     if not binary and command.program and "$" not in command.program:
         try:

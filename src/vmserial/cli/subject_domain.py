@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile
 from vmserial.cli.output import complain, print_json
-from vmserial.cli.repaired import finish
+from vmserial.cli.repaired import finish, write
 from vmserial.cli.subject import FixWords, input_of
 from vmserial.errors import BinaryError
 
@@ -44,6 +44,10 @@ def fix(asked: Asked, words: FixWords) -> int:
                 {"id": c.id, "ports": list(c.ports), "text": c.text} for c in verdict.changes
             ],
             "left": [finding.id for finding in verdict.left],
+            "written": write(
+                input_of(asked).path, words, document.raw.decode("utf-8", "surrogateescape"),
+                verdict.text,
+            ),
         })  # fmt: skip
         return 1 if verdict.left else 0
     return finish(

@@ -9,7 +9,7 @@ from vmserial.cli import pve_vm
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import tell
 from vmserial.cli.output import complain, print_json
-from vmserial.cli.repaired import diff, finish
+from vmserial.cli.repaired import diff, finish, no_file, write
 from vmserial.cli.subject import FixWords, input_of
 from vmserial.errors import UsageError
 
@@ -65,6 +65,8 @@ def fix(asked: Asked, words: FixWords) -> int:
             "nobody says which VM's configuration this is, and its ports are named after that",
             hint="give --vmid N, or name the file <VMID>.conf", where=asked.input,
         )  # fmt: skip
+    if words.apply and not input_of(asked).path:
+        raise no_file()
     vm = pve_vm.read(asked)
     place = vm.conf.place
     way: Way = "shim" if words.way == "shim" else "args"
@@ -90,6 +92,8 @@ def fix(asked: Asked, words: FixWords) -> int:
         written = ""
         if words.apply and changed:
             written = str(store.apply(vm.conf, made.document))
+        elif words.output:
+            write("", words, vm.conf.document.text(), made.document.text())
         print_json(_json(vm, made, way, left, said, written))
         return 1 if left else 0
     code = finish(

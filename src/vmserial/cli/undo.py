@@ -63,6 +63,12 @@ def command(
         return
     steps = _shim_steps(root, base, input)
     if steps is not None:
+        if number is not None or force:
+            option = "--backup" if number is not None else "--force"
+            raise UsageError(
+                f"{option} is about a file's backups, and {input} is a shim",
+                hint="leave it out: the real binary is put back", where=option,
+            )  # fmt: skip
         _undo_shim(input, steps, do, as_json)
         return
     _undo_file(_target(input, Path(root)), number, do=do, force=force, as_json=as_json)

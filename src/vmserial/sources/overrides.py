@@ -57,7 +57,8 @@ class Overrides:
         cpu: the model and flags, as ``-cpu`` takes them.
         kernel: ``-kernel``.
         initrd: ``-initrd``.
-        append: ``-append``.
+        append: ``-append``; without any kernel it changes nothing here: it says what the
+            guest's own command line has, which the guest's profile takes.
     """
 
     arch: str = ""
@@ -117,9 +118,15 @@ def apply(machine: Machine, o: Overrides) -> Machine:
         changes["boot"] = DirectBoot(
             _text("--kernel", o.kernel), _text("--initrd", o.initrd), _text("--append", o.append)
         )
-    elif o.initrd or o.append:
-        flag = "--initrd" if o.initrd else "--append"
-        raise UsageError(f"{flag} without --kernel", hint="add --kernel", where=flag)
+    elif machine.boot is not None and (o.initrd or o.append):
+        # The input names a kernel already.
+        changes["boot"] = replace(
+            machine.boot,
+            initrd=_text("--initrd", o.initrd) or machine.boot.initrd,
+            append=_text("--append", o.append) or machine.boot.append,
+        )
+    elif o.initrd:
+        raise UsageError("--initrd without --kernel", hint="add --kernel", where="--initrd")
     machine = replace(machine, **changes)
     return _backends(_kinds(_numbered(machine, o), o), o)
 
@@ -310,6 +317,11 @@ def _backends(machine: Machine, o: Overrides) -> Machine:
                 ).backend
                 assert isinstance(there, UnixSocket)
                 found[port.index] = replace(port.chardev, backend=replace(backend, path=there.path))
+        if not found:
+            raise UsageError(
+                "--socket-dir moves the ports' own sockets, and none of them has one",
+                hint="add --backend socket, or leave it out", where="--socket-dir",
+            )  # fmt: skip
     for index, text in single.items():
         found[index] = ports.own_backend(
             text, index, name=machine.name, sockets=sockets, where=where
