@@ -132,3 +132,11 @@ def test_each_group_has_tests() -> None:
     ]
     for known in abreast.TOGETHER:
         assert any(abreast.group(name) == known for name in names), known
+
+
+def test_who_asks_for_the_libvirtd_is_in_its_group() -> None:
+    live = CONFTEST.parent / "live"
+    asking = [p.name for p in live.glob("test_*.py") if "libvirt: PrivateLibvirt" in p.read_text()]
+    assert len(asking) > 1
+    for name in asking:
+        assert abreast.group(f"tests/live/{name}::test_it") == "libvirt", name
