@@ -170,7 +170,7 @@ def test_what_a_run_prints_and_writes(
     captured = capsys.readouterr()
     assert "1 checks, 1.5 s, seed 7" in captured.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "results.jsonl", "junit.xml", "report.html",
+        "results.jsonl", "junit.xml", "report.html", "vms.json",
     }  # fmt: skip
     assert "large aarch64 usb" in (tmp_path / "out" / "report.html").read_text()
     if as_json:
