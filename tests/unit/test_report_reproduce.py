@@ -36,6 +36,8 @@ from vmserial.verify.wire.transfer import Line, Transfer
          "verify --suite trixie --qemu /q --seed 7"),
         ("verify --suite trixie --suite=bookworm --qemu /a --qemu /b",
          {"suite": "trixie", "binary": "/b"}, "verify --seed 7 --suite trixie --qemu /b"),
+        ("verify --arch aarch64 --arch x86_64", {"arch": "x86_64", "kind": "isa"},
+         "verify --seed 7 --type isa --arch x86_64"),
         ("verify --seed=9 --mutant drop@serial3", {}, "verify --mutant drop@serial3 --seed 7"),
         ("verify --out o -- qemu-system-x86_64 --seed 3", {"cases": ("command",)},
          "verify --seed 7 -- qemu-system-x86_64 --seed 3"),

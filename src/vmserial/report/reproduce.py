@@ -12,7 +12,7 @@ _FLAGS = frozenset({"-q", "--quiet", "--json"})
 
 def again(
     call: Sequence[str], seed: int, *, cases: Collection[str] = (), kind: str = "",
-    suite: str = "", binary: str = "",
+    arch: str = "", suite: str = "", binary: str = "",
 ) -> str:  # fmt: skip
     """Return the command line that tries a VM of a run again, as shell text.
 
@@ -23,6 +23,7 @@ def again(
         seed: of the run's data.
         cases: what was tried on the VM.
         kind: the device kind that it is about; empty for an input.
+        arch: QEMU's target name.
         suite: the guest's Debian release; empty for a guest of the user's own.
         binary: the QEMU that ran it.
 
@@ -45,7 +46,7 @@ def again(
     if kind:
         dropped.add("--type")
         added += ["--type", kind]
-    for option, value in (("--suite", suite), ("--qemu", binary)):
+    for option, value in (("--arch", arch), ("--suite", suite), ("--qemu", binary)):
         if value and len(_values(words, option)) > 1:
             dropped.add(option)
             added += [option, value]

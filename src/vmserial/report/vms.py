@@ -87,7 +87,7 @@ def of_booted(booted: Booted, run: RunFacts, checks: Iterable[Check]) -> Vm:
         command=pretty(list(booted.argv)),
         again=again(
             run.call, run.seed, cases=booted.cases, kind=booted.kind,
-            suite=guest.suite, binary=booted.environment.capabilities.binary,
+            arch=guest.arch, suite=guest.suite, binary=booted.environment.capabilities.binary,
         ),
         cases=booted.cases,
         warnings=tuple(booted.plan.warnings),
