@@ -317,7 +317,7 @@ def test_each_architecture_is_tried_in_its_turn(
     tried = []
 
     async def run(
-        request: VerifyRequest, *_words: object, before: VerifyReport | None
+        request: VerifyRequest, *_words: object, before: VerifyReport | None, **_more: object
     ) -> VerifyReport:
         tried.append((request.machine.arch, request.seed, before))
         return ended(Verdict.PASS)
