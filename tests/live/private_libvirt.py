@@ -112,8 +112,8 @@ class PrivateLibvirt:
         self.log = (self.where / "libvirtd.log").open("wb")
         # Tests that are killed leave none behind.
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *words], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
-            start_new_session=True,
+            ["setpriv", "--pdeathsig", "KILL", *words], stdin=subprocess.DEVNULL,
+            stdout=self.log, stderr=self.log, env=environment, start_new_session=True,
         )  # fmt: skip
         try:
             self._wait()
