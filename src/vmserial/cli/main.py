@@ -179,10 +179,30 @@ def run(args: Sequence[str] | None = None) -> int:
     Args:
         args: the words after the program's name; None for the process's own.
     """
-    from vmserial.errors import VmserialError
-
     _open_closed_streams()
     _tolerate_odd_text()
+    try:
+        return _run(args)
+    finally:
+        _tell_trouble()
+
+
+def _tell_trouble() -> None:
+    """Say once, after all else, where things could not be remembered."""
+    paths = sys.modules.get("vmserial.paths")
+    if paths is None or not paths.TROUBLE:
+        return  # nothing that remembers was even imported
+    from vmserial.cli.output import complain
+
+    with contextlib.suppress(OSError):
+        for text in paths.TROUBLE:
+            complain(f"vmserial: note: {text}")
+    paths.TROUBLE.clear()
+
+
+def _run(args: Sequence[str] | None) -> int:
+    from vmserial.errors import VmserialError
+
     try:
         with _ended_by_signals():
             result = main.main(

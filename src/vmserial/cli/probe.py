@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.options import json_option
 from vmserial.cli.output import complain, print_json, print_table, say
 
@@ -25,7 +26,7 @@ Examples:
 What it finds is remembered by the binary's path, time of change and size.""",
 )
 @click.argument("binary", required=False, default="", type=click.Path())
-@click.option("--arch", default="", metavar="ARCH",
+@click.option("--arch", default="", metavar="ARCH", shell_complete=completing.arch,
               help="Without a BINARY: only the one of this architecture.")  # fmt: skip
 @click.option("--refresh", is_flag=True, help="Ask again, whatever is remembered.")
 @json_option

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.options import KINDS, json_option
 from vmserial.cli.output import complain, print_json, say
 
@@ -98,6 +99,7 @@ Examples:
 @click.option(
     "--guest",
     default="",
+    shell_complete=completing.guest,
     metavar="PROFILE",
     help="Which system the guests run (`vmserial guest list`), or its kernel's "
     "configuration; else Debian 12.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.asked import Asked
 from vmserial.cli.delivery import call, carry_out
 from vmserial.cli.options import VmCommand, json_option, machine_options, with_options
@@ -34,6 +35,7 @@ _OPTIONS = [
                  help="What to try; several. Without it: input if there is one, else default, "
                       "large and hot-plug."),
     click.option("--suite", "suites", multiple=True, metavar="SUITE",
+                 shell_complete=completing.suite,
                  help="Debian releases whose kernels are the guests: bullseye, bookworm (the "
                       "default), trixie; several."),
     click.option("--kernel", default="", metavar="PATH", type=click.Path(),

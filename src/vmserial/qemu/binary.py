@@ -21,7 +21,7 @@ from vmserial.model.recorded import by_name as by_name
 from vmserial.model.recorded import from_json as from_json
 from vmserial.model.recorded import to_json as to_json
 from vmserial.options import Option, render
-from vmserial.paths import cache_dir, write_atomic
+from vmserial.paths import memory_dir, write_atomic
 
 if TYPE_CHECKING:
     from vmserial.qemu.ask import Answers
@@ -145,10 +145,13 @@ class _Cache:
         self._key = [_SCHEMA, binary, status.st_mtime_ns, status.st_size]
         # Two paths with one name take turns; the key tells them apart.
         name = re.sub(r"[^\w.\-]", "_", binary, flags=re.ASCII)[-120:]
-        self._path = cache_dir("qemu") / f"{name}.json"
+        home = memory_dir("qemu")
+        self._path = None if home is None else home / f"{name}.json"
 
     def load(self) -> Capabilities | None:
         """Return what is known, None if nothing is or the binary has changed."""
+        if self._path is None:
+            return None
         try:
             data = json.loads(self._path.read_bytes())
             return from_json(data["capabilities"]) if data["key"] == self._key else None
@@ -157,6 +160,8 @@ class _Cache:
 
     def store(self, capabilities: Capabilities) -> None:
         """Remember; a cache that cannot be written costs time, not the result."""
+        if self._path is None:
+            return
         data = {"key": self._key, "capabilities": to_json(capabilities)}
         with contextlib.suppress(UsageError):
             write_atomic(self._path, json.dumps(data, separators=(",", ":")))
