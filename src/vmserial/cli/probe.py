@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,7 +36,7 @@ def command(binary: str, arch: str, refresh: bool, as_json: bool) -> None:
 
     Without BINARY: those in $PATH for the architectures that vmserial knows.
     """
-    found = [_facts(*_probe(path, arch, refresh)) for path in _binaries(binary, arch)]
+    found = list(_rows(binary, arch, refresh))
     if as_json:
         print_json(found)
         return
@@ -43,6 +44,26 @@ def command(binary: str, arch: str, refresh: bool, as_json: bool) -> None:
         if number:
             say()
         _show(facts)
+
+
+def _rows(binary: str, arch: str, refresh: bool) -> Iterator[dict[str, Any]]:
+    """Yield what each binary has; where none was named a bad one hides no other.
+
+    Raises:
+        BinaryError: the one that was named cannot be asked, or none of all can.
+    """
+    from vmserial.errors import VmserialError
+
+    paths = _binaries(binary, arch)
+    failed: list[VmserialError] = []
+    for path in paths:
+        try:
+            yield _facts(*_probe(path, arch, refresh))
+        except VmserialError as error:
+            failed.append(error)
+            if binary or arch or len(failed) == len(paths):
+                raise
+            yield {"binary": path, "problem": error.message, "hint": error.hint}
 
 
 def _binaries(binary: str, arch: str) -> list[str]:
@@ -118,6 +139,10 @@ def _facts(capabilities: Capabilities, proof: Proof) -> dict[str, Any]:
 
 
 def _show(facts: dict[str, Any]) -> None:
+    if "problem" in facts:
+        say(f"{facts['binary']}: cannot be asked: {facts['problem']}")
+        say(f"  hint: {facts['hint']}")
+        return
     package = f" ({facts['package']})" if facts["package"] else ""
     say(f"{facts['binary']}: QEMU {facts['version']}{package}, {facts['target']}")
     say(f"  accelerator: {facts['accelerator']['use']}: {facts['accelerator']['why']}")
