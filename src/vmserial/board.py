@@ -136,6 +136,8 @@ class Board:
     """The indexes of the user's own isa-serial devices; None where QEMU chooses it."""
     isa_of_serial: set[int] = field(default_factory=set)
     """The indexes of the user's own ``-serial``; QEMU makes them before any ``-device``."""
+    avoid: frozenset[str] = frozenset()
+    """Kinds that no port gets unasked."""
 
     def __post_init__(self) -> None:
         machine, board = self.machine, self.platform.board_slots

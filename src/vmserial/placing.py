@@ -95,6 +95,9 @@ class Placer:
         passed: list[str] = []
         for name in self.board.architecture.order:
             candidate = KINDS[name]
+            if name in self.board.avoid:
+                passed.append(f"{name}: not unasked")
+                continue
             if name == "usb" and self.board.ttyusb >= AUTO_USB_PORTS:
                 passed.append(f"usb: {AUTO_USB_PORTS} are taken, more is not proven")
                 continue

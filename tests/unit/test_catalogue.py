@@ -39,6 +39,10 @@ def ids_of(source: str) -> Iterator[str]:
         name = node.func.id if isinstance(node.func, ast.Name) else name
         if name not in PLACE:
             continue
+        for keyword in node.keywords:
+            if keyword.arg == "aliases" and isinstance(keyword.value, ast.Dict):
+                # What an owner calls it.
+                yield from (str(ast.literal_eval(value)) for value in keyword.value.values)
         by_name = [keyword.value for keyword in node.keywords if keyword.arg == "id"]
         given = [*by_name, *node.args[PLACE[name] : PLACE[name] + 1]][0]
         for each in [given.body, given.orelse] if isinstance(given, ast.IfExp) else [given]:

@@ -9,25 +9,27 @@ from pathlib import Path
 import pytest
 from plans import DEBIAN_12_ARM64, binary, machine, planned
 
-from vmserial import chardevs, doctor
+from vmserial import chardevs, doctor, host
 from vmserial.doctor import Finding, Severity
-from vmserial.model import Agent, DirectBoot, Disk, Machine, SerialPort
-from vmserial.sources import pve as formats_pve
+from vmserial.model import DirectBoot, Machine, SerialPort
+from vmserial.pve.examine import examine
+from vmserial.sources.pve import Document
+from vmserial.sources.pve import machine as read_machine
 
 
-def pve(arch: str = "aarch64", ports: int = 2, **more: object) -> Machine:
-    lines = [f"serial{n}: socket" for n in range(ports)]
-    made = conf(arch, *lines)
-    return replace(made, **more)  # type: ignore[arg-type]
+def pve(arch: str = "aarch64", ports: int = 2, *more: str) -> str:
+    return conf(arch, *(f"serial{n}: socket" for n in range(ports)), *more)
 
 
-def conf(arch: str, *lines: str) -> Machine:
-    text = "\n".join([*lines, f"arch: {arch}", "vga: none", ""])
-    return formats_pve.machine(formats_pve.Document.parse(text, "142.conf"), 142)
+def conf(arch: str, *lines: str) -> str:
+    return "\n".join([*lines, f"arch: {arch}", "vga: none", ""])
 
 
-def found(made: Machine, arch: str = "aarch64") -> dict[str, Finding]:
-    findings = doctor.diagnose(made, binary(arch), replace(DEBIAN_12_ARM64, nr_uarts=32))
+def found(text: str, arch: str = "aarch64") -> dict[str, Finding]:
+    document = Document.parse(text, "142.conf")
+    made = read_machine(document, 142)
+    guest = replace(DEBIAN_12_ARM64, nr_uarts=32)
+    findings = examine(document, made, binary(arch), guest)
     return {f.id: f for f in findings if f.severity is not Severity.NOTE}
 
 
@@ -56,7 +58,8 @@ def test_a_host_tty_on_serial0_fails_too() -> None:
 def test_a_directive_does_not_hide_what_pve_does_with_its_own_line() -> None:
     made = conf("aarch64", "serial0: socket", "serial1: socket", "#vmserial serial1: pty")
     assert found(made)["pve-isa-on-aarch64"].ports == ("serial1",)
-    assert not found(conf("aarch64", "serial0: socket", "#vmserial serial1: pty"))
+    only = conf("aarch64", "serial0: socket", "#vmserial serial1: pty")
+    assert set(found(only)) == {"pve-directive-only"}
 
 
 @pytest.mark.parametrize("value", ["pty", "socket=/x", "socket,type=usb"])
@@ -66,17 +69,19 @@ def test_what_pve_takes_for_a_path(value: str) -> None:
 
 def test_limits_of_pve() -> None:
     assert found(pve("x86_64", 5), "x86_64")["pve-serial-limit"].severity is Severity.LOST
-    agent = Agent("isa", "/r/qga")
-    assert "pve-isa-limit" in found(pve("x86_64", 4, agent=agent), "x86_64")
-    assert "pve-isa-limit" not in found(pve("x86_64", 3, agent=agent), "x86_64")
-    args = ("-device", "isa-serial,chardev=x")
-    assert "pve-isa-limit" in found(pve("x86_64", 4, args=args), "x86_64")
-    assert "pve-isa-limit" not in found(pve("x86_64", 3, args=args), "x86_64")
-    assert "pve-agent-isa-on-aarch64" in found(pve(ports=1, agent=agent))
+    agent = "agent: 1,type=isa"
+    assert "pve-isa-limit" in found(pve("x86_64", 4, agent), "x86_64")
+    assert "pve-isa-limit" not in found(pve("x86_64", 3, agent), "x86_64")
+    args = "args: -chardev null,id=x -device isa-serial,chardev=x"
+    # This one is the user's own.
+    assert "isa-limit" in found(pve("x86_64", 4, args), "x86_64")
+    assert not found(pve("x86_64", 3, args), "x86_64")
+    assert "pve-agent-isa-on-aarch64" in found(pve("aarch64", 1, agent))
 
 
 def test_what_else_does_not_start_on_arm() -> None:
-    made = pve(ports=1, vmgenid="x", disks=(Disk("ide", 2, "/i", cdrom=True),))
+    made = pve("aarch64", 1, "vmgenid: 0b1c2d3e-0000-1111-2222-333344445555",
+               "ide2: local:iso/x.iso,media=cdrom")  # fmt: skip
     assert {"pve-vmgenid-on-aarch64", "pve-ide-on-aarch64"} <= set(found(made))
 
 
@@ -91,10 +96,9 @@ def test_dead_ports_of_any_input_are_named() -> None:
 
 
 def host_ids(made: Machine) -> set[str]:
-    from vmserial.cli.host_facts import of_plan
     from vmserial.planning import planner
 
-    return {f.id for f in of_plan(planner.plan(made, binary(), DEBIAN_12_ARM64))}
+    return {f.id for f in host.check(planner.plan(made, binary(), DEBIAN_12_ARM64))}
 
 
 def with_backend(text: str) -> Machine:
@@ -110,8 +114,6 @@ def with_backend(text: str) -> Machine:
         ("/dev/null", set()),
         ("/dev/does-not-exist", {"tty-missing"}),
         ("/dev/pts", {"tty-not-a-device"}),
-        ("tcp=localhost:9,server=off", {"socket-missing"}),
-        ("pipe=/tmp", set()),
         ("socket=/no/such/dir/s", {"directory-missing"}),
         ("socket=/no/such/s,server=off", {"socket-missing"}),
         ("socket=/no/such/s,server=off,reconnect=1", set()),

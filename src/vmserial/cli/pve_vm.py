@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,9 +89,12 @@ def read(asked: Asked) -> Vm:
         BinaryError: the binary that was named does not work.
     """
     from vmserial.pve import tree
+    from vmserial.sources.pve.view import alone
 
     place = place_of(asked)
-    return of_conf(asked, tree.conf_of(place, input_of(asked).raw), tree.host_arch(place.root))
+    conf = tree.conf_of(place, input_of(asked).raw)
+    conf = replace(conf, document=alone(conf.document, asked.snapshot, asked.pending))
+    return of_conf(asked, conf, tree.host_arch(place.root))
 
 
 def of_conf(asked: Asked, conf: Conf, host: str, *, quiet: bool = False) -> Vm:
@@ -121,7 +124,7 @@ def machine_of(asked: Asked, conf: Conf, document: Document, host: str) -> Machi
     from vmserial.sources.pve import machine
 
     arch = asked.arch or vm_arch(document, host)
-    return apply(machine(document, conf.place.vmid, arch=arch), overrides(asked))
+    return apply(machine(document, conf.place.vmid or None, arch=arch), overrides(asked))
 
 
 def capabilities_of(machine: Machine, binary: str, *, quiet: bool = False) -> Capabilities:

@@ -24,7 +24,7 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     made = planned(situation)
     findings = [
         *judge.diagnose(situation.machine, situation.capabilities, situation.guest),
-        *_host_findings(made),
+        *host_findings(made),
     ]
     count = len(situation.machine.ports)
     return findings, f"{situation.machine.name}: {count} serial port{'' if count == 1 else 's'}"
@@ -41,13 +41,13 @@ def fix(asked: Asked, words: FixWords) -> int:
     )
 
 
-def _host_findings(plan: Plan) -> Iterator[Finding]:
-    """Yield what the judge has against the plan's command on this host.
+def host_findings(plan: Plan) -> Iterator[Finding]:
+    """Yield what the host's own files have against it.
 
     A missing directory of a socket is only a note: `vmserial run` and `verify`
     make it, and PVE has made its own.
     """
-    from vmserial.cli.host_facts import of_plan
+    from vmserial import host
     from vmserial.model import Severity, UnixSocket
 
     sockets = {
@@ -55,12 +55,8 @@ def _host_findings(plan: Plan) -> Iterator[Finding]:
         for a in plan.assignments
         if isinstance(a.port.chardev.backend, UnixSocket) and not a.port.chardev.logfile
     }
-    for finding in of_plan(plan):
-        if (
-            finding.id == "directory-missing"
-            and finding.ports
-            and sockets.issuperset(finding.ports)
-        ):
+    for finding in host.check(plan):
+        if finding.id == "directory-missing" and sockets.issuperset(finding.ports):
             text = f"{finding.happens.partition(': ')[2]}; before 'showcmd | sh': {finding.fix}"
             yield replace(finding, severity=Severity.NOTE, happens=text)
         else:

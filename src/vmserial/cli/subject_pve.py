@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,32 +19,22 @@ if TYPE_CHECKING:
     from vmserial.model import Finding, Machine
     from vmserial.pve.mend import Mended, Way
 
-_OF_ANY_COPY = frozenset({"id-taken", "port-without-device"})
-"""What is wrong with a configuration by itself, wherever it stands."""
-
 
 def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a VM as PVE starts it."""
-    from vmserial.cli import subject_machine
-    from vmserial.pve.examine import examine
-
+    del words
     given = input_of(asked)
-    if asked.snapshot is not None or asked.pending or given.place is None:
-        # A configuration for itself: `vmserial run` is meant to start it, too.
-        findings, about = subject_machine.doctor(asked, words)
-        if asked.snapshot is None and not asked.pending:
-            vm = pve_vm.read(asked)
-            found = examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest)
-            known = {finding.id for finding in findings}
-            findings += [f for f in found if f.id in _OF_ANY_COPY - known]
-        return findings, about
     vm = pve_vm.read(asked)
-    # What has no part in a command of ours is PVE's own business.
-    tell(note for note in vm.machine.notes if note.kind == "warning")
-    found = examined(vm)
+    loose = given.place is None
+    # In a tree, what has no part in a command of ours is PVE's own business.
+    tell(note for note in vm.machine.notes if loose or note.kind == "warning")
+    found = list(examined(vm))
+    if loose:
+        found += _on_this_host(asked)
     count = len(vm.machine.ports)
     ports = f"{count} serial port{'' if count == 1 else 's'}"
-    return list(found), f"VM {vm.conf.place.vmid} ({vm.machine.name}): {ports}"
+    number = f"VM {vm.conf.place.vmid} ({vm.machine.name})" if not loose else vm.machine.name
+    return found, f"{number}: {ports}"
 
 
 def examined(vm: Vm) -> tuple[Finding, ...]:
@@ -52,6 +43,17 @@ def examined(vm: Vm) -> tuple[Finding, ...]:
 
     way: Way = "shim" if vm.shim else "args"
     return examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest, way=way, shim=vm.shim)
+
+
+def _on_this_host(asked: Asked) -> Iterator[Finding]:
+    """Yield what this host has against a configuration that stands for itself.
+
+    `vmserial run` is meant to start it here, too.
+    """
+    from vmserial.cli import subject_machine
+    from vmserial.cli.gather import gather, planned
+
+    yield from subject_machine.host_findings(planned(gather(asked, quiet=True)))
 
 
 def fix(asked: Asked, words: FixWords) -> int:

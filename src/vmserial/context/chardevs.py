@@ -85,7 +85,6 @@ class Socket:
         first: of two servers of one path, the other one's id or option; empty: it has its own.
         new: a path that nothing has, where ``first`` is set.
         waits: QEMU waits for a client; ``said``: because the option says so.
-        abstract: it stands in no directory.
     """
 
     option: CommandOption
@@ -95,7 +94,6 @@ class Socket:
     first: str = ""
     new: str = ""
     waits: Literal["", "said", "unsaid"] = ""
-    abstract: bool = False
 
     @property
     def own(self) -> bool:
@@ -141,9 +139,7 @@ class HostSides:
         self.labels = list(self._labelled())
         self.uses = [use for port in ctx.ports if (use := self._use(port)) is not None]
         self.sockets = list(self._sockets())
-        self.stdio = [
-            (option, id) for option, id, backend, _ in ctx.view.host_ends() if backend == "stdio"
-        ]
+        self.stdio = [(option, id) for option, id, backend, _ in self._all() if backend == "stdio"]
 
     # -------------------------------------------------------------- ids and uses
 
@@ -245,17 +241,24 @@ class HostSides:
 
     # -------------------------------------------------------------- backends
 
+    def _all(self) -> Iterator[tuple[CommandOption, str, str, dict[str, str]]]:
+        """Yield option, chardev id, backend and keys of all that reaches the host."""
+        for entry in self._ctx.view.chardevs:
+            yield entry.option, entry.id, entry.backend, dict(entry.params)
+        for port in self._ctx.view.ports:
+            if port.host.form == "inline":
+                yield port.option, "", port.host.backend, port.host.params
+
     def _sockets(self) -> Iterator[Socket]:
         seen: dict[str, tuple[CommandOption, str]] = {}
-        for option, id, backend, params in self._ctx.view.host_ends():
+        for option, id, backend, params in self._all():
             path = params.get("path", "")
             if backend != "socket" or not path:
                 continue
             if params.get("server", "") not in ON:
                 yield Socket(option, id, path, server=False)
                 continue
-            abstract = params.get("abstract", "") in ON
-            place = f"@{path}" if abstract else path
+            place = f"@{path}" if params.get("abstract", "") in ON else path
             before, first = seen.setdefault(place, (option, id or str(option)))
             own = option.name == "chardev"
             twice = before is not option and own
@@ -263,7 +266,7 @@ class HostSides:
             if own and params.get("wait", "on") in ON and id in self.owner:
                 waits = "said" if "wait" in params else "unsaid"
             new = self._fresh_path(path, first, id) if twice else ""
-            yield Socket(option, id, path, True, first if twice else "", new, waits, abstract)
+            yield Socket(option, id, path, True, first if twice else "", new, waits)
 
     def losing(self) -> list[tuple[Port, ChardevEntry]]:
         """Return the ports whose backend takes nothing while nobody is attached, and has no log."""

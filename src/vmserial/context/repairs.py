@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 
 from vmserial.context.ports import Port
@@ -22,12 +22,21 @@ class RepairPolicy:
         cautious: repair only what QEMU itself shows to be wrong: nothing that rests on an
             assumed guest, and no host side (:attr:`vmserial.model.Finding.assumed`).  The
             shim asks for it: nobody sees what it does.
+        kinds: the device kinds that are asked for of single ports, by the port's name.
+        hotplugs: the names of single ports that must be hot-pluggable.
+        avoid: kinds that no port gets unasked.
+        assumed_guest: what an assumed guest has no room for is a reason to move a port; else
+            it is only said.
     """
 
     kind: str = "auto"
     hotplug: bool = False
     logs: str = ""
     cautious: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    hotplugs: frozenset[str] = frozenset()
+    avoid: frozenset[str] = frozenset()
+    assumed_guest: bool = True
 
 
 @dataclass(frozen=True)

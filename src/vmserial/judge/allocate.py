@@ -44,6 +44,7 @@ def board_of(ctx: RuleContext, moving: Set[Port]) -> Board:
     elif not ctx.complete:
         machine = replace(machine, free_slots=UNSEEN_FREE_SLOTS)
     board = Board(machine, ctx.architecture, ctx.platform, ctx.capabilities, ctx.guest)
+    board.avoid = ctx.policy.avoid
     staying = [port for port in ctx.ports if port not in moving]
     board.isa_free = list(range(ISA_SERIAL_PORTS)) if ctx.platform.isa else []
     moved_options = {id(port.option) for port in moving}

@@ -161,12 +161,12 @@ class Applied:
         port, policy, writer = repair.port, self.ctx.policy, self._writer
         self._done.add(port)
         first = port is self.ctx.console
-        kind = repair.kind or ("auto" if first else policy.kind)
-        asked = SerialPort(
-            port.number, Chardev(Null()), kind=kind, hotplug=policy.hotplug and not first
-        )
+        wanted = policy.kinds.get(port.name, "")
+        kind = wanted or repair.kind or ("auto" if first else policy.kind)
+        hotplug = port.name in policy.hotplugs or (policy.hotplug and not first)
+        asked = SerialPort(port.number, Chardev(Null()), kind=kind, hotplug=hotplug)
         assignment = self._placer.place(asked)
-        if assignment is None and kind != "auto" and not policy.hotplug:
+        if assignment is None and kind != "auto" and not (policy.hotplug or wanted):
             assignment = self._placer.place(replace(asked, kind="auto"))
         if assignment is None:
             self.stuck |= {p for p in self._moving if p.option is port.option}

@@ -190,6 +190,7 @@ class Machine:
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
         pve_args_ports: the ports whose chardevs and devices stand in PVE's ``args:``, as
             ``vmserial fix`` writes them; they are not among ``args`` any more.
+        vmid: PVE's number of the VM; 0 where it is not known.
         where: the file as a whole.
         lines: where single settings stand, by the name of their field here (``cpu``); for
             messages only.
@@ -231,6 +232,7 @@ class Machine:
     origin: Literal["pve", "toml", "options", "libvirt", "argv"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
     pve_args_ports: tuple[int, ...] = ()
+    vmid: int = 0
     where: SourceRef | None = None
     lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)
 

@@ -20,6 +20,7 @@ def consequences(mended: Mended, way: Way, vmid: int) -> list[str]:
     if not mended.changes:
         return []
     said = _args(mended, vmid) if way == "args" else _shim(mended, vmid)
+    said += mended.renumbered
     return [
         *said,
         "it takes effect at the next cold start: PVE plugs no serial port into a running VM",
@@ -42,7 +43,7 @@ def _args(mended: Mended, vmid: int) -> list[str]:
         "migration: PVE does not look into args; the target needs the same QEMU devices, and "
         "host devices or files that args name",
     ]
-    kinds = {a.kind for a in mended.plan.assignments if a.port.name in mended.moved}
+    kinds = {mended.kinds.get(name) for name in mended.moved}
     if "usb" in kinds:
         said.append(
             "usb-serial blocks live migration and snapshots with RAM; --type pci or virtio does not"
@@ -63,7 +64,7 @@ def _shim(mended: Mended, vmid: int) -> list[str]:
             f"{', '.join(mended.moved)}: PVE has no line for them; args asks by a chardev alone, "
             "with which a QEMU without the shim starts, too, but without the port"
         )
-    if any(p.kind != "auto" for p in mended.plan.machine.ports if p.name in mended.moved):
+    if any(wish.port.kind != "auto" for wish in mended.wished if wish.port.name in mended.moved):
         said.append(
             "the shim sees PVE's command, not the configuration: it chooses the devices by its own "
             "settings, not by '#vmserial … type='"

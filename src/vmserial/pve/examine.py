@@ -1,22 +1,41 @@
-"""What is wrong with a PVE configuration on its host, and what is left after a repair; pure."""
+"""What is wrong with a PVE VM's serial ports as PVE starts it, and what is left; pure.
+
+The command is judged as every other one is (:mod:`vmserial.judge`).  Here is what
+that cannot see, because it never reaches the command: lines that PVE does not know,
+``#vmserial`` lines, changes that are pending, the shim.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from vmserial import doctor
 from vmserial.errors import ConfigError
-from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
-from vmserial.pve.mend import DIRECTIVE_ONLY, NO_DEVICE, STALE, TWICE, Mended, Way, mend
-from vmserial.sources.pve import Document
+from vmserial.judge import judge
+from vmserial.limits import PVE_SERIAL_PORTS
+from vmserial.model import (
+    Capabilities,
+    Finding,
+    GuestProfile,
+    Machine,
+    Severity,
+    SourceRef,
+    worst_first,
+)
+from vmserial.model.origin import LoweredCommand, LoweredOption
+from vmserial.options import split_params
+from vmserial.pve.mend import Mended, Way, mend
+from vmserial.sources.pve import Document, Setting
 from vmserial.sources.pve import machine as read_machine
+from vmserial.sources.pve.lower import PveHost, lower
+from vmserial.sources.pve.wanted import LIMIT, STALE, UNKNOWN, Wish
 
-_SHIM_ANSWERS = frozenset({"pve-isa-on-aarch64", "pve-isa-limit", "isa-clash", NO_DEVICE})
-"""What the shim mends at every start."""
-
-_NOT_PVES = frozenset({"bus-missing", "agent-isa-not-on-arch", "machine-not-in-binary"})
-"""Refusals of our own command lines: PVE's has bridges of its own, PVE chooses the machine's
-version, and of the agent PVE's own finding speaks."""
+_PVES_BUS = re.compile(
+    r"(?:ehci|ehci-2|uhci|xhci|spice|qga0|ahci0|scsihw[0-9]+|virtioscsi[0-9]+)\.[0-9]+\Z"
+    r"|pcie?\.[0-9]+\Z|ich9-pcie-port-[0-9]+\Z|pcidmi\Z"
+)
+"""The buses that PVE's command has for some configurations and not for others."""
 
 
 def examine(
@@ -39,86 +58,168 @@ def examine(
         way: by which ports that PVE cannot start are to be started.
         shim: the emulator shim is installed.
         mended: what :func:`vmserial.pve.mend.mend` makes of it, if that is known.
-
-    Raises:
-        UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     answer = mended or mend(document, machine, capabilities, guest, way)
-    found = [
-        finding
-        for finding in doctor.diagnose(machine, capabilities, guest)
-        if finding.id not in _NOT_PVES and not _of_our_command(finding, answer)
-    ]
-    found += _of_changes(answer, machine, {p for f in found for p in f.ports})
-    found += _stuck(answer, machine)
-    if way == "shim":
-        wants = [f for f in found if f.id in _SHIM_ANSWERS]
-        found = [f for f in found if f.id not in _SHIM_ANSWERS]
-        if not shim and (wants or answer.moved):
-            found.append(_no_shim(answer, wants))
+    # Which device a port gets by the shim is the shim's affair.
+    told = {name for change in answer.changes for name in change.ports} if way == "shim" else None
+    own = [*_twice(answer, machine), *_of_hardware(answer.lowered)]
+    judged = _judged(answer, {name for finding in own for name in finding.ports})
+    said = {name for f in wrong((*judged, *own)) for name in f.ports}
+    found = [*judged, *own]
+    found += [
+        _of_wish(wish, machine) for wish in answer.wished
+        if wish.port.name not in said and (told is None or wish.port.name in told)
+    ]  # fmt: skip
+    if way == "args":
+        found += _stuck(answer, machine)
+    else:
+        answered = _by_the_shim(answer, judged)
+        found = [finding for finding in found if finding not in answered]
+        chardevs_alone = [f for f in answered if f.ports]
+        if not shim and (answered or answer.moved):
+            found.append(_no_shim(answer, chardevs_alone))
     found += _pending(document, machine, capabilities, guest)
-    return tuple(sorted(found, key=lambda f: list(Severity).index(f.severity)))
+    return tuple(each.explained() for each in worst_first(found))
 
 
-def wrong(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def wrong(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return those that are more than notes."""
     return tuple(f for f in findings if f.severity is not Severity.NOTE)
 
 
-def _of_our_command(finding: Finding, answer: Mended) -> bool:
-    """Tell whether a note is only about what our own command line does differently from PVE's."""
-    return finding.severity is Severity.NOTE and finding.happens in map(
-        str, answer.plan.machine.notes
+# ------------------------------------------------------------------ what the judge sees
+
+
+def _judged(answer: Mended, said: set[str]) -> list[Finding]:
+    """Return what is wrong with the command, but not of ports that are spoken of already."""
+    found = []
+    for finding in answer.before.found:
+        if finding.severity is not Severity.NOTE and said.intersection(finding.ports):
+            continue
+        # Of what PVE puts there, its own document knows the way out.
+        found.append(replace(finding, fix="") if finding.id.startswith("pve-") else finding)
+    return found
+
+
+def _by_the_shim(answer: Mended, judged: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that the shim answers at every start."""
+    left = {(f.id, f.ports) for f in answer.after.unmended}
+    return [
+        finding for finding in judged
+        if finding.severity is not Severity.NOTE and finding.repairs
+        and (finding.id, finding.ports) not in left
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------ what never reaches it
+
+
+def _of_wish(wish: Wish, machine: Machine) -> Finding:
+    name, port = wish.port.name, (wish.port.name,)
+    line = next((s.where for s in machine.pve_serials if s.index == wish.port.index), None)
+    if wish.id == LIMIT:
+        return Finding(
+            "pve-serial-limit",
+            Severity.LOST,
+            f"{name} never reaches PVE's command line, and the line '{name}:' is gone at PVE's "
+            "next write of this file",
+            ports=port,
+            where=line,
+        )
+    if wish.id == UNKNOWN:
+        return Finding(
+            "pve-backend-unknown",
+            Severity.FAILS,
+            f"{name}: PVE reads the line, and at start it fails: no such serial device",
+            ports=port,
+            where=line,
+        )
+    if wish.id == STALE:
+        return Finding(
+            "pve-args-stale",
+            Severity.DEAD,
+            f"{name}: what args has for it is not what the configuration asks for",
+            ports=port,
+            where=machine.args_where,
+        )
+    return Finding(
+        "pve-directive-only",
+        Severity.DEAD,
+        f"{name}: PVE starts the VM without this port, or with another device",
+        ports=port,
+        where=wish.port.where,
     )
 
 
-def _of_changes(answer: Mended, machine: Machine, said: set[str]) -> Iterator[Finding]:
-    """Yield what no rule about PVE's own lines has named yet."""
-    where = {port.name: port.where for port in machine.ports}
-    for change in answer.changes:
-        for name in change.ports:
-            place = where.get(name)
-            if change.id == TWICE:
-                yield Finding(
-                    "id-taken",
-                    Severity.FAILS,
-                    f"kvm: Duplicate ID '{name}' for chardev",
-                    f"args has the port already, and the line '{name}:' asks for it once more",
-                    f"remove the line: qm set <VMID> --delete {name}",
-                    (name,),
-                    place,
-                )
-            elif change.id == DIRECTIVE_ONLY and name not in said:
-                yield Finding(
-                    "pve-directive-only",
-                    Severity.DEAD,
-                    f"{name}: PVE starts the VM without this port, or with another device",
-                    "only vmserial reads '#vmserial' lines; for PVE they are a description",
-                    "'vmserial fix' puts its device into args:",
-                    (name,),
-                    place,
-                )
-            elif change.id == STALE:
-                yield Finding(
-                    "pve-args-stale",
-                    Severity.DEAD,
-                    f"{name}: what args has for it is not what the configuration asks for",
-                    "the lines about the port, or what it is planned for, changed after args "
-                    "was written",
-                    "'vmserial fix' writes it anew",
-                    (name,),
-                    machine.args_where,
-                )
-            elif change.id == NO_DEVICE:
-                yield Finding(
-                    "port-without-device",
-                    Severity.DEAD,
-                    f"{name}: args has its chardev and no device: the guest has no such port",
-                    "the emulator shim gives such a chardev its device, and it is not installed",
-                    "'vmserial shim install', or 'vmserial fix --way args'",
-                    (name,),
-                    machine.args_where,
-                )
+def _twice(answer: Mended, machine: Machine) -> Iterator[Finding]:
+    where = {f"serial{line.index}": line.where for line in machine.pve_serials}
+    for name in answer.twice:
+        yield Finding(
+            "id-taken",
+            Severity.FAILS,
+            f"kvm: Duplicate ID '{name}' for chardev",
+            f"args has the port already, and the line '{name}:' asks for it once more",
+            f"remove the line: qm set <VMID> --delete {name}",
+            (name,),
+            where.get(name),
+        )
+
+
+def _of_hardware(lowered: LoweredCommand) -> Iterator[Finding]:
+    """Yield what PVE, or ``args:``, gives a VM that has no place for it."""
+    arm = lowered.arch == "aarch64"
+    buses = set(_buses(lowered.options))
+    for each in lowered.options:
+        option = each.option
+        if option.flag != "-device":
+            continue
+        head, pairs = split_params(option.value() or "")
+        bus = dict(pairs).get("bus", "")
+        if arm and head == "vmgenid":
+            yield Finding(
+                "pve-vmgenid-on-aarch64", Severity.FAILS,
+                "kvm: -device vmgenid,…: 'vmgenid' is not a valid device model name",
+                where=each.origin.where,
+            )  # fmt: skip
+        elif arm and head in {"ide-cd", "ide-hd"} and bus.startswith("ide."):
+            key = each.origin.handle.key if isinstance(each.origin.handle, Setting) else head
+            yield Finding(
+                "pve-ide-on-aarch64", Severity.FAILS,
+                f"kvm: -device {head},…: Bus '{bus}' not found: the {key} drive has no bus to "
+                "sit on", fix=f"move {key} to scsi or virtio", where=each.origin.where,
+            )  # fmt: skip
+        elif (
+            each.origin.owner == "user" and head not in _JUDGED
+            and _PVES_BUS.match(bus) and bus not in buses
+        ):  # fmt: skip
+            yield Finding(
+                "bus-missing", Severity.FAILS,
+                f"kvm: -device {option.value()}: Bus '{bus}' not found",
+                fix=f"PVE's command for this configuration has no {bus}: name a bus that it has, "
+                "or add the controller to args before it", where=each.origin.where,
+            )  # fmt: skip
+
+
+_JUDGED = frozenset(
+    {"isa-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x", "usb-serial", "virtserialport",
+     "virtconsole", "qemu-xhci", "nec-usb-xhci", "virtio-serial-pci", "virtio-serial"}
+)  # fmt: skip
+"""Devices of whose buses the judge speaks."""
+
+
+def _buses(options: Iterable[LoweredOption]) -> Iterator[str]:
+    """Yield the names of the buses that a command's devices make."""
+    yield from ("pci.0", "pcie.0")
+    for each in options:
+        if each.option.flag == "-device":
+            name = dict(split_params(each.option.value() or "")[1]).get("id", "")
+            if name:
+                yield name
+                # A controller with several buses counts on; none of PVE's has more than six.
+                yield from (f"{name}.{number}" for number in range(6))
+
+
+# ------------------------------------------------------------------ the way
 
 
 def _stuck(answer: Mended, machine: Machine) -> Iterator[Finding]:
@@ -150,6 +251,9 @@ def _no_shim(answer: Mended, wants: list[Finding]) -> Finding:
     )
 
 
+# ------------------------------------------------------------------ what is pending
+
+
 def _pending(
     document: Document, machine: Machine, capabilities: Capabilities, guest: GuestProfile
 ) -> Iterator[Finding]:
@@ -157,52 +261,52 @@ def _pending(
     waiting = document.pending
     if waiting is None or not (waiting.values or waiting.deleted):
         return
-    touched = [
-        key
-        for key in (*waiting.values, *waiting.deleted)
-        if key == "args" or key.startswith("serial") or key in {"agent", "vga", "machine", "arch"}
-    ]
-    if not touched:
-        return
-    vmid = _vmid(machine)
+    touched = tuple(dict.fromkeys((*waiting.values, *waiting.deleted)))
+    host = PveHost("", capabilities.version)
+    now = lower(document, machine.vmid, host, arch=machine.arch)
     try:
-        after = read_machine(document, vmid, pending=True, arch=machine.arch)
+        later = lower(document, machine.vmid, host, pending=True, arch=machine.arch)
+        after = read_machine(document, machine.vmid, pending=True, arch=machine.arch)
     except ConfigError as error:
         yield _undone(document, touched, error.message, ())
         return
-    lost = set(machine.pve_args_ports) - set(after.pve_args_ports)
-    known = {(f.id, f.ports) for f in doctor.diagnose(machine, capabilities, guest)}
+    if [each.option.argv() for each in now.options] == [e.option.argv() for e in later.options]:
+        return
+    known = {(f.id, f.ports) for f in judge(now, capabilities, guest).found}
+    gone = set(waiting.deleted)
+    lost = [
+        f"serial{index}" for index in sorted({*machine.pve_args_ports} - {*after.pve_args_ports})
+        if f"serial{index}" not in gone
+    ]  # fmt: skip
     new = [
-        f
-        for f in doctor.diagnose(after, capabilities, guest)
-        if f.id.startswith("pve-") and (f.id, f.ports) not in known
-    ]
+        finding for finding in judge(later, capabilities, guest).found
+        if finding.severity is not Severity.NOTE and (finding.id, finding.ports) not in known
+    ]  # fmt: skip
+    unknown = [
+        line for line in after.pve_serials
+        if line.index >= PVE_SERIAL_PORTS and line not in machine.pve_serials
+    ]  # fmt: skip
     if lost:
-        names = tuple(f"serial{index}" for index in sorted(lost))
-        yield _undone(document, touched, "args is replaced, and its ports are gone", names)
+        yield _undone(document, touched, "args is replaced, and its ports are gone", tuple(lost))
     elif new:
         yield _undone(document, touched, new[0].happens, new[0].ports)
+    elif unknown:
+        name = f"serial{unknown[0].index}"
+        yield _undone(document, touched, f"{name}: PVE has no such line", (name,))
 
 
 def _undone(
-    document: Document, touched: list[str], happens: str, ports: tuple[str, ...]
+    document: Document, touched: tuple[str, ...], happens: str, ports: tuple[str, ...]
 ) -> Finding:
     waiting = document.pending
+    place: SourceRef | None = document.where(waiting.line) if waiting is not None else None
     return Finding(
         "pve-pending",
         Severity.FAILS,
         f"after the next cold start: {happens}",
-        f"changes are pending ({', '.join(dict.fromkeys(touched))}); PVE applies them then",
+        f"changes are pending ({', '.join(touched)}); PVE applies them then",
         "revert them (qm set <VMID> --revert <key>), or apply them by a cold start and call fix "
         "after it",
         ports,
-        document.where(waiting.line) if waiting is not None else None,
+        place,
     )
-
-
-def _vmid(machine: Machine) -> int | None:
-    import re
-
-    name = machine.where.file if machine.where is not None else ""
-    match = re.search(r"(?:\A|/)([0-9]{1,9})\.conf\Z", name)
-    return int(match[1]) if match else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vmserial import chardevs
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.examine import examine, wrong
-from vmserial.pve.mend import Way, mend
+from vmserial.pve.mend import Way, kinds_of, mend
 from vmserial.pve.tree import Conf
 
 
@@ -61,7 +61,7 @@ def listed(
     found = examine(conf.document, machine, capabilities, guest, way=way, shim=shim, mended=answer)
     starts = not any(finding.severity is Severity.FAILS for finding in found)
     # A VM that does not start has no devices: what is planned for it is `fix`'s to say.
-    kinds = {a.port.name: a.kind for a in answer.plan.assignments} if starts else {}
+    kinds = kinds_of(answer.lowered) if starts else {}
     lines = {line.index for line in machine.pve_serials}
     ports = tuple(
         ListedPort(

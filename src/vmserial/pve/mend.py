@@ -1,56 +1,56 @@
 """What a PVE configuration must hold so that PVE itself starts every port; pure.
 
-PVE starts ``serial0`` to ``serial3`` in its own way, which is right on x86 (ISA)
-and for ``serial0`` on aarch64 (the board's UART), and nowhere else.  There are
-two ways to get the others without touching PVE:
+The configuration is lowered to the command that PVE starts, that command is judged
+as every other one is, and what answers a finding is raised back into the file, round
+by round.  There are two ways to write it:
 
 ``args``
-    Their chardevs, devices and controllers go into ``args:``, which PVE appends
-    to its command as they are.
+    A port that PVE's own line cannot start leaves its line; its chardev, its device
+    and its controller go into ``args:``, which PVE appends to its command.
 ``shim``
     The lines stay; the emulator shim gives each port a device that exists.  What
-    PVE has no line for is asked for by a chardev ``serialN`` in ``args:``, which
-    stock QEMU takes, too.
+    PVE has no line for is asked for by a chardev ``serialN`` in ``args:``.
+
+Only a port with a finding moves.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
-from vmserial import chardevs, doctor
-from vmserial.free_places import on_pve
-from vmserial.judge import Change
-from vmserial.limits import PVE_SERIAL_PORTS
-from vmserial.machines import architecture
-from vmserial.model import (
-    Assignment,
-    Capabilities,
-    GuestProfile,
-    Machine,
-    Plan,
-    SerialPort,
-)
-from vmserial.options import Option
-from vmserial.planning.planner import plan
-from vmserial.pve import edits
-from vmserial.pve.own import concerns, has_isa, own_line, pairs
-from vmserial.sources.pve import Document
+from vmserial.context import RepairPolicy
+from vmserial.devices import KINDS
+from vmserial.judge import Change, judge
+from vmserial.judge.base import Answer, Verdict
+from vmserial.limits import PCI_SLOTS
+from vmserial.model import Capabilities, Finding, GuestProfile, Machine
+from vmserial.model.origin import LoweredCommand
+from vmserial.options import split_params
+from vmserial.sources.pve import Document, Setting, edits, raise_shim
 from vmserial.sources.pve.args import lift
-from vmserial.sources.pve.values import quoted
+from vmserial.sources.pve.lower import PveHost, lower
+from vmserial.sources.pve.raise_args import (
+    concerns,
+    raise_args,
+    without_idle_controllers,
+    without_ports,
+)
+from vmserial.sources.pve.renumber import kept_com_ports
+from vmserial.sources.pve.wanted import STALE, Wish, put_into_args, wishes
 
 Way = Literal["args", "shim"]
 
-DIRECTIVE_ONLY = "pve-directive-only"
-STALE = "pve-args-stale"
 TWICE = "id-taken"
-NO_DEVICE = "port-without-device"
-AGENT = "pve-agent-isa-on-aarch64"
 
-_OWN_KINDS = {"aarch64": "uart", "x86_64": "isa"}
+DRIVERS: Mapping[str, str] = {kind.driver: kind.name for kind in KINDS.values() if kind.driver}
+"""The kind of each serial device, by its driver."""
+
 _ISA_AGENT = re.compile(r"(?:\A|,)type=isa(?=,|\Z)")
+_SCREEN = re.compile(r"serial[0-3]\Z")
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,30 @@ class Mended:
     Attributes:
         document: with every line that had to change changed; the same where none had to.
         changes: what was done, by port.
-        plan: of the ports, as PVE and QEMU will give them.
+        before: the verdict on the command as PVE starts it now.
+        after: the verdict on what PVE would start then.
+        lowered: the command as PVE starts it now.
+        wished: the ports that are to be otherwise than PVE starts them.
+        twice: the ports that a line and ``args:`` ask for.
+        kinds: what each port's device will be, by the port's name.
         moved: the ports that stand in ``args:`` now.
         kept: the ports that PVE starts by its own lines.
-        stuck: a port that has to move and cannot, because the VM's screen is on it.
+        stuck: ports that have to move and cannot, because the VM's screen is on them.
+        renumbered: what of the guest's COM ports could not be kept where it was.
     """
 
     document: Document
     changes: tuple[Change, ...]
-    plan: Plan
+    before: Verdict
+    after: Verdict
+    lowered: LoweredCommand
+    wished: tuple[Wish, ...] = ()
+    twice: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
     moved: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
+    renumbered: tuple[str, ...] = ()
 
 
 def mend(
@@ -90,291 +102,335 @@ def mend(
         capabilities: of the binary that PVE starts.
         guest: what the guest carries.
         way: through ``args:`` alone, or with the emulator shim.
-
-    Raises:
-        UsageError: as :func:`vmserial.planning.planner.plan`.
     """
-    return _Mending(document, machine, capabilities, guest, way).mended()
+    mending = _Mending(document, machine, capabilities, guest, way)
+    return mending.by_args() if way == "args" else mending.by_shim()
 
 
+def kinds_of(lowered: LoweredCommand) -> dict[str, str]:
+    """Return what each port's device is, by its chardev's id."""
+    found: dict[str, str] = {}
+    for each in lowered.options:
+        value = each.option.value() or ""
+        if each.option.flag == "-serial":
+            found.setdefault(value.removeprefix("chardev:"), "uart")
+        elif each.option.flag == "-device":
+            head, pairs = split_params(value)
+            for key, chardev in pairs:
+                if key.startswith("chardev") and head in DRIVERS:
+                    found.setdefault(chardev, DRIVERS[head])
+    return found
+
+
+@dataclass
 class _Mending:
     """One configuration on its way; holds what is collected."""
 
-    def __init__(
-        self,
-        document: Document,
-        machine: Machine,
-        capabilities: Capabilities,
-        guest: GuestProfile,
-        way: Way,
-    ) -> None:
-        self.document = document
-        args = document.main.values.get("args")
-        self.lifted = lift(args.value if args is not None else "")
-        self.original = machine
-        self.capabilities, self.guest, self.way = capabilities, guest, way
-        self.arch = architecture(machine.arch).name
-        self.plain = {line.index: line.value for line in machine.pve_serials}
-        self.changes: list[Change] = []
-        self.machine = self._eased(machine)
-        self.plan = self._planned()
-        self.stuck = self._stuck()
+    document: Document
+    machine: Machine
+    capabilities: Capabilities
+    guest: GuestProfile
+    way: Way
+    changes: list[Change] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """The id of the finding that a port's change answers, where the judge sees another one."""
+    stuck: dict[str, None] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+    """Ports that get no place on this board, whatever is tried."""
 
-    # -------------------------------------------------------------- what is planned
+    # -------------------------------------------------------------- looking
 
-    def _eased(self, machine: Machine) -> Machine:
-        """Return the machine as it can be planned: an agent that starts, ports on their places."""
-        agent = machine.agent
-        if agent is not None and agent.kind == "isa" and self.arch == "aarch64":
-            machine = replace(machine, agent=replace(agent, kind="virtio"))
-        ports = []
-        for port in machine.ports:
-            if self.arch == "aarch64" and self._pve_uart(port):
-                port = replace(port, kind="uart")
-            ports.append(port)
-        platform = architecture(self.arch).platform(machine.machine_type)
-        machine = replace(machine, ports=tuple(ports))
-        return on_pve(machine, platform.name) if platform is not None else machine
+    def lowered(self, document: Document) -> LoweredCommand:
+        """Return what PVE starts."""
+        version = self.capabilities.version
+        return lower(
+            document, self.machine.vmid, PveHost("", version), arch=self.machine.arch
+        )  # fmt: skip
 
-    def _pve_uart(self, port: SerialPort) -> bool:
-        """Tell whether PVE gives this port the board's UART."""
-        return (
-            port.index == 0
-            and self._has_line(port)
-            and self.plain[0] == "socket"
-            and port.kind in {"auto", "uart"}
-            and not port.hotplug
+    def judged(self, lowered: LoweredCommand) -> Verdict:
+        """Judge what PVE starts."""
+        return judge(lowered, self.capabilities, self.guest, self.policy)
+
+    @cached_property
+    def policy(self) -> RepairPolicy:
+        """What is preferred: by port what the configuration asks for; no assumption moves one."""
+        ports = self.machine.ports
+        return RepairPolicy(
+            kinds={port.name: port.kind for port in ports if port.kind != "auto"},
+            hotplugs=frozenset(port.name for port in ports if port.hotplug),
+            avoid=self.avoided,
+            assumed_guest=False,
         )
 
-    def _has_line(self, port: SerialPort) -> bool:
-        """Tell whether PVE's own line gives this port the backend that it is to have."""
-        value = self.plain.get(port.index, "")
-        return port.index < PVE_SERIAL_PORTS and bool(value) and value == own_line(port)
-
-    @property
-    def machine_args(self) -> frozenset[int]:
-        """The ports that stand in ``args:`` already."""
-        return frozenset(self.original.pve_args_ports)
-
-    def _planned(self) -> Plan:
-        """Plan, with no port of ``args:`` on a place that depends on what PVE has before it."""
-        made = plan(self.machine, self.capabilities, self.guest)
-        if self.way == "shim":
-            return made
-        own = self._kept(made)
-        wrong = [a.port for a in made.assignments if a.port.name not in own and self._shaky(a, own)]
-        if not wrong:
-            return made
-        for name in architecture(self.arch).order:
-            if name in _OWN_KINDS.values():
-                continue
-            machine = replace(
-                self.machine,
-                ports=tuple(
-                    replace(port, kind=name) if port in wrong else port
-                    for port in self.machine.ports
-                ),
-            )
-            tried = plan(machine, self.capabilities, self.guest)
-            refused = {port for refusal in tried.refusals for port in refusal.ports}
-            if refused.isdisjoint(port.name for port in wrong):
-                self.machine = machine
-                return tried
-        return made
-
-    def _shaky(self, assignment: Assignment, own: Iterable[str]) -> bool:
-        """Tell whether another port's coming or going would move this one to another device.
+    @cached_property
+    def avoided(self) -> frozenset[str]:
+        """The kinds that no port of args gets unasked.
 
         isa-serial without an index is numbered in the order of the command, and -serial
-        takes the board's UARTs in that order.
+        takes the board's UARTs in that order: another line would move them.
         """
-        if assignment.port.kind != "auto":
-            return False
-        if assignment.kind == "isa":
-            agent = self.machine.agent
-            return bool(list(own)) or (agent is not None and agent.kind == "isa")
-        return assignment.kind == "uart" and "-serial" in self.machine.args
+        serial = "-serial" in self.machine.args
+        return frozenset({"isa", "uart"} if serial else {"isa"})
 
-    def _kept(self, made: Plan) -> frozenset[str]:
-        """Return the ports that PVE's own line starts as they are to be."""
-        kept = set()
+    def wishes(self, lowered: LoweredCommand) -> list[Wish]:
+        """Return the ports that are to be otherwise."""
+        return wishes(lowered, self.machine, DRIVERS)
+
+    # -------------------------------------------------------------- the ways
+
+    def by_args(self) -> Mended:
+        """Mend by lines and ``args:`` alone."""
+        while True:
+            made, placeless = self.tried()
+            if not placeless:
+                return made
+            # A port that finds no place stays what and where it is.
+            self.given_up |= placeless
+            self.changes, self.reasons, self.stuck = [], {}, {}
+
+    def tried(self) -> tuple[Mended, set[str]]:
+        """Mend, and name the ports that got no device by it."""
+        original, asked = self.document, self.machine
+        lowered = self.lowered(original)
+        before = self.judged(lowered)
+        wished = self.wishes(lowered)
+        twice = self.twice(lowered)
+        document = self.with_agent(original, before)
+        document = self.once(document, twice)
+        for _ in range(PCI_SLOTS):
+            document, changed = self.round(document)
+            if not changed:
+                break
+        after = self.last
+        document = self.tidied(document)
+        document, renumbered = self.com_ports(original, document)
+        final = self.lowered(document)
+        self.told(original, document)
+        self.machine = asked
+        made = self.mended(
+            document, before, after, lowered, wished, twice, final, tuple(renumbered)
+        )  # fmt: skip
+        had = kinds_of(lowered)
+        lost = {
+            name for name in self.reasons
+            if name not in made.kinds and (name in had or name in lowered.labels)
+        } | {wish.port.name for wish in wished if wish.port.name not in made.kinds}  # fmt: skip
+        return made, lost - self.given_up
+
+    def by_shim(self) -> Mended:
+        """Give each port its line, or a chardev in ``args:``; the shim does the rest."""
+        original = self.document
+        lowered = self.lowered(original)
+        before = self.judged(lowered)
+        wished, twice = self.wishes(lowered), self.twice(lowered)
+        document = self.with_agent(original, before)
         for port in self.machine.ports:
-            if not self._has_line(port):
+            was, now = document, self.lowered(document)
+            if port.state != "plugged" or port.name in self.users(document, now):
                 continue
-            if self.way == "shim" or self._pve_uart(port):
-                kept.add(port.name)
-            elif self.arch == "x86_64":
-                placed = [a for a in made.assignments if a.port.name == port.name]
-                if placed and placed[0].kind == "isa":
-                    kept.add(port.name)
-        return frozenset(kept)
-
-    def _stuck(self) -> tuple[str, ...]:
-        display = self.original.display
-        name = f"serial{display.serial}"
-        if self.way == "shim" or display.kind != "serial" or display.serial not in self.plain:
-            return ()
-        return () if name in self._kept(self.plan) else (name,)
-
-    # -------------------------------------------------------------- what is written
-
-    def mended(self) -> Mended:
-        if self._blocked():
-            self._agent()
-            return Mended(self.document, tuple(self.changes), self.plan)
-        kept = set(self._kept(self.plan)) | set(self.stuck)
-        if self.way == "shim":
-            kept |= {port.name for port in self.machine.ports if self._lines_for_shim(port)}
-        moved = [
-            port
-            for port in self.machine.ports
-            if port.name not in kept and port.state != "absent" and self._placed(port)
-        ]
-        words = self._words({port.name for port in moved})
-        self._agent()
-        self._own_lines(kept, moved)
-        self._args(words, moved)
-        return Mended(
-            self.document,
-            tuple(self.changes),
-            self.plan,
-            tuple(port.name for port in moved),
-            tuple(
-                p.name for p in self.machine.ports if p.name in kept and p.name not in self.stuck
-            ),
-            self.stuck,
-        )
-
-    def _blocked(self) -> bool:
-        """Tell whether args must stay as it is, whatever is wrong.
-
-        The user's own words have an id that ours need, so that no line of ours would
-        help; or a port that is in args, and may work, has no place in this plan.
-        """
-        there = [port for port in self.machine.ports if port.index in self.machine_args]
-        kept = self._kept(self.plan)
-        return any(refusal.id == TWICE for refusal in self.plan.refusals) or any(
-            port.name not in kept and not self._placed(port) for port in there
-        )
-
-    def _placed(self, port: SerialPort) -> bool:
-        return self.way == "shim" or any(a.port.name == port.name for a in self.plan.assignments)
-
-    def _lines_for_shim(self, port: SerialPort) -> bool:
-        return port.index < PVE_SERIAL_PORTS and bool(own_line(port)) and port.state == "plugged"
-
-    def _words(self, names: set[str]) -> list[str]:
-        """Return the words of these ports and of the controllers that they sit on."""
-        chosen: list[Option] = []
-        for option in self.plan.options:
-            params = dict(option.params)
-            if option.role == "chardev" and params.get("id") in names:
-                chosen.append(option)
-            elif self.way == "args" and option.role == "controller":
-                if str(params.get("id", "")).startswith("vmserial-"):
-                    chosen.append(option)
-            elif self.way == "args" and option.role == "serial":
-                chardev = str(option.raw or "").removeprefix("chardev:")
-                mine = {str(v) for k, v in option.params if k.startswith("chardev")} | {chardev}
-                if names & mine:
-                    chosen.append(option)
-        if self.way == "shim":
-            placed = {str(dict(o.params).get("id")) for o in chosen}
-            version = self.capabilities.version
-            chosen += [
-                chardevs.option(port.name, port.chardev, version)
-                for port in self.machine.ports
-                if port.name in names - placed
-            ]
-        return [word for option in chosen for word in self._under_pve(option).argv()]
-
-    def _under_pve(self, option: Option) -> Option:
-        """Return an option as it fits PVE's own command.
-
-        An isa-serial takes the next number, because PVE numbers its own so.
-        """
-        params = []
-        for key, value in option.params:
-            if key == "index" and option.head == "isa-serial" and not has_isa(self.machine.args):
-                continue
-            params.append((key, value))
-        return replace(option, params=tuple(params))
-
-    def _agent(self) -> None:
-        agent, setting = self.original.agent, self.document.main.values.get("agent")
-        if agent is None or setting is None or agent.kind != "isa" or self.arch != "aarch64":
-            return
-        value = _ISA_AGENT.sub("", setting.value).lstrip(",")
-        self.document = edits.put(self.document, "agent", value)
-        self.changes.append(
-            Change(AGENT, (), f"agent: {setting.value} -> {value} (a virtio port carries it)")
-        )
-
-    def _own_lines(self, kept: set[str], moved: list[SerialPort]) -> None:
-        """Take the lines of moved ports out; put those of restored ones back."""
-        for port in moved:
-            self.document = edits.remove(self.document, port.name)
-        for port in self.machine.ports:
-            if port.name in kept and {port.index} <= self.plain.keys() & self.machine_args:
-                text = f"{port.name}: out of args; PVE's own line '{port.name}:' has it"
-                self.changes.append(Change(TWICE, (port.name,), text))
-        if self.way != "shim":
-            return
-        for port in self.machine.ports:
-            before = self.plain.get(port.index)
-            if port.name not in kept or before == own_line(port):
-                continue
-            self.document = edits.put(self.document, port.name, own_line(port))
-            came = f"{before!r}" if before is not None else "args"
-            text = f"{port.name}: from {came} to PVE's own line '{port.name}: {own_line(port)}'"
-            self.changes.append(Change(self._why(port), (port.name,), text))
-
-    def _args(self, words: list[str], moved: list[SerialPort]) -> None:
-        present = list(self.lifted.ours)
-        if words != present:
-            value = " ".join(filter(None, (self.lifted.text, *map(quoted, words))))
-            if value:
-                self.document = edits.put(self.document, "args", value)
+            if raise_shim.has_line(port):
+                document = raise_shim.to_line(document, now, port)
+                text = f"{port.name}: PVE's own line '{port.name}:' has it; the shim its device"
             else:
-                self.document = edits.remove(self.document, "args")
-        said = pairs(present)
-        told = len(self.changes)
-        for port in moved:
-            before = [pair for pair in said if concerns(pair, port.name)]
-            after = [pair for pair in pairs(words) if concerns(pair, port.name)]
-            if before == after and port.index not in self.plain:
+                document = raise_shim.to_chardev(document, now, port, self.capabilities.version)
+                text = f"{port.name}: a chardev in args; the shim gives it a device"
+            if document.text() != was.text():
+                self.changes.append(Change(self.reason(port.name, wished, twice, before),
+                                           (port.name,), text))  # fmt: skip
+        document = self.tidied(document)
+        final = self.lowered(document)
+        self.told(original, document)
+        shown = replace(self.policy, cautious=True)
+        after = judge(final, self.capabilities, self.guest, shown)
+        return self.mended(document, before, after, lowered, wished, twice, final)
+
+    def mended(
+        self, document: Document, before: Verdict, after: Verdict, lowered: LoweredCommand,
+        wished: Sequence[Wish], twice: Sequence[str], final: LoweredCommand,
+        renumbered: tuple[str, ...] = (),
+    ) -> Mended:  # fmt: skip
+        """Return what was made."""
+        lines = document.main.values
+        names = [port.name for port in self.machine.ports if port.state == "plugged"]
+        kinds = kinds_of(final)
+        there = {
+            part.removeprefix("id=")
+            for each in final.options
+            if each.option.flag == "-chardev"
+            for part in (each.option.value() or "").split(",")
+        }
+        return Mended(
+            document, tuple(self.changes), before, after, lowered, tuple(wished), tuple(twice),
+            kinds, tuple(n for n in names if n in there and n not in lines),
+            tuple(n for n in names if n in lines and n not in self.stuck),
+            tuple(self.stuck), renumbered,
+        )  # fmt: skip
+
+    # -------------------------------------------------------------- steps
+
+    def round(self, document: Document) -> tuple[Document, bool]:
+        """Write what is wished, then raise what answers the findings; tell if it changed."""
+        was = document.text()
+        for _ in self.machine.ports:
+            lowered = self.lowered(document)
+            left_out = self.given_up.union(self.stuck, self.users(document, lowered))
+            pending = [wish for wish in self.wishes(lowered) if wish.port.name not in left_out]
+            if not pending:
+                break
+            wish = pending[0]
+            if wish.port.name == self.pinned and wish.port.name in document.main.values:
+                self.stuck[wish.port.name] = None
                 continue
-            self.changes.append(Change(self._why(port), (port.name,), self._moved_text(port)))
-        if words != present and len(self.changes) == told:
-            names = tuple(port.name for port in moved)
-            text = f"args: the controllers of {', '.join(names)}" if names else "args: its rest"
-            self.changes.append(Change(STALE, names, f"{text}, written anew"))
+            self.reasons.setdefault(wish.port.name, wish.id)
+            if wish.chardev and not wish.device:
+                text = f"{wish.port.name}: its chardev in args, written anew"
+                self.changes.append(Change(wish.id, (wish.port.name,), text))
+            before = document.text()
+            document = put_into_args(document, lowered, wish, self.capabilities.version)
+            if document.text() == before:
+                break
+        lowered = self.lowered(document)
+        verdict = self.last = self.judged(lowered)
+        answers = list(verdict.answers)
+        stay = dict.fromkeys(self.users(document, lowered), "args has its chardev's id")
+        if self.pinned:
+            stay[self.pinned] = "it is the VM's screen"
+        raised = raise_args(
+            document, lowered, [answer.edits for answer in answers], verdict.support,
+            verdict.origin, stay,
+        )  # fmt: skip
+        refused = {number for number, _ in raised.refused}
+        for number, answer in enumerate(answers):
+            if number in refused:
+                self.left_in_its_line(answer)
+            elif raised.document.text() != document.text():
+                self.tell(answer.changes)
+        return raised.document, raised.document.text() != was
 
-    # -------------------------------------------------------------- what is said
+    def left_in_its_line(self, answer: Answer) -> None:
+        """Keep that a port would have to leave its line and cannot."""
+        for name in answer.finding.ports:
+            if name == self.pinned:
+                self.stuck[name] = None
 
-    def _moved_text(self, port: SerialPort) -> str:
-        line = self.plain.get(port.index)
-        came = f"'{port.name}: {line}'" if line is not None else "asked for"
-        host = chardevs.text(port.chardev)
-        if self.way == "shim":
-            return f"{port.name}: {came} -> chardev in args ({host}); the shim gives it a device"
-        for assignment in self.plan.assignments:
-            if assignment.port.name == port.name:
-                device = assignment.device.driver if assignment.device else "the board's UART"
-                place = f" on {assignment.bus}, {assignment.address}" if assignment.device else ""
-                return f"{port.name}: {came} -> {device}{place}; host side {host}"
-        return f"{port.name}: {came} -> args; host side {host}"
+    def tell(self, changes: Iterable[Change]) -> None:
+        """Keep what was changed, under the id of the finding that it answers."""
+        for change in changes:
+            reasons = [self.reasons[name] for name in change.ports if name in self.reasons]
+            self.changes.append(replace(change, id=reasons[0]) if reasons else change)
 
-    def _why(self, port: SerialPort) -> str:
-        """Return the id of the finding that moving this port answers."""
-        if port.index in self.plain:
-            if port.index in self.machine_args:
-                return TWICE
-            for finding in doctor.diagnose(self.original, self.capabilities, self.guest):
-                if port.name in finding.ports and finding.id.startswith(("pve-", "isa-")):
-                    return finding.id
-            return DIRECTIVE_ONLY
-        if port.index not in self.machine_args:
-            return DIRECTIVE_ONLY
-        there = {known.index: known.kind for known in self.lifted.ports}
-        return STALE if there[port.index] else NO_DEVICE
+    @property
+    def pinned(self) -> str:
+        """The port that the VM's screen is on."""
+        setting = self.document.main.values.get("vga")
+        kind = setting.value.partition(",")[0].removeprefix("type=") if setting else ""
+        return kind if _SCREEN.match(kind) and kind in self.document.main.values else ""
+
+    def with_agent(self, document: Document, verdict: Verdict) -> Document:
+        """Give the agent a virtio port where its isa-serial is not there or one too many."""
+        setting = document.main.values.get("agent")
+        found = next((f for f in verdict.found if self.about(f, "agent")), None)
+        if setting is None or found is None:
+            return document
+        value = _ISA_AGENT.sub("", setting.value).lstrip(",")
+        if value == setting.value:
+            return document
+        text = f"agent: {setting.value} -> {value} (a virtio port carries it)"
+        self.changes.append(Change(found.id, (), text))
+        return edits.put(document, "agent", value)
+
+    def about(self, finding: Finding, key: str) -> bool:
+        """Tell whether a finding is first of all about what one line asks for."""
+        for option in finding.options[:1]:
+            for each in self.document.main.settings:
+                if each.key == key and option.where.line == each.line:
+                    return True
+        return False
+
+    def twice(self, lowered: LoweredCommand) -> list[str]:
+        """Return the ports that have a line and stand in ``args:``, as ``fix`` writes them."""
+        return [
+            f"serial{index}" for index in self.machine.pve_args_ports
+            if isinstance(self.document.main.values.get(f"serial{index}"), Setting)
+            and f"serial{index}" in lowered.labels
+        ]  # fmt: skip
+
+    def users(self, document: Document, lowered: LoweredCommand) -> set[str]:
+        """Return the ports whose chardevs are in the user's own words, which stay."""
+        setting = document.main.values.get("args")
+        ours = {f"serial{port.index}" for port in lift(setting.value if setting else "").ports}
+        names = [port.name for port in self.machine.ports if port.name not in ours]
+        return {
+            name for name in names for each in lowered.options
+            if each.origin.owner == "user" and concerns(each.option, (name,))
+        }  # fmt: skip
+
+    def once(self, document: Document, twice: Iterable[str]) -> Document:
+        """Let such a port be what starts: PVE's own line where that does, else ``args:``."""
+        for name in twice:
+            line_only = without_ports(document, self.lowered(document), (name,))
+            verdict = self.judged(self.lowered(line_only))
+            wrong = any(name in f.ports and f.repairs for f in verdict.found)
+            if wrong and name != self.pinned:
+                document = edits.remove(document, name)
+                text = f"{name}: its line is gone; args has it"
+            else:
+                document = line_only
+                self.as_the_line_has_it(name)
+                text = f"{name}: out of args; PVE's own line '{name}:' has it"
+            self.changes.append(Change(TWICE, (name,), text))
+        return document
+
+    def as_the_line_has_it(self, name: str) -> None:
+        """Ask no more for the device that ``args:`` had for a port."""
+        setting = self.document.main.values.get("args")
+        had = {f"serial{p.index}": p.kind for p in lift(setting.value if setting else "").ports}
+        self.machine = replace(self.machine, ports=tuple(
+            replace(port, kind="auto", hotplug=False)
+            if port.name == name and port.kind == had.get(name) else port
+            for port in self.machine.ports
+        ))  # fmt: skip
+        self.__dict__.pop("policy", None)
+
+    def tidied(self, document: Document) -> Document:
+        """Take controllers of ours out that nothing uses."""
+        for _ in range(PCI_SLOTS):
+            made = without_idle_controllers(document, self.lowered(document))
+            if made.text() == document.text():
+                break
+            document = made
+        return document
+
+    def com_ports(self, original: Document, document: Document) -> tuple[Document, list[str]]:
+        """Keep the guest's COM ports of the lines that did not move where they were."""
+        if document.text() == original.text():
+            return document, []
+        made = kept_com_ports(self.lowered(original), self.lowered, document, self.pinned)
+        for name, index in made.moved:
+            text = (
+                f"{name}: into args as isa-serial index={index}: PVE's line has no index, and the "
+                f"guest would have found it at COM{index} instead of COM{index + 1}"
+            )
+            self.changes.append(Change(STALE, (name,), text))
+        return made.document, list(made.renumbered)
+
+    def told(self, original: Document, document: Document) -> None:
+        """Name a change of ``args:`` that no port stands for."""
+        if document.text() != original.text() and not self.changes:
+            self.changes.append(Change(STALE, (), "args: what nothing uses any more is gone"))
+
+    def reason(
+        self, name: str, wished: Iterable[Wish], twice: Iterable[str], verdict: Verdict
+    ) -> str:
+        """Return the id of the finding that a port's change answers."""
+        for wish in wished:
+            if wish.port.name == name:
+                return wish.id
+        if name in twice:
+            return TWICE
+        return next((f.id for f in self.relocated(verdict) if name in f.ports), STALE)
+
+    @staticmethod
+    def relocated(verdict: Verdict) -> Iterator[Finding]:
+        """Yield the findings that are more than notes."""
+        return (f for f in verdict.found if f.repairs)

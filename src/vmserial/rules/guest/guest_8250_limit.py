@@ -28,11 +28,14 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             continue
         parameter = guest.nr_uarts
         more = f", or boot it with 8250.nr_uarts={parameter}" if parameter > limit else ""
+        # Of a guest that nobody named, the number is only a guess.
+        guess = guest.assumed and not ctx.policy.assumed_guest
+        repairs = () if guess else (Relocate(port),)
         yield RULE.of_port(
             port,
             f"the guest {guest.name}{' is assumed and' if guest.assumed else ''} registers {limit} "
             f"8250 ports ({guest.source}): \"Couldn't register serial port …: -28\" in its dmesg, "
-            "and no node", Relocate(port),
+            "and no node", *repairs, severity=Severity.NOTE if guess else None,
             fix=f"use another kind of port for those past {limit}{more}, or name the guest "
             "with --guest", assumed=guest.assumed,
         )  # fmt: skip

@@ -25,4 +25,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("isa-limit", Severity.FAILS, ISA, check, needs=(PLATFORM,))
+RULE = Rule(
+    "isa-limit",
+    Severity.FAILS,
+    ISA,
+    check,
+    needs=(PLATFORM,),
+    aliases={"pve": "pve-isa-limit"},
+)

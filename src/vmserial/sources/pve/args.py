@@ -31,7 +31,7 @@ _ROOT = re.compile(r"pcie?\.0\Z|pci\.2\Z")
 _CARD = re.compile(rf"pciserial[24]x-{_NUMBER}\Z")
 _NAMED = re.compile(
     r"""(?:bus=|chardev[0-9]?[=:]|"(?:bus|chardev)":\s*")"""
-    r"(vmserial-(?:xhci|virtio|rp)[0-9]+|serial[0-9]+)\b"
+    r"(vmserial-(?:xhci|virtio|rp)[0-9]+|serial[0-9]+)(?![\w-])"
 )
 """What an option's value names of what may be ours."""
 

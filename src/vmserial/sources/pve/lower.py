@@ -33,6 +33,7 @@ from vmserial.sources.pve.pins import pins
 from vmserial.sources.pve.reading import Reading
 from vmserial.sources.pve.values import Word, spans
 
+_DEVICE = re.compile(r"/dev/[^,]+\Z")
 _SMBIOS = ("uuid", "manufacturer", "product", "version", "serial", "sku", "family")
 
 
@@ -57,11 +58,13 @@ class ArgsSpan:
         setting: the line.
         start: where its first word begins in the value.
         end: where its last one ends.
+        value: where its argument stands; None: it has none.
     """
 
     setting: Setting
     start: int
     end: int
+    value: tuple[int, int] | None = None
 
 
 def lower(
@@ -269,6 +272,9 @@ def _serial(to: Emission) -> Mapping[str, str]:
     for number in to.reading.numbered("serial"):
         name = f"serial{number}"
         by, value = to.reading.settings[name], to.reading.text(name)
+        if value != "socket" and not _DEVICE.match(value):
+            to.gap("refused", f"PVE refuses to start the VM: {name}: no such serial device", by)
+            continue
         labels[name] = name
         if value == "socket":
             to.socket(name, f"{SOCKETS}/{to.vmid}.{name}", by)
@@ -354,7 +360,8 @@ def _args(to: Emission) -> list[LoweredOption]:
     found = []
     for option in line.options:
         first, last = words[option.first - 1], words[option.last - 1]
-        span = ArgsSpan(setting, first.start, last.end)
+        argument = (last.start, last.end) if option.last > option.first else None
+        span = ArgsSpan(setting, first.start, last.end, argument)
         origin = Origin(to.origin(setting).where, "user", span)
         # A word without a dash is a disk: it stands for itself.
         flag = option.flag or first.text

@@ -158,6 +158,7 @@ class _Translation:
             args=lifted.words,
             args_where=args_where,
             free_slots=PLANNED_SLOTS,
+            vmid=view.vmid,
             notes=tuple(sorted(view.notes, key=lambda n: n.where.line if n.where else 0)),
             origin="pve",
             where=view.where(0),

@@ -49,6 +49,20 @@ def selected(
     return settings, remarks
 
 
+def alone(document: Document, snapshot: str | None, pending: bool) -> Document:
+    """Return one view as a document of its own, each line where it was.
+
+    Raises:
+        UsageError: as :func:`selected`.
+    """
+    if snapshot is None and not pending:
+        return document
+    settings, remarks = selected(document, snapshot, pending)
+    kept = {each.line for each in settings.values()} | {each.line for each in remarks}
+    lines = [line if number in kept else "" for number, line in enumerate(document.lines, 1)]
+    return Document.parse("\n".join(lines), document.file)
+
+
 def unquoted(setting: Setting) -> Setting:
     """Return a setting as PVE reads it: of some, it takes a pair of double quotes off."""
     key, value = setting.key, setting.value
