@@ -99,7 +99,6 @@ class Controller:
     """A USB or virtio-serial controller of ours, and its free ports."""
 
     device: Device
-    place: PciPlace
     free: list[int]
     messages: int = 0
     """What is left of a virtio-serial's start-up messages."""
@@ -221,7 +220,7 @@ class Board:
         )
         if made is None:
             return None
-        controller = Controller(*made, list(range(1, XHCI_PORTS + 1)))
+        controller = Controller(made[0], list(range(1, XHCI_PORTS + 1)))
         self.usb.append(controller)
         self.devices.append(made[0])
         return controller, controller.free.pop(0)
@@ -246,15 +245,21 @@ class Board:
 
     def new_virtio(self, id: str) -> Controller | None:
         """Add a virtio-serial controller; None if the bus is full."""
-        made = self.pack_device(
-            "virtio-serial-pci", id, ("max_ports", VIRTIO_SERIAL_SAFE_PORTS + 1)
-        )
-        if made is None:
-            return None
-        self.devices.append(made[0])
-        return Controller(
-            *made, list(range(1, VIRTIO_SERIAL_SAFE_PORTS + 1)), VIRTIO_CONTROL_MESSAGES
-        )
+        driver, ports = self.platform.virtio_serial, VIRTIO_SERIAL_SAFE_PORTS
+        if driver == "virtio-serial-pci":
+            made = self.pack_device(driver, id, ("max_ports", ports + 1))
+            if made is None:
+                return None
+            device = made[0]
+        else:
+            # QEMU finds its place on the channel subsystem (ccw), or among the board's own.
+            device = Device(driver, id, (("max_ports", ports + 1),))
+        self.devices.append(device)
+        return Controller(device, list(range(1, ports + 1)), VIRTIO_CONTROL_MESSAGES)
+
+    def virtio_places_left(self) -> bool:
+        """Tell whether :meth:`new_virtio` can add a controller."""
+        return self.platform.virtio_serial != "virtio-serial-pci" or bool(self.pci_functions_left())
 
     # -------------------------------------------------------------- what the user's args take
 

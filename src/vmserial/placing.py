@@ -18,6 +18,12 @@ from vmserial.limits import AUTO_USB_PORTS
 from vmserial.machines import Platform
 from vmserial.model import Assignment, Capabilities, Finding, SerialPort, refusal
 from vmserial.options import Option
+from vmserial.values import is_on
+
+
+def is_secure(platform: Platform, machine_options: Mapping[str, str]) -> bool:
+    """Tell whether the second ``-serial`` is the UART of ARM's secure world (hw/arm/virt.c)."""
+    return platform.name == "virt" and is_on(machine_options.get("secure"))
 
 
 def onboard_uarts(
@@ -40,7 +46,7 @@ def onboard_uarts(
     known = capabilities.onboard_uarts
     name = next((name for name in (machine_type, platform.name) if name in known), None)
     count = uart.assumed(capabilities.version) if name is None else known[name]
-    if machine_options.get("secure") == "on":
+    if is_secure(platform, machine_options):
         # With secure=on the second -serial is the secure world's UART.
         count = min(count, 1)
     return min(count, len(uart.identities)), name is not None

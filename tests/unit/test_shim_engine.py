@@ -157,7 +157,8 @@ def test_what_the_first_stage_lets_pass_is_not_mended() -> None:
             except VmserialError:
                 continue
             # Names and sockets of monitors are no ports: `fix` mends them, the shim does not.
-            assert {change.id for change in verdict.changes} <= {"id-taken", "port-clash"}
+            others = {"id-taken", "port-clash", "stdio-twice", "address-in-use"}
+            assert {change.id for change in verdict.changes} <= others | {"chardev-incomplete"}
     assert passed > 300
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from vmserial.context.ports import Port
 from vmserial.limits import EHCI_PORTS, OHCI_PORTS, UHCI_PORTS, XHCI_DEFAULT_PORTS, XHCI_PORTS
-from vmserial.sources.command import ON, DeviceEntry
-from vmserial.sources.command.places import number
+from vmserial.sources.command import DeviceEntry
+from vmserial.values import integer, is_on
 
 if TYPE_CHECKING:
     from vmserial.context.context import RuleContext
@@ -67,11 +67,11 @@ class Buses:
                     bus.kind = "companion"
             return
         if "xhci" in driver:
-            kind, ports = "xhci", min(number(device.get("p2")) or XHCI_DEFAULT_PORTS, XHCI_PORTS)
+            kind, ports = "xhci", min(integer(device.get("p2")) or XHCI_DEFAULT_PORTS, XHCI_PORTS)
         elif "ehci" in driver:
             kind, ports = "ehci", EHCI_PORTS
         elif "ohci" in driver:
-            kind, ports = "ohci", number(device.get("num-ports")) or OHCI_PORTS
+            kind, ports = "ohci", integer(device.get("num-ports")) or OHCI_PORTS
         else:
             kind, ports = "uhci", UHCI_PORTS
         name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
@@ -83,7 +83,7 @@ def _usb_of_board(ctx: RuleContext) -> list[Bus]:
     if ctx.platform is None:
         return []
     names = {option.name for option in ctx.view.options}
-    if not (names & _LEGACY_USB or ctx.view.machine.get("usb", "") in ON):
+    if not (names & _LEGACY_USB or is_on(ctx.view.machine.get("usb"))):
         return []
     kind = {"pc": "uhci", "q35": "companion"}.get(ctx.platform.name)
     if kind is None:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from vmserial.context.listeners import Socket, TcpServer
 from vmserial.context.ports import Port
 from vmserial.context.repairs import EditOptions, fresh
-from vmserial.limits import SUN_PATH_MAX
 from vmserial.options import Option
-from vmserial.sources.command import ON, ChardevEntry, CommandOption, HostSide, PortOption
+from vmserial.sources.command import ChardevEntry, CommandOption, HostSide, PortOption
 from vmserial.sources.command.edits import Edit, InsertBefore, ReplaceValue, SetKey
+from vmserial.values import is_on
 
 if TYPE_CHECKING:
     from vmserial.context.context import RuleContext
@@ -73,39 +74,6 @@ class Use:
         return EditOptions(tuple(edits), text.format(name=port.name, new=self.new))
 
 
-@dataclass(frozen=True)
-class Socket:
-    """A unix socket of the host.
-
-    Attributes:
-        option: what names it.
-        id: of its chardev; empty: the option has its own.
-        path: as written.
-        server: QEMU listens.
-        first: of two servers of one path, the other one's id or option; empty: it has its own.
-        new: a path that nothing has, where ``first`` is set.
-        waits: QEMU waits for a client; ``said``: because the option says so.
-    """
-
-    option: CommandOption
-    id: str
-    path: str
-    server: bool
-    first: str = ""
-    new: str = ""
-    waits: Literal["", "said", "unsaid"] = ""
-
-    @property
-    def own(self) -> bool:
-        """A chardev names it, so that its keys can be changed."""
-        return self.option.name == "chardev"
-
-    @property
-    def too_long(self) -> bool:
-        """The system takes no such path."""
-        return len(self.path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX
-
-
 class HostSides:
     """The host sides of one command line; each port that has none can have one of its own.
 
@@ -115,6 +83,8 @@ class HostSides:
         uses: ports without a chardev of their own.
         sockets: the unix sockets.
         stdio: options that want QEMU's own input and output, with their chardevs' ids.
+        default_stdio: what -nographic puts there beside them: ``serial``, ``monitor``.
+        tcp: the TCP ports that QEMU listens on, of two that overlap the later one's rival.
         owner: the port that has a chardev, where several name it: the first.
         adopted: chardevs that no device had used, and that a port can have.
     """
@@ -139,6 +109,8 @@ class HostSides:
         self.labels = list(self._labelled())
         self.uses = [use for port in ctx.ports if (use := self._use(port)) is not None]
         self.sockets = list(self._sockets())
+        self.tcp = list(self._tcp())
+        self.default_stdio = _default_stdio(ctx)
         self.stdio = [(option, id) for option, id, backend, _ in self._all() if backend == "stdio"]
 
     # -------------------------------------------------------------- ids and uses
@@ -160,7 +132,7 @@ class HostSides:
 
     def _for_nothing(self, port: PortOption) -> bool:
         """Tell whether a ``-serial`` is only there to be counted: past the UARTs, and null."""
-        past = self._ctx.platform is not None and port.index >= self._ctx.uarts
+        past = self._ctx.platform is not None and port.index >= self._ctx.uarts_wired
         return past and port.host.backend == "null" and not port.host.mux_monitor
 
     def _use(self, port: Port) -> Use | None:
@@ -211,7 +183,7 @@ class HostSides:
         if like is not None and like.backend == "socket" and like.params.get("path"):
             path = self._fresh_path(like.params["path"], like.id, id)
             params: tuple[tuple[str, str], ...] = (("id", id), ("path", path))
-            if like.params.get("server", "") in ON:
+            if is_on(like.params.get("server")):
                 params += (("server", "on"), ("wait", "off"))
                 return Option("-chardev", "socket", params, role="chardev")
         return Option("-chardev", "pty", (("id", id),), role="chardev")
@@ -255,18 +227,44 @@ class HostSides:
             path = params.get("path", "")
             if backend != "socket" or not path:
                 continue
-            if params.get("server", "") not in ON:
+            if not is_on(params.get("server")):
                 yield Socket(option, id, path, server=False)
                 continue
-            place = f"@{path}" if params.get("abstract", "") in ON else path
+            place = f"@{path}" if is_on(params.get("abstract")) else path
             before, first = seen.setdefault(place, (option, id or str(option)))
             own = option.name == "chardev"
-            twice = before is not option and own
+            twice = before is not option
             waits: Literal["", "said", "unsaid"] = ""
-            if own and params.get("wait", "on") in ON and id in self.owner:
+            if own and is_on(params.get("wait"), True) and id in self.owner:
                 waits = "said" if "wait" in params else "unsaid"
-            new = self._fresh_path(path, first, id) if twice else ""
+            new = self._fresh_path(path, first, id or option.name) if twice else ""
             yield Socket(option, id, path, True, first if twice else "", new, waits)
+
+    def _tcp(self) -> Iterator[TcpServer]:
+        """Yield the TCP servers; of two that overlap, the later one knows the earlier one."""
+        found: list[TcpServer] = []
+        for option, id, backend, params in self._all():
+            port = params.get("port", "")
+            # -gdb is a server, whether it says so or not; "to" looks for a free port itself.
+            listens = is_on(params.get("server")) or option.name == "gdb"
+            # Without host= a chardev listens nowhere (rule chardev-incomplete).
+            lacks = option.name == "chardev" and "host" not in params
+            if backend != "socket" or port in {"", "0"} or lacks or "to" in params:
+                continue
+            if listens:
+                found.append(TcpServer(option, id, params.get("host", ""), port))
+        for option in self._ctx.view.options:
+            if option.name == "s":
+                found.append(TcpServer(option, "", "", "1234"))
+        taken = {server.port for server in found}
+        for place, server in enumerate(found):
+            rival = next((other for other in found[:place] if other.blocks(server)), None)
+            free = ""
+            if rival is not None and server.port.isdecimal():
+                numbers = range(int(server.port) + 1, 1 << 16)
+                free = next((str(n) for n in numbers if str(n) not in taken), "")
+                taken.add(free)
+            yield TcpServer(server.option, server.id, server.host, server.port, rival, free)
 
     def losing(self) -> list[tuple[Port, ChardevEntry]]:
         """Return the ports whose backend takes nothing while nobody is attached, and has no log."""
@@ -278,6 +276,16 @@ class HostSides:
             if entry.backend in _LOSING and self.owner.get(entry.id) is port:
                 found.append((port, entry))
         return found
+
+
+def _default_stdio(ctx: RuleContext) -> tuple[str, ...]:
+    serial, monitor = ctx.view.default_serial, ctx.view.default_monitor
+    found = []
+    if serial is not None and serial.backend == "stdio":
+        found += ["serial", "monitor"] if serial.mux_monitor else ["serial"]
+    if monitor is not None and monitor.backend == "stdio":
+        found.append("monitor")
+    return tuple(found)
 
 
 def _labels(ctx: RuleContext) -> Iterator[tuple[str, PortOption | None]]:

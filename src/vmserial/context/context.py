@@ -16,7 +16,7 @@ from vmserial.context.repairs import RepairPolicy
 from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
-from vmserial.placing import onboard_uarts
+from vmserial.placing import is_secure, onboard_uarts
 from vmserial.sources.command import (
     ChardevEntry,
     CommandLine,
@@ -153,6 +153,17 @@ class RuleContext:
             self.platform, self.machine_type, self.view.machine, self.capabilities
         )[0]
 
+    @property
+    def virtio_serial(self) -> str:
+        """The controller of the machine type's virtio ports."""
+        return self.platform.virtio_serial if self.platform else "virtio-serial-pci"
+
+    @cached_property
+    def uarts_wired(self) -> int:
+        """How many ``-serial`` the board takes: with the secure world's, which is nobody's else."""
+        assert self.platform is not None
+        return self.uarts + is_secure(self.platform, self.view.machine)
+
     @cached_property
     def complete(self) -> bool:
         """All options are seen: no -readconfig file is left unread."""
@@ -231,6 +242,11 @@ class RuleContext:
     def chardev_user(self, chardev_id: str) -> str:
         """Return the name of the port that has a chardev; else the chardev's id."""
         return next((p.name for p in self.ports if p.chardev_id == chardev_id), chardev_id)
+
+    def port_at(self, option: CommandOption, chardev_id: str) -> str:
+        """Return the name of the port that an option is; else what uses the chardev, or itself."""
+        port = next((port.name for port in self.ports if port.option is option), "")
+        return port or (self.chardev_user(chardev_id) if chardev_id else str(option))
 
     def carries(self, device: DeviceEntry) -> bool:
         """Tell whether a device is a controller that ports may be on, where there are ports."""

@@ -6,6 +6,7 @@ is somewhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,14 +15,16 @@ from vmserial.context.buses import Bus, Buses
 from vmserial.context.ports import Port
 from vmserial.devices import virtio_serial
 from vmserial.limits import PCI_SLOTS, VIRTIO_CONTROL_MESSAGES
-from vmserial.sources.command import ON, DeviceEntry, PciPlace
-from vmserial.sources.command.places import number
+from vmserial.sources.command import DeviceEntry, PciPlace
+from vmserial.values import integer, is_on
 
 if TYPE_CHECKING:
     from vmserial.context.context import RuleContext
 
 MESSAGES: Mapping[str, int] = {kind.driver: kind.messages for kind in virtio_serial.KINDS}
 """What a starting virtio-serial controller answers for one port, by the port's device."""
+
+_USB_PORT = re.compile(r"([1-9][0-9]{0,2})(?:\.|\Z)")
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,9 @@ class Occupancy:
             self._collide("usb-speed", device, port, bus=bus.name, place=str(len(bus.taken) + 1))
             return
         place = device.get("port")
-        last = number(place.split(".")[0]) if place else None
+        # A port is text to QEMU: "01" and "0x1" are none.
+        match = _USB_PORT.match(place)
+        last = int(match.group(1)) if match else None
         if place and "." not in place and (
             place in bus.taken or last is None or not 1 <= last <= bus.ports
         ):  # fmt: skip
@@ -154,7 +159,7 @@ class Occupancy:
 
     def _take_virtio(self, device: DeviceEntry, port: Port | None, bus: Bus, name: str) -> bool:
         """Take a number on a virtio-serial bus; False if it cannot be had."""
-        nr = number(device.get("nr"))
+        nr = integer(device.get("nr"))
         console = device.driver == "virtconsole"
         kind = ""
         if nr is None:
@@ -207,7 +212,7 @@ class Occupancy:
                           other=None if board and not function else other)  # fmt: skip
             return
         first = slot.get(0)
-        if function and first is not None and first.get("multifunction") not in ON:
+        if function and first is not None and not is_on(first.get("multifunction")):
             self._collide("pci-function", device, port, bus=bus, slot=number, function=function,
                           other=first)  # fmt: skip
         if not function and slot and not place.multifunction:
@@ -240,6 +245,4 @@ def _default_slots(ctx: RuleContext) -> frozenset[int]:
     if ctx.view.nodefaults or names & {"nic", "net", "netdev", "vga"}:
         return frozenset()
     assert ctx.platform is not None
-    return {"virt": frozenset({1}), "pc": frozenset({2, 3}), "q35": frozenset({1, 2})}.get(
-        ctx.platform.name, frozenset()
-    )
+    return ctx.platform.default_slots

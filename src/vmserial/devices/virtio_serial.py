@@ -29,7 +29,7 @@ class VirtioKind(DeviceKind):
 
     def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        missing = self.missing_driver(board, port, self.driver, "virtio-serial-pci")
+        missing = self.missing_driver(board, port, self.driver, board.platform.virtio_serial)
         if missing:
             return missing
         if not board.guest.virtio_console:
@@ -40,7 +40,7 @@ class VirtioKind(DeviceKind):
                 "use --type usb or pci",
                 Severity.DEAD,
             )
-        if board.virtio_room(self.messages) is None and not board.pci_functions_left():
+        if board.virtio_room(self.messages) is None and not board.virtio_places_left():
             return self.refuse(
                 port,
                 "pci-full",

@@ -22,7 +22,7 @@ from vmserial.limits import (
 )
 from vmserial.model import PCI_UARTS, Device, Machine
 from vmserial.sources.command import DeviceEntry
-from vmserial.sources.command.places import number
+from vmserial.values import integer
 
 UNSEEN_FREE_SLOTS = tuple(range(0x19, 0x13, -1))
 """Root-bus slots that hardly any -readconfig file uses, for one that was not read.
@@ -114,13 +114,13 @@ def _ours(ctx: RuleContext, board: Board, moved: set[int]) -> None:
     found = found_by_themselves(ctx)
     for device in ctx.view.devices:
         match = _OURS.match(device.id)
-        if match is None or device.pci is None:
+        if match is None or (device.pci is None and device.driver.endswith("-pci")):
             continue
-        bus = device.bus or board.platform.root_bus
-        place = BoardPlace(bus, device.pci.slot, device.pci.function)
         made = Device(device.driver, device.id)
         board.devices.append(made)
-        board.resume(place)
+        if device.pci is not None:
+            bus = device.bus or board.platform.root_bus
+            board.resume(BoardPlace(bus, device.pci.slot, device.pci.function))
         users = [
             d for d in ctx.made
             if found.get(id(d.option), d.bus) == f"{device.id}.0" and id(d.option) not in moved
@@ -128,9 +128,9 @@ def _ours(ctx: RuleContext, board: Board, moved: set[int]) -> None:
         if match.group(1) == "xhci":
             used = _numbers(users, "port")
             free = [port for port in range(1, XHCI_PORTS + 1) if port not in used]
-            board.usb.append(Controller(made, place, free))
+            board.usb.append(Controller(made, free))
         elif match.group(1) == "virtio":
-            board.virtio.append(_virtio(made, place, users))
+            board.virtio.append(_virtio(made, users))
         else:
             board.root_ports = max(board.root_ports, int(match.group(2)) + 1)
 
@@ -140,12 +140,12 @@ def _numbers(users: Sequence[DeviceEntry], key: str) -> set[int | None]:
     used: set[int | None] = set()
     for user in users:
         said = user.get(key)
-        used.add(number(said) if said else next(n for n in count(1) if n not in used))
+        used.add(integer(said) if said else next(n for n in count(1) if n not in used))
     return used
 
 
-def _virtio(made: Device, place: BoardPlace, users: Sequence[DeviceEntry]) -> Controller:
+def _virtio(made: Device, users: Sequence[DeviceEntry]) -> Controller:
     used = _numbers(users, "nr")
     spent = sum(MESSAGES.get(user.driver, 2) for user in users)
     free = [nr for nr in range(1, VIRTIO_SERIAL_SAFE_PORTS + 1) if nr not in used]
-    return Controller(made, place, free, VIRTIO_CONTROL_MESSAGES - spent)
+    return Controller(made, free, VIRTIO_CONTROL_MESSAGES - spent)

@@ -233,7 +233,7 @@ class Applied:
         drivers = {option.head for option in new}
         buses = found_by_themselves(self.ctx)
         for device in self.ctx.made:
-            kind = "qemu-xhci" if device.is_usb else "virtio-serial-pci"
+            kind = "qemu-xhci" if device.is_usb else self.ctx.virtio_serial
             if (
                 not device.option.params.is_json or device.bus or kind not in drivers
                 or not (device.is_usb or device.virtio_port is not None)

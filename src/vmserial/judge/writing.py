@@ -12,8 +12,9 @@ from vmserial.context.chardevs import as_chardev
 from vmserial.context.repairs import fresh
 from vmserial.model import Device
 from vmserial.options import Option, Scalar
-from vmserial.sources.command import ON, CommandOption
+from vmserial.sources.command import CommandOption
 from vmserial.sources.command.edits import Edit, InsertAfter, Remove, ReplaceValue, SetKey
+from vmserial.values import is_on
 
 _NAMES = ("name", "serial")
 """What a port is known by in the guest, beside its place."""
@@ -96,7 +97,7 @@ class Writer:
         own = port.device.device if port.device else None
         keys: list[tuple[str, Scalar]] = []
         for key, value in device.properties:
-            plugged = own.get(key) in ON if own else False
+            plugged = own is not None and is_on(own.get(key))
             if key in {"bus", "port", "nr", "addr"} or (key == "always-plugged" and not plugged):
                 keys.append((key, value))
         if port.device and self._chardev_of[port] != port.chardev_id:

@@ -22,6 +22,7 @@ VIRT = Platform(
         assumed=lambda version: 2 if version >= (9, 1, 0) else 1,
         source="hw/arm/virt.c: one pl011; a second, non-secure one since 9.1 (e7100972f2)",
     ),
+    default_slots=frozenset({1}),
     source="hw/arm/virt.c; root ports measured on 7.2 with a direct kernel boot",
 )
 

@@ -22,6 +22,7 @@ VIRT = Platform(
         assumed=lambda version: 2 if version >= (9, 1, 0) else 1,
         source="hw/arm/virt.c: one pl011; a second, non-secure one since 9.1 (e7100972f2)",
     ),
+    default_slots=frozenset({1}),
     source="hw/arm/virt.c",
 )
 
@@ -42,6 +43,7 @@ VEXPRESS = Platform(
         assumed=lambda _: 4,
         source="hw/arm/vexpress.c: VE_UART0 to VE_UART3; four were alive with libvirt 9.0",
     ),
+    virtio_serial="virtio-serial-device",
     source="hw/arm/vexpress.c",
 )
 

@@ -45,6 +45,8 @@ class Platform:
         ide: ``two-channels`` (pc: two disks on each of two), ``six-ports`` (q35's
             built-in AHCI) or empty.
         uart: its on-board UARTs, or None.
+        virtio_serial: the controller of its virtio ports.
+        default_slots: where QEMU puts the network and graphics card that it adds by itself.
         source: where the numbers come from.
     """
 
@@ -58,6 +60,8 @@ class Platform:
     ide: str
     uart: OnBoardUart | None
     source: str
+    virtio_serial: str = "virtio-serial-pci"
+    default_slots: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ VIRT = Platform(
         source="hw/loongarch/virt.c: one; four since 9.2 (b3d4ef8348)",
         is_8250=True,
     ),
+    default_slots=frozenset({1}),
     source="hw/loongarch/virt.c",
 )
 

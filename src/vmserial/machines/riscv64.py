@@ -23,6 +23,7 @@ VIRT = Platform(
         source="hw/riscv/virt.c: one ns16550a; the second -serial has no frontend (run on 7.2)",
         is_8250=True,
     ),
+    default_slots=frozenset({1}),
     source="hw/riscv/virt.c",
 )
 

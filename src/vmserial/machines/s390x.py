@@ -23,6 +23,8 @@ CCW = Platform(
         "sclplmconsole; a second of either fails",
     ),
     source="hw/s390x/s390-virtio-ccw.c",
+    # Its PCI knows no multifunction devices, and few guests look at it.
+    virtio_serial="virtio-serial-ccw",
 )
 
 ARCHITECTURE = Architecture(

@@ -16,6 +16,7 @@ Q35 = Platform(
     isa=True,
     ide="six-ports",
     uart=None,
+    default_slots=frozenset({1, 2}),
     source="hw/i386/pc_q35.c; root ports measured on 7.2",
 )
 
@@ -30,6 +31,7 @@ PC = Platform(
     isa=True,
     ide="two-channels",
     uart=None,
+    default_slots=frozenset({2, 3}),
     source="hw/i386/pc_piix.c",
 )
 

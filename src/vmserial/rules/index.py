@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from vmserial.rules.backends import (
+    address_in_use,
     chardev_in_use,
+    chardev_incomplete,
     chardev_missing,
     chardev_required,
     chardev_waits,
@@ -20,6 +22,7 @@ from vmserial.rules.devices import (
     kind_not_on_arch,
     onboard_uart_limit,
     port_without_device,
+    sclp_limit,
     usb_not_plugged,
 )
 from vmserial.rules.guest import guest_8250_limit, hvc_limit
@@ -30,6 +33,7 @@ from vmserial.rules.places import (
     not_hot_pluggable,
     pci_function,
     pci_slot_taken,
+    spapr_vty_clash,
     usb_no_bus,
     usb_port_taken,
     usb_speed,
@@ -41,13 +45,17 @@ from vmserial.rules.places import (
 )
 
 PHASES: tuple[tuple[Rule, ...], ...] = (
-    (id_taken.RULE,),
+    (
+        chardev_incomplete.RULE,
+        id_taken.RULE,
+    ),
     (
         chardev_in_use.RULE,
         chardev_missing.RULE,
         chardev_required.RULE,
     ),
     (
+        address_in_use.RULE,
         chardev_waits.RULE,
         port_clash.RULE,
         socket_path_too_long.RULE,
@@ -58,6 +66,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         agent_isa_not_on_arch.RULE,
         caution.RULE,
         kind_not_on_arch.RULE,
+        sclp_limit.RULE,
     ),
     (onboard_uart_limit.RULE,),
     (
@@ -72,6 +81,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         bus_missing.RULE,
         pci_function.RULE,
         pci_slot_taken.RULE,
+        spapr_vty_clash.RULE,
         usb_no_bus.RULE,
         usb_port_taken.RULE,
         usb_speed.RULE,

@@ -28,7 +28,7 @@ from vmserial.planning.planner import CONTROL_CHARDEV, CONTROL_NAME
 from vmserial.qemu.liveprobe import Probed, argv_of
 from vmserial.qemu.private import PrivateCommand, PrivatePort
 from vmserial.sources.command.machine import KIND_OF
-from vmserial.sources.command.places import number
+from vmserial.values import integer
 from vmserial.verify.request import TestEnvironment
 from vmserial.verify.setup import Setup
 
@@ -139,7 +139,7 @@ def assignment(port: PrivatePort, platform: Platform, pci: str) -> Assignment:
 
 
 def _isa_identity(port: PrivatePort) -> NodeIdentity:
-    given = number(port.params.get("iobase", ""))
+    given = integer(port.params.get("iobase", ""))
     if given is not None:
         return NodeIdentity("io", f"{given:#x}")
     if port.number < len(ISA_SERIAL_PLACES):

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from vmserial.context import EditOptions, RuleContext
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import PLACES, PLATFORM, Rule
-from vmserial.sources.command import ON
 from vmserial.sources.command.edits import SetKey
+from vmserial.values import is_on
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -19,7 +19,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         assert port.device is not None
         entry = ctx.chardevs.get(port.chardev_id)
         open_at_once = entry is not None and entry.backend not in {"socket", "pty"}
-        if open_at_once or port.device.device.get("always-plugged") in ON:
+        if open_at_once or is_on(port.device.device.get("always-plugged")):
             continue
         repair = EditOptions((SetKey(port.option, "always-plugged", True),),
                              f"{port.name}: always-plugged=on")  # fmt: skip

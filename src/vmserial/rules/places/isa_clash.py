@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmserial.context import EditOptions, Relocate, RuleContext
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import ISA, PLATFORM, Rule
-from vmserial.sources.command.edits import SetKey
+from vmserial.sources.command.edits import Edit, RemoveKey, SetKey
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -16,12 +16,17 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         if not conflict.owner:
             continue
         port, free, owner = conflict.port, conflict.free, conflict.owner
+        what = f"index is {conflict.index}"
+        edits: list[Edit] = [SetKey(port.option, "index", free)] if free is not None else []
+        if conflict.iobase is not None:
+            what = f"I/O port is {conflict.iobase:#x}"
+            edits.append(RemoveKey(port.option, "iobase"))
         yield RULE.finding(
-            f"{port.subject}: its index is {conflict.index}, which {owner} has: QEMU starts, and "
-            "one of the two is dead", port.option,
+            f"{port.subject}: its {what}, which {owner} has: QEMU starts, and one of the two is "
+            "dead", port.option,
             (owner, port.name) if owner.startswith("serial") else (port.name,),
             (Relocate(port, kind="virtio" if port.channel else "") if free is None
-             else EditOptions((SetKey(port.option, "index", free),),
+             else EditOptions(tuple(edits),
                               f"{port.name}: isa-serial index={free}"),),
         )  # fmt: skip
 

@@ -21,7 +21,6 @@ from vmserial.sources.command.edits import (
     edited,
 )
 from vmserial.sources.command.legacy import HostSide, host_side
-from vmserial.sources.command.params import ON
 from vmserial.sources.command.places import (
     DeviceEntry,
     IsaPlace,
@@ -39,7 +38,6 @@ from vmserial.sources.command.view import (
 )
 
 __all__ = [
-    "ON",
     "SERIAL_DRIVERS",
     "ChardevEntry",
     "CommandLine",

@@ -24,13 +24,13 @@ from vmserial.model import (
     UnixSocket,
     Vc,
 )
-from vmserial.sources.command.params import ON, Params
+from vmserial.sources.command.params import Params
+from vmserial.values import OFF, ON, integer, size
 
 _ALONE = frozenset({"null", "pty", "msmouse", "wctablet", "braille", "testdev", "stdio"})
 _VC = re.compile(r"(?:([0-9]+)C|([0-9]+))x(?:([0-9]+)C|([0-9]+))\Z")
 _UDP = re.compile(r"([^:,]*|\[[^\]]*\]):([^:@,]*)(?:@(\[[^\]]*\]|[^:,]*)?:([^:,]*))?\Z")
 _SOCKETS = {"tcp": "", "telnet": "telnet", "tn3270": "tn3270", "websocket": "websocket"}
-_OFF = frozenset({"off", "no", "false", "n"})
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _flag(params: dict[str, str], key: str, default: bool) -> bool:
     value = params.get(key, "")
     if not value:
         return default
-    if value in ON | _OFF:
+    if value in ON | OFF:
         return value in ON
     raise ValueError(key)
 
@@ -157,9 +157,10 @@ def _number(params: dict[str, str], key: str) -> int | None:
     value = params.get(key, "")
     if not value:
         return None
-    if not re.fullmatch(r"[0-9]{1,10}", value):
+    found = integer(value)
+    if found is None:
         raise ValueError(key)
-    return int(value)
+    return found
 
 
 def _backend(name: str, params: dict[str, str]) -> Backend | None:
@@ -194,11 +195,10 @@ def _backend(name: str, params: dict[str, str]) -> Backend | None:
 
 
 def _size(text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,12})([bBkKmMgG]?)", text)
-    if match is None:
+    found = size(text)
+    if found is None:
         raise ValueError(text)
-    shift = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[match.group(2).lower()]
-    return int(match.group(1)) << shift
+    return found
 
 
 def _socket(params: dict[str, str]) -> Backend | None:

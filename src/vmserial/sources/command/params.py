@@ -17,9 +17,6 @@ from typing import Any
 from vmserial.errors import ConfigError, UsageError
 from vmserial.options import Scalar, scalar_text
 
-ON = frozenset({"on", "yes", "true", "y"})
-"""What QEMU reads as yes."""
-
 _PART = re.compile(r"(?:[^,]|,,)*", re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _KEY = re.compile(r"[A-Za-z0-9_.\-\[\]]+\Z")

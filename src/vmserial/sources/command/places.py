@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from vmserial.limits import VIRTIO_SERIAL_PORTS
 from vmserial.sources.command.document import CommandOption
-from vmserial.sources.command.params import ON
+from vmserial.values import integer, is_on
 
-_PCI = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.(?:0[xX])?([0-7]))?\Z")
+_PCI = re.compile(r"(?:0[xX])?0*([0-9A-Fa-f]{1,2})(?:\.(?:0[xX])?([0-7]))?\Z")
 _ISA = re.compile(r"isa-|ne2k_isa|sb16|adlib|cs4231a|gus|i8042|vmport|pvpanic\Z|applesmc")
 _USB = re.compile(r"usb-(?!ehci|uhci|xhci|ohci)|u2f-|ccid-card")
 _USB_CONTROLLER = re.compile(
@@ -22,15 +22,6 @@ _PCI_BRIDGE = re.compile(
     r"pcie-root-port|ioh3420|x3130-upstream|xio3130-downstream|pci-bridge|pcie-pci-bridge|"
     r"i82801b11-bridge|pxb|pxb-pcie|pxb-cxl|cxl-rp|cxl-upstream|cxl-downstream|pci-bridge-seat"
 )
-
-
-def number(text: str, default: int | None = None) -> int | None:
-    """Read a number of QEMU: decimal, ``0x…`` or octal; ``default`` if it is none."""
-    if re.fullmatch(r"0[xX][0-9A-Fa-f]{1,16}", text):
-        return int(text, 16)
-    if re.fullmatch(r"0[0-7]{1,22}", text):
-        return int(text, 8)
-    return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else default
 
 
 @dataclass(frozen=True)
@@ -101,7 +92,7 @@ class DeviceEntry:
             return None
         # Hexadecimal with and without "0x" (hw/core/qdev-properties-system.c).
         slot = int(match.group(1), 16)
-        multifunction = self.get("multifunction") in ON
+        multifunction = is_on(self.get("multifunction"))
         return PciPlace(self.bus, slot, int(match.group(2) or 0), multifunction)
 
     @property
@@ -129,7 +120,7 @@ class DeviceEntry:
         """Its place on a virtio-serial controller, if it is a port of one."""
         if self.driver not in _VIRTIO_PORT:
             return None
-        return VirtioPort(self.bus, number(self.get("nr")))
+        return VirtioPort(self.bus, integer(self.get("nr")))
 
     @property
     def is_virtio_serial(self) -> bool:
@@ -139,7 +130,7 @@ class DeviceEntry:
     @property
     def max_ports(self) -> int:
         """Of a virtio-serial controller: how many ports it takes said."""
-        found = number(self.get("max_ports", self.get("max-ports")))
+        found = integer(self.get("max_ports", self.get("max-ports")))
         return VIRTIO_SERIAL_PORTS if found is None else found
 
     @property
@@ -147,4 +138,4 @@ class DeviceEntry:
         """What it asks for, if it is an ISA device."""
         if _ISA.match(self.driver) is None:
             return None
-        return IsaPlace(*(number(self.get(key)) for key in ("index", "iobase", "irq")))
+        return IsaPlace(*(integer(self.get(key)) for key in ("index", "iobase", "irq")))

@@ -15,8 +15,8 @@ from vmserial.model import Chardev, Note
 from vmserial.sources.command import readconfig
 from vmserial.sources.command.document import CommandLine, CommandOption
 from vmserial.sources.command.legacy import HostSide, chardev_of, host_side
-from vmserial.sources.command.params import ON
 from vmserial.sources.command.places import DeviceEntry
+from vmserial.values import is_on
 
 ReadFile = Callable[[str], str]
 """Returns the text of the file that -readconfig names."""
@@ -73,7 +73,7 @@ class ChardevEntry:
     @property
     def mux(self) -> bool:
         """Several ports may share it."""
-        return self.params.get("mux", "") in ON
+        return is_on(self.params.get("mux"))
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ class CommandView:
         nodefaults: QEMU adds no devices of its own.
         nographic: -nographic is given.
         default_serial: what QEMU adds as -serial where none is given; None for nothing.
+        default_monitor: what it adds as -monitor; None for nothing, or where the default
+            serial port's backend carries the monitor as well.
         notes: what is odd.
     """
 
@@ -153,6 +155,7 @@ class CommandView:
     nodefaults: bool
     nographic: bool
     default_serial: HostSide | None
+    default_monitor: HostSide | None
     notes: tuple[Note, ...]
 
     @classmethod
@@ -275,7 +278,7 @@ class _Builder:
         return CommandView(
             arch, assumed, machine_type, machine, machine_options, self.accelerators(machine),
             self.options, chardevs, devices, ports, nodefaults, nographic,
-            self.default_serial(devices, ports, nodefaults, nographic), tuple(self.notes),
+            *self.defaults(devices, ports, nodefaults, nographic), tuple(self.notes),
         )  # fmt: skip
 
     # ------------------------------------------------------------------ the machine
@@ -392,23 +395,35 @@ class _Builder:
                 )
         return tuple(found)
 
-    def default_serial(
+    def defaults(
         self,
         devices: tuple[DeviceEntry, ...],
         ports: tuple[PortOption, ...],
         nodefaults: bool,
         nographic: bool,
-    ) -> HostSide | None:
-        """Return what system/vl.c adds; the machine type may still have no UART for it."""
+    ) -> tuple[HostSide | None, HostSide | None]:
+        """Return the serial port and the monitor that QEMU adds (system/vl.c).
+
+        The machine type may still have no UART for the one.
+        """
+        if nodefaults:
+            return None, None
         drivers = {device.driver for device in devices}
         globals_ = {o.params.get("driver") for o in self.options if o.name == "global"}
-        given = any(port.kind == "serial" for port in ports) or "isa-serial" in drivers | globals_
-        if nodefaults or given:
-            return None
-        monitor = any(port.kind in {"monitor", "qmp", "qmp-pretty", "mon"} for port in ports)
+        serial = not (
+            any(port.kind == "serial" for port in ports) or "isa-serial" in drivers | globals_
+        )
+        # "mon:" before a serial or parallel port's backend is a monitor, too.
+        monitor = not any(
+            port.kind in {"monitor", "qmp", "qmp-pretty", "mon"}
+            or (port.kind in {"serial", "parallel"} and port.host.mux_monitor)
+            for port in ports
+        )
         if nographic:
-            return HostSide("inline", "", "stdio", {}, mux_monitor=not monitor)
+            stdio = HostSide("inline", "", "stdio", {}, mux_monitor=serial and monitor)
+            return stdio if serial else None, stdio if monitor and not serial else None
         display = [o.params.get("type") for o in self.options if o.name == "display"]
-        if display and display[-1] in {"none", "egl-headless"}:
-            return HostSide("inline", "", "null", {})
-        return HostSide("inline", "", "vc", {"cols": "80", "rows": "24"})
+        silent = bool(display) and display[-1] in {"none", "egl-headless"}
+        screen = HostSide("inline", "", "vc", {"cols": "80", "rows": "24"})
+        made = HostSide("inline", "", "null", {}) if silent else screen
+        return made if serial else None, made if monitor else None

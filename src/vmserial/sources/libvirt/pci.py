@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-SLOTS = 32
-FUNCTIONS = 8
+from vmserial.limits import PCI_FUNCTIONS as FUNCTIONS
 
 CONVENTIONAL, EXPRESS, ROOT_PORT = "pci", "pcie", "root-port"
 """What a device asks of its bus: a hot-pluggable PCI or PCIe slot, a root port's place."""
