@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What the emulator shim adds to the start of a VM, as a whole process.
 
-/bin/true stands for the emulator.  Each round starts it plainly, through the
-shim with a command line that has nothing serial, through the shim with one that
-needs three ports mended, and the bare interpreter, one after the other, so that
-the machine's speed falls out of the ratios.
+/bin/true stands for the emulator.  Each round starts it plainly, through the shim of
+today and of an earlier build with a command line that has nothing serial and with one
+that needs three ports mended, and the bare interpreter, one after the other, so that the
+machine's speed falls out of the ratios.
 
     .venv/bin/python benchmarks/shim.py [ROUNDS]
 """
@@ -19,15 +19,9 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from common import Row, alone, in_turn
+from common import Build, Row, alone, builds, in_turn
 
-from vmserial.guests import profile
-from vmserial.judge import RepairPolicy
-from vmserial.model import Capabilities, DeviceType
 from vmserial.shim import bundle
-from vmserial.shim.facts import Facts
-from vmserial.shim.install import Order, install, run
-from vmserial.shim.tree import Tree
 
 PLAIN = "-name vm -machine virt -m 512 -nodefaults -display none -device virtio-balloon-pci"
 SERIAL = PLAIN + " -chardev socket,id=serial0,path=/run/s0,server=on,wait=off" + (
@@ -49,20 +43,37 @@ def started(command: list[str]) -> float:
     return (perf_counter() - begin) * 1000
 
 
-def installed(directory: Path) -> str:
-    """Install a shim before /bin/true and return its path."""
-    tree = Tree()
-    true = tree.resolved("/bin/true")
-    names = "usb-serial qemu-xhci pci-serial virtserialport virtconsole virtio-serial-pci"
-    binary = Capabilities(
-        (7, 2, 0), "aarch64", devices={n: DeviceType(n) for n in names.split()},
-        onboard_uarts={"virt": 1},
-    )  # fmt: skip
-    facts = Facts(tree.key(true), binary, profile.unknown("aarch64"), RepairPolicy())
-    target = str(directory / "qemu-system-aarch64")
-    base, log = str(directory / "lib"), str(directory / "log")
-    run(install(tree, Order("path", target, true, facts, base=base, log=log)))
-    return target
+INSTALL = """
+import sys
+from vmserial.guests import profile
+from vmserial.model import Capabilities, DeviceType
+from vmserial.shim.facts import Facts
+from vmserial.shim.install import Order, install, run
+from vmserial.shim.tree import Tree
+try:
+    from vmserial.judge import RepairPolicy
+except ImportError:  # as it was called before
+    from vmserial.repair import Wishes as RepairPolicy
+directory = sys.argv[1]
+tree = Tree()
+true = tree.resolved("/bin/true")
+names = "usb-serial qemu-xhci pci-serial virtserialport virtconsole virtio-serial-pci"
+binary = Capabilities(
+    (7, 2, 0), "aarch64", devices={n: DeviceType(n) for n in names.split()},
+    onboard_uarts={"virt": 1},
+)
+facts = Facts(tree.key(true), binary, profile.unknown("aarch64"), RepairPolicy())
+run(install(tree, Order("path", f"{directory}/qemu-system-aarch64", true, facts,
+                        base=f"{directory}/lib", log=f"{directory}/log")))
+print(0)
+"""
+
+
+def installed(build: Build, directory: Path) -> str:
+    """Install a build's shim before /bin/true and return its path."""
+    directory.mkdir()
+    build.seconds(INSTALL, str(directory))
+    return str(directory / "qemu-system-aarch64")
 
 
 def rows(rounds: int = 40) -> Iterator[Row]:
@@ -71,31 +82,38 @@ def rows(rounds: int = 40) -> Iterator[Row]:
     place = Path("~/.cache").expanduser()
     place.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="vmserial-shim-", dir=place))
+    lines = {"nothing serial": PLAIN.split(), "three ports mended": SERIAL.split()}
+    commands = {
+        "plain exec": ["/bin/true", *SERIAL.split()],
+        "bare python": [bundle.PYTHON, bundle.FLAGS, "-c", "pass"],
+    }
     try:
-        shim = installed(directory)
-        commands = {
-            "plain exec": ["/bin/true", *SERIAL.split()],
-            "nothing serial": [shim, *PLAIN.split()],
-            "three ports mended": [shim, *SERIAL.split()],
-            "python -ISB -c pass": [bundle.PYTHON, bundle.FLAGS, "-c", "pass"],
-        }
-        for command in commands.values():
-            started(command)
-        taken = in_turn(
-            {name: partial(started, words) for name, words in commands.items()},
-            rounds,
-        )
-        written = (directory / "log").read_text().count("\n")
+        with builds() as both:
+            there = {"today": both.today, "earlier": both.earlier}
+            for name, build in there.items():
+                if build is not None:
+                    shim = installed(build, directory / name)
+                    commands |= {f"{name}, {line}": [shim, *lines[line]] for line in lines}
+            measures = {name: partial(started, words) for name, words in commands.items()}
+            for measure in measures.values():
+                measure()
+            taken = in_turn(measures, rounds)
+        # The figures are nothing if it did not mend.
+        written = (directory / "today" / "log").read_text().count("\n")
         assert written == 3 * (rounds + 1), written
     finally:
         shutil.rmtree(directory)
-    plain, python = taken["plain exec"], taken["python -ISB -c pass"]
-    for name in ("nothing serial", "three ports mended"):
-        added = [own - bare for own, bare in zip(taken[name], plain, strict=True)]
-        yield Row.of(
-            f"the shim adds to a start, {name}", "ms", added,
-            peer="python -ISB -c pass", base=python,
-        )  # fmt: skip
+
+    def added(name: str) -> list[float]:
+        return [own - bare for own, bare in zip(taken[name], taken["plain exec"], strict=True)]
+
+    for line in lines:
+        own = added(f"today, {line}")
+        name = f"the shim adds to a start, {line}"
+        if f"earlier, {line}" in taken:
+            before = added(f"earlier, {line}")
+            yield Row.of(name, "ms", own, peer=both.name, base=before, aim="ratio ≤ 1")
+        yield Row.of(name, "ms", own, peer="python -ISB -c pass", base=taken["bare python"])
 
 
 if __name__ == "__main__":

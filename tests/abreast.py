@@ -14,7 +14,7 @@ from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
 
 TOGETHER = {
-    "libvirt": r"live/test_libvirt_\w+\.py::",
+    "libvirt": r"live/test_\w*libvirt\w*\.py::",
     "mutants": r"live/test_verify_commands\.py::test_a_mutant_",
     "damage": r"live/test_verify_live\.py::test_damage_",
     "mypy": r"unit/test_lint\.py::test_types",

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from private_libvirt import PrivateLibvirt
+
+# Its bound of 0.2 s for an example is wall time, and other tests run beside.
+settings.register_profile("vmserial", deadline=None)
+settings.load_profile("vmserial")
 
 LIVE = Path(__file__).parent / "live"
 SLOW = ("test_lint.py", "test_shim_install.py")

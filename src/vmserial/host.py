@@ -1,143 +1,119 @@
-"""What the host's own files and devices have against a plan, looked at before the start."""
+"""Looks at the host: what stands at the paths and ports that a command names."""
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Iterator
-from pathlib import Path
+import sys
+from collections.abc import Iterable, Mapping
 
-from vmserial.doctor import Finding, Severity
-from vmserial.model import File, HostTty, Pipe, Plan, SerialPort, UnixSocket
+from vmserial.model.host import Family, HostFacts, PathKind, TcpListener
 
+_LISTEN = "0A"
+"""TCP_LISTEN of include/net/tcp_states.h, as /proc/net/tcp prints it."""
 
-def check(made: Plan) -> tuple[Finding, ...]:
-    """Return what would keep QEMU from opening the plan's backends, disks and kernels."""
-    found: list[Finding] = []
-    for assignment in made.assignments:
-        found += _port(assignment.port)
-    machine = made.machine
-    files = [(f"{d.bus}{d.index}", d.path) for d in machine.disks if d.path]
-    if machine.boot is not None:
-        files += [("kernel", machine.boot.kernel), ("initrd", machine.boot.initrd)]
-    for option in made.options:
-        if option.role == "firmware" and option.flag == "-bios" and option.raw:
-            files.append(("firmware", option.raw))
-        files += [("firmware", str(v)) for k, v in option.params
-                  if option.role == "firmware" and k == "file"]  # fmt: skip
-    for what, path in files:
-        if path and not Path(path).exists():
-            found.append(
-                _finding(
-                    "file-missing", f"{what}: {path} does not exist", "QEMU cannot open it",
-                    "give the path of an existing file",
-                )
-            )  # fmt: skip
-    return tuple(found)
+_ACCEPTS = 0x10000
+"""__SO_ACCEPTCON in the flags of /proc/net/unix (proc(5)): somebody listens."""
+
+_WITH_PATH = frozenset({"serial", "tty", "parallel", "parport", "file", "pipe", "pty"})
+_YES = frozenset({"on", "yes", "true", "y"})
 
 
-def _finding(id: str, happens: str, why: str, fix: str, port: SerialPort | None = None) -> Finding:
-    return Finding(
-        id,
-        Severity.FAILS,
-        happens,
-        why,
-        fix,
-        (port.name,) if port else (),
-        port.where if port else None,
-    )
+def look(sides: Iterable[tuple[str, Mapping[str, str]]], files: Iterable[str] = ()) -> HostFacts:
+    """Look at what backends and files need of this host.
+
+    Nothing is opened and nobody is connected to: a connection would be the one client of
+    another VM's port.
+
+    Args:
+        sides: backends (by -chardev's name) with their keys, as -chardev has them.
+        files: further paths (kernels, disks).
+    """
+    wanted: list[str] = []
+    tcp = unix = False
+    for backend, params in sides:
+        path = params.get("path", "")
+        wanted += [params.get("logfile", ""), params.get("input-path", "")]
+        if backend == "socket":
+            tcp = tcp or bool(params.get("port"))
+            unix = unix or bool(path)
+            wanted.append("" if params.get("abstract") in _YES else path)
+        elif backend in _WITH_PATH:
+            wanted.append(path)
+        if backend == "pipe" and path:
+            wanted += [f"{path}.in", f"{path}.out"]
+    paths = {path: kind_of(path) for path in filter(None, (*wanted, *files))}
+    for path in tuple(paths):
+        directory = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
+        if directory not in paths:
+            paths[directory] = kind_of(directory)
+    listeners = _tcp() if tcp else None
+    return HostFacts(
+        paths, _unix() if unix else frozenset(), listeners or (), listeners is not None
+    )  # fmt: skip
 
 
-def _port(port: SerialPort) -> Iterator[Finding]:
-    backend = port.chardev.backend
-    if isinstance(backend, HostTty):
-        yield from _character_device(port, backend.path)
-    elif isinstance(backend, UnixSocket) and not backend.abstract:
-        yield from _unix_socket(port, backend)
-    elif isinstance(backend, File):
-        yield from _directory(port, backend.path)
-    elif isinstance(backend, Pipe) and not any(
-        Path(backend.path + end).exists() for end in ("", ".in")
-    ):
-        yield _finding(
-            "pipe-missing",
-            f"{port.name}: neither {backend.path} nor {backend.path}.in exists",
-            "QEMU opens a pipe, it does not make it",
-            f"mkfifo {backend.path}.in {backend.path}.out",
-            port,
-        )
-    if port.chardev.logfile:
-        yield from _directory(port, port.chardev.logfile)
-
-
-def _character_device(port: SerialPort, path: str) -> Iterator[Finding]:
+def kind_of(path: str) -> PathKind:
+    """Tell what stands at a path, its links followed."""
     try:
-        mode = Path(path).stat().st_mode
-    except OSError as error:
-        yield _finding(
-            "tty-missing",
-            f"{port.name}: {path}: {error.strerror}",
-            "no such serial device",
-            "name a tty of this host, or use socket",
-            port,
-        )
-        return
-    if not stat.S_ISCHR(mode):
-        yield _finding(
-            "tty-not-a-device",
-            f"{port.name}: {path} is not a character device",
-            "a host tty must be one, or QEMU would write into a file",
-            "name a tty of this host, or use file=PATH",
-            port,
-        )
-
-
-def _directory(port: SerialPort, path: str) -> Iterator[Finding]:
-    parent = Path(path).parent
-    if not parent.is_dir():
-        yield _finding(
-            "directory-missing",
-            f"{port.name}: the directory {parent} does not exist",
-            "QEMU makes the file or socket, not its directory",
-            f"mkdir -p {parent}",
-            port,
-        )
-
-
-def _unix_socket(port: SerialPort, backend: UnixSocket) -> Iterator[Finding]:
-    if not backend.server:
-        if not Path(backend.path).exists() and not backend.reconnect_ms:
-            yield _finding(
-                "socket-missing",
-                f"{port.name}: nobody listens on {backend.path}",
-                "QEMU is the client here and does not start without its server",
-                "start the server first, or add reconnect=5",
-                port,
-            )
-        return
-    yield from _directory(port, backend.path)
-    if Path(backend.path).exists() and listened(backend.path):
-        yield _finding(
-            "socket-in-use",
-            f"{port.name}: somebody already listens on {backend.path}",
-            "QEMU would take the path away from a running VM",
-            "stop that VM, or give the port another path",
-            port,
-        )
+        mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib takes 4 ms to import
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except (OSError, ValueError):
+        return "unknown"
+    kinds: tuple[tuple[int, PathKind], ...] = (
+        (stat.S_IFREG, "file"), (stat.S_IFDIR, "directory"), (stat.S_IFIFO, "fifo"),
+        (stat.S_IFSOCK, "socket"), (stat.S_IFCHR, "character"), (stat.S_IFBLK, "block"),
+    )  # fmt: skip
+    return next((kind for bits, kind in kinds if stat.S_IFMT(mode) == bits), "unknown")
 
 
 def listened(path: str) -> bool:
-    """Tell whether a process listens on ``path``, without connecting to it.
+    """Tell whether a process listens on ``path``, without connecting to it."""
+    return os.path.abspath(path) in _unix()  # noqa: PTH100 - as above
 
-    A connection would be the one client of another VM's port; /proc/net/unix
-    (proc(5)) shows listeners by the flag __SO_ACCEPTCON, 0x10000.
-    """
-    wanted = str(Path(path).absolute())
-    try:
-        lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
-    except OSError:
-        return False
-    for line in lines:
+
+def _unix() -> frozenset[str]:
+    found = set()
+    for line in _lines("/proc/net/unix") or ():
         fields = line.split(maxsplit=7)
-        if len(fields) == 8 and int(fields[3], 16) & 0x10000 and fields[7] == wanted:
-            return True
-    return False
+        if len(fields) == 8 and int(fields[3], 16) & _ACCEPTS:
+            found.add(fields[7])
+    return frozenset(found)
+
+
+def _tcp() -> tuple[TcpListener, ...] | None:
+    """Return the TCP listeners of this network namespace; None where they cannot be read."""
+    found: list[TcpListener] = []
+    seen = False
+    families: tuple[tuple[Family, str], ...] = ((4, "/proc/net/tcp"), (6, "/proc/net/tcp6"))
+    for family, file in families:
+        lines = _lines(file)
+        seen = seen or lines is not None
+        for line in lines or ():
+            fields = line.split()
+            if len(fields) < 4 or fields[3] != _LISTEN:
+                continue
+            address, _, port = fields[1].partition(":")
+            found.append(TcpListener(family, _address(family, address), int(port, 16)))
+    return tuple(found) if seen else None
+
+
+def _address(family: Family, text: str) -> str:
+    """Return an address in the usual form; each 32-bit word is printed as the host's integer."""
+    raw = bytes.fromhex(text)
+    if sys.byteorder == "little":
+        raw = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
+    if family == 4:
+        return ".".join(map(str, raw))
+    if not any(raw[:-1]) and raw[-1] < 2:
+        return "::1" if raw[-1] else "::"
+    return ":".join(f"{int.from_bytes(raw[at : at + 2], 'big'):x}" for at in range(0, 16, 2))
+
+
+def _lines(file: str) -> list[str] | None:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123 - as above
+            return stream.read().splitlines()[1:]
+    except OSError:
+        return None

@@ -50,12 +50,48 @@ def cache_dir(*parts: str) -> Path:
         UsageError: it cannot be made.
     """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base.startswith("/") else Path("~/.cache").expanduser()
+    try:
+        root = Path(base) if base.startswith("/") else Path("~/.cache").expanduser()
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home directory", hint="set HOME or XDG_CACHE_HOME"
+        ) from None
     path = root.joinpath("vmserial", *parts)
     try:
         _make_private(path, root)
     except OSError as error:
         raise _refused(path, error, "make") from None
+    return path
+
+
+TROUBLE: list[str] = []
+"""What people must know of where things are remembered; the command line says it once."""
+
+
+def memory_dir(part: str) -> Path | None:
+    """Return a directory for what is remembered and can be asked again.
+
+    It is the cache's; where there is none (no home, a read-only one) one in ``/tmp``, which
+    a restart clears; None where that cannot be had either.  What was tried in vain is said in
+    :data:`TROUBLE`.
+
+    Args:
+        part: its name in the cache.
+    """
+    try:
+        return cache_dir(part)
+    except UsageError as error:
+        trouble = error.message
+    path: Path | None
+    try:
+        path = _own(Path(f"/tmp/vmserial-{os.getuid()}-cache")) / part
+        path.mkdir(mode=0o700, exist_ok=True)
+        said = f"what QEMU has is remembered in {path.parent}"
+    except (OSError, UsageError):
+        path, said = None, "nothing is remembered, so that each call asks QEMU anew"
+    note = f"{trouble}: {said}; XDG_CACHE_HOME names a cache"
+    if note not in TROUBLE:
+        TROUBLE.append(note)
     return path
 
 
@@ -168,6 +204,15 @@ def runtime_base() -> Path:
         and os.access(runtime, os.W_OK | os.X_OK)
     ):
         base = Path(f"/tmp/vmserial-{os.getuid()}")
+    return _own(base)
+
+
+def _own(base: Path) -> Path:
+    """Make a directory that is this user's alone, whoever may write where it stands.
+
+    Raises:
+        UsageError: it cannot be made, or somebody else owns what stands there.
+    """
     try:
         with contextlib.suppress(FileExistsError):
             base.mkdir(mode=0o700)

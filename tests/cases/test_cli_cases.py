@@ -17,8 +17,10 @@ from xml.etree import ElementTree
 import pytest
 from plans import binary, remembered
 
+from vmserial import paths
 from vmserial.cli.main import run
 from vmserial.qemu import binary as qemu_binary
+from vmserial.shim.places import Record
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = (ROOT / "tests/data/libvirt/aarch64-untyped.xml").read_text()
@@ -451,3 +453,152 @@ def test_d11_append_is_laid_over_the_kernel_that_the_input_has(
     (here / "vm.toml").write_text(TOML + "[boot]\nkernel = '/k'\nappend = 'quiet'\n")
     assert run(["showcmd", "vm.toml", "--append", "console=ttyAMA0"]) == 0
     assert "-append console=ttyAMA0" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------ C: the host's binaries
+
+
+def fake_qemu(path: Path, arch: str) -> Path:
+    """Make a program that is a remembered QEMU 7.2 of an architecture."""
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    qemu_binary._Cache(str(path)).store(replace(binary(arch), binary=str(path)))
+    return path
+
+
+def test_c11_a_bad_binary_is_a_row_and_hides_no_other(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(here / "bin"))
+    fake_qemu(here / "bin" / "qemu-system-x86_64", "x86_64")
+    bad = here / "bin" / "qemu-system-arm"
+    bad.write_text("#!/bin/sh\necho 'no such luck' >&2\nexit 1\n")
+    bad.chmod(0o755)
+    assert run(["probe"]) == 0
+    out = capsys.readouterr().out
+    assert f"{here}/bin/qemu-system-aarch64: QEMU 7.2.0" in out
+    assert f"{here}/bin/qemu-system-x86_64: QEMU 7.2.0" in out
+    assert f"{bad}: cannot be asked: " in out
+    assert run(["probe", "--json"]) == 0
+    rows = {Path(row["binary"]).name: row for row in json.loads(capsys.readouterr().out)}
+    assert "no such luck" in rows["qemu-system-arm"]["problem"]
+    assert rows["qemu-system-x86_64"]["version"] == "7.2.0"
+    assert run(["probe", str(bad)]) == 2
+
+
+def shim_at(here: Path) -> tuple[Path, Path]:
+    """Put what our shim looks like in the place of the QEMU; return it and the real one."""
+    shim = here / "bin" / "qemu-system-aarch64"
+    real = fake_qemu(here / "real-qemu", "aarch64")
+    home = here / "lib" / "1"
+    home.mkdir(parents=True)
+    record = Record("1", "path", str(shim), str(real), str(home), "/usr/bin/python3", "/log")
+    (home / "shim.json").write_text(record.to_json())
+    shim.write_text(
+        f"#!/bin/sh\n# vmserial shim 1\necho >>{here}/log; exit 3\n"
+        f"main({os.fsencode(real)!r}, {os.fsencode(home)!r}, b'/log')\n"
+    )
+    return shim, real
+
+
+def test_c12_behind_our_shim_the_real_binary_is_asked(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shim, real = shim_at(here)
+    assert run(["probe", "--arch", "aarch64"]) == 0
+    assert capsys.readouterr().out.startswith(f"{real}: QEMU 7.2.0")
+    assert run(["doctor", "start.sh"]) == 1
+    assert f"a shim of vmserial's stands at {shim}" in capsys.readouterr().out
+    assert run(["doctor", "142.conf"]) == 1
+    assert f"a shim of vmserial's stands at {shim}" in capsys.readouterr().out
+    assert not (here / "log").exists()
+
+
+@pytest.fixture(autouse=True)
+def no_shims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test's shim is not the next one's."""
+    monkeypatch.setattr(qemu_binary, "SHIMS", {})
+
+
+# ------------------------------------------------------------------ F: smaller ones
+
+
+@pytest.mark.parametrize("name", ["windows", "Win11", "w2k", "freebsd"])
+def test_f_a_guest_that_is_no_linux_says_what_is_not_known(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", "--arch", "x86_64", "--guest", name]) == 2
+    said = capsys.readouterr().err
+    assert "no such limit is known of Windows" in said
+    assert "debian-11" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("tcp:127.0.0.1:4321", "tcp=127.0.0.1:4321"),
+        ("unix:/tmp/x", "socket=/tmp/x"),
+        ("telnet:localhost:44", "telnet=localhost:44"),
+        ("udp:1.2.3.4:5", "udp=1.2.3.4:5"),
+    ],
+)
+def test_f_qemus_own_form_of_a_backend_says_ours(
+    text: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", "--arch", "aarch64", "--backend", text]) == 2
+    assert f"did you mean {hint}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["", "/proc"])
+def test_f_without_a_home_planning_works_and_says_it_once(
+    here: Path, home: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spare = Path(f"/tmp/vmserial-{os.getuid()}-cache/qemu")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", home)
+    known = paths.memory_dir("qemu")
+    assert known in {spare, Path("~/.cache/vmserial/qemu").expanduser()}
+    if home:
+        assert known == spare
+        store = qemu_binary._Cache(str(here / "bin/qemu-system-aarch64"))
+        store.store(replace(binary("aarch64"), binary=str(here / "bin/qemu-system-aarch64")))
+        assert run(["plan", "142.conf"]) == 0
+        said = capsys.readouterr().err
+        assert said.count("is remembered in /tmp/vmserial-") == 1
+        assert store._path is not None
+        store._path.unlink()
+        monkeypatch.setattr(paths, "_own", lambda _: (_ for _ in ()).throw(OSError()))
+        assert paths.memory_dir("qemu") is None
+        assert "each call asks QEMU anew" in paths.TROUBLE[-1]
+    paths.TROUBLE.clear()
+
+
+def test_f_toml_says_what_it_cannot_hold_in_words(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "g.xml").write_text(DOMAIN.replace(
+        "</devices>",
+        "<channel type='unix'><source mode='bind'/>"
+        "<target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices>",
+    ))  # fmt: skip
+    run(["convert", "g.xml", "--to", "toml"])
+    printed = capsys.readouterr()
+    assert not re.search(r"\w+\(\w+=", printed.err + printed.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("vmserial plan --arch a", "aarch64"),
+        ("vmserial verify --suite t", "trixie"),
+        ("vmserial doctor --guest el9", "el9-x86_64"),
+        ("vmserial shim install --guest debian-13", "debian-13-arm64"),
+    ],
+)
+def test_f_completion_offers_architectures_suites_and_guests(words: str, offered: str) -> None:
+    code, out, _ = vmserial(
+        "vmserial", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1),
+        _VMSERIAL_COMPLETE="bash_complete",
+    )  # fmt: skip
+    assert code == 0
+    assert f"plain,{offered}" in out.split()

@@ -110,9 +110,10 @@ class PrivateLibvirt:
             words = [daemon, "-f", "/dev/null", "-p", str(self.where / "libvirtd.pid")]
             self.uri = f"qemu+unix:///session?socket={self.where}/runtime_dir/libvirt/libvirt-sock"
         self.log = (self.where / "libvirtd.log").open("wb")
+        # Tests that are killed leave none behind.
         self.process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment,
-            start_new_session=True,
+            ["setpriv", "--pdeathsig", "KILL", *words], stdin=subprocess.DEVNULL,
+            stdout=self.log, stderr=self.log, env=environment, start_new_session=True,
         )  # fmt: skip
         try:
             self._wait()

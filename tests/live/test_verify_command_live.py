@@ -20,7 +20,7 @@ from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed, findings, probe_command
 from vmserial.qemu.process import VirtualMachine
 from vmserial.qemu.standins import Fate
-from vmserial.report import Report, Vm, write_all
+from vmserial.report import Report, run_of, write_all
 from vmserial.sources.command import CommandLine, DeviceEntry
 from vmserial.verify.command import Proof, prove_command
 from vmserial.verify.request import VerifyReport
@@ -126,8 +126,7 @@ def test_a_pve_command_on_q35(tmp_path: Path) -> None:
     assert {(c.port, c.kind) for c in report.checks} == {
         ("serial0", "isa"), ("serial1", "isa"), ("serial2", "pci"), ("serial5", "usb")
     }  # fmt: skip
-    vms = tuple(Vm(one.title, one.plan, one.argv, one.nodes) for one in report.booted)
-    written = write_all(tmp_path / "out", Report(report.checks, report.host, vms))
+    written = write_all(tmp_path / "out", Report((run_of(report),)))
     assert "serial5" in next(path for path in written if path.suffix == ".html").read_text()
 
 

@@ -10,7 +10,8 @@ from vmserial import board
 from vmserial.cli.main import run
 from vmserial.guests.foreign import fetch
 from vmserial.progress import Silent
-from vmserial.verify.results import GUEST_TO_HOST, Check, Verdict, read
+from vmserial.verify.results import GUEST_TO_HOST, Check, Verdict
+from vmserial.verify.results_file import read
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "full"
@@ -23,7 +24,7 @@ def verify(name: str, *words: str) -> list[Check]:
     """Run the command, which must pass, and return its checks."""
     out = OUT / name
     assert run(["verify", *words, "--out", str(out), "--quiet"]) == 0
-    return read(out / "results.jsonl")[0]
+    return [check for one in read(out / "results.jsonl") for check in one.checks]
 
 
 @pytest.mark.parametrize(("arch", "machine"), [("aarch64", "virt"), ("x86_64", "q35")])
@@ -85,7 +86,8 @@ def test_a_sixteenth_virtio_port_of_a_controller_is_found_dead(
     monkeypatch.setattr(board, "VIRTIO_CONTROL_MESSAGES", 32)
     words = ["--ports", "17", "--type", "virtio", "--sizes", "smoke", "--qemu", str(qemu)]
     assert run(["verify", "--arch", "aarch64", *words, "--out", str(tmp_path), "--quiet"]) == 1
-    failed = [c for c in read(tmp_path / "results.jsonl")[0] if c.verdict is Verdict.FAIL]
+    (found,) = read(tmp_path / "results.jsonl")
+    failed = [c for c in found.checks if c.verdict is Verdict.FAIL]
     assert {(c.port, c.direction, c.mode) for c in failed} == {
         ("serial16", GUEST_TO_HOST, mode) for mode in ("alone", "together")
     }

@@ -212,7 +212,7 @@ def test_doctor_finds_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.endswith("vm: 10 serial ports: nothing is wrong\n")
     # A directory that `run` makes is worth a word and not an alarm.
-    assert "the directory /run/vmserial/vm does not exist; before 'showcmd | sh'" in text
+    assert "/run/vmserial/vm/serial0: No such file or directory; before 'showcmd | sh'" in text
 
 
 def test_doctor_as_json(conf: str, capsys: pytest.CaptureFixture[str]) -> None:

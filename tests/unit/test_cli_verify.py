@@ -170,7 +170,7 @@ def test_what_a_run_prints_and_writes(
     captured = capsys.readouterr()
     assert "1 checks, 1.5 s, seed 7" in captured.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "results.jsonl", "junit.xml", "report.html",
+        "results.jsonl", "junit.xml", "report.html", "vms.json",
     }  # fmt: skip
     assert "large aarch64 usb" in (tmp_path / "out" / "report.html").read_text()
     if as_json:
@@ -317,7 +317,7 @@ def test_each_architecture_is_tried_in_its_turn(
     tried = []
 
     async def run(
-        request: VerifyRequest, *_words: object, before: VerifyReport | None
+        request: VerifyRequest, *_words: object, before: VerifyReport | None, **_more: object
     ) -> VerifyReport:
         tried.append((request.machine.arch, request.seed, before))
         return ended(Verdict.PASS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import abreast
 import pytest
+from hypothesis import settings
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
@@ -31,7 +32,7 @@ def run(
         cwd=tmp_path,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
         env={
             **os.environ,
             "PATH": path,
@@ -70,6 +71,10 @@ def test_a_live_test_that_skips_fails(tmp_path: Path, binaries: str) -> None:
     assert code == 1
     assert "must not be skipped" in said
     assert "no kvm" in said
+
+
+def test_generated_examples_have_no_bound_of_wall_time() -> None:
+    assert settings().deadline is None
 
 
 def test_unit_tests_have_their_own_cache() -> None:
@@ -132,3 +137,11 @@ def test_each_group_has_tests() -> None:
     ]
     for known in abreast.TOGETHER:
         assert any(abreast.group(name) == known for name in names), known
+
+
+def test_who_asks_for_the_libvirtd_is_in_its_group() -> None:
+    live = CONFTEST.parent / "live"
+    asking = [p.name for p in live.glob("test_*.py") if "libvirt: PrivateLibvirt" in p.read_text()]
+    assert len(asking) > 1
+    for name in asking:
+        assert abreast.group(f"tests/live/{name}::test_it") == "libvirt", name

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from plans import DEBIAN_12_ARM64, binary, machine, planned
 
-from vmserial import chardevs, doctor, host
+from vmserial import chardevs, doctor
 from vmserial.doctor import Finding, Severity
 from vmserial.model import DirectBoot, Machine, SerialPort
 from vmserial.pve.examine import examine
@@ -96,9 +96,10 @@ def test_dead_ports_of_any_input_are_named() -> None:
 
 
 def host_ids(made: Machine) -> set[str]:
+    from vmserial.cli.host_facts import of_plan
     from vmserial.planning import planner
 
-    return {f.id for f in host.check(planner.plan(made, binary(), DEBIAN_12_ARM64))}
+    return {f.id for f in of_plan(planner.plan(made, binary(), DEBIAN_12_ARM64))}
 
 
 def with_backend(text: str) -> Machine:
@@ -114,6 +115,8 @@ def with_backend(text: str) -> Machine:
         ("/dev/null", set()),
         ("/dev/does-not-exist", {"tty-missing"}),
         ("/dev/pts", {"tty-not-a-device"}),
+        ("tcp=localhost:9,server=off", {"socket-missing"}),
+        ("pipe=/tmp", set()),
         ("socket=/no/such/dir/s", {"directory-missing"}),
         ("socket=/no/such/s,server=off", {"socket-missing"}),
         ("socket=/no/such/s,server=off,reconnect=1", set()),

@@ -12,6 +12,7 @@ from vmserial import catalogue
 from vmserial.guests import profile
 from vmserial.judge import RepairPolicy, Verdict, judge
 from vmserial.model import Severity
+from vmserial.rules.base import HOST
 from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandLine, CommandView
 
@@ -49,7 +50,8 @@ def test_a_finding_says_what_happens_why_and_what_to_do(id: str) -> None:
 
 
 def test_each_rule_has_its_golden_input() -> None:
-    rules = {rule.id for phase in PHASES for rule in phase}
+    # What the host has at the places is in tests/rules/test_host.py.
+    rules = {rule.id for phase in PHASES for rule in phase if HOST not in rule.needs}
     assert rules - {"caution"} == set(findings.ids())
 
 

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmserial.report import Report
+from vmserial.report import Report, Run
 from vmserial.report.junit import legal, xml
-from vmserial.verify.results import GUEST_TO_HOST, Check, Fault, FaultKind, HostFacts, Verdict
+from vmserial.verify.results import (
+    GUEST_TO_HOST,
+    Check,
+    Fault,
+    FaultKind,
+    HostFacts,
+    RunFacts,
+    Verdict,
+)
 
 PASS = Check("default", "aarch64", "virt", "7.2.22", "debian-12-arm64", "usb", "serial1",
              GUEST_TO_HOST, seconds=0.5)  # fmt: skip
@@ -24,7 +32,8 @@ CHECKS = (
     replace(PASS, kind="pci", detail="fine"),
     PASS,
 )  # fmt: skip
-REPORT = Report(CHECKS, HostFacts("a cpu", 2), version="0.1", started="2026-11-22T18:00:00")
+FACTS = RunFacts(7, ("verify", "a b.conf"), "0.1", "2026-11-22T18:00:00")
+REPORT = Report((Run(CHECKS, HostFacts("a cpu", 2), FACTS),))
 
 
 def test_counts_and_outcomes() -> None:
@@ -62,11 +71,21 @@ def test_facts_are_properties() -> None:
     assert facts["qemu"] == "7.2.22"
     assert facts["host.cpu"] == "a cpu"
     assert facts["vmserial"] == "0.1"
+    assert facts["seed"] == "7"
+    assert facts["call"] == "vmserial verify 'a b.conf'"
+    assert "interrupted" not in facts
     assert "vm" not in facts
 
 
+def test_each_run_has_suites_of_its_own() -> None:
+    two = Report((Run((PASS,), name="one"), Run((PASS,), name="two")))
+    root = ET.fromstring(xml(two))
+    names = [p.get("value") for p in root.iterfind("testsuite/properties/property[@name='run']")]
+    assert names == ["one", "two"]
+
+
 def test_empty() -> None:
-    root = ET.fromstring(xml(Report((), HostFacts())))
+    root = ET.fromstring(xml(Report(())))
     assert root.get("tests") == "0"
     assert len(root) == 0
 
@@ -75,7 +94,8 @@ def test_empty() -> None:
 def test_any_text_is_well_formed(text: str) -> None:
     bad = replace(PASS, case=text, kind=text, guest=text, port=text, detail=text, mode=text,
                   verdict=Verdict.FAIL, faults=(Fault(FaultKind.LOSS, text),))  # fmt: skip
-    root = ET.fromstring(xml(Report((bad,), HostFacts(text), version=text, started=text)))
+    facts = RunFacts(1, (text,), text, text, interrupted=True)
+    root = ET.fromstring(xml(Report((Run((bad,), HostFacts(text), facts, name=text),))))
     failure = root.find("testsuite/testcase/failure")
     assert failure is not None
     assert failure.get("message") == legal(text)

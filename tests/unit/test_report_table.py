@@ -66,8 +66,8 @@ def test_the_articles_tables() -> None:
         ],
         "the VM as a whole": [["maximum", "usb", "pass", ""]],
         "summary": [
-            ["debian-12-arm64", "usb", "60", "lost", "sends 1,000 KiB/s, receives 1,000 KiB/s",
-             "fail"],
+            ["debian-12-arm64", "usb", "60 proven", "lost",
+             "sends 1,000 KiB/s, receives 1,000 KiB/s", "fail"],
         ],
     }  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_columns() -> None:
     assert columns == {
         "default": ("guest system", "port", "kind", "send", "receive"),
         "hot-plug": ("guest system", "unplugged id", "plugged id", "send", "receive"),
-        "summary": ("guest system", "kind", "maximum", "hot-plug", "rate", "verdict"),
+        "summary": ("guest system", "kind", "ports in one VM", "hot-plug", "rate", "verdict"),
     }
 
 
@@ -92,9 +92,40 @@ def test_send_is_the_guests_view() -> None:
 
 def test_summary_without_a_limit_says_what_was_proven() -> None:
     made = by_title([*BOTH, replace(LOSS, port="serial3")])
-    assert made["summary"][0][2] == "≥ 2"
+    assert made["summary"][0][2] == "2 proven, no limit sought"
     assert made["summary"][0][3] == "not tried"
     assert by_title([LOSS])["summary"][0][2] == "-"
+
+
+@pytest.mark.parametrize(
+    ("maximum", "planned", "text"),
+    [
+        (61, 61, "61 proven, the most that can be planned"),
+        (16, 512, "16 proven, the most that were tried; 512 can be planned"),
+        (0, 512, "2 proven, not the most; 512 can be planned"),
+        (16, 0, "16 proven"),
+    ],
+)
+def test_a_maximum_says_of_what(maximum: int, planned: int, text: str) -> None:
+    """The ceiling of a run is no limit of the kind's."""
+    whole = check("", "", case="maximum", maximum=maximum, planned=planned)
+    assert by_title([*BOTH, whole])["summary"][0][2] == text
+
+
+def test_a_port_beside_a_hot_plug_stayed_up() -> None:
+    """An isa port cannot be hot-plugged, whatever went on around it."""
+    stays = [
+        check("serial1", way, case="hot-plug", kind="isa", mode="during")
+        for way in (GUEST_TO_HOST, HOST_TO_GUEST)
+    ]
+    made = by_title([*HOTPLUG[:2], *stays])
+    assert [row[:4] for row in made["hot-plug: aarch64 virt, QEMU 7.2.22"]] == [
+        ["debian-12-arm64", "usbserial1", "usbserial1", "pass"],
+        ["debian-12-arm64", "serial1 stays", "serial1 stays", "pass"],
+    ]
+    assert {row[1]: row[3] for row in made["summary"]} == {"usb": "pass", "isa": "stayed up"}
+    bad = replace(stays[0], verdict=Verdict.FAIL)
+    assert by_title([bad])["summary"][0][3] == "fail beside it"
 
 
 def test_a_rate_of_all_at_once_where_no_port_was_timed_alone() -> None:

@@ -29,7 +29,7 @@ from vmserial.paths import runtime_base
 from vmserial.planning.planner import plan
 from vmserial.progress import Silent
 from vmserial.qemu import process
-from vmserial.verify import results
+from vmserial.verify import results, results_file
 from vmserial.verify.cases import load
 from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.runner import Runner, run
@@ -99,11 +99,12 @@ def test_two_uarts_from_qemu_9_1_on(tmp_path: Path) -> None:
 
 
 def test_the_seed_decides_the_bytes(tmp_path: Path) -> None:
-    def numbers(seed: int) -> list[int]:
-        return list(itertools.islice(Runner(request(), Silent(), seed, None).numbers(), 3))
+    def numbers(seed: int, title: str = "a VM") -> list[int]:
+        return list(itertools.islice(Runner(request(), Silent(), seed, None).numbers(title), 3))
 
     assert numbers(5) == numbers(5)
     assert not set(numbers(5)) & set(numbers(6))
+    assert not set(numbers(5)) & set(numbers(5, "another VM"))
     assert len(set(numbers(5))) == 3
     assert prove(tmp_path, seed=5).seed == 5
     assert prove(tmp_path, seed=0).seed > 0
@@ -458,9 +459,13 @@ def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_results_are_written_as_they_come(tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = prove(tmp_path, Fault("die", "serial2", at=900), out=out)
-    checks, host = results.read(out / "results.jsonl")
-    assert tuple(checks) == report.checks
-    assert host.cores > 0
+    (found,) = results_file.read(out / "results.jsonl")
+    assert found.checks == report.checks
+    assert found.host.cores > 0
+    assert found.run.seed == report.seed
+    assert found.run.started == report.started
+    # Whoever kills us leaves this: that it ended is said by the report.
+    assert found.run.ended == ""
 
 
 @pytest.mark.parametrize(("arch", "machine"), [("aarch64", "virt"), ("x86_64", "pc")])
@@ -474,7 +479,7 @@ def test_every_check_names_its_machine_type(tmp_path: Path, arch: str, machine: 
 def test_reports_of_an_earlier_run_are_gone_before_the_first_check(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("junit.xml", "report.html", "mine.txt"):
+    for name in ("junit.xml", "report.html", "vms.json", "mine.txt"):
         (out / name).write_text("of another run")
     prove(tmp_path, out=out)
     assert {path.name for path in out.iterdir()} == {"results.jsonl", "mine.txt"}

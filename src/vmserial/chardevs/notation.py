@@ -42,6 +42,10 @@ NAMES = ("socket", "tcp", "telnet", "pty", "tty", "file", "pipe", "udp", "null",
          "stdio", "vc")  # fmt: skip
 
 
+_QEMUS = {"tcp": "tcp", "telnet": "telnet", "unix": "socket", "udp": "udp", "file": "file",
+          "pipe": "pipe", "vc": "vc"}  # fmt: skip
+"""QEMU's own -serial forms, ``NAME:VALUE``, and our names for them."""
+
 # ------------------------------------------------------------------ text → model
 
 
@@ -130,6 +134,10 @@ def parse(text: str, where: SourceRef | None = None, *, socket_path: str = "") -
 
         near = difflib.get_close_matches(name, NAMES, 1)
         hint = f"did you mean {near[0]}? " if near else ""
+        qemus, colon, rest = name.partition(":")
+        if colon and qemus in _QEMUS:
+            # As -serial of QEMU has it.
+            hint = f"did you mean {_QEMUS[qemus]}={rest}? "
         raise ConfigError(
             f"there is no backend {name!r}",
             hint=f"{hint}known: {', '.join(NAMES)}, /dev/…",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -64,6 +64,7 @@ def command(asked: Asked, words: FixWords, every: bool, junit: str, as_json: boo
             "what vmserial plans"
         )
     findings, about = module_of(kind).doctor(asked, words)
+    findings += _shims()
     if kind in {"pve", "domain"} and live:
         from vmserial.cli.live_findings import of_source
 
@@ -90,6 +91,19 @@ def command(asked: Asked, words: FixWords, every: bool, junit: str, as_json: boo
     things = "one thing is" if len(groups) == 1 else f"{len(groups)} things are"
     say(f"{about}: {things} wrong")
     return 1
+
+
+def _shims() -> Iterator[Finding]:
+    """Yield a note for each shim of vmserial's that stands before a binary that was asked."""
+    from vmserial.model import Finding, Severity
+    from vmserial.qemu.binary import SHIMS
+
+    for shim, real in SHIMS.items():
+        text = (
+            f"a shim of vmserial's stands at {shim}: what starts it is mended at each start; "
+            f"{real} behind it was asked, and the input is judged as without the shim"
+        )
+        yield Finding("caution", Severity.NOTE, text, "vmserial shim install", "know it")
 
 
 def _of_all(asked: Asked, words: FixWords, junit: str, as_json: bool) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.options import json_option, with_options
 from vmserial.cli.output import print_json, print_table
 
@@ -76,9 +77,10 @@ def _test_guests() -> dict[str, str]:
 
 
 _FETCH = [
-    click.option("--arch", "archs", multiple=True, metavar="ARCH",
+    click.option("--arch", "archs", multiple=True, metavar="ARCH", shell_complete=completing.arch,
                  help="Only of this architecture; several."),
     click.option("--suite", "suites", multiple=True, metavar="SUITE", default=("bookworm",),
+                 shell_complete=completing.suite,
                  help="Debian release: bullseye, bookworm (the default), trixie; several."),
     click.option("--mirror", default="", metavar="URL",
                  help="Where the packages come from; else as this machine's apt."),

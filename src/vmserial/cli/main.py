@@ -31,6 +31,9 @@ INTERRUPTED_EXIT = 130
 UNWRITABLE_EXIT = 2
 BROKEN_PIPE_EXIT = 141
 
+CALL = "vmserial.call"
+"""Where click's context keeps the words of the whole command line."""
+
 _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """A full disk behind stdout, or a terminal that is gone (EIO): no defect of ours."""
 
@@ -44,6 +47,7 @@ VERBS: dict[str, str] = {
     "plan": "Show each port's device, bus, address and guest node, with the reason.",
     "run": "Start the VM in the foreground and say where each port is reached.",
     "verify": "Boot test guests and prove every port in both directions.",
+    "report": "Tell of runs of verify together, and compare them with earlier ones.",
     "probe": "Show what a QEMU binary has.",
     "explain": "Say cause and way out of a finding or of an error text.",
     "shim": "Mend what PVE, libvirt or a script starts, without changing it.",
@@ -55,6 +59,16 @@ VERBS: dict[str, str] = {
 
 class Verbs(click.Group):
     """The verbs; a verb's module is imported when it is called."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:  # fmt: skip
+        """Keep the words of the whole command line: a report says how it was called."""
+        words = tuple(args)
+        made = super().make_context(info_name, args, parent, **extra)
+        made.meta[CALL] = words
+        return made
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of VERBS."""
@@ -165,10 +179,30 @@ def run(args: Sequence[str] | None = None) -> int:
     Args:
         args: the words after the program's name; None for the process's own.
     """
-    from vmserial.errors import VmserialError
-
     _open_closed_streams()
     _tolerate_odd_text()
+    try:
+        return _run(args)
+    finally:
+        _tell_trouble()
+
+
+def _tell_trouble() -> None:
+    """Say once, after all else, where things could not be remembered."""
+    paths = sys.modules.get("vmserial.paths")
+    if paths is None or not paths.TROUBLE:
+        return  # nothing that remembers was even imported
+    from vmserial.cli.output import complain
+
+    with contextlib.suppress(OSError):
+        for text in paths.TROUBLE:
+            complain(f"vmserial: note: {text}")
+    paths.TROUBLE.clear()
+
+
+def _run(args: Sequence[str] | None) -> int:
+    from vmserial.errors import VmserialError
+
     try:
         with _ended_by_signals():
             result = main.main(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.asked import Asked, Single
 from vmserial.cli.subject import FixWords
 
@@ -52,7 +53,7 @@ class Kind(click.ParamType[str]):
 
 _VM = [
     click.argument("input", required=False, default="", metavar="[INPUT]", type=click.Path()),
-    click.option("--arch", "archs", multiple=True, metavar="ARCH",
+    click.option("--arch", "archs", multiple=True, metavar="ARCH", shell_complete=completing.arch,
                  help="The VM's architecture: aarch64, x86_64 (or arm64, amd64)."),
     click.option("--ports", type=click.IntRange(0), metavar="N",
                  help="How many serial ports: serial0 to serial<N-1>."),
@@ -74,7 +75,7 @@ _VM = [
 ]  # fmt: skip
 
 _GUEST = [
-    click.option("--guest", default="", metavar="NAME|CONFIG",
+    click.option("--guest", default="", metavar="NAME|CONFIG", shell_complete=completing.guest,
                  help="What the guest's kernel carries: a profile (debian-12-arm64) or the "
                       "kernel's configuration file."),
     click.option("--kernel", default="", metavar="PATH", type=click.Path(),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.options import json_option
 from vmserial.cli.output import complain, print_json, print_table, say
 
@@ -25,7 +27,7 @@ Examples:
 What it finds is remembered by the binary's path, time of change and size.""",
 )
 @click.argument("binary", required=False, default="", type=click.Path())
-@click.option("--arch", default="", metavar="ARCH",
+@click.option("--arch", default="", metavar="ARCH", shell_complete=completing.arch,
               help="Without a BINARY: only the one of this architecture.")  # fmt: skip
 @click.option("--refresh", is_flag=True, help="Ask again, whatever is remembered.")
 @json_option
@@ -34,7 +36,7 @@ def command(binary: str, arch: str, refresh: bool, as_json: bool) -> None:
 
     Without BINARY: those in $PATH for the architectures that vmserial knows.
     """
-    found = [_facts(*_probe(path, arch, refresh)) for path in _binaries(binary, arch)]
+    found = list(_rows(binary, arch, refresh))
     if as_json:
         print_json(found)
         return
@@ -42,6 +44,26 @@ def command(binary: str, arch: str, refresh: bool, as_json: bool) -> None:
         if number:
             say()
         _show(facts)
+
+
+def _rows(binary: str, arch: str, refresh: bool) -> Iterator[dict[str, Any]]:
+    """Yield what each binary has; where none was named a bad one hides no other.
+
+    Raises:
+        BinaryError: the one that was named cannot be asked, or none of all can.
+    """
+    from vmserial.errors import VmserialError
+
+    paths = _binaries(binary, arch)
+    failed: list[VmserialError] = []
+    for path in paths:
+        try:
+            yield _facts(*_probe(path, arch, refresh))
+        except VmserialError as error:
+            failed.append(error)
+            if binary or arch or len(failed) == len(paths):
+                raise
+            yield {"binary": path, "problem": error.message, "hint": error.hint}
 
 
 def _binaries(binary: str, arch: str) -> list[str]:
@@ -117,6 +139,10 @@ def _facts(capabilities: Capabilities, proof: Proof) -> dict[str, Any]:
 
 
 def _show(facts: dict[str, Any]) -> None:
+    if "problem" in facts:
+        say(f"{facts['binary']}: cannot be asked: {facts['problem']}")
+        say(f"  hint: {facts['hint']}")
+        return
     package = f" ({facts['package']})" if facts["package"] else ""
     say(f"{facts['binary']}: QEMU {facts['version']}{package}, {facts['target']}")
     say(f"  accelerator: {facts['accelerator']['use']}: {facts['accelerator']['why']}")

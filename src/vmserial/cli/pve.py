@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.asked import Asked
 from vmserial.cli.doctor import as_data
 from vmserial.cli.options import json_option
@@ -50,6 +51,7 @@ Exit code 1: something is wrong with a VM.""",
 @click.option(
     "--arch",
     default="",
+    shell_complete=completing.arch,
     metavar="ARCH",
     help="The host's architecture, which VMs have that do not say one: aarch64, x86_64.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.options import KINDS, json_option
 from vmserial.cli.output import complain, print_json, say
 
@@ -98,6 +99,7 @@ Examples:
 @click.option(
     "--guest",
     default="",
+    shell_complete=completing.guest,
     metavar="PROFILE",
     help="Which system the guests run (`vmserial guest list`), or its kernel's "
     "configuration; else Debian 12.",
@@ -299,7 +301,7 @@ def _emulator(tree: Tree, said: str) -> str:
         UsageError: there is none.
     """
     from vmserial.errors import UsageError
-    from vmserial.qemu.binary import find
+    from vmserial.qemu.binary import SHIMS, find
 
     if "/" in said:
         found = _absolute(said, tree.root)
@@ -307,6 +309,8 @@ def _emulator(tree: Tree, said: str) -> str:
         # PVE starts /usr/bin/kvm; elsewhere it is a name for the same binary, or not there.
         pve = not said and os.path.lexists("/usr/bin/kvm") and os.path.isdir("/etc/pve")  # noqa: PTH112
         found = "/usr/bin/kvm" if pve else find(os.uname().machine, said or None)
+        # A shim that stands there already is what is to be renewed.
+        found = next((shim for shim, real in SHIMS.items() if real == found), found)
     else:
         found = f"/usr/bin/{said or 'kvm'}"
     if not os.path.lexists(tree.at(found)):

@@ -40,7 +40,7 @@ def _command(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]
     from vmserial.verify.standing import Standing
 
     command = subject_command.read(asked)
-    verdict, capabilities = subject_command.judged(asked, words, command)
+    verdict, capabilities = subject_command.judged(asked, words, command, on_this_host=False)
     arch = capabilities.target
     if fixed:
         return Standing(verdict.command, verdict.left, arch), capabilities.binary

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
+from vmserial.cli.host_facts import facts, here
 from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish, write
@@ -78,8 +79,17 @@ def read(asked: Asked, *, quiet: bool = False) -> CommandLine:
     return command
 
 
-def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict, Capabilities]:
+def judged(
+    asked: Asked, words: FixWords, command: CommandLine, *, on_this_host: bool = True
+) -> tuple[Verdict, Capabilities]:
     """Judge a command line on its own binary, or on this machine's of that architecture.
+
+    Args:
+        asked: what was asked.
+        words: the same.
+        command: the command line.
+        on_this_host: what the host has at the command's paths and ports counts, too, if the
+            command's emulator is on this machine.
 
     Raises:
         UsageError: nothing tells its architecture.
@@ -88,6 +98,7 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
     from vmserial.judge import RepairPolicy, judge
     from vmserial.machines import ARCHITECTURES
     from vmserial.model import GuestProfile
+    from vmserial.sources.command import CommandView
 
     capabilities = capabilities_of(asked, command)
     known = capabilities.target in ARCHITECTURES
@@ -97,7 +108,12 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
         else GuestProfile("unknown", assumed=True)
     )
     policy = RepairPolicy(asked.kind or "auto", bool(asked.hotplug), words.logs)
-    return judge(command, capabilities, guest, policy, read_file=read_file), capabilities
+    host = None
+    if on_this_host and here(command.program):
+        view = CommandView.of(command, arch=capabilities.target, read_file=read_file)
+        host = facts(view)
+    verdict = judge(command, capabilities, guest, policy, host=host, read_file=read_file)
+    return verdict, capabilities
 
 
 def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:

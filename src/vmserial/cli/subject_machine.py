@@ -42,12 +42,12 @@ def fix(asked: Asked, words: FixWords) -> int:
 
 
 def host_findings(plan: Plan) -> Iterator[Finding]:
-    """Yield what the host's own files have against it.
+    """Yield what the judge has against the plan's command on this host.
 
     A missing directory of a socket is only a note: `vmserial run` and `verify`
     make it, and PVE has made its own.
     """
-    from vmserial import host
+    from vmserial.cli.host_facts import of_plan
     from vmserial.model import Severity, UnixSocket
 
     sockets = {
@@ -55,8 +55,12 @@ def host_findings(plan: Plan) -> Iterator[Finding]:
         for a in plan.assignments
         if isinstance(a.port.chardev.backend, UnixSocket) and not a.port.chardev.logfile
     }
-    for finding in host.check(plan):
-        if finding.id == "directory-missing" and sockets.issuperset(finding.ports):
+    for finding in of_plan(plan):
+        if (
+            finding.id == "directory-missing"
+            and finding.ports
+            and sockets.issuperset(finding.ports)
+        ):
             text = f"{finding.happens.partition(': ')[2]}; before 'showcmd | sh': {finding.fix}"
             yield replace(finding, severity=Severity.NOTE, happens=text)
         else:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vmserial.cli import completing
 from vmserial.cli.asked import Asked
+from vmserial.cli.delivery import call, carry_out
 from vmserial.cli.options import VmCommand, json_option, machine_options, with_options
-from vmserial.cli.output import complain, print_json
 from vmserial.cli.subject import resolved
 
 if TYPE_CHECKING:
+    from vmserial.cli.delivery import Begin
     from vmserial.progress import Reporter
-    from vmserial.verify.request import VerifyReport, VerifyRequest
+    from vmserial.verify.recording import Keep
+    from vmserial.verify.request import VerifyReport
 
 CASES = ("input", "default", "large", "maximum", "hot-plug")
 """What --case takes; a test holds it equal to the verification's own."""
@@ -33,6 +35,7 @@ _OPTIONS = [
                  help="What to try; several. Without it: input if there is one, else default, "
                       "large and hot-plug."),
     click.option("--suite", "suites", multiple=True, metavar="SUITE",
+                 shell_complete=completing.suite,
                  help="Debian releases whose kernels are the guests: bullseye, bookworm (the "
                       "default), trixie; several."),
     click.option("--kernel", default="", metavar="PATH", type=click.Path(),
@@ -109,38 +112,18 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
     asked = resolved(asked)
     fixed, paused = words.pop("fixed"), words.pop("paused")
     stands = verify_request.stands(asked, words["cases"], fixed=fixed, paused=paused)
-    started = datetime.now(UTC)
-    progress = reporter(quiet)
-    try:
+    words["call"] = call()
+    with contextlib.closing(reporter(quiet)) as progress:
         if stands:
-            asked_for, report = _as_it_stands(asked, words, progress, fixed=fixed, paused=paused)
+            begin = _as_it_stands(asked, words, progress, fixed=fixed, paused=paused)
         else:
-            asked_for, report = _as_planned(asked, words, progress)
-    finally:
-        progress.close()
-    try:
-        if asked_for.out is not None:
-            _write(asked_for.out, report, started)
-    finally:
-        # Also where the disk is full: what was found out is worth more than its files.
-        if as_json:
-            print_json(_json(report))
-        else:
-            from vmserial.report.table import show
-
-            show(report.checks, sys.stdout)
-    for note in dict.fromkeys(note for booted in report.booted for note in booted.notes):
-        complain(f"vmserial: note: {note}")
-    complain(f"vmserial: {len(report.checks)} checks, {report.seconds:.1f} s, seed {report.seed}")
-    return report.exit_code
+            begin = _as_planned(asked, words, progress)
+        return carry_out(begin, progress, out=words["out"], as_json=as_json)
 
 
-def _as_planned(
-    asked: Asked, words: dict[str, Any], progress: Reporter
-) -> tuple[VerifyRequest, VerifyReport]:
+def _as_planned(asked: Asked, words: dict[str, Any], progress: Reporter) -> Begin:
     """Prove what vmserial plans; each architecture in its turn."""
     from vmserial.cli.verify_request import request
-    from vmserial.qemu.loop import run_interruptible
     from vmserial.verify import runner
 
     requests = [
@@ -148,23 +131,28 @@ def _as_planned(
         for arch in asked.archs or (asked.arch,)
     ]
     work = [(one, runner.find_environments(one, progress)) for one in requests]
-    report: VerifyReport | None = None
-    for one, environments in work:
-        seeded = one if report is None else replace(one, seed=report.seed)
-        report = run_interruptible(runner.run(seeded, progress, environments, before=report))
-    assert report is not None
-    return requests[0], report
+
+    async def begin(keep: Keep) -> VerifyReport:
+        report: VerifyReport | None = None
+        for number, (one, environments) in enumerate(work, 1):
+            seeded = one if report is None else replace(one, seed=report.seed)
+            report = await runner.run(
+                seeded, progress, environments, before=report, later=work[number:], keep=keep
+            )
+        assert report is not None
+        return report
+
+    return begin
 
 
 def _as_it_stands(
     asked: Asked, words: dict[str, Any], progress: Reporter, *, fixed: bool, paused: bool
-) -> tuple[VerifyRequest, VerifyReport]:
+) -> Begin:
     """Prove the command that the input's owner starts."""
     from vmserial.cli.standing import standing
     from vmserial.cli.verify_request import standing_request
     from vmserial.qemu.binary import probe
     from vmserial.qemu.liveprobe import understand
-    from vmserial.qemu.loop import run_interruptible
     from vmserial.verify import standing as stands
 
     asked_for = standing_request(asked, **words)
@@ -174,40 +162,6 @@ def _as_it_stands(
     environments = () if paused else stands.environments(capabilities, view, asked_for, progress)
     binaries = asked_for.binaries or (capabilities.binary,)
     alone = () if environments else tuple(probe(one, arch=view.arch) for one in binaries)
-    report = run_interruptible(
-        stands.run(made, asked_for, progress, view=view, environments=environments, asked=alone)
+    return lambda keep: stands.run(
+        made, asked_for, progress, view=view, environments=environments, asked=alone, keep=keep
     )
-    return asked_for, report
-
-
-def _write(out: Path, report: VerifyReport, started: datetime) -> None:
-    """Write the report's files and say where."""
-    from vmserial import __version__
-    from vmserial.report import Report, Vm, write_all
-
-    written = write_all(
-        out,
-        Report(
-            checks=report.checks,
-            host=report.host,
-            vms=tuple(
-                Vm(booted.title, booted.plan, booted.argv, booted.nodes) for booted in report.booted
-            ),
-            version=__version__,
-            started=started.isoformat(timespec="seconds"),
-            seconds=report.seconds,
-        ),
-    )
-    complain(f"vmserial: wrote {', '.join(str(path) for path in written)}")
-
-
-def _json(report: VerifyReport) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "exit_code": report.exit_code,
-        "seed": report.seed,
-        "seconds": report.seconds,
-        "host": asdict(report.host),
-        "checks": [check.to_json() for check in report.checks],
-    }

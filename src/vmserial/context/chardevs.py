@@ -111,7 +111,9 @@ class HostSides:
         self.sockets = list(self._sockets())
         self.tcp = list(self._tcp())
         self.default_stdio = _default_stdio(ctx)
-        self.stdio = [(option, id) for option, id, backend, _ in self._all() if backend == "stdio"]
+        self.stdio = [
+            (option, id) for option, id, backend, _ in ctx.view.host_ends() if backend == "stdio"
+        ]
 
     # -------------------------------------------------------------- ids and uses
 
@@ -213,24 +215,17 @@ class HostSides:
 
     # -------------------------------------------------------------- backends
 
-    def _all(self) -> Iterator[tuple[CommandOption, str, str, dict[str, str]]]:
-        """Yield option, chardev id, backend and keys of all that reaches the host."""
-        for entry in self._ctx.view.chardevs:
-            yield entry.option, entry.id, entry.backend, dict(entry.params)
-        for port in self._ctx.view.ports:
-            if port.host.form == "inline":
-                yield port.option, "", port.host.backend, port.host.params
-
     def _sockets(self) -> Iterator[Socket]:
         seen: dict[str, tuple[CommandOption, str]] = {}
-        for option, id, backend, params in self._all():
+        for option, id, backend, params in self._ctx.view.host_ends():
             path = params.get("path", "")
             if backend != "socket" or not path:
                 continue
             if not is_on(params.get("server")):
                 yield Socket(option, id, path, server=False)
                 continue
-            place = f"@{path}" if is_on(params.get("abstract")) else path
+            abstract = is_on(params.get("abstract"))
+            place = f"@{path}" if abstract else path
             before, first = seen.setdefault(place, (option, id or str(option)))
             own = option.name == "chardev"
             twice = before is not option
@@ -238,12 +233,12 @@ class HostSides:
             if own and is_on(params.get("wait"), True) and id in self.owner:
                 waits = "said" if "wait" in params else "unsaid"
             new = self._fresh_path(path, first, id or option.name) if twice else ""
-            yield Socket(option, id, path, True, first if twice else "", new, waits)
+            yield Socket(option, id, path, True, first if twice else "", new, waits, abstract)
 
     def _tcp(self) -> Iterator[TcpServer]:
         """Yield the TCP servers; of two that overlap, the later one knows the earlier one."""
         found: list[TcpServer] = []
-        for option, id, backend, params in self._all():
+        for option, id, backend, params in self._ctx.view.host_ends():
             port = params.get("port", "")
             # -gdb is a server, whether it says so or not; "to" looks for a free port itself.
             listens = is_on(params.get("server")) or option.name == "gdb"

@@ -239,6 +239,13 @@ class RuleContext:
         """The places on USB, virtio-serial and PCI: who has which, who collides."""
         return Occupancy(self)
 
+    def ports_at(self, option: CommandOption, chardev_id: str) -> tuple[str, ...]:
+        """Return the name of the port that has a host side; nothing for a monitor's."""
+        for port in self.ports:
+            if port.option is option or (chardev_id and port.chardev_id == chardev_id):
+                return (port.name,)
+        return ()
+
     def chardev_user(self, chardev_id: str) -> str:
         """Return the name of the port that has a chardev; else the chardev's id."""
         return next((p.name for p in self.ports if p.chardev_id == chardev_id), chardev_id)

@@ -23,6 +23,7 @@ class Socket:
         first: of two servers of one path, the other one's id or option; empty: it has its own.
         new: a path that nothing has, where ``first`` is set.
         waits: QEMU waits for a client; ``said``: because the option says so.
+        abstract: it stands in no directory.
     """
 
     option: CommandOption
@@ -32,6 +33,7 @@ class Socket:
     first: str = ""
     new: str = ""
     waits: Literal["", "said", "unsaid"] = ""
+    abstract: bool = False
 
     @property
     def own(self) -> bool:

@@ -46,6 +46,13 @@ openeuler-24.03-aarch64 6.6  32 4
 """
 
 
+_OTHER_SYSTEM = re.compile(
+    r"(?i)\A(?:windows|win(?:[0-9]|xp|vista)|w(?:2k|xp|7|8|10|11)|(?:free|open|net|dragonfly)?bsd|"
+    r"solaris|macos|dos|other)"
+)
+"""Systems that people name, of which no limit is known."""
+
+
 def _known() -> dict[str, GuestProfile]:
     found = {}
     for line in _TABLE.split("\n"):
@@ -176,6 +183,15 @@ def resolve(name: str, *, append: str = "") -> GuestProfile:
     path = Path(name)
     if "/" not in name and not path.exists():
         import difflib  # only the way to an error needs it
+
+        if _OTHER_SYSTEM.search(name):
+            raise UsageError(
+                f"{name!r}: --guest names a Linux kernel, whose number of 8250 ports and drivers "
+                "are known; no such limit is known of Windows, BSD or another system",
+                hint="leave --guest out, and read what the plan assumes of Linux as not said of "
+                "this guest: its ports are where QEMU puts them; it needs a driver for usb "
+                "(FTDI) and virtio ports",
+            )
 
         near = difflib.get_close_matches(name, KNOWN, 2)
         raise UsageError(

@@ -21,7 +21,7 @@ from typing import Literal
 
 from vmserial.errors import UsageError
 from vmserial.model import Capabilities
-from vmserial.paths import cache_dir, write_atomic
+from vmserial.paths import memory_dir, write_atomic
 
 PROGRESS_BOUND = 1.0
 """Seconds from the start of QEMU until the guest must have ended it."""
@@ -165,8 +165,10 @@ def proven(binary: str, arch: str, *, refresh: bool = False) -> Proof:
     except OSError as error:
         return Proof("tcg", f"{_DEVICE} cannot be opened: {error.strerror}")
     key = _key(binary)
-    path = cache_dir("accel") / (re.sub(r"[^\w.\-]", "_", binary, flags=re.ASCII)[-120:] + ".json")
-    if not refresh and (known := _load(path, key)) is not None:
+    name = re.sub(r"[^\w.\-]", "_", binary, flags=re.ASCII)[-120:]
+    home = memory_dir("accel")
+    path = None if home is None else home / f"{name}.json"
+    if path is not None and not refresh and (known := _load(path, key)) is not None:
         return known
     trouble = try_guest(binary, guest, "kvm")
     if not trouble:
@@ -176,6 +178,8 @@ def proven(binary: str, arch: str, *, refresh: bool = False) -> Proof:
         return Proof("tcg", f"{trouble}, nor under TCG: not known, so KVM is not used")
     else:
         proof = Proof("tcg", f"KVM does not work here: {trouble}")
+    if path is None:
+        return proof
     with contextlib.suppress(UsageError):
         data = {"key": key, "accel": proof.accel, "reason": proof.reason}
         write_atomic(path, json.dumps(data))

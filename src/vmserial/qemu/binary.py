@@ -21,7 +21,7 @@ from vmserial.model.recorded import by_name as by_name
 from vmserial.model.recorded import from_json as from_json
 from vmserial.model.recorded import to_json as to_json
 from vmserial.options import Option, render
-from vmserial.paths import cache_dir, write_atomic
+from vmserial.paths import memory_dir, write_atomic
 
 if TYPE_CHECKING:
     from vmserial.qemu.ask import Answers
@@ -67,8 +67,15 @@ pluggable device type".  A table, because that question takes QEMU 60 ms a devic
 # ------------------------------------------------------------------ finding it
 
 
+SHIMS: dict[str, str] = {}
+"""The shims of vmserial's that :func:`find` has met in this process, and the real binaries."""
+
+
 def find(arch: str, explicit: str | None = None) -> str:
     """Return the absolute path of the QEMU binary for an architecture.
+
+    Where a shim of vmserial's stands in its place it is the real binary behind it: what is
+    asked must not be mended on its way, nor fill the shim's log.
 
     Args:
         arch: QEMU's target name: ``aarch64``, ``x86_64``.
@@ -101,7 +108,27 @@ def find(arch: str, explicit: str | None = None) -> str:
         raise BinaryError(
             f"{name} is not an executable file", hint="name a qemu-system-* binary with --qemu"
         )
-    return str(path.absolute())
+    there = str(path.absolute())
+    real = _behind_shim(there)
+    if real:
+        SHIMS[there] = real
+    return real or there
+
+
+def _behind_shim(path: str) -> str:
+    """Return the real binary that a shim of vmserial's starts; empty for any other file."""
+    try:
+        with Path(path).open("rb") as stream:
+            if stream.read(2) != b"#!":
+                return ""
+    except OSError:
+        return ""
+    from vmserial.shim import places
+    from vmserial.shim.tree import Tree
+
+    home = places.wrapper_home(Tree(), path)
+    record = places.record_in(Tree(), home) if home else None
+    return record.real if record is not None and Path(record.real).is_file() else ""
 
 
 def _which(name: str) -> str:
@@ -145,10 +172,13 @@ class _Cache:
         self._key = [_SCHEMA, binary, status.st_mtime_ns, status.st_size]
         # Two paths with one name take turns; the key tells them apart.
         name = re.sub(r"[^\w.\-]", "_", binary, flags=re.ASCII)[-120:]
-        self._path = cache_dir("qemu") / f"{name}.json"
+        home = memory_dir("qemu")
+        self._path = None if home is None else home / f"{name}.json"
 
     def load(self) -> Capabilities | None:
         """Return what is known, None if nothing is or the binary has changed."""
+        if self._path is None:
+            return None
         try:
             data = json.loads(self._path.read_bytes())
             return from_json(data["capabilities"]) if data["key"] == self._key else None
@@ -157,6 +187,8 @@ class _Cache:
 
     def store(self, capabilities: Capabilities) -> None:
         """Remember; a cache that cannot be written costs time, not the result."""
+        if self._path is None:
+            return
         data = {"key": self._key, "capabilities": to_json(capabilities)}
         with contextlib.suppress(UsageError):
             write_atomic(self._path, json.dumps(data, separators=(",", ":")))
@@ -366,9 +398,10 @@ def _count_uarts(binary: str, machine_type: str, machine_options: Sequence[tuple
                     for entry in answers.values["chardevs"]
                     if entry["label"].startswith("uart") and entry["frontend-open"]
                 )
-            words = answers.outcome.words or words
-            if "invalid accelerator" in words:
+            if "invalid accelerator" in answers.outcome.words:
                 break
+            # What TCG says is the board's; KVM, tried after it, may not even be built in.
+            words = words or answers.outcome.words
     raise BinaryError(
         f"{binary} does not start a {machine_type} to count its UARTs: {words or 'no words'}",
         hint="does it start by hand with that machine type? its firmware may be missing",

@@ -2,118 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import jinja2
+from markupsafe import Markup, escape
 
-from vmserial.options import pretty
-from vmserial.report import Report, Vm
+from vmserial.report import Report, Run
+from vmserial.report.compare import STORIES, Change
 from vmserial.report.junit import legal
-from vmserial.report.table import Table, clean, problems, rate_text, tables, titled
-from vmserial.report.topology import MARKS, Picture, draw
-from vmserial.verify.results import (
-    Check,
-    HostFacts,
-    Verdict,
-    combined,
-    exit_code,
-    grouped,
-    is_hotplug,
-)
+from vmserial.report.reproduce import piped
+from vmserial.report.table import clean, summary_table
+from vmserial.report.topology import MARKS
+from vmserial.report.views import Book, Names
+from vmserial.verify.results import NOT_RUN, Check, HostFacts, Verdict, exit_code
 
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A cell of the matrix: a port, and what the checks of one row say about it."""
-
-    label: str
-    verdict: Verdict
-    sign: str
-    story: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the matrix: one direction in one mode, all ports."""
-
-    title: str
-    marks: tuple[Mark, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """A case on a VM."""
-
-    title: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class VmView:
-    """A VM as the page shows it."""
-
-    title: str
-    picture: Picture
-    command: str
-    warnings: tuple[str, ...]
-    assumptions: tuple[str, ...]
-
-
-def _story(check: Check) -> str:
-    parts = [f"{check.title}: {check.verdict}"]
-    if check.bytes:
-        parts.append(f"{check.bytes:,} bytes in {check.seconds:.2f} s")
-    if check.rate:
-        parts.append(rate_text(check.rate))
-    if check.detail and check.verdict is not Verdict.PASS:
-        parts.append(clean(check.detail))
-    return ", ".join(parts)
-
-
-def matrices(checks: Sequence[Check]) -> list[Matrix]:
-    """Return the matrix at a glance: ports by direction and mode, a case and VM each."""
-    made = []
-    for (case, vm, arch, kinds), group in grouped(
-        checks, lambda c: (c.case, c.vm, c.arch, "" if c.vm else c.kind)
-    ).items():
-        rows = []
-        for (direction, mode), line in grouped(group, lambda c: (c.direction, c.mode)).items():
-            marks = []
-            for label, cell in grouped(line, _label).items():
-                verdict = combined(cell)
-                assert verdict is not None
-                worst = next(c for c in cell if c.verdict is verdict)
-                count = f"{len(cell)} checks, " if len(cell) > 1 else ""
-                marks.append(Mark(label, verdict, MARKS[verdict], count + _story(worst)))
-            title = {"guest->host": "guest → host", "host->guest": "host → guest", "": "other"}
-            rows.append(Row(f"{title[direction]}, {mode}", tuple(marks)))
-        name = vm or " ".join(part for part in (arch, kinds) if part)
-        made.append(Matrix(clean(titled(case, name)), tuple(rows)))
-    return made
-
-
-def _label(check: Check) -> str:
-    if is_hotplug(check) and check.plugged:
-        return f"{check.unplugged or '/'} → {check.plugged}"
-    return check.port.removeprefix("serial") or "vm"
-
-
-def _view(vm: Vm, checks: Sequence[Check]) -> VmView:
-    mine = [check for check in checks if check.vm == vm.title]
-    verdicts = {
-        port: verdict
-        for port, group in grouped(mine, lambda c: c.port).items()
-        if (verdict := combined(group)) is not None
-    }
-    return VmView(
-        clean(vm.title),
-        draw(vm.plan, vm.nodes, verdicts, clean(vm.title)),
-        pretty(list(vm.command)),
-        vm.plan.warnings,
-        vm.plan.assumptions,
-    )
+LONG = 28
+"""Characters of a word that is broken where a line ends, because it fits in no column."""
 
 
 def headline(checks: Sequence[Check]) -> tuple[str, Verdict]:
@@ -133,6 +42,19 @@ def headline(checks: Sequence[Check]) -> tuple[str, Verdict]:
     return f"{passed} passed{skipped}", Verdict.PASS
 
 
+def cut_short(runs: Sequence[Run]) -> list[str]:
+    """Return a sentence for each run that did not come to its end."""
+    found = []
+    for run in runs:
+        name = f"{run.name}: " if run.name else ""
+        left = sum(check.detail == NOT_RUN for check in run.checks)
+        if run.facts.interrupted:
+            found.append(f"{name}Interrupted: {left} of {len(run.checks)} checks were not run.")
+        elif not run.whole:
+            found.append(f"{name}The run was killed: what it had still to do is not known.")
+    return found
+
+
 def _facts(host: HostFacts) -> list[tuple[str, str]]:
     facts = (
         ("processor", host.cpu),
@@ -146,6 +68,58 @@ def _facts(host: HostFacts) -> list[tuple[str, str]]:
     return [(key, value) for key, value in facts if value]
 
 
+def _run_facts(run: Run) -> list[tuple[str, str]]:
+    facts = run.facts
+    guests = ", ".join(dict.fromkeys(clean(c.guest) for c in run.checks if c.guest))
+    qemus = ", ".join(dict.fromkeys(clean(c.qemu) for c in run.checks if c.qemu))
+    found = (
+        ("vmserial", facts.version),
+        ("QEMU", qemus),
+        ("guest", guests),
+        ("host's kernel", run.host.kernel),
+        ("seed", str(facts.seed or "")),
+        ("started", facts.started),
+        ("took", f"{facts.seconds:.1f} s" if facts.seconds else ""),
+    )
+    return [(key, clean(value)) for key, value in found if value]
+
+
+def call_text(run: Run) -> str:
+    """Return a run's own command line as shell text; empty where it is not known."""
+    return shlex.join(["vmserial", *run.facts.call]) if run.facts.call else ""
+
+
+def soft(text: object) -> Markup:
+    """Return text whose lines end between words, and inside of one only at a ``/``, ``,`` ….
+
+    A word that has no such place and fits in no column is broken anywhere.
+    """
+    parts = []
+    for word in re.split(r"(\s+)", str(text)):
+        if len(word) <= 12:
+            parts.append(escape(word))
+            continue
+        pieces = re.split(r"(?<=[/,;:=_.@-])(?=[^/,;:=_.@-])", word)
+        parts.append(
+            Markup("<wbr>").join(
+                Markup('<span class="any">{}</span>').format(piece)
+                if len(piece) > LONG else escape(piece)
+                for piece in pieces
+            )
+        )  # fmt: skip
+    return Markup("").join(parts)
+
+
+def style(source: str, names: Names) -> str:
+    """Return the page's style sheet: the file's, and the rules of the filter."""
+    return f"\n{source}\n{names.rules()}"
+
+
+def digest(text: str) -> str:
+    """Return what a content security policy says of an inline style sheet."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
 def page(report: Report) -> str:
     """Return the whole page."""
     environment = jinja2.Environment(
@@ -155,24 +129,37 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["soft"] = soft
+    assert environment.loader is not None
+    source, _, _ = environment.loader.get_source(environment, "report.css")
     sentence, verdict = headline(report.checks)
     counts = Counter(check.verdict for check in report.checks)
-    found: list[Table] = tables(report.checks)
+    book = Book(report)
+    sheet = style(source, book.names)
+    compared = report.comparison
+    code = compared.exit_code(report.checks) if compared else exit_code(report.checks)
+    cut = cut_short(report.runs)
     text = environment.get_template("report.html.j2").render(
         report=report,
+        book=book,
+        sheet=Markup(sheet),  # our own file, and rules made of numbers
+        digest=digest(sheet),
         sentence=sentence,
         verdict=verdict,
-        exit_code=exit_code(report.checks),
+        cut=cut,
+        exit_code=code,
         counts=[(v, MARKS[v], counts[v]) for v in Verdict],
         marks=MARKS,
-        guests=list(dict.fromkeys(clean(c.guest) for c in report.checks if c.guest)),
-        qemus=list(dict.fromkeys(clean(c.qemu) for c in report.checks if c.qemu)),
-        problems=problems(report.checks),
-        matrices=matrices(report.checks),
-        tables=found,
-        vms=[_view(vm, report.checks) for vm in report.vms],
-        facts=_facts(report.host),
-        checks=[(check, clean(check.detail)) for check in report.checks],
-        rate_text=rate_text,
+        summary=summary_table(report.checks),
+        runs=[
+            (run, call_text(run), piped(run.facts.call), _run_facts(run), _facts(run.host))
+            for run in report.runs
+        ],
+        compared=compared,
+        changes=[
+            (change, STORIES[change], compared.of(change))
+            for change in Change
+            if compared and change is not Change.SAME and compared.counts[change]
+        ],
     )
     return legal(text)

@@ -1,12 +1,13 @@
 """junit.xml, in the form that Jenkins, GitLab and GitHub's readers agree on.
 
-One ``testsuite`` a case, architecture, VM and kind; one ``testcase`` a check.
+One ``testsuite`` a run, case, architecture, VM and kind; one ``testcase`` a check.
 A lost VM is an ``error``, not a ``failure``: nothing was proven either way.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from xml.etree import ElementTree as ET
 from vmserial.verify.results import Check, Verdict, grouped
 
 if TYPE_CHECKING:
-    from vmserial.report import Report
+    from vmserial.report import Report, Run
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -29,10 +30,11 @@ def xml(report: Report) -> str:
     """Return the whole file."""
     root = ET.Element("testsuites", name="vmserial verify")
     _count(root, report.checks)
-    for group in grouped(
-        report.checks, lambda c: (c.case, c.arch, c.machine, c.vm, c.guest, c.kind)
-    ).values():
-        root.append(_suite(group, report))
+    for run in report.runs:
+        for group in grouped(
+            run.checks, lambda c: (c.case, c.arch, c.machine, c.qemu, c.vm, c.guest, c.kind)
+        ).values():
+            root.append(_suite(group, run))
     ET.indent(root)
     body = ET.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
@@ -47,21 +49,26 @@ def _count(element: ET.Element, checks: tuple[Check, ...] | list[Check]) -> None
     element.set("time", f"{sum(check.seconds for check in checks):.3f}")
 
 
-def _suite(checks: list[Check], report: Report) -> ET.Element:
+def _suite(checks: list[Check], run: Run) -> ET.Element:
     first = checks[0]
     name = ".".join(legal(part) for part in (first.case, first.arch, first.kind) if part)
     suite = ET.Element("testsuite", name=name)
     _count(suite, checks)
-    if report.started:
-        suite.set("timestamp", legal(report.started))
+    if run.facts.started:
+        suite.set("timestamp", legal(run.facts.started))
     properties = ET.SubElement(suite, "properties")
     facts = {
         "machine": first.machine,
         "qemu": first.qemu,
         "guest": first.guest,
         "vm": first.vm,
-        "vmserial": report.version,
-        **{f"host.{key}": value for key, value in asdict(report.host).items()},
+        "vmserial": run.facts.version,
+        "run": run.name,
+        "seed": run.facts.seed,
+        "call": shlex.join(["vmserial", *run.facts.call]) if run.facts.call else "",
+        "again": vm.again if (vm := run.vm(first)) else "",
+        "interrupted": run.facts.interrupted,
+        **{f"host.{key}": value for key, value in asdict(run.host).items()},
     }
     for key, value in facts.items():
         if value:

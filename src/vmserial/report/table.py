@@ -21,6 +21,7 @@ from vmserial.verify.results import (
     Verdict,
     combined,
     grouped,
+    is_bystander,
     is_hotplug,
     summary,
 )
@@ -120,12 +121,12 @@ def hotplug_tables(checks: Sequence[Check]) -> list[Table]:
     tables = []
     for group in grouped((c for c in checks if is_hotplug(c)), _title).values():
         rows = []
-        for (guest, out, plugged), mine in grouped(
-            group, lambda c: (c.guest, c.unplugged, c.plugged)
+        for (guest, out, plugged, stays), mine in grouped(
+            group,
+            lambda c: (c.guest, c.unplugged, c.plugged, c.port if is_bystander(c) else ""),
         ).items():
-            rows.append(
-                (Cell(clean(guest)), Cell(out or NONE), Cell(plugged or NONE), *_both_ways(mine))
-            )
+            ids = (f"{stays} stays", f"{stays} stays") if stays else (out or NONE, plugged or NONE)
+            rows.append((Cell(clean(guest)), *map(Cell, map(clean, ids)), *_both_ways(mine)))
         tables.append(
             Table(
                 clean(_title(group[0])),
@@ -154,18 +155,36 @@ def other_table(checks: Sequence[Check]) -> list[Table]:
 
 
 def summary_table(checks: Sequence[Check]) -> list[Table]:
-    """Return, if there is anything to sum up: kind | maximum | hot-plug | rate."""
+    """Return, if there is anything to sum up: kind | ports in one VM | hot-plug | rate."""
     rows = summary(checks)
     if not rows:
         return []
-    columns = ("guest system", "kind", "maximum", "hot-plug", "rate", "verdict")
+    columns = ("guest system", "kind", "ports in one VM", "hot-plug", "rate", "verdict")
     return [Table("summary", columns, tuple(_summary_row(row) for row in rows))]
 
 
+def _most(row: Summary) -> str:
+    """Return how many ports of the kind one VM has, and of what that is the maximum."""
+    if not row.maximum:
+        # Where no limit was sought, as many as were proven is all there is to say.
+        sought = f"not the most; {row.planned} can be planned" if row.planned else "no limit sought"
+        return f"{row.ports} proven, {sought}" if row.ports or row.planned else NONE
+    if row.planned > row.maximum:
+        return f"{row.maximum} proven, the most that were tried; {row.planned} can be planned"
+    # A file of an older vmserial does not tell how many could be planned.
+    return f"{row.maximum} proven" + (", the most that can be planned" if row.planned else "")
+
+
+def _hotplug(row: Summary) -> Cell:
+    """Return what hot-plug says; ports that were only beside it did not hot-plug."""
+    if row.hotplug is None:
+        return Cell("not tried")
+    if row.bystander and row.hotplug is Verdict.PASS:
+        return Cell("stayed up", row.hotplug)
+    return Cell(f"{row.hotplug} beside it" if row.bystander else str(row.hotplug), row.hotplug)
+
+
 def _summary_row(row: Summary) -> tuple[Cell, ...]:
-    # Where no limit was sought, as many as were proven is all there is to say.
-    proven = f"≥ {row.ports}" if row.ports else NONE
-    maximum = str(row.maximum) if row.maximum else proven
     rates = [
         f"{word} {rate_text(rate)}"
         for word, rate in (("sends", row.send_rate), ("receives", row.receive_rate))
@@ -174,12 +193,11 @@ def _summary_row(row: Summary) -> tuple[Cell, ...]:
     if not rates and row.shared_rate:
         # Case large sends nothing long enough to be timed through one port alone.
         rates = [f"sends {rate_text(row.shared_rate)} a port, all at once"]
-    hotplug = Cell(str(row.hotplug), row.hotplug) if row.hotplug else Cell("not tried")
     return (
         Cell(clean(row.guest)),
         Cell(row.kind),
-        Cell(maximum),
-        hotplug,
+        Cell(_most(row)),
+        _hotplug(row),
         Cell(", ".join(rates) or NONE),
         Cell(str(row.verdict), row.verdict),
     )

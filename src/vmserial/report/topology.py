@@ -228,7 +228,7 @@ def _draw_lines(
         (_HOST + 8, "chardev"),
         (_DEVICE, "device"),
         (_CONTROLLER, "controller"),
-        (_NODE, "node (slanted: not seen), and its identity"),
+        (_NODE, "node (slanted: not seen), identity"),
     ):
         picture.texts.append(Text(x, 50, text, "column"))
     y = float(_HEAD)

@@ -16,8 +16,8 @@ from vmserial.sources.command import CommandOption
 if TYPE_CHECKING:
     from vmserial.model.origin import Owner
 
-IDS, USES, SOCKETS, STDIO, LOSSES = 0, 1, 2, 3, 4
-"""Phases of the host sides."""
+IDS, USES, SOCKETS, STDIO, LOSSES, ENDS = 0, 1, 2, 3, 4, 5
+"""Phases of the host sides; the last is about what the host has at their places."""
 
 KINDS, ONBOARD, ISA, ASKED, GUEST_8250, CONSOLES = 10, 11, 12, 13, 14, 15
 """Phases of the devices: in each, what an earlier one moves away no longer counts."""

@@ -26,6 +26,18 @@ from vmserial.rules.devices import (
     usb_not_plugged,
 )
 from vmserial.rules.guest import guest_8250_limit, hvc_limit
+from vmserial.rules.host import (
+    address_half_taken,
+    directory_missing,
+    file_missing,
+    path_is_directory,
+    pipe_missing,
+    socket_in_use,
+    socket_missing,
+    socket_removes_file,
+    tty_missing,
+    tty_not_a_device,
+)
 from vmserial.rules.places import (
     bus_missing,
     isa_clash,
@@ -62,6 +74,18 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
     ),
     (stdio_twice.RULE,),
     (output_lost_while_detached.RULE,),
+    (
+        address_half_taken.RULE,
+        directory_missing.RULE,
+        file_missing.RULE,
+        path_is_directory.RULE,
+        pipe_missing.RULE,
+        socket_in_use.RULE,
+        socket_missing.RULE,
+        socket_removes_file.RULE,
+        tty_missing.RULE,
+        tty_not_a_device.RULE,
+    ),
     (
         agent_isa_not_on_arch.RULE,
         caution.RULE,

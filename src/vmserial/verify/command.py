@@ -8,8 +8,6 @@ does not start fails with QEMU's own words; a port without a node fails by name.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,8 +25,9 @@ from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify import mutants
 from vmserial.verify.cases.command import NAME, CommandCase
 from vmserial.verify.command_setup import platform_of, setup
+from vmserial.verify.recording import Recording
 from vmserial.verify.request import Limits, TestEnvironment, VerifyReport, VerifyRequest
-from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, Verdict
+from vmserial.verify.results import Check, Fault, FaultKind, Verdict
 from vmserial.verify.runner import Runner, find_environments
 from vmserial.verify.setup import CONTROL_SOCKET, Setup
 from vmserial.verify.wire.form import SHORT, SMOKE
@@ -124,23 +123,16 @@ async def prove(
     Raises:
         UsageError: the machine type is not known, or a mutant is for a port that is not there.
     """
-    begin = time.monotonic()
     told, proof = reporter or Silent(), proof or Proof()
-    seed = proof.seed or secrets.randbits(31) + 1
     request = VerifyRequest(
-        Machine(environment.guest.arch, ()), alone=proof.alone, together=proof.together, seed=seed,
-        limits=proof.limits, mutants=proof.mutants, out=proof.out,
+        Machine(environment.guest.arch, ()), alone=proof.alone, together=proof.together,
+        seed=proof.seed, limits=proof.limits, mutants=proof.mutants, out=proof.out,
     )  # fmt: skip
-    runner = Runner(request, told, seed, None)
+    recording = Recording(request, [environment.capabilities])
+    # Its files are its caller's: only a console's log goes to its directory.
+    runner = Runner(request, told, recording.seed, None)
     await prove_on(view, environment, runner, proof)
-    kvm = "kvm" in environment.capabilities.accelerators
-    return VerifyReport(
-        checks=tuple(runner.checks),
-        booted=tuple(runner.booted),
-        host=HostFacts.gather("kvm" if kvm else "tcg"),
-        seed=seed,
-        seconds=round(time.monotonic() - begin, 3),
-    )
+    return recording.report(runner)
 
 
 async def prove_on(

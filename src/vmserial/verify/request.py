@@ -6,6 +6,7 @@ all its cases in each environment.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,7 @@ class VerifyRequest:
         out: where results and logs go; None: nowhere.
         limits: how long anything may take.
         mirror: where Debian packages come from; empty: as this machine's apt.
+        call: the words of the command line that asks for it, for the report.
     """
 
     machine: Machine
@@ -126,6 +128,7 @@ class VerifyRequest:
     out: Path | None = None
     limits: Limits = Limits()
     mirror: str = ""
+    call: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no run could do.
@@ -211,6 +214,15 @@ class Booted:
     timings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     console: str = ""
 
+    @property
+    def log_file(self) -> str:
+        """The name of the file for what its console said; empty if it said nothing."""
+        if not self.console:
+            return ""
+        # Of several binaries each has a VM of the same title.
+        whole = f"{self.title} {self.environment.name}"
+        return f"console-{re.sub(r'[^A-Za-z0-9.+-]+', '-', whole).strip('-')[:200]}.log"
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
@@ -222,6 +234,9 @@ class VerifyReport:
         host: this host.
         seed: of the data, so that a run can be repeated byte by byte.
         seconds: the whole run.
+        started: when it began, ISO 8601.
+        call: the words of the command line that asked for it.
+        interrupted: it was ended early; what was not done is among the checks, skipped.
     """
 
     checks: tuple[Check, ...]
@@ -229,6 +244,9 @@ class VerifyReport:
     host: HostFacts
     seed: int
     seconds: float
+    started: str = ""
+    call: tuple[str, ...] = ()
+    interrupted: bool = False
 
     @property
     def plans(self) -> tuple[Plan, ...]:

@@ -1,30 +1,28 @@
-"""What a verification found: checks, their verdicts, and the file they are kept in.
+"""What a verification found: checks, their verdicts, and what they say together.
 
 One check is one statement about one port and one direction (or about the VM as
-a whole).  A results file is JSON lines: one object a check, each with the facts
-of the host that it was measured on, each line on the disk before the next one
-begins, so that a crash of anything leaves whole lines.
+a whole).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from vmserial.errors import UsageError
+from vmserial.verify.typed import typed
 
 RESULTS = "results.jsonl"
 JUNIT = "junit.xml"
 HTML = "report.html"
+VMS = "vms.json"
 """The files of an output directory."""
 
 Direction = Literal["guest->host", "host->guest", ""]
@@ -138,6 +136,8 @@ class Check:
         vm: the title of the VM in the report that it was done on.
         maximum: for case ``maximum``, how many ports of the kind one VM was proven to
             carry; 0 where that was not asked.
+        planned: for case ``maximum``, how many ports of the kind the planner puts into one
+            VM before it refuses; 0 where that was not asked.
     """
 
     case: str
@@ -159,6 +159,7 @@ class Check:
     node: str = ""
     vm: str = ""
     maximum: int = 0
+    planned: int = 0
 
     @property
     def rate(self) -> float:
@@ -185,13 +186,15 @@ class Check:
             UsageError: a key is missing or of the wrong kind.
         """
         try:
-            known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-            known["verdict"] = Verdict(known["verdict"])
-            known["faults"] = tuple(
-                Fault(**{**fault, "kind": FaultKind(fault["kind"])})
-                for fault in known.get("faults", ())
+            found = typed(cls, data)
+            found["verdict"] = Verdict(found["verdict"])
+            if found.get("direction", "") not in (GUEST_TO_HOST, HOST_TO_GUEST, ""):
+                raise ValueError(f"direction is {found['direction']!r}")
+            faults = [typed(Fault, fault) for fault in found.get("faults", ())]
+            found["faults"] = tuple(
+                Fault(**{**fault, "kind": FaultKind(fault["kind"])}) for fault in faults
             )
-            return cls(**known)
+            return cls(**found)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
                 f"not a check of vmserial: {error}",
@@ -261,98 +264,35 @@ def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return platform.machine()
 
 
-# ------------------------------------------------------------------ the results file
+# ------------------------------------------------------------------ the run it was found in
 
 
-def line(check: Check, host: HostFacts) -> str:
-    """Return the one line of a results file for ``check``, with its newline."""
-    return json.dumps({**check.to_json(), "host": asdict(host)}, ensure_ascii=False) + "\n"
+NOT_RUN = "not run: the verification was interrupted"
+"""Why a check is skipped that Ctrl-C or SIGTERM came before."""
 
 
-class ResultsFile:
-    """A results file that is being written; used as a context manager.
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run was: enough to do it again.
 
-    Each :meth:`add` is one write(2) of whole lines and one fsync(2): what it
-    returned from is on the disk.
-
-    Raises:
-        UsageError: the file cannot be made or written.
+    Attributes:
+        seed: of the data.
+        call: the words of the command line, without the program's name.
+        version: of vmserial.
+        started: when it began, ISO 8601.
+        ended: when it ended by itself or was interrupted; empty while it runs, and for ever
+            if it was killed: then what it had not done is known to nobody.
+        seconds: how long all of it took.
+        interrupted: Ctrl-C or SIGTERM ended it early.
     """
 
-    def __init__(self, path: Path, host: HostFacts) -> None:
-        self.path = path
-        self._host = host
-        try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise self._refused(error) from None
-
-    def _refused(self, error: OSError) -> UsageError:
-        return UsageError(
-            f"cannot write {self.path}: {error.strerror or error}",
-            hint="check that the directory exists, is writable and has free space",
-        )
-
-    def add(self, *checks: Check) -> None:
-        """Write ``checks`` and wait until they are on the disk."""
-        data = "".join(line(check, self._host) for check in checks).encode()
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-            os.fsync(self._fd)
-        except OSError as error:
-            raise self._refused(error) from None
-
-    def close(self) -> None:
-        """Close it; calling it again does nothing."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __enter__(self) -> ResultsFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def read(path: Path) -> tuple[list[Check], HostFacts]:
-    """Return the checks of a results file and the host of its last one.
-
-    A last line without a newline was being written when the writer died; it is
-    left out.
-
-    Raises:
-        UsageError: the file cannot be read, or a line in it is not a check.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {path}: {error.strerror or error}",
-            hint="give the results.jsonl of a verify run",
-        ) from None
-    checks: list[Check] = []
-    host = HostFacts()
-    for number, text in enumerate(lines, 1):
-        try:
-            data = json.loads(text)
-            if not isinstance(data, dict):
-                raise ValueError("not an object")
-            checks.append(Check.from_json(data))
-            facts = {f.name: data["host"][f.name] for f in fields(HostFacts)}
-            host = HostFacts(**{**facts, "load": tuple(facts["load"])})
-        except (ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
-            message = error.message if isinstance(error, UsageError) else str(error)
-            raise UsageError(
-                message, hint="give a results.jsonl that vmserial wrote", where=f"{path}:{number}"
-            ) from None
-    return checks, host
+    seed: int = 0
+    call: tuple[str, ...] = ()
+    version: str = ""
+    started: str = ""
+    ended: str = ""
+    seconds: float = 0.0
+    interrupted: bool = False
 
 
 # ------------------------------------------------------------------ what they say together
@@ -388,8 +328,11 @@ class Summary:
 
     Attributes:
         maximum: ports of the kind in one VM that were proven; 0 if that was not tried.
-        ports: the most ports of the kind that passed in one VM, whatever the case was.
+        planned: ports of the kind that the planner puts into one VM; 0 if that was not asked.
+        ports: the most ports of the kind of which all passed in one VM, whatever the case was.
         hotplug: all hot-plug checks together; None if there are none.
+        bystander: no port of the kind was plugged or unplugged; they only stayed while
+            others came and went.
         send_rate: median bytes a second of the guest's sending, one port alone; 0.0 if none.
         receive_rate: the same for receiving.
         shared_rate: median bytes a second of the guest's sending, all ports at once.
@@ -400,8 +343,10 @@ class Summary:
     guest: str
     kind: str
     maximum: int
+    planned: int
     ports: int
     hotplug: Verdict | None
+    bystander: bool
     send_rate: float
     receive_rate: float
     shared_rate: float
@@ -417,6 +362,12 @@ HOTPLUG = "hot-plug"
 def is_hotplug(check: Check) -> bool:
     """Tell whether a check belongs to a hot-plug case."""
     return check.case == HOTPLUG or check.case.startswith(f"{HOTPLUG}-")
+
+
+def is_bystander(check: Check) -> bool:
+    """Tell whether a check is of a port that only stayed in place while others came and went."""
+    # A case that cannot be tried is about no port: nothing stayed, nothing came.
+    return is_hotplug(check) and bool(check.port) and not (check.unplugged or check.plugged)
 
 
 def grouped(checks: Iterable[Check], key: Callable[[Check], Key]) -> dict[Key, list[Check]]:
@@ -435,16 +386,18 @@ def summary(checks: Iterable[Check]) -> list[Summary]:
             continue
         verdict = combined(group)
         assert verdict is not None
-        passed = [c for c in group if c.port and c.verdict is Verdict.PASS]
-        cases = grouped(passed, lambda c: (c.case, c.vm)).values()
+        cases = grouped((c for c in group if c.port), lambda c: (c.case, c.vm)).values()
+        hotplugs = [c for c in group if is_hotplug(c)]
         rows.append(
             Summary(
                 arch=arch,
                 guest=guest,
                 kind=kind,
                 maximum=max((c.maximum for c in group if c.verdict is Verdict.PASS), default=0),
-                ports=max((len({c.port for c in case}) for case in cases), default=0),
-                hotplug=combined(c for c in group if is_hotplug(c)),
+                planned=max((c.planned for c in group), default=0),
+                ports=max(map(_proven, cases), default=0),
+                hotplug=combined(hotplugs),
+                bystander=bool(hotplugs) and all(is_bystander(c) for c in hotplugs),
                 send_rate=_rate(group, GUEST_TO_HOST, "alone"),
                 receive_rate=_rate(group, HOST_TO_GUEST, "alone"),
                 shared_rate=_rate(group, GUEST_TO_HOST, "together"),
@@ -452,6 +405,12 @@ def summary(checks: Iterable[Check]) -> list[Summary]:
             )
         )
     return rows
+
+
+def _proven(checks: Iterable[Check]) -> int:
+    """Return how many ports have nothing but checks that passed."""
+    ports = grouped(checks, lambda c: c.port).values()
+    return sum(all(check.verdict is Verdict.PASS for check in port) for port in ports)
 
 
 def _rate(checks: Iterable[Check], direction: Direction, mode: str) -> float:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-import re
-import secrets
-import time
+import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from vmserial.errors import LostVMError, QemuStartError, UsageError
 from vmserial.machines import architecture
@@ -17,22 +14,23 @@ from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
 from vmserial.verify import mutants
 from vmserial.verify.cases import Case
+from vmserial.verify.recording import Keep, Recording
 from vmserial.verify.registry import CheckRegistry
 from vmserial.verify.request import Booted, TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import (
-    HTML,
-    JUNIT,
-    RESULTS,
+    NOT_RUN,
     Check,
     Fault,
     FaultKind,
-    HostFacts,
-    ResultsFile,
     Verdict,
 )
+from vmserial.verify.results_file import ResultsFile
 from vmserial.verify.session import Session
 from vmserial.verify.setup import Setup, setup
 from vmserial.verify.topologies import Builder, Skipped, Topology
+
+Work = tuple[VerifyRequest, Sequence[TestEnvironment]]
+"""What is asked for, and on what."""
 
 _RUN_BITS = 32
 
@@ -42,7 +40,7 @@ _WORDS = 400
 
 async def run(
     request: VerifyRequest, reporter: Reporter, environments: Sequence[TestEnvironment],
-    *, before: VerifyReport | None = None,
+    *, before: VerifyReport | None = None, later: Sequence[Work] = (), keep: Keep | None = None,
 ) -> VerifyReport:  # fmt: skip
     """Prove what is asked for.
 
@@ -51,6 +49,9 @@ async def run(
         reporter: told what is being done.
         environments: on what; :func:`find_environments` gives those that the request names.
         before: what an earlier run found that is part of this one: of another architecture.
+        later: what is to be proven after this as a part of it, should this be cut short.
+        keep: told what was done until then if the run is cancelled, as by Ctrl-C; what was
+            not is in it as skipped.
 
     Returns:
         The report, with what was found before; also where a VM was lost.
@@ -59,51 +60,33 @@ async def run(
         UsageError: the request cannot be carried out as it is.
         PlanRefused: the input's ports cannot be carried.
     """
-    begin = time.monotonic()
-    seed = request.seed or secrets.randbits(31) + 1
-    accels = {one.capabilities.accelerators for one in environments}
-    accel = "kvm" if any("kvm" in names for names in accels) else "tcg"
-    host = HostFacts.gather(accel)
+    recording = Recording(
+        request, [one.capabilities for one in environments], before=before, keep=keep
+    )
     work = [(one, *Builder(request, one).build()) for one in environments]
     _check_mutants(request, [one for _, made, _ in work for one in made])
-    with results_file(request.out, host) as writer:
-        runner = Runner(request, reporter, seed, writer)
+    with recording.file() as writer:
+        runner = Runner(request, reporter, recording.seed, writer)
         for check in before.checks if before else ():
             runner.sink(check)
-        for environment, made, skipped in work:
+        for environment, _, skipped in work:
             for skip in skipped:
                 runner.skip(environment, skip)
-            for topology in made:
-                await runner.boot(environment, topology)
-    earlier = before.booted if before else ()
-    seconds = time.monotonic() - begin + (before.seconds if before else 0.0)
-    return VerifyReport(
-        checks=tuple(runner.checks),
-        booted=(*earlier, *runner.booted),
-        host=host,
-        seed=seed,
-        seconds=round(seconds, 3),
-    )
+        left = [(environment, one) for environment, made, _ in work for one in made]
 
+        def rest() -> None:
+            for environment, topology in left:
+                runner.not_run(environment, topology)
+            for asked, others in later:
+                runner.request = asked
+                for environment in others:
+                    for topology in Builder(asked, environment).build()[0]:
+                        runner.not_run(environment, topology)
 
-@contextmanager
-def results_file(out: Path | None, host: HostFacts) -> Iterator[ResultsFile | None]:
-    """Give the results file of a run that begins; its directory has no report meanwhile.
-
-    Args:
-        out: the directory; None: there is to be no file.
-        host: this one.
-
-    Raises:
-        UsageError: the directory or the file cannot be made.
-    """
-    if out is None:
-        yield None
-        return
-    _make_directory(out)
-    _remove_reports(out)
-    with ResultsFile(out / RESULTS, host) as writer:
-        yield writer
+        with recording.until_cut(runner, rest):
+            while left:
+                await runner.boot(*left.pop(0))
+        return recording.report(runner)
 
 
 def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestEnvironment, ...]:
@@ -165,27 +148,6 @@ def _check_mutants(request: VerifyRequest, topologies: Sequence[Topology]) -> No
             )
 
 
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot make {path}: {error.strerror}", hint="name another directory with --out"
-        ) from None
-
-
-def _remove_reports(path: Path) -> None:
-    """Remove an earlier run's reports: beside the results of a run that is cut short they lie."""
-    for name in (JUNIT, HTML):
-        try:
-            (path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"cannot replace {path / name}: {error.strerror}",
-                hint="name another directory with --out",
-            ) from None
-
-
 def _last_words(messages: str) -> str:
     """Return the end of what a console said; of a panic its beginning, which has the reason."""
     panic = messages.find("Kernel panic")
@@ -215,13 +177,16 @@ class Runner:
         self.checks: list[Check] = []
         self.booted: list[Booted] = []
         self._writer = writer
-        self._runs = self.numbers()
 
-    def numbers(self) -> Iterator[int]:
-        """Yield the numbers of the transfers."""
-        # The seed alone decides the bytes, and no two transfers share a number.
-        for number in itertools.count(1):
-            yield (self.seed << _RUN_BITS | number) & ((1 << 64) - 1)
+    def numbers(self, title: str) -> Iterator[int]:
+        """Yield the numbers of the transfers of one VM.
+
+        The seed and the VM alone decide the bytes, whatever was booted before it, so that
+        one VM of a run can be tried again; no two of its transfers share a number.
+        """
+        first = zlib.crc32(title.encode(errors="replace"))
+        for number in itertools.count(first):
+            yield (self.seed << _RUN_BITS | number % (1 << _RUN_BITS)) & ((1 << 64) - 1)
 
     def sink(self, check: Check) -> None:
         """Keep a decided check."""
@@ -252,6 +217,27 @@ class Runner:
                 environment, made, topology.title, topology.kind, topology.cases, rundir=rundir
             )
 
+    def not_run(self, environment: TestEnvironment, topology: Topology) -> None:
+        """Report the checks of a VM that was not booted any more."""
+        made = setup(topology.machine, environment, self.request.endpoint, "/{}".format)
+        registry = CheckRegistry(self.sink)
+        with RunDirectory() as rundir:
+            session = self._session(
+                environment, made, topology.title, topology.kind, registry, rundir
+            )
+            for case in topology.cases:
+                case.expect(session)
+        registry.close(Verdict.SKIPPED, NOT_RUN)
+
+    def _session(
+        self, environment: TestEnvironment, made: Setup, title: str, kind: str,
+        registry: CheckRegistry, rundir: RunDirectory,
+    ) -> Session:  # fmt: skip
+        return Session(
+            title, environment, made, kind, request=self.request, seed=self.seed,
+            runs=self.numbers(title), registry=registry, reporter=self.reporter, rundir=rundir,
+        )  # fmt: skip
+
     async def try_cases(
         self, environment: TestEnvironment, made: Setup, title: str, kind: str,
         cases: Sequence[Case], *, rundir: RunDirectory,
@@ -267,10 +253,7 @@ class Runner:
             rundir: of this VM alone.
         """
         registry = CheckRegistry(self.sink)
-        session = Session(
-            title, environment, made, kind, request=self.request, seed=self.seed, runs=self._runs,
-            registry=registry, reporter=self.reporter, rundir=rundir,
-        )  # fmt: skip
+        session = self._session(environment, made, title, kind, registry, rundir)
         for case in cases:
             case.expect(session)
         try:
@@ -279,6 +262,10 @@ class Runner:
                     await session.guarded(
                         case.run(session), case.bound(session), f"the case {case.name}"
                     )
+        except asyncio.CancelledError:
+            registry.close(Verdict.SKIPPED, NOT_RUN)
+            self._keep(session, cases)
+            raise
         except LostVMError as error:
             self._lose(session, registry, error)
         except QemuStartError as error:
@@ -308,6 +295,5 @@ class Runner:
         """Keep what there is to say about a VM, and its console's log."""
         booted = session.booted(tuple(case.name for case in cases))
         self.booted.append(booted)
-        if self.request.out is not None and booted.console:
-            name = re.sub(r"[^A-Za-z0-9.+-]+", "-", booted.title).strip("-")
-            write_atomic(self.request.out / f"console-{name}.log", booted.console, mode=0o644)
+        if self.request.out is not None and booted.log_file:
+            write_atomic(self.request.out / booted.log_file, booted.console, mode=0o644)

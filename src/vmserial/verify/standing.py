@@ -7,11 +7,9 @@ a finding gets its id, and a finding that no check shows is a red check of its o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from secrets import randbits
 
 from vmserial.errors import QemuError
 from vmserial.machines import architecture
@@ -24,9 +22,11 @@ from vmserial.qemu.liveprobe import Probed
 from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify.cases.command import NAME
 from vmserial.verify.command import UNUSED, Proof, prove_on, refused_words
+from vmserial.verify.recording import Keep, Recording
 from vmserial.verify.request import TestEnvironment, VerifyReport, VerifyRequest
-from vmserial.verify.results import Check, Fault, FaultKind, HostFacts, ResultsFile, Verdict
-from vmserial.verify.runner import Runner, find_environments, results_file
+from vmserial.verify.results import NOT_RUN, Check, Fault, FaultKind, Verdict
+from vmserial.verify.results_file import ResultsFile
+from vmserial.verify.runner import Runner, find_environments
 
 JUDGED = "judged"
 """The mode of a check that a finding alone made red: nothing that was tried shows it."""
@@ -154,6 +154,7 @@ async def run(
     view: CommandView,
     environments: Sequence[TestEnvironment] = (),
     asked: Sequence[Capabilities] = (),
+    keep: Keep | None = None,
 ) -> VerifyReport:
     """Prove an input as it stands.
 
@@ -164,40 +165,58 @@ async def run(
         view: of its command, with the files of -readconfig read.
         environments: what it is booted on.
         asked: the binaries that are only asked, with the VM paused.
+        keep: told what was done until then if the run is cancelled, as by Ctrl-C.
 
     Raises:
         UsageError: a device cannot be made private, or a mutant is for a port that is not there.
     """
-    begin = time.monotonic()
-    seed = request.seed or randbits(31) + 1
-    accels = [one.capabilities.accelerators for one in environments]
-    accels += [one.accelerators for one in asked]
-    host = HostFacts.gather("kvm" if any("kvm" in names for names in accels) else "tcg")
+    binaries = [*(one.capabilities for one in environments), *asked]
+    recording = Recording(request, binaries, keep=keep)
     proof = Proof(
         request.alone, request.together, request.limits, unattended=True,
-        mutants=request.mutants, seed=seed, out=request.out,
+        mutants=request.mutants, seed=recording.seed, out=request.out,
     )  # fmt: skip
     named = Named(standing.findings)
-    with results_file(request.out, host) as writer:
-        runner = _NamingRunner(request, reporter, seed, writer, named)
-        for environment in environments:
-            await prove_on(view, environment, runner, proof, standing.labels)
-        for capabilities in asked:
-            await _ask(view, capabilities, runner, standing.labels)
-        template = runner.checks[-1] if runner.checks else None
-        first = environments[0].capabilities if environments else asked[0]
-        for port, finding in named.rest():
-            runner.sink(_judged(template, first, port, finding))
-        for words in standing.refusals:
-            about = replace(_about(template, first), mode=JUDGED)
-            runner.sink(_red(about, f"its owner does not start it: {words}", FaultKind.REFUSED))
-    return VerifyReport(
-        checks=tuple(runner.checks),
-        booted=tuple(runner.booted),
-        host=host,
-        seed=seed,
-        seconds=round(time.monotonic() - begin, 3),
-    )
+    with recording.file() as writer:
+        runner = _NamingRunner(request, reporter, recording.seed, writer, named)
+        left: list[TestEnvironment | Capabilities] = [*environments, *asked]
+
+        def judged() -> None:
+            template = runner.checks[-1] if runner.checks else None
+            for port, finding in named.rest():
+                runner.sink(_judged(template, binaries[0], port, finding))
+            for words in standing.refusals:
+                about = replace(_about(template, binaries[0]), mode=JUDGED)
+                runner.sink(_red(about, f"its owner does not start it: {words}", FaultKind.REFUSED))
+
+        def rest() -> None:
+            for one in left:
+                runner.sink(_not_run(view, one))
+            # What is found without a VM is known all the same.
+            judged()
+
+        with recording.until_cut(runner, rest):
+            for environment in environments:
+                await prove_on(view, environment, runner, proof, standing.labels)
+                left.remove(environment)
+            for capabilities in asked:
+                await _ask(view, capabilities, runner, standing.labels)
+                left.remove(capabilities)
+        judged()
+        return recording.report(runner)
+
+
+def _not_run(view: CommandView, one: TestEnvironment | Capabilities) -> Check:
+    """Return the check of a VM that was not begun, or not done with, when the run was cut short."""
+    if isinstance(one, TestEnvironment):
+        capabilities, guest, mode = one.capabilities, one.guest.name, "end"
+    else:
+        capabilities, guest, mode = one, "none", PAUSED
+    machine_type = architecture(capabilities.target).machine_type(view.machine_type)
+    return Check(
+        case=NAME, arch=capabilities.target, machine=machine_type, qemu=capabilities.version_text,
+        guest=guest, kind="", verdict=Verdict.SKIPPED, detail=NOT_RUN, mode=mode,
+    )  # fmt: skip
 
 
 def _judged(

@@ -7,7 +7,7 @@ Each entry holds the option that it comes from, so that
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vmserial.errors import ConfigError, UsageError
@@ -110,6 +110,11 @@ class SerialDevice:
     chardev_id: str
 
 
+HostEnd = tuple[CommandOption, str, str, Mapping[str, str]]
+"""What reaches the host: the option, its chardev's id (empty for a backend of its own, as that
+of ``-serial pty``), the backend's name and its keys as -chardev has them."""
+
+
 @dataclass(frozen=True)
 class Use:
     """Who uses a chardev."""
@@ -192,6 +197,14 @@ class CommandView:
             for device in self.devices
             for key in SERIAL_DRIVERS.get(device.driver, ())
         )
+
+    def host_ends(self) -> Iterator[HostEnd]:
+        """Yield each -chardev, and each option that has a backend of its own."""
+        for entry in self.chardevs:
+            yield entry.option, entry.id, entry.backend, entry.params
+        for port in self.ports:
+            if port.host.form == "inline":
+                yield port.option, "", port.host.backend, port.host.params
 
     def chardev(self, chardev_id: str) -> ChardevEntry | None:
         """Return a chardev by its id."""

@@ -148,7 +148,16 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    """Return a value for people: an object by its fields, as the file would have them."""
+    if isinstance(value, tuple):
+        return "; ".join(_shown(entry) for entry in value)
+    text = str(value)
+    if hasattr(value, "__dataclass_fields__"):
+        fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
+        text = ", ".join(
+            f"{name}={_shown(entry)}" for name, entry in fields.items()
+            if name != "where" and entry not in ("", None, (), False)
+        )  # fmt: skip
     return text if len(text) <= 60 else text[:57] + "..."
 
 

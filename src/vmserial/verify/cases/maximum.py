@@ -72,6 +72,7 @@ class MaximumCase(DataCase):
                 self._whole(session),
                 verdict=Verdict.FAIL,
                 detail=f"not all of {self.count} {session.kind} ports work",
+                planned=self.limit.ports,
             )
         else:
             session.registry.decide(
@@ -79,6 +80,7 @@ class MaximumCase(DataCase):
                 verdict=Verdict.PASS,
                 detail=f"{self.count} {session.kind} ports work in one VM{more}",
                 maximum=self.count,
+                planned=self.limit.ports,
             )
 
     def judge_refusal(self, session: Session) -> None:

@@ -1,0 +1,45 @@
+"""A look at this host for the judge, as far as a command is one that this host starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmserial.model import Finding, Plan
+    from vmserial.model.host import HostFacts
+    from vmserial.sources.command import CommandView
+
+
+def facts(view: CommandView) -> HostFacts:
+    """Look at what a command names."""
+    from vmserial import host
+    from vmserial.context.hostends import opened
+
+    sides = [(backend, params) for _, _, backend, params in view.host_ends()]
+    return host.look(sides, [path for _, path in opened(view)])
+
+
+def here(program: str) -> bool:
+    """Tell whether an emulator is on this machine; a command without one is this machine's."""
+    import shutil
+
+    return not program or shutil.which(program) is not None
+
+
+def of_plan(made: Plan) -> list[Finding]:
+    """Return what the judge has against a plan on this host.
+
+    What is only to be known the plan says itself.
+    """
+    from vmserial.context.origins import Origins
+    from vmserial.judge import judge
+    from vmserial.judge.plans import lowered
+    from vmserial.model import Severity
+    from vmserial.sources.command import CommandView
+
+    command = lowered(made)
+    view = CommandView.of(Origins.of_command(command).line, arch=command.arch)
+    verdict = judge(command, made.qemu, made.guest, host=facts(view))
+    if all(finding.severity is Severity.NOTE for finding in verdict.found):
+        return []  # without a look into the documents
+    return [f for f in verdict.findings if f.severity is not Severity.NOTE]
