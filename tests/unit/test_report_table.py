@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from vmserial.report.table import (
     show,
     tables,
     width,
+    widths,
 )
 from vmserial.verify.results import (
     GUEST_TO_HOST,
@@ -210,6 +212,32 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+@pytest.mark.parametrize("columns", [200, 120, 80, 60, 40, 24])
+def test_no_word_is_broken_in_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The columns were made narrower than their words: "skippe d"."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal()
+    skip = check("", "", verdict=Verdict.SKIPPED, detail="the driver of this kind is not there")
+    checks = [*BOTH, LOSS, *HOTPLUG, skip, check("", "", case="maximum", maximum=60, planned=512)]
+    show(checks, terminal)
+    words = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    shown = {word.removesuffix(":") for word in re.findall(r"[^\s┃│]+", words)}
+    for table in tables(checks):
+        for text in (*table.columns, *(cell.text for row in table.rows for cell in row)):
+            assert {word.removesuffix(":") for word in text.split() if text != "-"} <= shown
+
+
+def test_columns_get_what_they_need() -> None:
+    table = Table("t", ("a", "b"), ((Cell("12 34 56 78"), Cell("12345")),))
+    assert widths(table, 20) == [11, 5]
+    assert widths(table, 10) == [5, 5]
+    assert widths(table, 7) == [2, 5]
+    assert widths(table, 6) is None
+    assert widths(Table("t", ("a",), ((Cell("x" * 90),),)), 40) == [40]
 
 
 def test_a_terminal_gets_colours_and_a_pipe_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from vmserial.verify.results import (
     GUEST_TO_HOST,
@@ -25,6 +25,9 @@ from vmserial.verify.results import (
     is_hotplug,
     summary,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COLLAPSE = 24
 """Rows that are alike but for the port's number are one row in a terminal past so many."""
@@ -293,6 +296,36 @@ def plain(table: Table) -> str:
     return "\n".join(text) + "\n"
 
 
+def widths(table: Table, room: int) -> list[int] | None:
+    """Return columns' widths in which no word is broken; None if there are none in ``room``.
+
+    A word past :data:`LONG` columns, such as a path, may be broken.
+    """
+    lines = [table.columns, *(tuple(cell.text for cell in row) for row in table.rows)]
+    columns = list(zip(*lines, strict=True))
+    least = [
+        min(LONG, max(width(word) for text in column for word in text.split() or [""]))
+        for column in columns
+    ]
+    most = [max(map(width, column)) for column in columns]
+    left = room - sum(least)
+    if left < 0:
+        return None
+    for number in sorted(range(len(columns)), key=lambda n: most[n] - least[n]):
+        # Those that need little get it; what is left is the widest one's.
+        wider = sum(most[n] > least[n] for n in range(len(columns)))
+        share = left // max(wider, 1)
+        more = min(most[number] - least[number], share)
+        least[number] += more
+        most[number] = least[number]
+        left -= more
+    return least
+
+
+LONG = 28
+"""Columns of a word that may be broken where a line ends."""
+
+
 STYLES: dict[Verdict | None, str] = {
     None: "",
     Verdict.PASS: "green",
@@ -318,11 +351,28 @@ def show(checks: Sequence[Check], stream: TextIO) -> None:
 
     console = Console(file=stream, highlight=False)
     for table in made:
+        # A column costs its two spaces and a border, and there is one more border.
+        found = widths(table, console.width - 3 * len(table.columns) - 1)
+        if found is None:
+            _show_rows(console, table)
+            continue
         rich = RichTable(title=Text(table.title), title_justify="left", title_style="bold")
-        for column in table.columns:
-            rich.add_column(Text(column), overflow="fold")
+        for column, size in zip(table.columns, found, strict=True):
+            rich.add_column(Text(column), overflow="fold", width=size)
         for row in table.rows:
             rich.add_row(*(Text(cell.text, STYLES[cell.verdict]) for cell in row))
         console.print(rich)
     for line in troubles:
         console.print(Text(line.text, STYLES[line.verdict]))
+
+
+def _show_rows(console: Console, table: Table) -> None:
+    """Print each row as lines of its own: the terminal is too narrow for the columns."""
+    from rich.text import Text
+
+    console.print(Text(table.title, "bold"))
+    for row in table.rows:
+        for column, cell in zip(table.columns, row, strict=True):
+            if cell.text != NONE:
+                console.print(Text(f"  {column}: ").append(cell.text, STYLES[cell.verdict]))
+        console.print()
