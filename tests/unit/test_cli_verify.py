@@ -18,7 +18,7 @@ from vmserial.errors import UsageError
 from vmserial.guests.images import SUITES
 from vmserial.guests.profile import KNOWN
 from vmserial.paths import cache_dir
-from vmserial.verify.request import CASES, CEILINGS, Limits, VerifyReport, VerifyRequest
+from vmserial.verify.request import CEILINGS, Limits, VerifyReport, VerifyRequest
 from vmserial.verify.results import GUEST_TO_HOST, Check, HostFacts, Verdict
 from vmserial.verify.wire.form import FULL, LADDERS, SMOKE
 
@@ -30,7 +30,6 @@ def asked(words: Asked = ARM, **more: Any) -> VerifyRequest:
 
 
 def test_the_words_are_those_of_the_verification() -> None:
-    assert verify.CASES == CASES
     assert set(verify.SIZES) == set(LADDERS)
 
 

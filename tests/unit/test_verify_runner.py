@@ -31,11 +31,12 @@ from vmserial.progress import Silent
 from vmserial.qemu import process
 from vmserial.verify import results, results_file
 from vmserial.verify.cases import load
+from vmserial.verify.cases.maximum import find_limit
 from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.runner import Runner, run
 from vmserial.verify.session import Session
 from vmserial.verify.setup import setup
-from vmserial.verify.topologies import Builder, find_limit, ports
+from vmserial.verify.topologies import Builder, ports
 from vmserial.verify.wire.transfer import Line
 
 BOTH = ("guest->host", "host->guest")

@@ -21,19 +21,58 @@ if TYPE_CHECKING:
     from vmserial.verify.recording import Keep
     from vmserial.verify.request import VerifyReport
 
-CASES = ("input", "default", "large", "maximum", "hot-plug")
-"""What --case takes; a test holds it equal to the verification's own."""
-
 SIZES = ("full", "short", "smoke")
 """What --sizes takes; a test holds it equal to the verification's own."""
 
 ENDPOINTS = ("unix", "pty", "tcp")
 
 
+class CaseName(click.ParamType[str]):
+    """The name of a case; they are not known before one is asked for, as a file each has one."""
+
+    name = "case"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name if there is such a case."""
+        from vmserial.verify.cases import planned
+
+        if value not in planned():
+            self.fail(f"{value!r} is none of {', '.join(planned())}.", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[Any]:
+        """Complete the names."""
+        del ctx, param
+        from click.shell_completion import CompletionItem
+
+        from vmserial.verify.cases import planned
+
+        return [CompletionItem(name) for name in planned() if name.startswith(incomplete)]
+
+
+class Verify(VmCommand):
+    """The verb, whose help lists the cases."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the cases, then what else there is to say."""
+        from vmserial.verify.cases import planned
+
+        with formatter.section("Cases"):
+            formatter.write_dl(
+                [
+                    (f"{name}{' *' if case.usual else ''}", case.about)
+                    for name, case in planned().items()
+                ]
+            )
+        super().format_epilog(ctx, formatter)
+
+
 _OPTIONS = [
-    click.option("--case", "cases", type=click.Choice(CASES), multiple=True,
-                 help="What to try; several. Without it: input if there is one, else default, "
-                      "large and hot-plug."),
+    click.option("--case", "cases", type=CaseName(), multiple=True, metavar="CASE",
+                 help="What to try; several. Without it: input if there is one, else those "
+                      "below with a star."),
     click.option("--suite", "suites", multiple=True, metavar="SUITE",
                  shell_complete=completing.suite,
                  help="Debian releases whose kernels are the guests: bullseye, bookworm (the "
@@ -73,7 +112,7 @@ _OPTIONS = [
 
 @click.command(
     "verify",
-    cls=VmCommand,
+    cls=Verify,
     epilog="""\b
 Examples:
   vmserial verify 142
@@ -93,9 +132,8 @@ of the command that PVE, libvirt or you start. A port that would be dead is red 
 proven as vmserial plans them.
 
 \b
-Cases: input (the ports of INPUT or --ports), default (1 + 3), large (1 + 9), maximum (found by
-trying), hot-plug. Exit code 0: all passed; 1: something failed, or nothing could be tried; 3: the
-VM was lost, which proves nothing either way.""",
+Exit code 0: all passed; 1: something failed, or nothing could be tried; 3: the VM was lost, which
+proves nothing either way.""",
 )
 @machine_options(guest=False, many=True)
 @with_options(_OPTIONS)

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from vmserial.errors import UsageError
 from vmserial.model import Capabilities, Machine, Plan
+from vmserial.verify.cases import planned
 from vmserial.verify.results import Check, HostFacts, exit_code
 from vmserial.verify.wire.form import SHORT
 
 if TYPE_CHECKING:
     from vmserial.guests.images import TestGuest
-
-CASES = ("input", "default", "large", "maximum", "hot-plug")
-"""All cases, in the order in which they run."""
 
 DEFAULT_PORTS = 3
 """Ports besides serial0 in case ``default``: PVE's four."""
@@ -90,7 +88,7 @@ class VerifyRequest:
         machine: the VM; its arch, machine type, cpu and options are the platform of
             every case, its ports are those of case ``input``.
         given: the machine was an input of the user's; then ``input`` is a case.
-        cases: of :data:`CASES`; empty: ``input`` if one was given, else
+        cases: of :func:`vmserial.verify.cases.planned`; empty: ``input`` if one was given, else
             ``default``, ``large`` and ``hot-plug``.
         kinds: device kinds of all cases but ``input``; empty: all of the architecture.
         binaries: QEMU binaries; empty: the one in ``$PATH``.
@@ -137,9 +135,9 @@ class VerifyRequest:
             UsageError: an unknown case, ``input`` without one, or a number out of range.
         """
         for case in self.cases:
-            if case not in CASES:
+            if case not in planned():
                 raise UsageError(
-                    f"there is no case {case!r}", hint=f"the cases are {', '.join(CASES)}"
+                    f"there is no case {case!r}", hint=f"the cases are {', '.join(planned())}"
                 )
         if "input" in self.cases and not self.given:
             raise UsageError(
@@ -158,8 +156,13 @@ class VerifyRequest:
     @property
     def chosen_cases(self) -> tuple[str, ...]:
         """The cases to run, in order."""
-        wanted = self.cases or (("input",) if self.given else ("default", "large", "hot-plug"))
-        return tuple(case for case in CASES if case in wanted)
+        if self.cases:
+            return tuple(case for case in planned() if case in self.cases)
+        return tuple(
+            name
+            for name, case in planned().items()
+            if (case.of_input if self.given else case.usual)
+        )
 
 
 @dataclass(frozen=True, slots=True)

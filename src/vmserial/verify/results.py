@@ -397,7 +397,8 @@ def summary(checks: Iterable[Check]) -> list[Summary]:
                 planned=max((c.planned for c in group), default=0),
                 ports=max(map(_proven, cases), default=0),
                 hotplug=combined(hotplugs),
-                bystander=bool(hotplugs) and all(is_bystander(c) for c in hotplugs),
+                bystander=any(is_bystander(c) for c in hotplugs)
+                and not any(c.unplugged or c.plugged for c in hotplugs),
                 send_rate=_rate(group, GUEST_TO_HOST, "alone"),
                 receive_rate=_rate(group, HOST_TO_GUEST, "alone"),
                 shared_rate=_rate(group, GUEST_TO_HOST, "together"),

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vmserial.model import Finding
+from vmserial.model import Finding, Plan, SerialPort
+from vmserial.verify.cases import Planned
 from vmserial.verify.cases.data import DataCase
 from vmserial.verify.results import Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
+from vmserial.verify.topologies import ON_BOARD, ports
 from vmserial.verify.wire.transfer import Outcome
+
+if TYPE_CHECKING:
+    from vmserial.verify.topologies import Builder
+
+_MOST = 1024
+"""Ports with which the search for a limit ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +119,51 @@ class MaximumCase(DataCase):
             detail=detail,
             faults=(Fault(FaultKind.NOT_REFUSED, detail),),
         )
+
+
+class Maximum(Planned):
+    """As many ports of a kind as are planned without a refusal, or as the ceiling allows."""
+
+    name = "maximum"
+    about = "as many of each kind as can be planned, up to --ceiling; one more is refused"
+    order = 3
+
+    def add(self, builder: Builder, kind: str) -> None:
+        """Add its VM."""
+        limit = find_limit(lambda count: builder.plan(_of_kind(kind, count)))
+        if not limit.ports:
+            builder.skip(self.name, kind, builder.plan(_of_kind(kind, 1)))
+            return
+        request = builder.request
+        count = min(limit.ports, request.ceilings.get(kind, limit.ports))
+        case = MaximumCase(limit, count, request.alone, request.alone)
+        builder.add(kind, _of_kind(kind, count), [case], f"maximum of {kind}")
+
+
+def _of_kind(kind: str, count: int) -> list[SerialPort]:
+    """Return ports of which ``count`` are of the kind."""
+    return ports(kind, count - 1 if kind in ON_BOARD else count)
+
+
+def find_limit(planned: Callable[[int], Plan]) -> Limit:
+    """Return how many ports are planned without a refusal, by doubling and halving.
+
+    Args:
+        planned: plans that many ports of the kind.
+    """
+    good, bad = 0, 1
+    while bad <= _MOST and not (refused := planned(bad)).refusals:
+        good, bad = bad, bad * 2
+    if bad > _MOST:
+        return Limit(good, ())
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        tried = planned(middle)
+        if tried.refusals:
+            bad, refused = middle, tried
+        else:
+            good = middle
+    return Limit(good, refused.refusals)
+
+
+CASE = Maximum()
