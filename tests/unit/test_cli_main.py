@@ -313,7 +313,9 @@ def loaded(*words: str, before: str = "", **environment: str) -> set[str]:
     "words", [("--help",), ("--version",), *((verb, "--help") for verb in main.VERBS)]
 )
 def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
-    assert loaded(*words) == set()
+    # verify's help lists the cases, which are the files of its rooms.
+    few = {"asyncio", "vmserial.verify"} if words[0] == "verify" else set()
+    assert loaded(*words) <= few
 
 
 def test_heavy_imports_would_be_seen() -> None:
