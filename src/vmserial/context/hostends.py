@@ -21,6 +21,9 @@ _OWNERS = (
 )  # fmt: skip
 """Directories that PVE and libvirt make at the start of a VM."""
 
+FAMILIES = frozenset({4, 6})
+"""IPv4 and IPv6."""
+
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0", "::", ""})
 """Hosts that are this one."""
 

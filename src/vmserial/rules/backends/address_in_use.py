@@ -1,10 +1,11 @@
-"""Two servers of one TCP port."""
+"""Two servers of one TCP port: both of this VM, or one of another process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from vmserial.context import EditOptions, RuleContext
+from vmserial.context.hostends import FAMILIES, families_taken
 from vmserial.context.listeners import TcpServer
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import SOCKETS, Rule
@@ -12,7 +13,7 @@ from vmserial.sources.command.edits import ReplaceValue, SetKey
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
-    """Yield the servers whose port an earlier one has."""
+    """Yield the servers whose port an earlier one has, or a process of the host."""
     for server in ctx.host_sides.tcp:
         if server.rival is None:
             continue
@@ -25,6 +26,16 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             _moved(server, name),
             fix=f"give {name} another TCP port", assumed=True,
         )  # fmt: skip
+    if ctx.host is None:
+        return
+    for option, id, backend, params in ctx.view.host_ends():
+        taken = families_taken(ctx.host, backend, params)
+        if taken and (params.get("host") or len(taken) == len(FAMILIES)):
+            yield RULE.finding(
+                f"{option}: Failed to find an available port: Address already in use; a process "
+                f"of this host listens on TCP port {params['port']} (if it is not this VM itself, "
+                "running already)", option, ctx.ports_at(option, id),
+            )  # fmt: skip
 
 
 def _moved(server: TcpServer, name: str) -> tuple[EditOptions, ...]:
