@@ -25,9 +25,6 @@ FULL = frozenset({"riscv64", "ppc64", "s390x"})
 KNOWN = "9.0."
 """The libvirt whose places are known."""
 
-AT_DEFINE = frozenset({"refused-alias-twice"})
-"""What libvirt looks at when a domain is defined, not when it is only translated."""
-
 _PLACE = re.compile(r"(?:\A|,)(?:bus|addr|port|nr|multifunction|reconnect(?:-ms)?)=[^,]*")
 
 
@@ -54,7 +51,7 @@ def ours(xml: str, name: str) -> Native:
     assert path, domain.emulator
     command = lower(domain, probe(path).version)
     words = [gap.text for gap in command.gaps if gap.id == "refused"]
-    if words and name not in AT_DEFINE:
+    if words:
         return (("refused", words[0]),)
     return native(command.argv())
 

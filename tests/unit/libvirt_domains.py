@@ -432,7 +432,6 @@ def refused() -> Iterator[tuple[str, str]]:
         ("no-host", "q35", "<serial type='tcp'><source mode='connect' service='1'/></serial>"),
         ("unix-no-path", "q35", "<serial type='unix'/>"),
         ("udp-no-service", "q35", "<serial type='udp'><source mode='connect' host='h'/></serial>"),
-        ("alias-twice", "q35", _serial(inside="<alias name='ua-a'/>") * 2),
         ("address", "q35", _serial("type='pci-serial'", "<address type='usb' bus='0' port='1'/>")),
         ("usb-bus", "q35", _XHCI + _serial("type='usb-serial'",
                                            "<address type='usb' bus='3' port='1'/>")),

@@ -137,11 +137,12 @@ def test_other_usb_devices_keep_room() -> None:
     assert "<address type='usb' bus='0' port='2'/>" in judged(domain(body)).text
 
 
-def test_past_sixty_usb_ports_virtio_is_taken() -> None:
+def test_past_sixty_usb_ports_others_are_taken() -> None:
     of = Domain.of(Document.parse(judged(domain("    <serial type='pty'/>\n" * 80)).text.encode()))
     assert sum(of.kind(port) == "usb-serial" for port in of.serials) == 60
-    assert [c.target_name for c in of.channels][:1] == ["serial61"]
-    assert len(of.channels) == 19
+    assert sum(of.kind(port) == "pci-serial" for port in of.serials) == 4
+    assert [c.target_name for c in of.channels][:1] == ["serial65"]
+    assert len(of.channels) == 15
 
 
 def test_pci_as_far_as_the_guest_goes() -> None:
@@ -199,12 +200,12 @@ REFUSED = {
         "<controller type='usb' index='1' model='qemu-xhci'/>" + FLOATING, "usb-speed",
     ),
     "usb-port": (XHCI + usb_serial(0, 16), "usb-port-taken"),
-    "usb-bus": (XHCI + usb_serial(2, 1), "usb-port-taken"),
+    "usb-bus": (XHCI + usb_serial(2, 1), "bus-missing"),
     "channel-name": (channel("a") + channel("a"), "virtio-port-taken"),
     "channel-port": (channel("a", 31), "virtio-port-range"),
     "bus": (
         "<serial type='pty'><target type='pci-serial'/><address type='usb' bus='0' port='1'/>"
-        "</serial>", "bus-wrong",
+        "</serial>", "libvirt-address-kind",
     ),
     "stranger": (
         "<serial type='pty'/><serial type='pty'><target type='spapr-vio-serial'/></serial>",

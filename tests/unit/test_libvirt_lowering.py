@@ -13,8 +13,6 @@ from vmserial.sources.libvirt import Document, Domain
 from vmserial.sources.libvirt.lower import lower
 
 DOMAINS = dict(domains())
-AT_DEFINE = {"refused-alias-twice"}
-"""What libvirt looks at when a domain is defined, not when it is only translated."""
 
 
 def lowered(name: str, version: tuple[int, int, int] = (7, 2, 0)) -> LoweredCommand:
@@ -26,7 +24,7 @@ def ours(name: str) -> Native:
     """Return the comparable form of what is made of a domain here."""
     command = lowered(name)
     refused = [gap.text for gap in command.gaps if gap.id == "refused"]
-    if refused and name not in AT_DEFINE:
+    if refused:
         return (("refused", refused[0]),)
     return native(command.argv())
 

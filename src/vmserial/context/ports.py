@@ -113,6 +113,10 @@ def _named(
         number = next(free) if number is None else number
         label = device.device.get("name") if device else ""
         channel = _OTHERS_CHANNEL.match(label) is not None or chardev_id in {"qga0", "charchannel0"}
-        name = (label or chardev_id) if channel else f"serial{number}"
+        given = labels.get(chardev_id, "")
+        if not _NUMBERED.match(given):
+            name = given or ((label or chardev_id) if channel else f"serial{number}")
+        else:
+            name = f"serial{number}"
         ports.append(Port(name, number, chardev_id, option, device, onboard, channel))
     return ports

@@ -80,11 +80,15 @@ class Gap:
             the source: see ``text``).
         text: in words.
         where: its place.
+        rule: of a refusal, the id of the finding that it is; empty: one that only the owner has.
+        handle: what it is about, as an origin's.
     """
 
     id: str
     text: str
     where: SourceRef | None = None
+    rule: str = ""
+    handle: object | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,13 @@ from vmserial.rules.host import (
     tty_missing,
     tty_not_a_device,
 )
+from vmserial.rules.owner import (
+    libvirt_isa_onboard,
+    libvirt_phantom_hvc,
+    libvirt_refused,
+    libvirt_usb_order,
+    virtlogd_freeze,
+)
 from vmserial.rules.places import (
     bus_missing,
     isa_clash,
@@ -73,7 +80,10 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         socket_path_too_long.RULE,
     ),
     (stdio_twice.RULE,),
-    (output_lost_while_detached.RULE,),
+    (
+        output_lost_while_detached.RULE,
+        virtlogd_freeze.RULE,
+    ),
     (
         address_half_taken.RULE,
         directory_missing.RULE,
@@ -91,15 +101,25 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         caution.RULE,
         kind_not_on_arch.RULE,
         sclp_limit.RULE,
+        libvirt_refused.RULE,
     ),
-    (onboard_uart_limit.RULE,),
+    (
+        onboard_uart_limit.RULE,
+        libvirt_isa_onboard.RULE,
+    ),
     (
         isa_clash.RULE,
         isa_limit.RULE,
     ),
-    (port_without_device.RULE,),
+    (
+        port_without_device.RULE,
+        libvirt_usb_order.RULE,
+    ),
     (guest_8250_limit.RULE,),
-    (hvc_limit.RULE,),
+    (
+        hvc_limit.RULE,
+        libvirt_phantom_hvc.RULE,
+    ),
     (
         usb_not_plugged.RULE,
         bus_missing.RULE,

@@ -21,7 +21,7 @@ def _planned(ctx: RuleContext) -> Iterator[Finding]:
     limit = ctx.uarts_wired
     older = ctx.capabilities.version < (9, 1, 0) and ctx.arch == "aarch64"
     for port in ctx.ports:
-        if _ignored(port, limit):
+        if _ignored(ctx, port, limit):
             yield RULE.of_port(
                 port,
                 f"QEMU {ctx.capabilities.version_text} wires up {limit} on-board "
@@ -41,7 +41,7 @@ def _measured(ctx: RuleContext) -> Iterator[Finding]:
     if limit is None or limit >= UARTS_MEASURED:
         return
     for port in ctx.ports:
-        if _ignored(port, limit):
+        if _ignored(ctx, port, limit):
             yield RULE.of_port(
                 port,
                 f"QEMU {ctx.capabilities.version_text} wires up {limit} on-board "
@@ -50,10 +50,12 @@ def _measured(ctx: RuleContext) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _ignored(port: Port, limit: int) -> bool:
+def _ignored(ctx: RuleContext, port: Port, limit: int) -> bool:
     if port.onboard is None or port.onboard.index < limit:
         return False
-    return port.onboard.host.form != "inline" or port.onboard.host.backend != "null"
+    # One that goes nowhere keeps a number free: nobody misses it.
+    entry = ctx.chardevs.get(port.chardev_id)
+    return (entry.backend if entry else port.onboard.host.backend) != "null"
 
 
 RULE = Rule("onboard-uart-limit", Severity.DEAD, ONBOARD, check)

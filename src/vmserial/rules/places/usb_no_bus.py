@@ -21,4 +21,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("usb-no-bus", Severity.FAILS, PLACES, check, needs=(PLATFORM,))
+RULE = Rule(
+    "usb-no-bus",
+    Severity.FAILS,
+    PLACES,
+    check,
+    needs=(PLATFORM,),
+    aliases={"libvirt": "libvirt-no-usb"},
+)

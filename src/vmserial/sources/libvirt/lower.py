@@ -182,11 +182,15 @@ class _Lowering:
 
     def port(self, port: CharDevice, ports: PortParts) -> None:
         """Write a port with the host's end."""
+        part = ports.devices.get(port)
+        if part is None and port not in self.domain.serials and port.target_type != "guestfwd":
+            return  # libvirt refuses it
         id = ports.ids[port]
         chardev = f"char{id}"
         self.labels[chardev] = port.name
         self.host(port.element, host_side(port, chardev, self.domain.name, self.version))
-        part = ports.devices.get(port)
+        if port.target_type == "isa-serial" and self.domain.arch != "x86_64":
+            self.dropped.append(Dropped(port.name, "other", port.where, "isa-serial"))
         if part is None:
             if port.tag == "channel":
                 self.guestfwd(port, chardev, id)

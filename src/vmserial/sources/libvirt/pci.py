@@ -82,6 +82,7 @@ class PciDevice:
         function: of such a controller.
         address: what it got.
         multi: it is function 0 of a slot that has others.
+        refused: why libvirt does not take its address.
     """
 
     needs: str
@@ -91,6 +92,7 @@ class PciDevice:
     function: int = 0
     address: PciAddress | None = None
     multi: bool = False
+    refused: str = ""
 
 
 class Unplaced(Exception):
@@ -147,7 +149,7 @@ class PciBuses:
             devices: the others, in the order in which libvirt places them.
 
         Raises:
-            Unplaced: there is no place, or two have one.
+            Unplaced: there is no place.
         """
         every = [*controllers.values(), *devices]
         last = max(self.stated, default=0)
@@ -209,15 +211,13 @@ class PciBuses:
 
     def _reserve(self, buses: list[_Bus], device: PciDevice, place: PciAddress) -> None:
         bus = buses[place.bus]
-        if place.slot > bus.model.last or place.slot < bus.model.first:
-            raise Unplaced(
-                f"Invalid PCI address {place}. slot must be "
-                + (f">= {bus.model.first}" if place.slot < bus.model.first
-                   else f"<= {bus.model.last}")
-            )  # fmt: skip
         bit = 1 << place.function
-        if bus.used.get(place.slot, 0) & bit and not self._fixed(place):
-            raise Unplaced(f"Attempted double use of PCI Address {place}")
+        if place.slot < bus.model.first:
+            device.refused = f"Invalid PCI address {place}. slot must be >= {bus.model.first}"
+        elif place.slot > bus.model.last:
+            device.refused = f"Invalid PCI address {place}. slot must be <= {bus.model.last}"
+        elif bus.used.get(place.slot, 0) & bit and not self._fixed(place):
+            device.refused = f"Attempted double use of PCI Address {place}"
         bus.take(place.slot, bit, device.needs)
         device.address = place
 

@@ -8,6 +8,7 @@ from vmserial.options import Scalar
 from vmserial.sources.libvirt.boards import Board
 from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.devices import PartList
+from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.parts import (
     Part,
     Parts,
@@ -45,10 +46,20 @@ class Places:
         self.pci()
         return self.gaps
 
-    def refused(self, words: str, port: CharDevice | None = None) -> None:
-        """Note that libvirt refuses the domain."""
-        where = port.where if port is not None else self.domain.root.where
-        self.gaps.append(Gap("refused", words, where))
+    def refused(self, words: str, element: Element | None = None, rule: str = "") -> None:
+        """Note that libvirt refuses the domain.
+
+        Args:
+            words: libvirt's.
+            element: what it is about; None: the domain.
+            rule: the finding that says so too, of what QEMU would make of it.
+        """
+        about = element if element is not None else self.domain.root
+        self.gaps.append(Gap("refused", words, about.where, rule, about))
+
+    def is_port(self, element: Element | None) -> bool:
+        """Tell whether an element is a port that the rules look at."""
+        return any(port.element is element for port in self.domain.characters)
 
     # -------------------------------------------------------------- virtio-serial
 
@@ -90,11 +101,13 @@ class Places:
                 floating.append(port)
                 continue
             if number > rooms[index]:
-                self.refused(f"virtio serial controller {index} does not have port {number}", port)
+                self.refused(f"virtio serial controller {index} does not have port {number}",
+                             port.element, "virtio-port-range")  # fmt: skip
             elif (index, number) in taken:
                 self.refused(
-                    f"virtio serial port {number} on controller {index} is already occupied", port
-                )
+                    f"virtio serial port {number} on controller {index} is already occupied",
+                    port.element, "virtio-port-taken",
+                )  # fmt: skip
             taken.add((index, number))
             self.place_virtio(port, ids[index], number, frozenset())
         # libvirt takes number 0 for none, and burns another one for a console that has it.
@@ -141,7 +154,8 @@ class Places:
                 continue
             number = address.number("reg")
             if number in taken:
-                self.refused(f"spapr-vio address {number:#x} already in use", port)
+                self.refused(f"spapr-vio address {number:#x} already in use", port.element,
+                             "spapr-vty-clash")  # fmt: skip
             taken.add(number)
             part.place = [("reg", number)]
         number = _SPAPR_FIRST
@@ -181,8 +195,9 @@ class Places:
         devices = list(usb_order(parts, self.ports.serial_parts))
         if not taken.usb_models:
             if devices or parts.hubs:
+                serial = any(part.driver == "usb-serial" for part in devices)
                 self.refused("USB is disabled for this domain, but USB devices are present in the "
-                            "domain XML")  # fmt: skip
+                             "domain XML", rule="usb-no-bus" if serial else "")  # fmt: skip
             return
         counts: dict[int, int] = {}
         for controller in self.domain.controllers_of("usb"):
@@ -197,8 +212,13 @@ class Places:
             hubs = [part.usb for part in parts.hubs if part.usb is not None]
             added = UsbBuses(ports).assign(hubs, wanted)
         except Unplugged as error:
-            self.refused(str(error), self.usb_port(devices))
-            return
+            self.refused(str(error))
+            added = []
+        for part in (*parts.hubs, *devices):
+            if part.usb is not None and part.usb.refused:
+                rule = "usb-port-taken" if self.is_port(part.element) else ""
+                missing = rule and part.usb.bus not in ports
+                self.refused(part.usb.refused, part.element, "bus-missing" if missing else rule)
         first = len(parts.hubs)
         parts.hubs += [
             Part(None, "usb-hub", f"hub{first + number}", usb=hub)
@@ -214,12 +234,6 @@ class Places:
             if not usb.port:
                 part.automatic = frozenset({"bus", "port"} if usb.bus is None else {"port"})
 
-    def usb_port(self, devices: list[Part]) -> CharDevice | None:
-        """Return the port that was placed last before there was no place."""
-        failed = next((p for p in devices if p.usb and p.usb.place is None), None)
-        mine = {id(part): port for port, part in self.ports.devices.items()}
-        return mine.get(id(failed)) if failed is not None else None
-
     # -------------------------------------------------------------- PCI
 
     def pci(self) -> None:
@@ -228,7 +242,7 @@ class Places:
         devices = list(pci_order(parts, serials))
         if not self.on.root:
             if devices:
-                self.refused("No PCI buses available")
+                self.refused("No PCI buses available", rule="pci-no-bus")
             return
         root = parts.models.get(0) or self.on.root
         reserved = self.chipset(devices)
@@ -239,12 +253,15 @@ class Places:
                 [part.pci for part in devices if part.pci is not None],
             )
         except Unplaced as error:
-            known = "not followed" in str(error)
-            if known:
+            if "not followed" in str(error):
                 self.gaps.append(Gap("addresses", str(error), self.domain.root.where))
             else:
-                self.refused(str(error), self.pci_port(devices))
+                self.refused(str(error))
             return
+        for part in (*parts.pci.values(), *devices):
+            if part.pci is not None and part.pci.refused:
+                ours = self.is_port(part.element) or part.driver.startswith("virtio-serial")
+                self.refused(part.pci.refused, part.element, "pci-slot-taken" if ours else "")
         stated = list(parts.pci)
         for index, (model, device) in added.items():
             part = self.taken.pci_controller(None, model, index)
@@ -258,12 +275,6 @@ class Places:
             self.chassis(part, models[index], index)
         for part in (*parts.pci.values(), *devices):
             self.place_pci(part, names)
-
-    def pci_port(self, devices: list[Part]) -> CharDevice | None:
-        """Return the last port with a place on PCI: who is in the other's way comes later."""
-        mine = {id(part): port for port, part in self.ports.devices.items()}
-        found = [mine[id(part)] for part in devices if id(part) in mine]
-        return found[-1] if found else None
 
     def chassis(self, part: Part, model: str, index: int) -> None:
         """Give a PCI controller its numbers."""

@@ -10,7 +10,7 @@ from vmserial.sources.libvirt.parts import Part, alias, usb_device
 from vmserial.sources.libvirt.pci import CONVENTIONAL
 from vmserial.sources.libvirt.view import Domain
 
-_SCLP = {"sclp": "sclpconsole", "sclplm": "sclplmconsole"}
+_CONSOLES = {"virtio": "virtconsole", "sclp": "sclpconsole", "sclplm": "sclplmconsole"}
 
 
 class PortParts:
@@ -18,6 +18,7 @@ class PortParts:
 
     Attributes:
         ids: the id of each port's device: its alias.
+        twice: ports whose alias another one has; their id is what libvirt would choose.
         devices: of each port that is a ``-device``.
         parts: the virtio-serial controllers that the ports ask for.
         isa: the ISA number of each serial port that has one.
@@ -25,7 +26,13 @@ class PortParts:
 
     def __init__(self, domain: Domain, on: Board, taken: PartList) -> None:
         self.domain, self.on, self.taken = domain, on, taken
-        self.ids = {port: alias(port.element, port.name) for port in domain.characters}
+        self.ids: dict[CharDevice, str] = {}
+        self.twice: dict[CharDevice, str] = {}
+        for port in domain.characters:
+            id = alias(port.element, port.name)
+            if id in self.ids.values() and id != port.name:
+                self.twice[port], id = id, port.name
+            self.ids[port] = id
         self.devices: dict[CharDevice, Part] = {}
         self.parts: list[Part] = []
         self.isa = self._isa_numbers()
@@ -34,7 +41,7 @@ class PortParts:
         for port in domain.parallels:
             self.devices[port] = Part(port.element, "isa-parallel", self.ids[port])
         for port in domain.channels:
-            if port.target_type != "guestfwd":
+            if port.target_type == "virtio":
                 keys: list[tuple[str, Scalar]] = []
                 name = port.target_name
                 if not name and port.type in {"spicevmc", "qemu-vdagent"}:
@@ -43,8 +50,9 @@ class PortParts:
                     keys.append(("name", name))
                 self.devices[port] = Part(port.element, "virtserialport", self.ids[port], keys)
         for port in domain.consoles:
-            driver = _SCLP.get(port.target_type, "virtconsole")
-            self.devices[port] = Part(port.element, driver, self.ids[port])
+            driver = _CONSOLES.get(port.target_type)
+            if driver is not None:
+                self.devices[port] = Part(port.element, driver, self.ids[port])
 
     @property
     def serial_parts(self) -> list[Part]:

@@ -41,9 +41,16 @@ _ARCHES = {
     "sclpconsole": {"s390x"}, "sclplmconsole": {"s390x"}, "pl011": {"arm", "aarch64"},
     "16550a": {"riscv64", "loongarch64"},
 }  # fmt: skip
+KIND, ADDRESS, TARGET = "kind-not-on-arch", "libvirt-address-kind", "libvirt-target-unknown"
+BACKEND, RECONNECT = "chardev-backend-unknown", "socket-options-clash"
+
 _CONSOLES = frozenset({"virtio", "sclp", "sclplm", "serial"})
 _OTHER_CONSOLES = frozenset({"none", "xen", "uml", "lxc", "openvz"})
 _ADDRESSES = {"isa-serial": "isa", "pci-serial": "pci", "isa-debug": "isa"}
+
+
+Refusal = tuple[str, str]
+"""libvirt's words, and the id of the finding that it is, where it has one of its own."""
 
 
 def refusals(domain: Domain, ports: PortParts) -> list[Gap]:
@@ -51,15 +58,15 @@ def refusals(domain: Domain, ports: PortParts) -> list[Gap]:
     found = []
     mirror = domain.mirror
     for port in (*domain.characters, *([mirror] if mirror is not None else [])):
-        for words in _of(domain, port, port is mirror):
-            found.append(Gap("refused", words, port.where))
+        for words, rule in _of(domain, port, port is mirror):
+            found.append(Gap("refused", words, port.where, rule, port.element))
             break
-    return [*found, *_isa(domain), *_aliases(domain, ports)]
+    return [*found, *_isa(domain), *_aliases(ports)]
 
 
-def _of(domain: Domain, port: CharDevice, mirrors: bool) -> Iterator[str]:
+def _of(domain: Domain, port: CharDevice, mirrors: bool) -> Iterator[Refusal]:
     if port.type not in _TYPES:
-        yield f"unknown type presented to host for character device: {port.type}"
+        yield f"unknown type presented to host for character device: {port.type}", BACKEND
     if port.element.name == "channel":
         yield from _channel(port)
     yield from _source(port)
@@ -71,32 +78,32 @@ def _of(domain: Domain, port: CharDevice, mirrors: bool) -> Iterator[str]:
         yield from _serial(domain, port)
 
 
-def _channel(port: CharDevice) -> Iterator[str]:
+def _channel(port: CharDevice) -> Iterator[Refusal]:
     type = port.target_type
     if not type:
-        yield "target type must be specified for channel device"
+        yield "target type must be specified for channel device", TARGET
     elif type not in {"virtio", "guestfwd", "xen"}:
-        yield f"unknown target type '{type}' specified for character device"
+        yield f"unknown target type '{type}' specified for character device", TARGET
     elif type == "guestfwd" and not port.said("target", "address"):
-        yield "guestfwd channel does not define a target address"
+        yield "guestfwd channel does not define a target address", ""
     elif type == "guestfwd" and not port.target_port:
-        yield "guestfwd channel does not define a target port"
+        yield "guestfwd channel does not define a target port", ""
 
 
-def _source(port: CharDevice) -> Iterator[str]:
+def _source(port: CharDevice) -> Iterator[Refusal]:
     """What is wrong with the host's end."""
     if port.type == "nmdm":
-        yield "unsupported chardev 'nmdm'"
+        yield "unsupported chardev 'nmdm'", BACKEND
     if port.type in {"spicevmc", "qemu-vdagent"} and port.target_type != "virtio":
-        yield f"{port.type} device type only supports virtio"
+        yield f"{port.type} device type only supports virtio", ""
     if port.type in {"tcp", "unix"} and port.retries == "yes":
         text = port.reconnect_timeout
         if not text:
-            yield "Missing required attribute 'timeout' in element 'reconnect'"
+            yield "Missing required attribute 'timeout' in element 'reconnect'", RECONNECT
         if port.mode != "connect":
-            yield "chardev reconnect is possible only for connect mode"
+            yield "chardev reconnect is possible only for connect mode", RECONNECT
         if not port.reconnect:
-            yield "chardev reconnect source timeout cannot be '0'"
+            yield "chardev reconnect source timeout cannot be '0'", RECONNECT
     lacks = ""
     if (port.type in {"file", "pipe", "dev"} and not port.path) or (
         port.type == "unix" and not port.path and port.tag != "channel"
@@ -107,50 +114,50 @@ def _source(port: CharDevice) -> Iterator[str]:
     elif port.type in {"tcp", "udp"} and not port.service:
         lacks = "service"
     if lacks:
-        yield f"Missing source {lacks} attribute for char device"
+        yield f"Missing source {lacks} attribute for char device", "chardev-incomplete"
 
 
-def _console(domain: Domain, port: CharDevice) -> Iterator[str]:
+def _console(domain: Domain, port: CharDevice) -> Iterator[Refusal]:
     type = port.target_type
     if type in {"", "serial"} and port.tag == "console":
-        yield "Only the first console can be a serial port"
+        yield "Only the first console can be a serial port", "libvirt-serial-console-first"
     elif type in _OTHER_CONSOLES:
-        yield f"unsupported console target type {type}"
+        yield f"unsupported console target type {type}", TARGET
     elif type not in {*_CONSOLES, ""}:
-        yield f"unknown target type '{type}' specified for character device"
+        yield f"unknown target type '{type}' specified for character device", TARGET
     elif type in {"sclp", "sclplm"} and domain.arch != "s390x":
-        yield f"{type}console is not supported in this QEMU binary"
+        yield f"{type}console is not supported in this QEMU binary", KIND
 
 
-def _serial(domain: Domain, port: CharDevice) -> Iterator[str]:
+def _serial(domain: Domain, port: CharDevice) -> Iterator[Refusal]:
     arch, type, model = domain.arch, port.target_type, port.target_model
     if type and type not in {*_SERIALS, "none"}:
-        yield f"unknown target type '{type}' specified for character device"
+        yield f"unknown target type '{type}' specified for character device", TARGET
         return
     if model and model not in _MODELS:
-        yield f"unknown target model '{model}' specified for character device"
+        yield f"unknown target model '{model}' specified for character device", ""
     kind = domain.kind(port)
     if kind == "isa-debug" and arch != "x86_64":
-        yield "isa-debug serial type only valid on x86 architecture"
+        yield "isa-debug serial type only valid on x86 architecture", KIND
     if kind == "isa-serial" and arch != "x86_64":
         kind = domain.usual_serial
     if model and _MODELS.get(model) != kind:
-        yield f"Target model '{model}' requires target type '{_MODELS[model]}'"
+        yield f"Target model '{model}' requires target type '{_MODELS[model]}'", KIND
     if not model and type and kind == "system-serial" and not _knows_uart(domain):
         if type == "system-serial":
-            yield "Invalid target model for serial device"
+            yield "Invalid target model for serial device", KIND
         return
     real = model or _SERIALS.get(kind, "") or _OWN_MODEL.get(arch, "")
     if type and real and not _fits(domain, real):
         yield (f"Serial device with target type '{kind}' and target model '{real}' not "
-               "compatible with guest architecture or machine type")  # fmt: skip
+               "compatible with guest architecture or machine type"), KIND  # fmt: skip
     address = port.said("address", "type")
     if address and kind == "usb-serial" and address != "usb":
-        yield "usb-serial requires address of usb type"
+        yield "usb-serial requires address of usb type", ADDRESS
     elif address and address != _ADDRESSES.get(kind, address):
-        yield f"Target type '{kind}' requires address type '{_ADDRESSES[kind]}'"
+        yield f"Target type '{kind}' requires address type '{_ADDRESSES[kind]}'", ADDRESS
     if kind == "pci-serial" and arch == "s390x":
-        yield "'pci-serial' is not supported in this QEMU binary"
+        yield "'pci-serial' is not supported in this QEMU binary", KIND
 
 
 def _knows_uart(domain: Domain) -> bool:
@@ -176,16 +183,17 @@ def _isa(domain: Domain) -> Iterator[Gap]:
     for port in mine:
         number = whole(port.target_port, -1)
         if number >= ISA_SERIAL_PORTS:
-            yield Gap("refused", _MOST, port.where)
+            yield Gap("refused", _MOST, port.where, "isa-limit", port.element)
         elif number in taken:
-            yield Gap("refused", f"target port '{number}' already allocated", port.where)
+            words = f"target port '{number}' already allocated"
+            yield Gap("refused", words, port.where, "isa-clash", port.element)
         elif number >= 0:
             taken.add(number)
     for port in mine:
         if not port.target_port:
             free = next((n for n in range(ISA_SERIAL_PORTS) if n not in taken), None)
             if free is None:
-                yield Gap("refused", _MOST, port.where)
+                yield Gap("refused", _MOST, port.where, "isa-limit", port.element)
             else:
                 taken.add(free)
 
@@ -193,11 +201,8 @@ def _isa(domain: Domain) -> Iterator[Gap]:
 _MOST = f"Maximum supported number of ISA serial ports is '{ISA_SERIAL_PORTS}'"
 
 
-def _aliases(domain: Domain, ports: PortParts) -> Iterator[Gap]:
+def _aliases(ports: PortParts) -> Iterator[Gap]:
     """Two ports of one alias: libvirt looks at it when the domain is defined."""
-    seen: set[str] = set()
-    for port in domain.characters:
-        id = ports.ids[port]
-        if id in seen and id.startswith("ua-"):
-            yield Gap("refused", f"non unique alias detected: {id}", port.where)
-        seen.add(id)
+    for port, id in ports.twice.items():
+        yield Gap("refused", f"non unique alias detected: {id}", port.where, "id-taken",
+                  port.element)  # fmt: skip

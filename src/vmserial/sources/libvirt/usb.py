@@ -24,12 +24,14 @@ class UsbDevice:
         port: such as ``1`` or ``1.2``, if it is said.
         hub: it has ports itself.
         place: bus and port that it got.
+        refused: why libvirt does not take its address.
     """
 
     bus: int | None = None
     port: str = ""
     hub: bool = False
     place: tuple[int, str] | None = None
+    refused: str = ""
 
 
 class Unplugged(Exception):
@@ -67,7 +69,7 @@ class UsbBuses:
         """Place all; return the hubs that libvirt adds.
 
         Raises:
-            Unplugged: there is no port, or two have one.
+            Unplugged: there is no port.
         """
         for device in (*hubs, *devices):
             if device.port:
@@ -93,23 +95,27 @@ class UsbBuses:
     def _reserve(self, device: UsbDevice) -> None:
         index = device.bus or 0
         root = self.roots.get(index)
-        if root is None:
-            raise Unplugged(f"Missing USB bus {index}")
         device.place = (index, device.port)
-        self._take(root, device.port, device)
+        if root is None:
+            device.refused = f"Missing USB bus {index}"
+        else:
+            device.refused = self._take(root, device.port, device)
 
-    def _take(self, root: _Hub, port: str, device: UsbDevice) -> None:
+    def _take(self, root: _Hub, port: str, device: UsbDevice) -> str:
+        """Take a port; return why libvirt does not."""
         bus = device.place[0] if device.place else 0
-        hub, *numbers = root, *(int(number) for number in port.split("."))
+        numbers = [int(word) if word.isdecimal() and len(word) < 6 else 0
+                   for word in port.split(".")]  # fmt: skip
+        hub = root
         for number in numbers[:-1]:
             below = hub.taken.get(number)
             if below is None:
-                raise Unplugged(f"there is no hub at port {number} in USB address bus: {bus} "
-                                f"port: {port}")  # fmt: skip
+                return f"there is no hub at port {number} in USB address bus: {bus} port: {port}"
             hub = below
         last = numbers[-1]
         if not 1 <= last <= hub.ports:
-            raise Unplugged(f"requested USB port {port} not present on USB bus {bus}")
+            return f"requested USB port {port} not present on USB bus {bus}"
         if last in hub.taken:
-            raise Unplugged(f"Duplicate USB address bus {bus} port {port}")
+            return f"Duplicate USB address bus {bus} port {port}"
         hub.taken[last] = _Hub(HUB_PORTS) if device.hub else None
+        return ""

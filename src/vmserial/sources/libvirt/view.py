@@ -22,7 +22,14 @@ from vmserial.sources.libvirt.elements import Element
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 """Of ``<qemu:commandline>``."""
 
-ARCHES = {"armv7l": "arm", "armv6l": "arm", "i686": "x86_64", "amd64": "x86_64", "arm64": "aarch64"}
+ARCHES = {
+    "ppc64le": "ppc64",
+    "armv7l": "arm",
+    "armv6l": "arm",
+    "i686": "x86_64",
+    "amd64": "x86_64",
+    "arm64": "aarch64",
+}
 """libvirt's names of architectures that are not QEMU's; others are the same."""
 
 DEFAULT_SERIAL = {
