@@ -25,6 +25,7 @@ from vmserial.limits import SUN_PATH_MAX
 _BASE_MAX = 60
 """Longest base of run directories, in bytes; the rest is for the names in them."""
 
+_UNFINISHED = ".n"
 _STALE_UNFINISHED = 3600.0
 """Seconds after which a directory that never got its owner is taken for left behind."""
 
@@ -248,6 +249,9 @@ def sweep(base: Path) -> list[Path]:
     swept = []
     for path in base.iterdir():
         try:
+            if path.name.startswith(_UNFINISHED):
+                # Its owner may stand in it already, and not hold the lock yet.
+                raise FileNotFoundError(path)
             lock = os.open(path / _OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             # Being made just now, or its maker died before it had an owner.
@@ -286,14 +290,14 @@ class RunDirectory:
         base = runtime_base()
         sweep(base)
         try:
-            made = base / f".n{os.urandom(4).hex()}"
+            made = base / f"{_UNFINISHED}{os.urandom(4).hex()}"
             made.mkdir(mode=0o700)
             owner = os.getpid()
             self._lock = os.open(made / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             os.write(self._lock, f"{owner} {start_time(owner)}\n".encode())
             # Its name is only taken once it is locked: sweepers never see it without.
-            self.path = made.with_name("r" + made.name.removeprefix(".n"))
+            self.path = made.with_name("r" + made.name.removeprefix(_UNFINISHED))
             made.rename(self.path)
         except OSError as error:
             raise _refused(base, error, "make a directory in") from None

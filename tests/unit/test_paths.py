@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -227,6 +228,25 @@ def test_the_directory_is_removed_when_the_interpreter_ends(runtime: Path) -> No
     assert path.exists()
     end(process)
     assert not path.exists()
+
+
+def test_a_directory_between_its_owners_name_and_its_lock_is_not_swept(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process looks just then."""
+    lock = fcntl.flock
+    looked: list[int] = []
+
+    def late(descriptor: int, how: int) -> None:
+        if not looked:
+            looked.append(how)
+            assert paths.sweep(paths.runtime_base()) == []
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with paths.RunDirectory() as run:
+        assert looked
+        assert run.path.is_relative_to(runtime)
 
 
 def test_an_unfinished_directory_is_swept_only_when_it_is_old(runtime: Path) -> None:
