@@ -9,7 +9,7 @@ import click
 
 from vmserial.cli import completing
 from vmserial.cli.asked import Asked
-from vmserial.cli.doctor import as_data
+from vmserial.cli.doctor_text import as_data
 from vmserial.cli.options import json_option
 from vmserial.cli.output import print_json, print_table, ranges, say
 

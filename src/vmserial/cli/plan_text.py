@@ -1,0 +1,74 @@
+"""What ``vmserial plan`` prints; without click."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmserial.cli.asked import Asked
+from vmserial.cli.gather import gather, planned
+from vmserial.cli.heeded import check
+from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
+from vmserial.cli.subject import resolved
+
+if TYPE_CHECKING:
+    from vmserial.model import Plan
+
+
+def plan(asked: Asked, *, as_json: bool) -> int:
+    """Plan an input, print where each port goes, and return the exit code.
+
+    Raises:
+        VmserialError: as :func:`gather`.
+    """
+    asked = resolved(asked)
+    check(asked, "plan")
+    made = planned(gather(asked))
+    if as_json:
+        from vmserial.cli.data import plan_json
+
+        print_json(plan_json(made))
+    else:
+        show(made)
+    return 1 if made.refusals else 0
+
+
+def show(plan: Plan) -> None:
+    """Print a plan's table and everything it says."""
+    from vmserial import chardevs
+
+    machine, qemu = plan.machine, plan.qemu
+    say(
+        f"{machine.name}: {machine.arch} {machine.machine_type}".rstrip()
+        + f", {len(plan.assignments)} serial ports, QEMU {qemu.version_text}"
+        + f", guest {plan.guest.name}"
+    )
+    say()
+    print_table(
+        ("port", "type", "place", "host side", "guest node", "known by"),
+        (
+            (
+                a.port.name,
+                a.kind,
+                f"{a.bus} {a.address}",
+                chardevs.text(a.port.chardev),
+                a.node,
+                str(a.identity),
+            )
+            for a in plan.assignments
+        ),
+    )
+    reasons: dict[str, list[str]] = {}
+    for a in plan.assignments:
+        reasons.setdefault(a.reason, []).append(a.port.name)
+    print_section("Why", [f"{ranges(names)}: {reason}" for reason, names in reasons.items()])
+    told = {str(note) for note in machine.notes}
+    print_section("Know", [warning for warning in plan.warnings if warning not in told])
+    print_section("Assumed", plan.assumptions)
+    refused = []
+    for group in alike(plan.refusals, lambda r: (r.id, r.happens, r.fix, str(r.where))):
+        first = group[0]
+        refused.append(first.happens + (f" ({first.where})" if first.where else ""))
+        if len(group) > 1:
+            refused.append(f"  and the same for {ranges(r.ports[0] for r in group[1:])}")
+        refused.append(f"  hint: {first.fix}")
+    print_section("Refused", refused)
