@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from vmserial.catalogue.document import Effect, RuleDoc, Text
 from vmserial.catalogue.library import by_id, documents, ids
-from vmserial.catalogue.matching import Match, Matcher, Reading
+
+if TYPE_CHECKING:
+    from vmserial.catalogue.matching import Match, Matcher, Reading
 
 __all__ = [
     "Effect",
@@ -33,8 +36,19 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    # Who looks up one document has no text to recognize.
+    if name in {"Match", "Reading"}:
+        from vmserial.catalogue import matching
+
+        return getattr(matching, name)
+    raise AttributeError(name)
+
+
 @cache
 def _matcher() -> Matcher:
+    from vmserial.catalogue.matching import Matcher
+
     return Matcher(documents())
 
 

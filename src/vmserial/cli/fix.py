@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from vmserial.cli.asked import Asked
-from vmserial.cli.heeded import check, check_fix
+from vmserial.cli.mending import fix as mend
 from vmserial.cli.options import VmCommand, fix_words, json_option, machine_options
-from vmserial.cli.subject import FixWords, input_of, module_of, resolved
+from vmserial.cli.subject import FixWords
 
 
 @click.command(
@@ -74,7 +74,4 @@ def command(asked: Asked, words: FixWords, every: bool, as_json: bool) -> int:
 
         all_vms.check(asked)
         return all_vms.fix(asked, words)
-    asked = resolved(asked)
-    check(asked, "fix")
-    check_fix(asked, words)
-    return module_of(input_of(asked).kind).fix(asked, words)
+    return mend(asked, words)

@@ -1,11 +1,11 @@
-"""Where the program starts, and the short way of ``vmserial showcmd FILE``.
+"""Where the program starts, and the short way of plain calls.
 
-People put showcmd into loops and pipes, as they do ``virsh domxml-to-native``.
-Three quarters of its time went into importing click and into making data classes.
-So a call that needs no parser is answered here without either, with the
-stand-ins of :mod:`vmserial.light`.  Whatever is not plain sailing (an option, an
-error, a binary that must be asked) is left to the whole program, which starts
-anew in the same process; what it says is all that is said.
+People put showcmd, doctor, plan and ``fix --diff`` into loops and pipes, as they do ``virsh
+domxml-to-native``.  Most of a call's time went into importing click and into making data
+classes.  So a call that needs no parser is answered here without either, with the stand-ins of
+:mod:`vmserial.light`.  Whatever is not plain sailing (another option, an error, a binary that
+must be asked) is left to the whole program, which starts anew in the same process; what it
+says is all that is said.
 
 ``VMSERIAL_QUICK=0`` in the environment always takes the whole program.
 """
@@ -20,11 +20,20 @@ from collections.abc import Sequence
 
 _SWITCH = "VMSERIAL_QUICK"
 
-_FORMS = {"--pretty": (True, False), "--json": (False, True)}
-"""(pretty, as JSON)."""
+_FLAGS = {
+    "showcmd": ((), ("--pretty",), ("--json",)),
+    "doctor": ((), ("--json",)),
+    "plan": ((), ("--json",)),
+    # Without --no-check a QEMU is started.
+    "fix": (("--diff", "--no-check"),),
+}
+"""Of each verb the options that a plain call may have, sorted."""
 
 _NEVER = ("asyncio", "click", "multiprocessing", "rich", "socket", "subprocess")
 """Who needs these has more to do than to read and to plan: a binary that must be asked."""
+
+_Call = tuple[str, str, tuple[str, ...]]
+"""Verb, file, options."""
 
 
 def main() -> None:
@@ -38,43 +47,59 @@ def main() -> None:
     whole()
 
 
-def _plain(words: Sequence[str]) -> tuple[str, bool, bool] | None:
-    """Return file, pretty and JSON of a call that needs no parser; None for any other."""
-    if len(words) < 2 or words[0] != "showcmd":
+def _plain(words: Sequence[str]) -> _Call | None:
+    """Return a call that needs no parser; None for any other."""
+    if len(words) < 2 or words[0] not in _FLAGS:
         return None
     files = [word for word in words[1:] if not word.startswith("-")]
-    forms = [_FORMS[word] for word in words[1:] if word in _FORMS]
-    if len(files) != 1 or len(forms) > 1 or len(files) + len(forms) + 1 != len(words):
+    flags = tuple(sorted(word for word in words[1:] if word.startswith("-")))
+    if len(files) != 1 or flags not in _FLAGS[words[0]]:
         return None
     try:
         # What can be read only once is left to the whole program.
         readable = stat.S_ISREG(os.stat(files[0]).st_mode)  # noqa: PTH116 - pathlib takes 4 ms
     except (OSError, ValueError):
         return None
-    pretty, as_json = forms[0] if forms else (False, False)
-    return (files[0], pretty, as_json) if readable else None
+    return (words[0], files[0], flags) if readable else None
 
 
-def _answer(path: str, pretty: bool, as_json: bool) -> None:
-    """Print the command line and end the process, or begin it anew as the whole program."""
+class _Page(io.StringIO):
+    """A stream that keeps what is said on it, in one row with the other stream."""
+
+    def __init__(self, real: io.TextIOWrapper, said: list[tuple[io.TextIOWrapper, str]]) -> None:
+        super().__init__()
+        self.real, self.said = real, said
+
+    def write(self, text: str, /) -> int:
+        self.said.append((self.real, text))
+        return len(text)
+
+    def isatty(self) -> bool:
+        return self.real.isatty()
+
+
+def _answer(verb: str, path: str, flags: Sequence[str]) -> None:
+    """Print the answer and end the process, or begin it anew as the whole program."""
     out, err = sys.stdout, sys.stderr
     if not isinstance(out, io.TextIOWrapper) or not isinstance(err, io.TextIOWrapper):
         return
-    if not sys.executable:
-        return  # there would be no way back
-    notes = io.StringIO()
+    if not sys.executable or (verb != "showcmd" and out.isatty()):
+        return  # there would be no way back; a terminal gets rich's tables
+    said: list[tuple[io.TextIOWrapper, str]] = []
+    code = 0
     try:
-        sys.stderr = notes
-        text = _text(path, pretty, as_json)
+        sys.stdout, sys.stderr = _Page(out, said), _Page(err, said)
+        code = _said(verb, path, flags)
         if sys.modules["vmserial.paths"].TROUBLE:
             raise LookupError  # the whole program says where nothing could be remembered
-        said = ((err, notes.getvalue()), (out, text))
         for stream, content in said:  # all or nothing
             content.encode(stream.encoding, "surrogateescape")
-        for stream, content in said:
+        for stream in (out, err):
             stream.reconfigure(errors="surrogateescape")
+        for index, (stream, content) in enumerate(said):
             stream.write(content)
-            stream.flush()
+            if index + 1 == len(said) or said[index + 1][0] is not stream:
+                stream.flush()
     except KeyboardInterrupt:
         os._exit(130)
     except BrokenPipeError:
@@ -82,10 +107,11 @@ def _answer(path: str, pretty: bool, as_json: bool) -> None:
     except Exception:  # noqa: BLE001 - whatever it is, the whole program says it
         os.environ[_SWITCH] = "0"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    os._exit(0)  # nothing is left to do; taking the interpreter down takes 5 ms
+    os._exit(code)  # nothing is left to do; taking the interpreter down takes 5 ms
 
 
-def _text(path: str, pretty: bool, as_json: bool) -> str:
+def _said(verb: str, path: str, flags: Sequence[str]) -> int:
+    """Run a verb as its module without click does, and return the exit code."""
     import gc
 
     gc.disable()
@@ -99,6 +125,23 @@ def _text(path: str, pretty: bool, as_json: bool) -> str:
     sys.modules |= {"dataclasses": dataclasses, "pkgutil": pkgutil}
     sys.modules |= dict.fromkeys(_NEVER)  # type: ignore[arg-type] # None forbids the import
     from vmserial.cli.asked import Asked
-    from vmserial.cli.command_text import command_text
 
-    return command_text(Asked(path), pretty=pretty, as_json=as_json)
+    asked, as_json = Asked(path), "--json" in flags
+    if verb == "showcmd":
+        from vmserial.cli.command_text import command_text
+
+        sys.stdout.write(command_text(asked, pretty="--pretty" in flags, as_json=as_json))
+        return 0
+    if verb == "plan":
+        from vmserial.cli.plan_text import plan
+
+        return plan(asked, as_json=as_json)
+    from vmserial.cli.subject import FixWords
+
+    if verb == "doctor":
+        from vmserial.cli.doctor_text import doctor
+
+        return doctor(asked, FixWords(), as_json=as_json)
+    from vmserial.cli.mending import fix
+
+    return fix(asked, FixWords(diff=True, no_check=True))
