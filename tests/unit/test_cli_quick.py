@@ -1,4 +1,4 @@
-"""The short way of showcmd: the same words as the whole program, without what makes that slow."""
+"""The short way of plain calls: the same words as the whole program, without what is slow."""
 
 from __future__ import annotations
 
@@ -30,16 +30,21 @@ CONF = "arch: aarch64\nkvm: 0\nname: k\nmemory: 512\nserial0: socket\nserial1: s
 TOML = "arch = 'aarch64'\nports = 20\nbackend = 'null'\naccel = 'tcg'\n"
 
 
+COMMAND = '#!/bin/sh\nexec qemu-system-aarch64 -M virt -serial pty -serial pty "$@"  # é\n'
+
+
 @pytest.fixture
 def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
-    """Return a function that runs showcmd where one QEMU is known and none can be asked."""
+    """Return a function that runs a verb where one QEMU is known and none can be asked."""
     monkeypatch.setenv("PATH", str(remembered(tmp_path).parent))
 
-    def run(*words: str, code: str = "", out: str = "", **environment: str) -> Outcome:
+    def run(
+        *words: str, verb: str = "showcmd", code: str = "", out: str = "", **environment: str
+    ) -> Outcome:
         command = ["-c", code] if code else ["-m", "vmserial"]
         with Path(out or os.devnull).open("wb") as sink:
             done = subprocess.run(
-                [sys.executable, *command, "showcmd", *words],
+                [sys.executable, *command, verb, *words],
                 stdout=sink if out else subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
                 timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
             )  # fmt: skip
@@ -47,6 +52,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
 
     for name, text in (("d.xml", DOMAIN), ("142.conf", CONF), ("vm.toml", TOML)):
         (tmp_path / name).write_text(text)
+    (tmp_path / "start.sh").write_text(COMMAND)
     (tmp_path / "odd.xml").write_bytes(DOMAIN.replace("é", "\x80").encode())
     (tmp_path / "x86.toml").write_text("arch = 'x86_64'\nports = 2\naccel = 'tcg'\n")
     (tmp_path / "wrong.xml").write_text("<domain><a></domain>")
@@ -79,6 +85,62 @@ def test_a_plain_call_needs_only_the_short_way(
     assert (code, out, err) == show(name, *form, VMSERIAL_QUICK="0")
     assert code == 0
     assert b"qemu-system-aarch64" in out
+
+
+JUDGED = ("d.xml", "142.conf", "odd.xml", "start.sh", "wide.conf")
+
+
+@pytest.mark.parametrize(
+    ("verb", "form"),
+    [("doctor", ()), ("doctor", ("--json",)), ("plan", ()), ("plan", ("--json",)),
+     ("fix", ("--diff", "--no-check"))],
+)  # fmt: skip
+@pytest.mark.parametrize("name", [*JUDGED, "vm.toml"])
+def test_a_plain_judgement_needs_only_the_short_way(
+    show: Show, tmp_path: Path, name: str, verb: str, form: tuple[str, ...]
+) -> None:
+    """Byte for byte on both streams, and the same exit code."""
+    (tmp_path / "wide.conf").write_text(
+        CONF + "".join(f"#vmserial serial{n}: socket\n" for n in range(4, 20)) + "vmgenid: 1\n"
+    )
+    if (verb, name) in {("fix", "vm.toml"), ("fix", "wide.conf")}:
+        assert show(*form, name, verb=verb) == show(*form, name, verb=verb, VMSERIAL_QUICK="0")
+        return
+    code, out, err = show(*form, name, verb=verb, code=QUICK.format(defect=""))
+    assert (code, out, err) == show(name, *form, verb=verb, VMSERIAL_QUICK="0")
+    assert code in {0, 1}
+    assert out or verb == "fix"
+
+
+def test_both_streams_into_one_keep_their_order(show: Show, tmp_path: Path) -> None:
+    del show
+
+    def together(switch: str) -> bytes:
+        done = subprocess.run(
+            [sys.executable, "-m", "vmserial", "fix", "--diff", "--no-check", "142.conf"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path, timeout=60,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "VMSERIAL_QUICK": switch},
+        )  # fmt: skip
+        return done.stdout
+
+    assert together("1") == together("0")
+    assert together("1").count(b"would mend") == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("doctor", ("d.xml", "--live-probe", "--no-such")), ("doctor", ("wrong.xml",)),
+        ("doctor", ("d.xml", "--json", "--json")), ("doctor", ("nowhere.xml",)),
+        ("fix", ("142.conf",)), ("fix", ("142.conf", "--diff", "--apply")),
+        ("fix", ("142.conf", "--no-check", "--no-check")), ("plan", ("full.toml",)),
+        ("plan", ("d.xml", "--pretty")), ("plan", ()), ("doctor", ("--all",)),
+    ],
+)  # fmt: skip
+def test_whatever_else_of_a_judgement_is_said_by_the_whole_program(
+    show: Show, verb: str, words: tuple[str, ...]
+) -> None:
+    assert show(*words, verb=verb) == show(*words, verb=verb, VMSERIAL_QUICK="0")
 
 
 @pytest.mark.parametrize(

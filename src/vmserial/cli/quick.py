@@ -106,6 +106,7 @@ def _answer(verb: str, path: str, flags: Sequence[str]) -> None:
         os._exit(141)
     except Exception:  # noqa: BLE001 - whatever it is, the whole program says it
         os.environ[_SWITCH] = "0"
+        sys.stdout, sys.stderr = out, err
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     os._exit(code)  # nothing is left to do; taking the interpreter down takes 5 ms
 
@@ -120,9 +121,9 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
     from vmserial.light import typing
 
     sys.modules["typing"] = typing
-    from vmserial.light import dataclasses, pkgutil
+    from vmserial.light import dataclasses, lazyre, pkgutil
 
-    sys.modules |= {"dataclasses": dataclasses, "pkgutil": pkgutil}
+    sys.modules |= {"dataclasses": dataclasses, "pkgutil": pkgutil, "re": lazyre}
     sys.modules |= dict.fromkeys(_NEVER)  # type: ignore[arg-type] # None forbids the import
     from vmserial.cli.asked import Asked
 

@@ -22,6 +22,7 @@ from vmserial.model.recorded import from_json as from_json
 from vmserial.model.recorded import to_json as to_json
 from vmserial.options import Option, render
 from vmserial.paths import memory_dir, write_atomic
+from vmserial.shim.mark import MARK
 
 if TYPE_CHECKING:
     from vmserial.qemu.ask import Answers
@@ -119,9 +120,10 @@ def _behind_shim(path: str) -> str:
     """Return the real binary that a shim of vmserial's starts; empty for any other file."""
     try:
         with Path(path).open("rb") as stream:
-            if stream.read(2) != b"#!":
-                return ""
+            lines = stream.read(512).split(b"\n")
     except OSError:
+        return ""
+    if not lines[0].startswith(b"#!") or not lines[1:] or not lines[1].startswith(MARK):
         return ""
     from vmserial.shim import places
     from vmserial.shim.tree import Tree

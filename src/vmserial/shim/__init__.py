@@ -10,6 +10,7 @@ by execv(2) in the same process.
 :mod:`.start`          in the same process: facts, judge, journal
 :mod:`.facts`          what was learnt at the installation, as JSON
 :mod:`.bundle`         the modules that the wrapper needs, compiled
+:mod:`.mark`           how a wrapper is known
 :mod:`.tree`           the file system that it is installed into
 :mod:`.diversion`      dpkg-divert
 :mod:`.places`         where an installation's files are, and what is there

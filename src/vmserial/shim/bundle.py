@@ -237,7 +237,3 @@ def tried(text: bytes) -> None:
     try_out = f"print(mended({list(_SAMPLE)!r}, *{last.removeprefix('main')}[:2])[0][0].decode())"
     if ask([python, FLAGS, "-c", "\n".join([*lines, try_out])]) != b"qemu\n":
         raise UsageError("the shim does not work", hint="please report it")
-
-
-MARK = b"# vmserial shim "
-"""What the second line of a wrapper begins with."""

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from vmserial.errors import UsageError
-from vmserial.shim.bundle import MARK
+from vmserial.shim.mark import MARK
 from vmserial.shim.tree import Tree
 
 BASE = "/usr/lib/vmserial-shim"
