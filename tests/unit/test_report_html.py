@@ -23,7 +23,7 @@ from vmserial.model import Plan
 from vmserial.options import pretty, render
 from vmserial.planning import planner
 from vmserial.report import Report, Run, Vm, write_all
-from vmserial.report.compare import compare
+from vmserial.report.compare import Change, compare
 from vmserial.report.html import headline, page, soft
 from vmserial.report.topology import CHARACTER, WIDE, Picture, draw, shorten
 from vmserial.report.views import Book
@@ -249,6 +249,22 @@ def test_what_is_wrong_comes_first_and_once_for_all_ports() -> None:
     places = [text.index(f'id="{name}"') for name in ("summary", "wrong", "contents", "filter")]
     assert places == sorted(places)
     assert places[-1] < text.index('id="vm1"')
+
+
+def test_what_became_of_what_is_told_once_a_vm() -> None:
+    bad = tuple(replace(c, verdict=Verdict.FAIL, detail=f"no {c.port}") for c in CHECKS)
+    gone = replace(CHECKS[0], port="serial77")
+    now = report([*bad], vm(MADE)).runs
+    compared = compare(now, [replace(now[0], checks=(*CHECKS, gone))])
+    made = Report(now, compared)
+    book = Book(made)
+    (uart, usb) = book.changed(compared.of(Change.REGRESSED))
+    assert (usb.title, usb.story, usb.words) == ("large usb", "pass → fail", "no the port")
+    assert len(uart.chips) + len(usb.chips) == len(CHECKS)
+    assert {mark.target for mark in usb.chips} <= set(ids(parsed(page(made))))
+    # What is gone has no place in the page.
+    (lost,) = book.changed(compared.of(Change.GONE))
+    assert [mark.target for mark in lost.chips] == [""]
 
 
 def test_a_lost_vm_is_one_problem() -> None:

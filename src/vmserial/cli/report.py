@@ -92,7 +92,7 @@ def _show(report: Report) -> None:
     for line in cut_short(report.runs):
         say(line)
     for line in _compared(report):
-        say(clean(line))
+        say(("  " if line.startswith(" ") else "") + clean(line))
     complain(f"vmserial: {len(report.checks)} checks of {_runs(report.runs)}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vmserial.report import Report, Run, Vm
+from vmserial.report.compare import Compared
 from vmserial.report.table import (
     Table,
     clean,
@@ -188,6 +189,19 @@ class Problem:
     classes: str
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Checks of one VM of which the same became."""
+
+    verdict: Verdict
+    title: str
+    story: str
+    words: str
+    vm: str
+    chips: tuple[Chip, ...]
+    classes: str
+
+
 class Book:
     """The whole page's parts; ids are given once, here.
 
@@ -216,10 +230,6 @@ class Book:
     def target(self, check: Check) -> str:
         """Return the id of a check in the page; empty for one that is not in it."""
         return self._ids.get(id(check), "")
-
-    def classes(self, check: Check) -> str:
-        """Return the classes of a check for the filter."""
-        return self.names.classes([check])
 
     # -------------------------------------------------------------- the VMs
 
@@ -290,6 +300,28 @@ class Book:
             clean(label), verdict, MARKS[verdict], count + _story(worst), self.target(worst),
             self.names.classes(checks),
         )  # fmt: skip
+
+    # -------------------------------------------------------------- what became of what
+
+    def changed(self, found: Sequence[Compared]) -> Iterable[Changed]:
+        """Yield checks that one thing became of; those of one VM with the same words as one."""
+        groups: dict[tuple[str, ...], list[Compared]] = {}
+        for one in found:
+            verdict, case, kind, words = _trouble(one.check)
+            key = (verdict, case, kind, one.check.vm, one.story, words)
+            groups.setdefault(key, []).append(one)
+        for (_, case, kind, vm, story, words), group in groups.items():
+            checks = [one.check for one in group]
+            verdict = checks[0].verdict
+            yield Changed(
+                verdict=verdict,
+                title=clean(" ".join(part for part in (case, kind) if part)),
+                story=story,
+                words="" if verdict is Verdict.PASS else words,
+                vm=clean(vm),
+                chips=tuple(self.chip(_short(check), [check]) for check in checks),
+                classes=self.names.classes(checks),
+            )
 
     # -------------------------------------------------------------- what is wrong
 
