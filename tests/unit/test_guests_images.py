@@ -128,6 +128,7 @@ def test_a_guest_is_made_of_what_it_needs(archive: Archive) -> None:
         "lib/modules/04-virtio_console.ko",
     ]
     assert {"console=ttyAMA0", "panic=-1", "quiet"} <= set(guest.append.split())
+    assert "no_timer_check" not in guest.append
 
 
 def test_the_second_time_asks_nobody_and_gives_the_same(archive: Archive) -> None:
@@ -262,6 +263,10 @@ def test_a_guest_of_ones_own_with_its_configuration(files: tuple[Path, Path]) ->
     assert str(config) in guest.profile.source
     assert (guest.shell, guest.release) == ("console", "6.1.0-50-arm64")
     assert guest.append == "console=ttyAMA0 panic=-1 8250.nr_uarts=5"
+
+
+def test_an_x86_kernel_is_not_to_panic_where_the_host_is_busy(files: tuple[Path, Path]) -> None:
+    assert own("x86_64", *files).append == "console=ttyS0 panic=-1 no_timer_check"
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -160,8 +160,11 @@ def ensure(
         ),
         console=known.console,
         shell=shell,
-        append=f"console={known.console} {quiet} {QUICK}"
-        + (" vmserial_shell=console" if shell == "console" else ""),
+        append=_joined(
+            f"console={known.console} {quiet} {QUICK}",
+            known.kernel_words,
+            "vmserial_shell=console" if shell == "console" else "",
+        ),
     )
 
 
@@ -198,7 +201,7 @@ def own(
             )
     image = paths[0].read_bytes()
     release = bzimage.release(image)
-    words = f"console={known.console} panic=-1 {append}".strip()
+    words = _joined(f"console={known.console} panic=-1", known.kernel_words, append.strip())
     name = f"own-{paths[0].name}"
     version = _version(release)
     if config is not None:
@@ -231,6 +234,11 @@ def own(
         shell="console",
         append=words,
     )
+
+
+def _joined(*words: str) -> str:
+    """Return a kernel's command line of what is not empty."""
+    return " ".join(filter(None, words))
 
 
 def _version(release: str) -> tuple[int, int] | None:

@@ -78,6 +78,7 @@ class Architecture:
         firmware: where Debian's package puts the UEFI image.
         console: the kernel's ``console=`` for serial0.
         test_guests: our own test guests are built for it.
+        kernel_words: what its kernel needs on its command line to boot on a busy host.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Architecture:
     firmware: str
     console: str
     test_guests: bool = True
+    kernel_words: str = ""
 
     def machine_type(self, asked: str) -> str:
         """Return the machine type that is asked for; the default one where none is."""
