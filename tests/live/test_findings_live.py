@@ -75,7 +75,9 @@ def test_qemu_fails_with_the_words_of_the_finding(id: str, tmp_path: Path) -> No
     assert any(text in _plain(words) for text in meant), (words, meant)
 
 
-@pytest.mark.parametrize("id", [i for i in findings.ids() if i != "stdio-twice"])
+@pytest.mark.parametrize(
+    "id", [i for i in findings.ids() if i not in {"stdio-twice", "pci-no-bus", "property-unknown"}]
+)
 def test_mended_it_starts(id: str, tmp_path: Path) -> None:
     command = findings.judged(id, on=here).command
     if id == "socket-path-too-long":

@@ -8,6 +8,7 @@ owner starts is asked, by a private copy: its paths and networks are not on this
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,18 @@ from test_findings_live import here
 from vmserial.cli.asked import Asked
 from vmserial.cli.standing import standing
 from vmserial.cli.subject import resolved
+from vmserial.context import EditOptions, RuleContext
 from vmserial.errors import QemuStartError
 from vmserial.guests import profile
 from vmserial.judge import RepairPolicy, judge
 from vmserial.machines import ARCHITECTURES
-from vmserial.model import GuestProfile
+from vmserial.model import Finding, GuestProfile
 from vmserial.qemu.neverworse import worse
 from vmserial.qemu.process import VirtualMachine
+from vmserial.rules.base import Check, Rule
+from vmserial.rules.devices import onboard_uart_limit, usb_not_plugged
 from vmserial.sources.command import CommandLine, CommandView
+from vmserial.sources.command.edits import ReplaceValue, SetKey
 
 COMMANDS, DOMAINS, CONFS = 300, 100, 100
 """How many of each the long run tries."""
@@ -108,3 +113,43 @@ def test_a_random_domain(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "r.xml"
     path.write_text(Domains(seed).xml())
     of_file(path, seed)
+
+
+# ------------------------------------------------------------------ it can be red
+
+
+def unplugged(ctx: RuleContext) -> Iterator[Finding]:
+    """Set a value that QEMU refuses: what started no longer does."""
+    for port in ctx.occupancy.on_usb:
+        if port.option.params.get("always-plugged") != "perhaps":
+            edit = SetKey(port.option, "always-plugged", "perhaps")
+            yield usb_not_plugged.RULE.of_port(port, "mutant", EditOptions((edit,), "mutant"))
+
+
+def silenced(ctx: RuleContext) -> Iterator[Finding]:
+    """Take the host side from a port that lives: an open front end is closed."""
+    for port in ctx.ports:
+        if port.onboard is not None and port.onboard.host.form == "inline":
+            edit = ReplaceValue(port.option, "none")
+            yield onboard_uart_limit.RULE.of_port(port, "mutant", EditOptions((edit,), "mutant"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "mutant"),
+    [(usb_not_plugged.RULE, unplugged), (onboard_uart_limit.RULE, silenced)],
+    ids=["does-not-start", "closed"],
+)
+def test_a_mutant_of_a_repair_turns_it_red(
+    rule: Rule, mutant: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule, "check", mutant)
+    for seed in range(40):
+        generator = Wider(seed, tmp_path)
+        before = CommandLine.from_words(generator.command())
+        after = mended(before, generator.arch)
+        found = worse(before, after, arch=generator.arch)
+        if found is not None:
+            assert bool(found.words) is (mutant is unplugged)
+            assert bool(found.closed) is (mutant is silenced)
+            return
+    pytest.fail("no random command shows the mutant")

@@ -45,10 +45,13 @@ def judged(command: LoweredCommand, policy: RepairPolicy | None = None) -> Verdi
 def test_the_findings_are_those_of_the_command(id: str) -> None:
     command = CommandLine.from_words(findings.command(id).argv())
     policy = findings.POLICIES.get(id)
-    verdict = judged(lowered(command), policy)
+    # That PVE and libvirt add controllers by themselves is no news.
+    owner: Owner = "user" if id in {"controller-unused", "pci-no-bus"} else "pve"
+    verdict = judged(lowered(command, owner=owner), policy)
     own = findings.judged(id, command)
     assert [(f.id, f.happens) for f in verdict.found] == [(f.id, f.happens) for f in own.found]
-    assert id in {answer.finding.id for answer in verdict.answers}
+    answered = id in {answer.finding.id for answer in verdict.answers}
+    assert answered is (id not in findings.UNMENDED)
 
 
 @pytest.mark.parametrize("id", findings.ids())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vmserial.context.listeners import Socket, TcpServer
-from vmserial.context.ports import Port
+from vmserial.context.ports import Port, bare_chardev
 from vmserial.context.repairs import EditOptions, fresh
 from vmserial.options import Option
 from vmserial.sources.command import ChardevEntry, CommandOption, HostSide, PortOption
@@ -143,6 +143,9 @@ class HostSides:
             return None
         if port.onboard is not None and port.onboard.host.form != "chardev":
             return None
+        if bare_chardev(port) is not None:
+            # Nobody can know which one was meant.
+            return None
         id = port.chardev_id
         entry = self._ctx.chardevs.get(id)
         if not id and port.device is not None:
@@ -252,8 +255,13 @@ class HostSides:
             if option.name == "s":
                 found.append(TcpServer(option, "", "", "1234"))
         taken = {server.port for server in found}
-        for place, server in enumerate(found):
-            rival = next((other for other in found[:place] if other.blocks(server)), None)
+        # QEMU makes -chardev before -serial; who stands first in the text keeps its port.
+        made = sorted(enumerate(found), key=lambda each: each[1].option.first)
+        for place, (number, server) in enumerate(made):
+            rival = next((
+                other for before, other in made[:place]
+                if (other.blocks(server) if before < number else server.blocks(other))
+            ), None)  # fmt: skip
             free = ""
             if rival is not None and server.port.isdecimal():
                 numbers = range(int(server.port) + 1, 1 << 16)

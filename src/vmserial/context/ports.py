@@ -91,6 +91,20 @@ def ports_of(view: CommandView, labels: Mapping[str, str] | None = None) -> tupl
     return tuple(_named(found, own))
 
 
+def bare_chardev(port: Port) -> str | None:
+    """Return what stands behind a ``chardev`` that has no value; None: it has one.
+
+    ``-device usb-serial,chardev,digi``: QEMU reads both words as properties that are on.
+    """
+    if port.device is None or port.option.params.is_json:
+        return None
+    items = port.option.params.items
+    for item, after in zip(items, [*items[1:], None], strict=True):
+        if item.key == port.device.key and item.written == "bare":
+            return after.key if after is not None and after.written == "bare" else ""
+    return None
+
+
 def first_of_id(view: CommandView, entry: ChardevEntry) -> bool:
     """Tell whether no chardev before this one has its id."""
     return view.chardev(entry.id) is entry

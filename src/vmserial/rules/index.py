@@ -10,6 +10,7 @@ from vmserial.rules.backends import (
     chardev_required,
     chardev_waits,
     id_taken,
+    log_shared,
     output_lost_while_detached,
     port_clash,
     socket_path_too_long,
@@ -19,13 +20,15 @@ from vmserial.rules.base import Rule
 from vmserial.rules.devices import (
     agent_isa_not_on_arch,
     caution,
+    controller_unused,
     kind_not_on_arch,
     onboard_uart_limit,
     port_without_device,
+    property_unknown,
     sclp_limit,
     usb_not_plugged,
 )
-from vmserial.rules.guest import guest_8250_limit, hvc_limit
+from vmserial.rules.guest import console_not_there, guest_8250_limit, hvc_limit
 from vmserial.rules.host import (
     address_half_taken,
     directory_missing,
@@ -51,6 +54,7 @@ from vmserial.rules.places import (
     isa_limit,
     not_hot_pluggable,
     pci_function,
+    pci_no_bus,
     pci_slot_taken,
     spapr_vty_clash,
     usb_no_bus,
@@ -72,6 +76,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         chardev_in_use.RULE,
         chardev_missing.RULE,
         chardev_required.RULE,
+        property_unknown.RULE,
     ),
     (
         address_in_use.RULE,
@@ -81,6 +86,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
     ),
     (stdio_twice.RULE,),
     (
+        log_shared.RULE,
         output_lost_while_detached.RULE,
         virtlogd_freeze.RULE,
     ),
@@ -99,6 +105,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
     (
         agent_isa_not_on_arch.RULE,
         caution.RULE,
+        controller_unused.RULE,
         kind_not_on_arch.RULE,
         sclp_limit.RULE,
         libvirt_refused.RULE,
@@ -124,6 +131,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         usb_not_plugged.RULE,
         bus_missing.RULE,
         pci_function.RULE,
+        pci_no_bus.RULE,
         pci_slot_taken.RULE,
         spapr_vty_clash.RULE,
         usb_no_bus.RULE,
@@ -134,6 +142,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         virtio_port_taken.RULE,
         virtio_port_zero.RULE,
         virtio_queue_overflow.RULE,
+        console_not_there.RULE,
     ),
     (not_hot_pluggable.RULE,),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import EditOptions, RuleContext
+from vmserial.context.ports import bare_chardev
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import PLACES, PLATFORM, Rule
 from vmserial.sources.command.edits import SetKey
@@ -19,6 +20,8 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         assert port.device is not None
         entry = ctx.chardevs.get(port.chardev_id)
         open_at_once = entry is not None and entry.backend not in {"socket", "pty"}
+        if bare_chardev(port) is not None:
+            continue
         if open_at_once or is_on(port.device.device.get("always-plugged")):
             continue
         repair = EditOptions((SetKey(port.option, "always-plugged", True),),

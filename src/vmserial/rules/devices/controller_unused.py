@@ -1,0 +1,31 @@
+"""A virtio-serial controller that no port is on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmserial.context import RuleContext
+from vmserial.context.buses import found_by_themselves
+from vmserial.model import Finding, Severity
+from vmserial.rules.base import KINDS, Rule
+
+
+def check(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the controllers without a port; libvirt and PVE add theirs by themselves."""
+    if ctx.owner != "user" or ctx.is_pve:
+        return
+    ports = [device for device in ctx.view.devices if device.virtio_port is not None]
+    found = found_by_themselves(ctx) if ctx.platform is not None else {}
+    buses = {found.get(id(port.option), port.bus) for port in ports}
+    for device in ctx.view.devices:
+        if not device.is_virtio_serial or (ports and not device.id):
+            continue
+        if ports and (f"{device.id}.0" in buses or "" in buses):
+            continue
+        yield RULE.finding(
+            f"{device.option}: a virtio-serial controller, and no port is on it: the guest gets "
+            "no serial port from it", device.option,
+        )  # fmt: skip
+
+
+RULE = Rule("controller-unused", Severity.NOTE, KINDS, check)

@@ -1,0 +1,50 @@
+"""A device for PCI on a machine that has none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from vmserial.context import RuleContext
+from vmserial.model import Finding, Severity
+from vmserial.rules.base import PLACES, Rule
+from vmserial.sources.command import DeviceEntry
+from vmserial.values import is_on
+
+_NO_PCI = re.compile(
+    r"raspi|vexpress-|isapc\Z|mps[23]-|musca|netduino|stm32|xlnx-zcu102|xilinx-zynq|sabrelite"
+    r"|imx25-pdk|mcimx|cubieboard|orangepi|bananapi|highbank|midway|smdkc210|nuri|microbit"
+    r"|sifive_|spike\Z|lm3s"
+)
+"""Machine types without a PCI bus (QEMU's sources: none of them includes hw/pci)."""
+
+_QOM = {"virtio-serial": "virtio-serial-pci"}
+"""What QEMU calls a device whose short name is used."""
+
+
+def check(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the serial devices and their controllers that find no bus."""
+    if not _without_pci(ctx):
+        return
+    for device in ctx.made:
+        if not ((_carries(device) and ctx.is_pci(device)) or device.driver == "virtio-serial"):
+            continue
+        names = tuple(port.name for port in ctx.ports if port.option is device.option)
+        driver = _QOM.get(device.driver, device.driver)
+        yield RULE.finding(
+            f"{device.option}: No 'PCI' bus found for device '{driver}'", device.option, names
+        )
+
+
+def _without_pci(ctx: RuleContext) -> bool:
+    if ctx.machine_type.startswith("microvm"):
+        return not is_on(ctx.view.machine.get("pcie"))
+    return _NO_PCI.match(ctx.machine_type) is not None
+
+
+def _carries(device: DeviceEntry) -> bool:
+    controller = device.is_virtio_serial or device.is_usb_controller
+    return controller or device.driver.startswith("pci-serial")
+
+
+RULE = Rule("pci-no-bus", Severity.FAILS, PLACES, check)

@@ -1,0 +1,280 @@
+"""Commands that vmserial once answered wrongly, each test named after its case.
+
+What is right was run on QEMU 7.2: ``tests/live/test_command_cases_live.py`` runs it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import findings
+from vmserial.context import RepairPolicy
+from vmserial.guests import profile
+from vmserial.judge import Verdict, judge
+from vmserial.machines import ARCHITECTURES
+from vmserial.model import GuestProfile, Severity
+from vmserial.sources.command import CommandLine, CommandView
+
+
+def judged(text: str, policy: RepairPolicy | None = None) -> Verdict:
+    command = CommandLine.parse(text)
+    arch = CommandView.of(command).arch
+    guest = profile.unknown(arch) if arch in ARCHITECTURES else GuestProfile("unknown")
+    return judge(command, findings.capabilities(arch), guest, policy)
+
+
+def wrong(text: str) -> list[tuple[str, Severity]]:
+    lost = "output-lost-while-detached"
+    return [(f.id, f.severity) for f in judged(text).found if f.id != lost]
+
+
+def mended(text: str) -> str:
+    """Return what is made of a command; nothing is left to mend then."""
+    verdict = judged(text)
+    assert verdict.left == ()
+    assert wrong(verdict.command.text()) == []
+    return verdict.command.text()
+
+
+STDIO = "qemu-system-aarch64 -M virt -nographic"
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        (f"{STDIO} -serial stdio", f"{STDIO} -serial mon:stdio"),
+        (
+            "qemu-system-aarch64 -M virt -monitor stdio -nographic",
+            "qemu-system-aarch64 -M virt -monitor none -serial mon:stdio -nographic",
+        ),
+        (
+            f"{STDIO} -chardev stdio,id=a -serial chardev:a",
+            f"{STDIO} -chardev stdio,id=a -serial chardev:a -monitor none",
+        ),
+    ],
+)
+def test_a1_nographic_takes_stdio_as_well(text: str, after: str) -> None:
+    assert wrong(text) == [("stdio-twice", Severity.FAILS)]
+    assert mended(text) == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STDIO,
+        f"{STDIO} -serial mon:stdio",
+        f"{STDIO} -nodefaults -serial stdio",
+        f"{STDIO} -serial stdio -monitor none",
+        f"{STDIO} -serial stdio -qmp unix:/run/q,server=on,wait=off",
+        "qemu-system-aarch64 -M virt -serial stdio",
+    ],
+)
+def test_a1_who_has_stdio_alone_keeps_it(text: str) -> None:
+    assert wrong(text) == []
+
+
+TCP = "tcp::4322,server=on,wait=off"
+HEAD = "qemu-system-x86_64 -M pc -nodefaults"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEAD} -serial {TCP} -serial {TCP}",
+        f"{HEAD} -serial {TCP} -serial telnet:localhost:4322,server,nowait",
+        f"{HEAD} -serial tcp:localhost:4322,server,nowait "
+        "-serial tcp:127.0.0.1:4322,server=on,wait=off",
+    ],
+)
+def test_a2_two_servers_of_one_tcp_port(text: str) -> None:
+    assert wrong(text) == [("address-in-use", Severity.FAILS)]
+    # Who stands first keeps its port.
+    before, _, after = text.rpartition(":4322")
+    assert mended(text) == f"{before}:4323{after}"
+
+
+def test_a2_a_chardev_has_the_port_of_a_serial() -> None:
+    """QEMU makes the chardev first and the -serial fails; the second one in the text moves."""
+    one = "-chardev socket,id=a,port=4322,host=127.0.0.1,server=on,wait=off"
+    serial = "-serial tcp:127.0.0.1:4322,server=on,wait=off"
+    assert "port=4323" in mended(f"{HEAD} {serial} {one} -serial chardev:a")
+    assert ":4323," in mended(f"{HEAD} {one} -serial chardev:a {serial}")
+
+
+@pytest.mark.parametrize("option", ["-monitor", "-qmp"])
+def test_a2_a_monitors_port_is_its_owners_to_choose(option: str) -> None:
+    text = f"{HEAD} -serial {TCP} {option} {TCP}"
+    assert wrong(text) == [("address-in-use", Severity.FAILS)]
+    assert judged(text).command.text() == text
+
+
+def test_a2_a_debugger_finds_its_port_where_it_was_told() -> None:
+    assert wrong(f"{HEAD} -serial null -gdb tcp::4322 -qmp {TCP}") == [
+        ("address-in-use", Severity.FAILS)
+    ]
+    assert wrong(f"{HEAD} -s -serial tcp::1234,server=on,wait=off") == [
+        ("address-in-use", Severity.FAILS)
+    ]
+    verdict = judged(f"{HEAD} -qmp {TCP} -gdb tcp::4322")
+    assert [finding.id for finding in verdict.left] == ["address-in-use"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEAD} -serial tcp:127.0.0.2:4322,server=on,wait=off "
+        "-serial tcp:127.0.0.1:4322,server=on,wait=off",
+        f"{HEAD} -serial {TCP} -serial tcp:127.0.0.1:4322",
+        # The second one takes IPv6.
+        f"{HEAD} -serial tcp:127.0.0.1:4322,server,nowait -serial {TCP}",
+        f"{HEAD} -serial {TCP} -serial tcp::4322,server=on,wait=off,to=4330",
+    ],
+)
+def test_a2_servers_that_are_not_in_each_others_way(text: str) -> None:
+    assert wrong(text) == []
+
+
+def test_a2_two_servers_of_one_unix_socket() -> None:
+    """On QEMU 7.2 it starts; the second one takes the path away, and the first is dead."""
+    one = "-serial unix:/run/P,server=on,wait=off"
+    assert wrong(f"{HEAD} {one} {one}") == [("port-clash", Severity.DEAD)]
+    assert mended(f"{HEAD} {one} {one}") == (
+        f"{HEAD} {one} -serial unix:/run/P.serial,server=on,wait=off"
+    )
+
+
+SCLP = "qemu-system-s390x -M s390-ccw-virtio -nodefaults"
+
+
+def test_a4_a_second_sclp_console() -> None:
+    text = (
+        f"{SCLP} -chardev null,id=a -device sclpconsole,chardev=a -chardev null,id=b "
+        "-device sclpconsole,chardev=b"
+    )
+    assert wrong(text) == [("sclp-limit", Severity.FAILS)]
+    # The other kind is free.
+    assert mended(text) == text.removesuffix("sclpconsole,chardev=b") + "sclplmconsole,chardev=b"
+    third = mended(f"{text} -chardev null,id=c -device sclpconsole,chardev=c")
+    assert "-device virtio-serial-ccw,id=vmserial-virtio0,max_ports=16" in third
+    # The first -serial is one, the second the other kind.
+    serials = f"{SCLP} -serial null -chardev null,id=b -device"
+    assert wrong(f"{serials} sclpconsole,chardev=b") == [("sclp-limit", Severity.FAILS)]
+    assert wrong(f"{serials} sclplmconsole,chardev=b") == []
+
+
+def test_a5_two_spapr_vty_of_one_reg() -> None:
+    head = "qemu-system-ppc64 -M pseries -nodefaults -chardev null,id=b"
+    one = "-chardev null,id=a -device spapr-vty,chardev=a,reg=0x30000000 -device spapr-vty,chardev"
+    assert wrong(f"{head} {one}=b,reg=0x30000000") == [("spapr-vty-clash", Severity.FAILS)]
+    assert mended(f"{head} {one}=b,reg=0x30000000") == f"{head} {one}=b"
+    # -serial has the first one that QEMU counts.
+    board = f"{head} -serial null -device spapr-vty,chardev=b,reg="
+    assert wrong(f"{board}0x71000000") == [("spapr-vty-clash", Severity.FAILS)]
+    assert wrong(f"{board}0x71000002") == []
+
+
+def test_a6_two_isa_serial_at_one_address() -> None:
+    both = "-chardev null,id={0} -device isa-serial,chardev={0},iobase=0x3f8,index={1}"
+    text = f"{HEAD} {both.format('a', 1)} {both.format('b', 2)}"
+    assert wrong(text) == [("isa-clash", Severity.DEAD)]
+    assert mended(text) == text.removesuffix(",iobase=0x3f8,index=2") + ",index=1"
+    # An index's own address is one as well; one index with two addresses is fine.
+    other = f"{HEAD} -serial null -chardev null,id=a -device isa-serial,chardev=a,index=1,iobase="
+    assert wrong(f"{other}0x3f8") == [("isa-clash", Severity.DEAD)]
+    assert wrong(f"{other}0x220") == []
+
+
+@pytest.mark.parametrize("off", ["off", "no", "false"])
+def test_a7_microvm_without_its_isa_serial(off: str) -> None:
+    text = f"qemu-system-x86_64 -M microvm,isa-serial={off} -serial pty"
+    known = findings.capabilities("x86_64")
+    measured = replace(known, onboard_uarts={**known.onboard_uarts, "microvm": 1})
+    command = CommandLine.parse(text)
+    verdict = judge(command, measured, profile.unknown("x86_64"))
+    assert [(f.id, f.ports) for f in verdict.left] == [("onboard-uart-limit", ("serial0",))]
+    fine = CommandLine.parse(text.replace(f"isa-serial={off}", "isa-serial=on"))
+    assert judge(fine, measured, profile.unknown("x86_64")).left == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "driver"),
+    [
+        ("qemu-system-aarch64 -M raspi3b -device virtio-serial", "virtio-serial-pci"),
+        ("qemu-system-aarch64 -M raspi3b -device qemu-xhci", "qemu-xhci"),
+        ("qemu-system-x86_64 -M microvm -device pci-serial,chardev=a -chardev null,id=a",
+         "pci-serial"),
+    ],
+)  # fmt: skip
+def test_a8_a_board_without_pci(text: str, driver: str) -> None:
+    (found,) = [f for f in judged(text).left if f.id == "pci-no-bus"]
+    assert f"No 'PCI' bus found for device '{driver}'" in found.happens
+    assert judged(text).command.text() == text
+    board = text.replace("raspi3b", "virt").replace("microvm", "q35")
+    assert "pci-no-bus" not in {id for id, _ in wrong(board)}
+
+
+def test_a8_microvm_may_have_pci() -> None:
+    text = "qemu-system-x86_64 -M microvm,pcie=on -device virtio-serial"
+    assert "pci-no-bus" not in {id for id, _ in wrong(text)}
+
+
+def test_a12_the_console_of_another_architecture() -> None:
+    text = "qemu-system-aarch64 -M virt -nodefaults -kernel k -append 'console={} ro' -serial pty"
+    assert wrong(text.format("ttyS0")) == [("console-not-there", Severity.DEAD)]
+    assert mended(text.format("ttyS0")) == text.format("ttyAMA0")
+    for fine in ("ttyAMA0", "ttyS0 console=ttyAMA0", "tty0", "hvc0"):
+        assert wrong(text.format(fine)) == []
+    other = text.replace("aarch64 -M virt", "x86_64 -M pc")
+    assert wrong(other.format("ttyAMA0")) == [("console-not-there", Severity.DEAD)]
+    assert wrong(other.format("ttyS0")) == []
+
+
+def test_a16_a_controller_without_a_port_and_a_log_of_two() -> None:
+    head = "qemu-system-aarch64 -M virt -nodefaults -device virtio-serial-pci,id=v"
+    assert wrong(head) == [("controller-unused", Severity.NOTE)]
+    port = "-chardev null,id=a -device virtserialport,chardev=a,name=a,nr=1"
+    assert wrong(f"{head} {port}") == []
+    logs = " ".join(f"-chardev null,id={id},logfile=/run/log -serial chardev:{id}" for id in "ab")
+    assert wrong(f"{HEAD} {logs}") == [("log-shared", Severity.LOST)]
+    assert mended(f"{HEAD} {logs}").count("logfile=/run/log.b") == 1
+
+
+def test_b1_a_chardev_in_two_words_is_named_and_not_mended() -> None:
+    text = (
+        "qemu-system-aarch64 -M virt -nodefaults -device qemu-xhci -chardev null,id=digi "
+        "-device usb-serial,chardev,digi"
+    )
+    verdict = judged(text)
+    (found,) = verdict.left
+    assert (found.id, found.fix) == ("property-unknown", "write chardev=digi")
+    assert "Property 'usb-serial.chardev' can't find value 'on'" in found.happens
+    assert "'digi'" in found.happens
+    assert verdict.command.text() == text
+
+
+def test_b2_a_port_that_is_moved_does_not_take_its_tcp_port_along() -> None:
+    telnet = "-serial telnet:localhost:4322,server,nowait"
+    after = mended(f"qemu-system-riscv64 -M virt -nodefaults {telnet} {telnet} {telnet}")
+    assert telnet in after
+    assert [after.count(f"port={port}") for port in (4322, 4323, 4324)] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("secure", ["on", "yes", "true", "y"])
+@pytest.mark.parametrize("arch", ["aarch64", "arm"])
+def test_b4_the_secure_worlds_uart_stays(arch: str, secure: str) -> None:
+    text = f"qemu-system-{arch} -M virt,secure={secure} -nodefaults -serial pty -serial pty"
+    assert wrong(text) == []
+    assert wrong(f"{text} -serial pty") == [("onboard-uart-limit", Severity.DEAD)]
+    assert wrong(text.replace(f"={secure}", "=off")) == [("onboard-uart-limit", Severity.DEAD)]
+
+
+def test_b8_s390x_gets_a_controller_of_its_own_bus() -> None:
+    text = f"{SCLP} -serial pty -serial pty -serial pty"
+    after = mended(text)
+    assert "-device virtio-serial-ccw,id=vmserial-virtio0,max_ports=16" in after
+    assert "pci" not in after
+    # Mended again, it takes the controller that is there.
+    again = f"{after} -serial pty"
+    assert mended(again).count("virtio-serial-ccw") == 1
