@@ -54,6 +54,7 @@ READ = {
        for name in ("seed", "suites", "initrd", "append", "endpoint", "mutants", "mirror")},
     "probe": own("probe", "binary", "arch", "refresh", "as_json"),
     "explain": own("explain", "words", "as_json"),
+    "report": own("report", "runs", "against", "out", "as_json"),
     "shim install": own(
         "shim", "binary", "path", "directory", "kind", "hotplug", "logs", "guest", "ask",
         "python", "log", "again", "dry_run", "root", "base",
