@@ -135,6 +135,8 @@ class Board:
     """The indexes of the user's own isa-serial devices; None where QEMU chooses it."""
     isa_of_serial: set[int] = field(default_factory=set)
     """The indexes of the user's own ``-serial``; QEMU makes them before any ``-device``."""
+    isa_at: dict[str, int] = field(default_factory=dict)
+    """The index of an isa-serial that its owner starts itself, by the port's name."""
     avoid: frozenset[str] = frozenset()
     """Kinds that no port gets unasked."""
 

@@ -81,6 +81,17 @@ class Placer:
             self.refuse(port, "bad-value", error.message, error.hint)
             return None
 
+    def keep(self, port: SerialPort, name: str) -> Assignment | None:
+        """Give a port the device that its owner gives it; None if its backend cannot be written."""
+        try:
+            self.chardevs[port.name] = chardevs.option(
+                port.name, port.chardev, self.board.capabilities.version
+            )
+        except UsageError as error:
+            self.refuse(port, "bad-value", error.message, error.hint)
+            return None
+        return KINDS[name].place(self.board, port, _WHY[name])
+
     def place(self, port: SerialPort) -> Assignment | None:
         """Give a port its device and its place, whatever its backend is.
 

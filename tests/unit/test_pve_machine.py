@@ -40,7 +40,7 @@ FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("", {"name": "vm100", "memory_mib": 512, "accel": "auto", "cpu": Cpu("kvm64"),
           "topology": Topology(), "display": Display("std"), "tablet": True, "keyboard": False,
           "balloon": True, "rng": False, "agent": None, "scsi_controller": "lsi",
-          "firmware": Firmware(), "machine_type": "", "free_slots": (0x1D,), "origin": "pve",
+          "firmware": Firmware(), "machine_type": "", "origin": "pve",
           "localtime": False, "vmgenid": "", "uuid": "", "args": (), "machine_options": ()}),
     ("arch: aarch64", {"arch": "aarch64", "cpu": Cpu(), "display": Display("virtio"),
                        "keyboard": True}),
@@ -305,12 +305,12 @@ def test_parts_of_a_value_that_are_not_translated_are_named() -> None:
     made = read("scsi0: /dev/x,iothread=1,size=8G,backup=0,aio=native,future=1\n")
     assert said(made) == [
         "untranslated: scsi0: size, backup concerns PVE's management, not the command",
-        "untranslated: scsi0: iothread=1, aio=native, future=1 is not translated",
+        "untranslated: scsi0: aio=native, future=1 is not translated",
     ]
 
 
 def test_each_setting_knows_its_line() -> None:
-    made = read(f"arch: aarch64\nserial0: socket\nvmgenid: {UUID}\nvga: std\n")
+    made = read(f"arch: aarch64\nserial0: socket\nvmgenid: {UUID}\nvga: virtio\n")
     places = [str(made.place_of(key)).rpartition(":")[2] for key in ("vmgenid", "display")]
     assert [int(place) for place in places] == [5, 6]
     assert made.place_of("firmware") == made.where

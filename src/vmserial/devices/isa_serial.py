@@ -39,7 +39,8 @@ class IsaSerialKind(DeviceKind):
     def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
         # serialN is COM N+1 where that is free, as PVE and every PC user expect.
-        index = port.index if port.index in board.isa_free else board.isa_free[0]
+        wanted = board.isa_at.get(port.name, port.index)
+        index = wanted if wanted in board.isa_free else board.isa_free[0]
         board.isa_free.remove(index)
         board.uarts_8250 += 1
         base, irq = ISA_SERIAL_PLACES[index]

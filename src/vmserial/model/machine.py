@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vmserial.model.backends import Chardev
 from vmserial.model.source import Note, SourceRef
+
+if TYPE_CHECKING:
+    from vmserial.model.origin import LoweredCommand
+
+    Started = Callable[[tuple[int, int, int]], LoweredCommand]
 
 PortState = Literal["plugged", "unplugged", "absent"]
 
@@ -191,6 +196,8 @@ class Machine:
         pve_args_ports: the ports whose chardevs and devices stand in PVE's ``args:``, as
             ``vmserial fix`` writes them; they are not among ``args`` any more.
         vmid: PVE's number of the VM; 0 where it is not known.
+        started: returns the command that its owner starts with a QEMU of a version; None where
+            nobody but vmserial starts it.
         where: the file as a whole.
         lines: where single settings stand, by the name of their field here (``cpu``); for
             messages only.
@@ -233,6 +240,7 @@ class Machine:
     pve_serials: tuple[PveSerial, ...] = ()
     pve_args_ports: tuple[int, ...] = ()
     vmid: int = 0
+    started: Started | None = field(default=None, compare=False, repr=False)
     where: SourceRef | None = None
     lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from vmserial.board import Board
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused
+from vmserial.free_places import on_pve
 from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import Architecture, Platform, architecture
 from vmserial.model import (
@@ -32,10 +33,12 @@ from vmserial.model import (
     UnixSocket,
     refusal,
 )
+from vmserial.model.origin import LoweredCommand
 from vmserial.options import Option
 from vmserial.placing import Placer, onboard_uarts
 from vmserial.planning.conflicts import clashes
 from vmserial.planning.layout import Layout
+from vmserial.planning.layout.owner import OwnerLayout, as_started, own_ports
 
 CONTROL_NAME = "vmserial.control"
 CONTROL_CHARDEV = "vmserial-control"
@@ -61,6 +64,9 @@ def plan(
         UsageError: the architecture is not known, or a value that no QEMU takes.
     """
     arch = architecture(machine.arch)
+    lowered = machine.started(capabilities.version) if machine.started is not None else None
+    if lowered is not None:
+        machine = as_started(machine, lowered)
     platform = arch.platform(machine.machine_type)
     if platform is None:
         names = ", ".join(entry.name for entry in arch.platforms)
@@ -76,7 +82,9 @@ def plan(
                 ),
             ),
         )  # fmt: skip
-    return _Planner(machine, capabilities, guest, arch, platform).run(control)
+    if lowered is not None:
+        machine = on_pve(machine, platform.name)
+    return _Planner(machine, capabilities, guest, arch, platform, lowered).run(control)
 
 
 def require(made: Plan) -> None:
@@ -95,6 +103,8 @@ def require(made: Plan) -> None:
 class _Planner:
     """One planning; holds what is collected on the way."""
 
+    numbers: dict[str, tuple[str, int]]
+
     def __init__(
         self,
         machine: Machine,
@@ -102,8 +112,10 @@ class _Planner:
         guest: GuestProfile,
         arch: Architecture,
         platform: Platform,
+        lowered: LoweredCommand | None,
     ) -> None:
         self.machine = machine
+        self.lowered = lowered
         self.capabilities = capabilities
         self.guest = guest
         self.arch = arch
@@ -121,13 +133,17 @@ class _Planner:
         board.isa_free = list(range(ISA_SERIAL_PORTS)) if self.platform.isa else []
         for slot, _ in machine.taken:
             board.take(slot)
-        board.read_args()
-        layout = Layout(board)
-        layout.build()
         ports = self.checked_ports()
         placer = Placer(board, self.refusals)
-        assignments = [a for port in ports if (a := placer.assign(port)) is not None]
+        kept = self.owners(ports, placer)
+        board.read_args()
+        layout = self.layout()
+        layout.build()
+        placed_ports = {a.port.name for a in kept}
+        rest = [port for port in ports if port.name not in placed_ports]
+        assignments = [*kept, *(a for port in rest if (a := placer.assign(port)) is not None)]
         assignments = [placer.settled(a) for a in assignments]
+        assignments.sort(key=lambda a: a.port.index)
         placed = self.control() if control else None
         self.refusals += clashes(board, layout.options, assignments)
         self.refusals[:0] = layout.refusals
@@ -144,6 +160,42 @@ class _Planner:
             assumptions=tuple(self.assumptions),
             refusals=tuple(self.refusals),
         )
+
+    # -------------------------------------------------------------- as their owner has them
+
+    def layout(self) -> Layout:
+        """Return the layout of everything but the ports."""
+        if self.lowered is None:
+            return Layout(self.board)
+        layout = OwnerLayout(self.board)
+        layout.lowered, layout.numbers = self.lowered, self.numbers
+        return layout
+
+    def owners(self, ports: list[SerialPort], placer: Placer) -> list[Assignment]:
+        """Place the ports that their owner starts itself where it has them.
+
+        No limit of a guest is a reason to move these: they are there.
+        """
+        if self.lowered is None:
+            return []
+        board = self.board
+        self.numbers = own_ports(self.machine, self.lowered, self.platform.isa)
+        kept = []
+        for port in ports:
+            kind, number = self.numbers.get(port.name, ("", 0))
+            if not kind or (kind == "uart" and not board.uarts_left):
+                continue
+            board.isa_at[port.name] = number
+            if (made := placer.keep(port, kind)) is not None:
+                kept.append(made)
+        agent = self.numbers.get("qga0", ("", 0))
+        if agent[0] == "isa":
+            board.isa_free = [index for index in board.isa_free if index != agent[1]]
+            board.uarts_8250 += 1
+        # A further isa-serial, or -serial, would be counted among the owner's own.
+        serial = "-serial" in self.machine.args
+        board.avoid = frozenset({"isa", "uart"} if serial else {"isa"})
+        return kept
 
     # -------------------------------------------------------------- before placing
 

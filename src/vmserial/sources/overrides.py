@@ -200,6 +200,8 @@ def _identity(machine: Machine, o: Overrides) -> Machine:
         machine = replace(
             machine,
             arch=arch,
+            # Of another board its owner has no command.
+            started=machine.started if arch == machine.arch else None,
             notes=tuple(n for n in machine.notes if not n.message.startswith(ARCH_NOT_SAID)),
         )
         if machine.origin == "pve":
@@ -214,7 +216,7 @@ def _identity(machine: Machine, o: Overrides) -> Machine:
                 hint=ports.nearest(o.machine_type, [p.name for p in entry.platforms]),
                 where="--machine",
             )
-        machine = replace(machine, machine_type=o.machine_type)
+        machine = replace(machine, machine_type=o.machine_type, started=None)
     return machine
 
 

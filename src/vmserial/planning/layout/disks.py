@@ -23,11 +23,15 @@ LSI_DISKS = 7
 class Disks(Section):
     """The disks' part of a layout."""
 
-    def disks(self) -> None:
-        """Add controllers and drives; what the board has no bus for moves to scsi."""
+    def disks(self, chosen: tuple[Disk, ...] | None = None) -> None:
+        """Add controllers and drives; what the board has no bus for moves to scsi.
+
+        Args:
+            chosen: add only these.
+        """
         sata_ready = False
         scsi_used = {disk.index for disk in self.board.machine.disks if disk.bus == "scsi"}
-        for disk in self.board.machine.disks:
+        for disk in self.board.machine.disks if chosen is None else chosen:
             bus, index = disk.bus, disk.index
             name = f"{bus}{index}"
             if bus == "ide" and not self.board.platform.ide:
@@ -70,24 +74,31 @@ class Disks(Section):
                     device[1:1] = [("bus", f"ide.{index}"), ("unit", 0)]
                 else:
                     device[1:1] = [("bus", f"ide.{index // 2}"), ("unit", index % 2)]
-            if disk.ssd and driver in {"ide-hd", "scsi-hd"}:
-                device.append(("rotation_rate", 1))
-            elif disk.ssd:
-                self.left_out(f"{name}: ssd", f"{driver} has no such property", disk.where)
-            if disk.cache in {"writethrough", "directsync"} and not disk.cdrom:
-                # -blockdev cannot say it; -drive would set the same property.
-                device.append(("write-cache", False))
-            if disk.readonly and driver == "ide-hd":
-                self.refusals.append(
-                    refusal(
-                        "disk-readonly",
-                        f"{name}: QEMU has no read-only disks on {disk.bus}",
-                        "use scsi or virtio, or media=cdrom",
-                        where=disk.where,
-                    )
-                )
+            device += self.properties(disk, driver)
             if self.need(driver, name, disk.where, "use scsi or virtio"):
                 self.add("-device", driver, *device, role="disk")
+
+    def properties(self, disk: Disk, driver: str) -> Params:
+        """Return what a drive's line says of it beside its place and its medium."""
+        name = f"{disk.bus}{disk.index}"
+        found: list[tuple[str, Scalar]] = []
+        if disk.ssd and driver in {"ide-hd", "scsi-hd"}:
+            found.append(("rotation_rate", 1))
+        elif disk.ssd:
+            self.left_out(f"{name}: ssd", f"{driver} has no such property", disk.where)
+        if disk.cache in {"writethrough", "directsync"} and not disk.cdrom:
+            # -blockdev cannot say it; -drive would set the same property.
+            found.append(("write-cache", False))
+        if disk.readonly and driver == "ide-hd":
+            self.refusals.append(
+                refusal(
+                    "disk-readonly",
+                    f"{name}: QEMU has no read-only disks on {disk.bus}",
+                    "use scsi or virtio, or media=cdrom",
+                    where=disk.where,
+                )
+            )
+        return tuple(found)
 
     def block(self, node: str, disk: Disk) -> None:
         """Append ``-blockdev``: unlike -drive, no value of it can name a protocol."""

@@ -26,26 +26,30 @@ class Network(Section):
             params.append(("netdev", name))
             if nic.mac:
                 params.append(("mac", nic.mac))
-            if nic.queues and mode == "tap" and driver == "virtio-net-pci":
-                params += [("mq", True), ("vectors", 2 * nic.queues + 2)]
-            elif nic.queues:
-                why = "QEMU has several queues only with virtio on a tap that is named"
-                self.left_out(f"{name}: queues={nic.queues}", why, nic.where)
-            if nic.mtu and driver == "virtio-net-pci":
-                params.append(("host_mtu", nic.mtu))
-            elif nic.mtu:
-                self.left_out(
-                    f"{name}: mtu={nic.mtu}", f"only virtio has it, not {driver}", nic.where
-                )
+            params += self.card_properties(name, nic, driver, mode)
             if nic.boot_index:
                 params.append(("bootindex", nic.boot_index))
             self.add("-device", driver, *params, role="net")
-            if nic.link_down:
-                self.note(
-                    f"{name}: link_down cannot be said on the command line: the link is up",
-                    f"set it down in QMP: set_link name={name} up=false",
-                    nic.where,
-                )
+
+    def card_properties(self, name: str, nic: Nic, driver: str, mode: str) -> Params:
+        """Return what a card's line says of it beside its place, its address and its backend."""
+        params: list[tuple[str, Scalar]] = []
+        if nic.queues and mode == "tap" and driver == "virtio-net-pci":
+            params += [("mq", True), ("vectors", 2 * nic.queues + 2)]
+        elif nic.queues:
+            why = "QEMU has several queues only with virtio on a tap that is named"
+            self.left_out(f"{name}: queues={nic.queues}", why, nic.where)
+        if nic.mtu and driver == "virtio-net-pci":
+            params.append(("host_mtu", nic.mtu))
+        elif nic.mtu:
+            self.left_out(f"{name}: mtu={nic.mtu}", f"only virtio has it, not {driver}", nic.where)
+        if nic.link_down:
+            self.note(
+                f"{name}: link_down cannot be said on the command line: the link is up",
+                f"set it down in QMP: set_link name={name} up=false",
+                nic.where,
+            )
+        return tuple(params)
 
     def netdev(self, name: str, nic: Nic) -> tuple[str, Params]:
         """Return the type and the parameters of ``-netdev``."""

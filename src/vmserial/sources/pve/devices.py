@@ -70,6 +70,8 @@ def _disk(view: View, bus: str, index: int, setting: Setting) -> Disk | None:
         serial=url_decoded(props.text("serial")),
         where=view.where(setting.line),
     )
+    # It is PVE's own command that says which thread a drive gets.
+    props.flag("iothread")
     view.printable(disk.serial, setting.key, setting.line)
     if format not in {"raw", "qcow2"}:
         view.note(

@@ -44,7 +44,14 @@ def bridges(to: Emission) -> None:
     reading, board = to.reading, to.board
     machine = reading.settings.get("machine")
     if to.pins.viommu == "intel":
-        to.put("-device", "intel-iommu", ("intremap", True), ("caching-mode", True), by=machine)
+        to.put(
+            "-device",
+            "intel-iommu",
+            ("intremap", True),
+            ("caching-mode", True),
+            by=machine,
+            role="host",
+        )
     single = reading.text("scsihw", "lsi") == "virtio-scsi-single"
     lsi = reading.text("scsihw", "lsi") in {"lsi", "lsi53c810"}
     many = lsi and any(number >= 14 for number in reading.numbered("scsi"))
@@ -119,7 +126,7 @@ def host_pci(to: Emission) -> None:
             flags = [("multifunction", True)] if several and not function else []
             video = [("x-vga", True)] if on(parts, "x-vga") and not function else []
             to.put("-device", "vfio-pci", *params, ("bus", bus), ("addr", addr), *video, *flags,
-                   by=by)  # fmt: skip
+                   by=by, role="host")  # fmt: skip
 
 
 def _pci_place(
@@ -161,9 +168,9 @@ def usb_devices(to: Emission) -> None:
                 place = [("bus", "ehci.0")]
             chardev = f"usbredirchardev{number}"
             to.put("-chardev", "spicevmc", ("id", chardev), ("name", "usbredir"), by=by,
-                   role="chardev")  # fmt: skip
+                   role="host")  # fmt: skip
             to.put("-device", "usb-redir", ("chardev", chardev), ("id", f"usbredirdev{number}"),
-                   *place, by=by)  # fmt: skip
+                   *place, by=by, role="host")  # fmt: skip
             continue
         named: list[tuple[str, str]] = []
         if match := _USB_HOST.match(host):
@@ -172,7 +179,7 @@ def usb_devices(to: Emission) -> None:
             named = [("hostbus", match[1]), ("hostport", match[2])]
         else:
             to.gap("usb", f"usb{number}: which device a mapping names is known on the host", by)
-        to.put("-device", "usb-host", *place, *named, ("id", f"usb{number}"), by=by)
+        to.put("-device", "usb-host", *place, *named, ("id", f"usb{number}"), by=by, role="host")
 
 
 def sound_and_tpm(to: Emission) -> None:
@@ -185,19 +192,19 @@ def sound_and_tpm(to: Emission) -> None:
         back = (parts or {}).get("driver", "spice")
         end = ("audiodev", f"{back}-backend0")
         if kind == "AC97":
-            to.device(kind, ("id", "audiodev0"), end, place="audio0", by=by)
+            to.device(kind, ("id", "audiodev0"), end, place="audio0", by=by, role="host")
         else:
-            to.device(kind, ("id", "audiodev0"), place="audio0", by=by)
+            to.device(kind, ("id", "audiodev0"), place="audio0", by=by, role="host")
             for cad, codec in enumerate(("hda-micro", "hda-duplex")):
                 to.put("-device", codec, ("id", f"audiodev0-codec{cad}"), ("bus", "audiodev0.0"),
-                       ("cad", cad), end, by=by)  # fmt: skip
-        to.put("-audiodev", back, ("id", f"{back}-backend0"), by=by)
+                       ("cad", cad), end, by=by, role="host")  # fmt: skip
+        to.put("-audiodev", back, ("id", f"{back}-backend0"), by=by, role="host")
     if (tpm := reading.settings.get("tpmstate0")) is not None:
         # PVE's swtpm listens there: QEMU is the client.
         to.put("-chardev", "socket", ("id", "tpmchar"), ("path", f"{SOCKETS}/{to.vmid}.swtpm"),
-               by=tpm, role="chardev")  # fmt: skip
-        to.put("-tpmdev", "emulator", ("id", "tpmdev"), ("chardev", "tpmchar"), by=tpm)
-        to.put("-device", "tpm-tis", ("tpmdev", "tpmdev"), by=tpm)
+               by=tpm, role="host")  # fmt: skip
+        to.put("-tpmdev", "emulator", ("id", "tpmdev"), ("chardev", "tpmchar"), by=tpm, role="host")
+        to.put("-device", "tpm-tis", ("tpmdev", "tpmdev"), by=tpm, role="host")
 
 
 def video(to: Emission) -> None:
@@ -285,9 +292,9 @@ def balloon_and_watchdog(to: Emission) -> None:
     parts = reading.props("watchdog", "model")
     if parts is not None:
         by = reading.settings["watchdog"]
-        to.device(parts.get("model", "i6300esb"), place="watchdog", by=by)
+        to.device(parts.get("model", "i6300esb"), place="watchdog", by=by, role="host")
         if action := parts.get("action"):
-            to.put("-watchdog-action", raw=action, by=by)
+            to.put("-watchdog-action", raw=action, by=by, role="host")
 
 
 def shared(to: Emission) -> None:
@@ -297,18 +304,18 @@ def shared(to: Emission) -> None:
     if parts is not None:
         by = reading.settings["ivshmem"]
         name = parts.get("name", str(to.vmid))
-        to.device("ivshmem-plain", ("memdev", "ivshmem"), place="ivshmem", by=by)
+        to.device("ivshmem-plain", ("memdev", "ivshmem"), place="ivshmem", by=by, role="host")
         to.put("-object", "memory-backend-file", ("id", "ivshmem"), ("share", True),
                ("mem-path", f"/dev/shm/pve-shm-{name}"),
-               ("size", f"{parts.get('size', '1')}M"), by=by)  # fmt: skip
+               ("size", f"{parts.get('size', '1')}M"), by=by, role="host")  # fmt: skip
     if to.pins.viommu == "virtio":
-        to.put("-device", "virtio-iommu-pci", by=reading.settings["machine"])
+        to.put("-device", "virtio-iommu-pci", by=reading.settings["machine"], role="host")
     for number in reading.numbered("virtiofs"):
         parts = reading.props(f"virtiofs{number}", "dirid")
         if parts is None:
             continue
         by, name = reading.settings[f"virtiofs{number}"], f"virtiofs{number}"
         path = f"/run/qemu-server/virtiofsd/vm{to.vmid}-fs{number}"
-        to.put("-chardev", "socket", ("id", name), ("path", path), by=by, role="chardev")
+        to.put("-chardev", "socket", ("id", name), ("path", path), by=by, role="host")
         tag = without_empty(("tag", parts.get("dirid", "")))
-        to.put("-device", "vhost-user-fs-pci", ("chardev", name), *tag, by=by)
+        to.put("-device", "vhost-user-fs-pci", ("chardev", name), *tag, by=by, role="host")

@@ -24,7 +24,6 @@ from vmserial.errors import ConfigError, UsageError
 from vmserial.machines import architecture
 from vmserial.model.origin import LoweredCommand, LoweredOption, Origin
 from vmserial.options import Option, Scalar
-from vmserial.sources.command import CommandLine
 from vmserial.sources.pve import drives, hardware
 from vmserial.sources.pve.document import Document, Setting
 from vmserial.sources.pve.emission import Emission, without_empty
@@ -293,8 +292,8 @@ def _parallel(to: Emission) -> None:
         name = f"parallel{number}"
         by, path = to.reading.settings[name], to.reading.text(name)
         kind = "tty" if path.startswith("/dev/usb/lp") else "parallel"
-        to.put("-chardev", kind, ("id", name), ("path", path), by=by, role="chardev")
-        to.put("-device", "isa-parallel", ("chardev", name), by=by)
+        to.put("-chardev", kind, ("id", name), ("path", path), by=by, role="host")
+        to.put("-device", "isa-parallel", ("chardev", name), by=by, role="host")
 
 
 # ------------------------------------------------------------------ behind the devices
@@ -354,6 +353,9 @@ def _args(to: Emission) -> list[LoweredOption]:
         raise ConfigError(error.message, hint=error.hint, where=place) from None
     if not words:
         return []
+    # Few have any, and those who read a command line are many modules.
+    from vmserial.sources.command.document import CommandLine
+
     line = CommandLine.from_words(
         ["qemu-system", *(word.text for word in words)], f"{to.reading.file}:{setting.line}"
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.machines import architecture
@@ -24,8 +25,8 @@ from vmserial.sources.pve.serial import serial_ports
 from vmserial.sources.pve.values import ARCH_NOT_SAID, Properties, Rejected, number, one_of
 from vmserial.sources.pve.view import View
 
-PLANNED_SLOTS = (0x1D,)
-"""The root-bus slot that our own layout of such a VM keeps free for its ports."""
+if TYPE_CHECKING:
+    from vmserial.model.origin import LoweredCommand
 
 MAX_CPUS = 4096
 """No machine type of QEMU has more."""
@@ -71,7 +72,17 @@ def machine(
         UsageError: there is no such snapshot, or no such architecture.
     """
     view = View.of(document, vmid or 0, snapshot, pending)
-    return _Translation(view, vmid, arch).machine()
+    made = _Translation(view, vmid, arch).machine()
+
+    def started(version: tuple[int, int, int]) -> LoweredCommand:
+        from vmserial.sources.pve.lower import PveHost, lower
+
+        return lower(
+            document, made.vmid, PveHost("", version), snapshot=snapshot, pending=pending,
+            arch=made.arch,
+        )  # fmt: skip
+
+    return replace(made, started=started)
 
 
 class _Translation:
@@ -157,7 +168,6 @@ class _Translation:
             nics=found_nics,
             args=lifted.words,
             args_where=args_where,
-            free_slots=PLANNED_SLOTS,
             vmid=view.vmid,
             notes=tuple(sorted(view.notes, key=lambda n: n.where.line if n.where else 0)),
             origin="pve",
