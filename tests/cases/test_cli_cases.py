@@ -602,3 +602,24 @@ def test_f_completion_offers_architectures_suites_and_guests(words: str, offered
     )  # fmt: skip
     assert code == 0
     assert f"plain,{offered}" in out.split()
+
+
+# ------------------------------------------------------------------ C10: hints of the VM at hand
+
+
+def test_c10_a_hint_names_the_vms_own_architecture_and_number_and_fix(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = fake_qemu(here / "bin" / "qemu-system-riscv64", "riscv64")
+    known = replace(binary("riscv64"), binary=str(program), onboard_uarts={"virt": 1})
+    qemu_binary._Cache(str(program)).store(known)
+    text = "qemu-system-riscv64 -M virt -serial pty -serial pty -serial pty\n"
+    (here / "start.sh").write_text(text)
+    assert run(["doctor", "start.sh"]) == 1
+    out = capsys.readouterr().out
+    assert "[onboard-uart-limit]" in out
+    assert "vmserial plan --arch riscv64 --ports 3" in out
+    assert "`vmserial fix start.sh` mends it" in out
+    assert "--arch aarch64" not in out
+    assert run(["doctor", "--", *text.split()]) == 1
+    assert "`vmserial fix -- …` mends it" in capsys.readouterr().out

@@ -26,7 +26,8 @@ Kind = Literal["command", "domain", "pve", "machine"]
 ARGUMENT = "the argument"
 """What messages call shell text that was given in one argument."""
 
-_OF_DOMAIN = "domain "
+OF_DOMAIN = "domain "
+"""What the name of a domain begins with that was read by its name."""
 _VMID = re.compile(r"[1-9][0-9]{0,8}\Z")
 _DOMAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.+:@-]{0,127}\Z")
 _STDIN = frozenset({"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
@@ -138,7 +139,7 @@ def _refuse_places(asked: Asked, found: Input) -> None:
             "--root says where a PVE VM's number is looked up, and none is given",
             hint="give a VM's number, or --all of doctor and fix", where="--root",
         )  # fmt: skip
-    if asked.connect and not found.name.startswith(_OF_DOMAIN):
+    if asked.connect and not found.name.startswith(OF_DOMAIN):
         raise UsageError(
             "--connect is about a libvirt domain's name, and none is given",
             hint="give the name that 'virsh list --all' shows", where="--connect",
@@ -173,7 +174,7 @@ def _input(asked: Asked) -> Input:
         if _is_text(text):
             return _told(text.encode("utf-8", "surrogateescape"), ARGUMENT)
         if _DOMAIN_NAME.match(text) and not text.lower().endswith(_ENDINGS):
-            return _told(_dumpxml(text, asked.connect), f"{_OF_DOMAIN}{text}")
+            return _told(_dumpxml(text, asked.connect), f"{OF_DOMAIN}{text}")
     return _of_file(asked, text)
 
 

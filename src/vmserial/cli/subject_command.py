@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
+from vmserial.cli.hints import of_this_vm
 from vmserial.cli.host_facts import facts, here
 from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
@@ -24,7 +25,18 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a command line."""
     command = read(asked)
     verdict, capabilities = judged(asked, words, command)
-    findings = list(verdict.findings)
+    left = {finding.id for finding in verdict.left}
+
+    def ports() -> int:
+        from vmserial.sources.command import CommandView
+
+        view = CommandView.of(command, arch=capabilities.target, read_file=read_file)
+        return len(view.onboard) + len(view.serial_devices)
+
+    findings = of_this_vm(
+        verdict.findings, asked, capabilities.target, ports,
+        mended={change.id for change in verdict.changes} - left,
+    )  # fmt: skip
     if words.live_probe:
         from vmserial.cli.live_findings import probed
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile
+from vmserial.cli.hints import of_this_vm
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish, write
 from vmserial.cli.subject import FixWords, input_of
@@ -25,7 +26,11 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     document = read(asked)
     verdict, domain = judged(asked, words, document)
     count = len(domain.serials) + len(domain.consoles)
-    return list(verdict.findings), f"{domain.name}: {count} serial port{'' if count == 1 else 's'}"
+    found = of_this_vm(
+        verdict.findings, asked, domain.arch, lambda: count,
+        mended={c.id for c in verdict.changes} - {finding.id for finding in verdict.left},
+    )  # fmt: skip
+    return found, f"{domain.name}: {count} serial port{'' if count == 1 else 's'}"
 
 
 def fix(asked: Asked, words: FixWords) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vmserial.cli import pve_vm
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import tell
+from vmserial.cli.hints import of_this_vm
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import diff, finish, no_file, write
 from vmserial.cli.subject import FixWords, input_of
@@ -32,6 +33,7 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     if loose:
         found += _on_this_host(asked)
     count = len(vm.machine.ports)
+    found = of_this_vm(found, asked, vm.machine.arch, lambda: count)
     ports = f"{count} serial port{'' if count == 1 else 's'}"
     number = f"VM {vm.conf.place.vmid} ({vm.machine.name})" if not loose else vm.machine.name
     return found, f"{number}: {ports}"
