@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 
@@ -15,7 +16,14 @@ from vmserial.guests import profile
 from vmserial.judge import judge
 from vmserial.machines import ARCHITECTURES
 from vmserial.model import Capabilities
-from vmserial.sources.command import CommandLine, CommandView, ReplaceValue, SetKey, edited
+from vmserial.sources.command import (
+    CommandLine,
+    CommandView,
+    ReplaceValue,
+    SetKey,
+    edited,
+    params,
+)
 
 ENTRIES = {entry.name: entry for entry in command_lines()}
 REFUSED = {
@@ -226,3 +234,32 @@ def test_any_readconfig_file(pairs: list[tuple[str, str]]) -> None:
     assert (option.name, option.in_file) == ("device", True)
     assert dict(option.params.values) == {"id": "d", **dict(pairs)}
     assert command.text() == "qemu-system-x86_64 -readconfig a.cfg"
+
+
+MEMBERS = st.dictionaries(
+    st.text("ab-. é\"\\", max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("a,:{}\"\\ é", max_size=4)
+    | st.dictionaries(st.text("z", max_size=1), st.integers(), max_size=1),
+    max_size=4,
+)  # fmt: skip
+
+
+@given(MEMBERS, st.booleans(), st.sampled_from([(",", ":"), (" , ", " : ")]), st.data())
+@settings(deadline=None, max_examples=300)
+def test_the_short_way_to_read_json_reads_the_same(
+    members: dict[str, object], ascii: bool, separators: tuple[str, str], data: st.DataObject
+) -> None:
+    """Most objects are flat, and read at once; whatever is not goes the long way."""
+    text = json.dumps(members, ensure_ascii=ascii, separators=separators)
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(1, len(text)))
+        text = text[:at] + data.draw(st.sampled_from('{}",:\\ \n1-0trul[')) + text[at:]
+    short = params._flat_items(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(params, "_flat_items", lambda _: None)
+        try:
+            long = params._json_items(text, "here")
+        except ConfigError:
+            assert short is None
+        else:
+            assert short is None or short == long

@@ -83,11 +83,15 @@ def judge(
         )
     changes: list[Change] = []
     first: Verdict | None = None
+    refused: tuple[Finding, ...] = ()
     for _ in range(engine.ROUNDS):
         domain = Domain.of(document)
         command = lower(domain, capabilities.version)
         verdict = engine.judge(command, capabilities, guest, policy, host=host)
         first = first or verdict
+        refused = ()
+        if not verdict.answers:
+            break
         raised = raise_(domain, command, verdict.answers, verdict.origin, verdict.support)
         refused = tuple(verdict.answers[place].finding for place in raised.refused)
         if raised.document is document:
@@ -144,7 +148,8 @@ def _named(finding: Finding, verdict: Verdict) -> Finding:
         return finding
     name = finding.ports[-1]
     if words := _refusal(finding, option, verdict):
-        return replace(finding, happens=f"{name}: libvirt refuses the domain: {words}")
+        happens = f"{name}: libvirt refuses the domain: {words}"
+        return replace(finding, happens=happens, severity=Severity.FAILS)
     subject = f"-{option.name} {option.value}"
     if not finding.happens.startswith(subject):
         return finding

@@ -13,10 +13,16 @@ from vmserial.rules.base import CONSOLES, PLATFORM, Rule
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the consoles that get no node."""
     consoles = [port for port in ctx.staying if port.driver == "virtconsole"]
-    for port in consoles[HVC_NODES:]:
+    over = consoles[HVC_NODES:]
+    # Some have no place on their controller either: there QEMU ends.
+    past = {c.port: c for c in ctx.occupancy.of("virtio-port-range")} if over else {}
+    for port in over:
+        collision = past.get(port)
         yield RULE.of_port(
-            port, f"Linux has {HVC_NODES} hvc nodes and all are taken: this console has none",
-            Relocate(port, kind="virtio"),
+            port, f"Linux has {HVC_NODES} hvc nodes and all are taken: this console has none"
+            if collision is None else "virtio-serial-bus: Out-of-range port id specified, max. "
+            f"allowed: {collision.limit - 1}; Linux has {HVC_NODES} hvc nodes, too",
+            Relocate(port, kind="virtio"), severity=Severity.FAILS if collision else None,
         )  # fmt: skip
 
 

@@ -21,6 +21,13 @@ _PART = re.compile(r"(?:[^,]|,,)*", re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _KEY = re.compile(r"[A-Za-z0-9_.\-\[\]]+\Z")
 _DEPTH = 400
+_MEMBER = re.compile(
+    r'[ \t\r\n]*"([^"\\\x00-\x1f]*)"[ \t\r\n]*:[ \t\r\n]*'
+    r'(?:"([^"\\\x00-\x1f]*)"|(0|-?[1-9][0-9]*|true|false))[ \t\r\n]*([,}])'
+)
+"""One member of a JSON object whose value is a string without escapes, an integer or a bool."""
+
+_WORDS = {"true": "on", "false": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +181,8 @@ def _key_value_items(source: str, implied: str) -> list[Param]:
 
 def _json_items(source: str, where: str) -> list[Param]:
     """Read the members of a JSON object with their spans."""
+    if (flat := _flat_items(source)) is not None:
+        return flat
     items: list[Param] = []
     decoder = json.JSONDecoder()
     try:
@@ -204,6 +213,22 @@ def _json_items(source: str, where: str) -> list[Param]:
             where=where,
         ) from None
     return items
+
+
+def _flat_items(source: str) -> list[Param] | None:
+    """Read an object as libvirt writes it, without escapes and other objects; else None."""
+    opened = source.find("{")
+    items: list[Param] = []
+    position = opened + 1
+    while match := _MEMBER.match(source, position):
+        key, text, other, ends = match.groups()
+        value = text if other is None else _WORDS.get(other, other)
+        items.append(Param(key, value, match.start(1) - 1, match.end(2 if other is None else 3)
+                           + (other is None), "json"))  # fmt: skip
+        position = match.end()
+        if ends == "}":
+            return None if source[position:].strip(" \t\r\n") else items
+    return None
 
 
 def _nesting(source: str) -> int:

@@ -38,6 +38,8 @@ devices after all others."""
 
 _JSON_OBJECT = (6, 0, 0)
 
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 
 def lower(domain: Domain, version: tuple[int, ...] = (7, 2, 0)) -> LoweredCommand:
     """Return the command that libvirt starts.
@@ -206,7 +208,7 @@ class _Lowering:
         option = Option("-netdev", "user", (("guestfwd", forward), ("id", id)))
         if self.json:
             keys = {"type": "user", "guestfwd": [{"str": forward}], "id": id}
-            option = Option("-netdev", raw=json.dumps(keys, separators=(",", ":")))
+            option = Option("-netdev", raw=_JSON.encode(keys))
         self.put(option, port.element)
 
     def arguments(self) -> None:
@@ -249,6 +251,5 @@ def _option(
 ) -> Option:
     """Return an option in libvirt's form: JSON where QEMU takes it."""
     if as_json:
-        return Option(flag, raw=json.dumps({first: name, **dict(keys)}, separators=(",", ":"),
-                                           ensure_ascii=False))  # fmt: skip
+        return Option(flag, raw=_JSON.encode({first: name, **dict(keys)}))
     return Option(flag, name, tuple(keys))

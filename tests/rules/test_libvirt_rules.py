@@ -1,0 +1,86 @@
+"""What only a domain can show: libvirt's own refusals, and what it does without a word."""
+
+from __future__ import annotations
+
+import pytest
+from libvirt_domains import refused
+from test_judge_domain import XHCI, domain
+
+from vmserial.catalogue import by_id
+from vmserial.guests.profile import unknown
+from vmserial.judge.domain import DomainVerdict, judge
+from vmserial.model import Capabilities, Severity
+from vmserial.sources.libvirt import Document, Domain
+
+PTY = "<serial type='pty'/>"
+CONSOLE = "<console type='pty'><target type='virtio'/></console>"
+CHANNEL = "<channel type='pty'><target type='virtio' name='a'/></channel>"
+USB = "<serial type='pty'><target type='usb-serial'/></serial>"
+NOTES = {
+    "libvirt-isa-onboard": (
+        "<serial type='pty'><target type='isa-serial'/></serial>",
+        "<serial type='pty'><target type='system-serial'/></serial>", ("serial0",),
+    ),
+    "libvirt-phantom-hvc": (PTY + CONSOLE + CHANNEL, PTY + CONSOLE, ("console1",)),
+    "libvirt-usb-order": (
+        XHCI.replace(" ports='15'", "") + USB * 5, XHCI + USB * 5,
+        tuple(f"serial{n}" for n in range(5)),
+    ),
+    "virtlogd-freeze": (
+        "<serial type='pty'><log file='/var/log/a.log'/></serial>", PTY, ("serial0",),
+    ),
+}  # fmt: skip
+"""Of each note: a domain that shows it, one that does not, and the ports that it names."""
+
+
+def judged(of: Document) -> DomainVerdict:
+    """Judge a domain on QEMU 7.2."""
+    arch = Domain.of(of).arch
+    return judge(of, Capabilities((7, 2, 0), arch, measured=False), unknown(arch))
+
+
+@pytest.mark.parametrize("id", NOTES)
+def test_a_note_is_there_and_not_elsewhere(id: str) -> None:
+    bad, good, ports = NOTES[id]
+    found = [f for f in judged(domain(bad)).findings if f.id == id]
+    assert [f.ports for f in found] == [ports]
+    assert found[0].severity is Severity.NOTE
+    assert id not in {f.id for f in judged(domain(good)).findings}
+
+
+ALIAS = "<serial type='pty'><alias name='ua-a'/></serial>"
+REFUSED = {
+    **{name: Document.parse(xml.encode(), f"{name}.xml") for name, xml in refused()},
+    "alias": domain(XHCI + ALIAS * 2),
+}
+TAKEN = {"refused-agent", "refused-log", "refused-path-long", "refused-sclp-3",
+         "refused-virtio-controller"}  # fmt: skip
+"""What libvirt takes and QEMU may not: other rules' matter."""
+
+
+@pytest.mark.parametrize("name", sorted(set(REFUSED) - TAKEN))
+def test_what_libvirt_refuses_does_not_start(name: str) -> None:
+    """A10 and its kind: each is red, under an id that explain knows, with a place."""
+    found = [f for f in judged(REFUSED[name]).findings if f.severity is Severity.FAILS]
+    assert found
+    for finding in found:
+        assert by_id(finding.id) is not None
+        assert finding.where is not None
+        assert finding.fix
+
+
+@pytest.mark.parametrize("name", ["refused-nmdm", "refused-consoles", "refused-model"])
+def test_libvirts_own_words_are_said(name: str) -> None:
+    words = {"refused-nmdm": "unsupported chardev 'nmdm'",
+             "refused-consoles": "Only the first console can be a serial port",
+             "refused-model": "unknown target model 'telephone'"}[name]  # fmt: skip
+    assert any(
+        f"libvirt refuses the domain: {words}" in f.happens for f in judged(REFUSED[name]).findings
+    )
+
+
+def test_two_ports_of_one_alias() -> None:
+    verdict = judged(REFUSED["alias"])
+    assert [f.id for f in verdict.findings if f.severity is Severity.FAILS] == ["id-taken"]
+    assert verdict.text.count("ua-a") == 1
+    assert not verdict.left
