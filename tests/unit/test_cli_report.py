@@ -104,6 +104,18 @@ def test_a_run_is_compared_with_an_earlier_one(
     assert [check["verdict"] for check in data["checks"]] == [after.verdict]
 
 
+def test_many_checks_that_are_gone_are_one_line_and_failures_never_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ports = [f"serial{n}" for n in range(20)]
+    old = saved(tmp_path / "old", *(replace(PASS, port=p, vm=v) for v in "ab" for p in ports))
+    new = saved(tmp_path / "new", *(replace(FAIL, port=port, vm="a") for port in ports))
+    assert main.run(["report", new, "--against", old]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "  GONE 20 checks: pass → not made (b)" in lines
+    assert len([line for line in lines if line.startswith("  REGRESSED default usb ")]) == 20
+
+
 def test_a_run_that_was_killed_is_told_of_as_such(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

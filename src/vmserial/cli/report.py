@@ -14,6 +14,7 @@ from vmserial.cli.output import complain, print_json, say
 
 if TYPE_CHECKING:
     from vmserial.report import Report, Run
+    from vmserial.report.compare import Change, Compared
 
 
 @click.command(
@@ -118,11 +119,30 @@ def _compared(report: Report) -> list[str]:
         if not compared.earlier and change in (Change.FAILING, Change.LOST):
             continue
         lines.append(f"{len(found)} {change}: {STORIES[change]}")
-        for one in found:
+        lines += _named(change, found)
+    return lines
+
+
+_MANY = 8
+"""Checks of one VM past which what is no failure is told of together."""
+
+
+def _named(change: Change, found: list[Compared]) -> list[str]:
+    """Return a line for each check, or for a VM's checks of which the same became."""
+    from vmserial.report.compare import Change
+    from vmserial.verify.results import grouped
+
+    lines = []
+    quiet = change in (Change.GONE, Change.NEW, Change.FIXED, Change.UNPROVEN)
+    for (vm, story), group in grouped(found, lambda one: (one.check.vm, one.story)).items():
+        where = f" ({vm})" if vm else ""
+        if quiet and len(group) > _MANY:
+            lines.append(f"  {change.upper()} {len(group)} checks: {story}{where}")
+            continue
+        for one in group:
             check = one.check
             name = " ".join(part for part in (check.case, check.kind, check.title) if part)
-            where = f" ({check.vm})" if check.vm else ""
-            lines.append(f"  {change.upper()} {name}: {one.story}{where}")
+            lines.append(f"  {change.upper()} {name}: {story}{where}")
     return lines
 
 

@@ -354,6 +354,7 @@ class Summary:
 
 
 Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 HOTPLUG = "hot-plug"
 """The case whose checks make the hot-plug table; further ones start with this and a ``-``."""
@@ -370,11 +371,11 @@ def is_bystander(check: Check) -> bool:
     return is_hotplug(check) and bool(check.port) and not (check.unplugged or check.plugged)
 
 
-def grouped(checks: Iterable[Check], key: Callable[[Check], Key]) -> dict[Key, list[Check]]:
-    """Return ``checks`` by ``key``, in the order of first sight."""
-    groups: dict[Key, list[Check]] = {}
-    for check in checks:
-        groups.setdefault(key(check), []).append(check)
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return checks, or what is about them, by ``key``, in the order of first sight."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups
 
 
