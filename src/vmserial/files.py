@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 import time
@@ -74,6 +73,8 @@ def record_of(backup: Path) -> Path:
 
 def digest(content: bytes) -> str:
     """Return what PVE calls a configuration's digest: SHA-1 of the raw text."""
+    import hashlib  # it loads OpenSSL, and who only reads needs none
+
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
@@ -188,6 +189,8 @@ def _back_up(content: bytes, backups: Backups) -> Path:
 
 def _record(backup: Path, target: Path, new: bytes) -> None:
     """Write down what the file is to be, so that a later change by others can be told."""
+    import hashlib
+
     text = f"{hashlib.sha256(new).hexdigest()}  {target.name}\n".encode("utf-8", "surrogateescape")
     path = record_of(backup)
     with _aside(path, text, 0o600) as (aside, _):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -113,6 +112,8 @@ def no_file() -> UsageError:
 
 def diff(before: str, after: str, name: str, then: str = "mended") -> str:
     """Return a unified diff."""
+    import difflib  # `doctor` shows none
+
     lines = difflib.unified_diff(
         before.splitlines(keepends=True), after.splitlines(keepends=True), name, f"{name} ({then})"
     )
