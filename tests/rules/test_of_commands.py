@@ -163,3 +163,23 @@ def test_s390x_gets_a_controller_of_its_own_kind() -> None:
     assert "virtio-serial-ccw" in repaired
     assert "multifunction" not in repaired
     assert wrong(repaired) == []
+
+
+@pytest.mark.parametrize(
+    ("device", "right"),
+    [("isa-serial,chardev=serial0,index=0", True), ("isa-serial,chardev=serial0,nr=1", False),
+     ("pci-serial,chardev=serial0,multifunction=on", True),
+     ("pci-serial,chardev=serial0,index=1", False)],
+)  # fmt: skip
+def test_a_property_that_a_device_does_not_have(device: str, right: bool) -> None:
+    assert (wrong(f"{BARE} -chardev null,id=serial0 -device {device}") == []) is right
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "right"),
+    [("raspi3b", "virtio-serial", False), ("raspi3b", "virtio-serial-device", True),
+     ("ast2600-evb", "virtio-serial-pci", False), ("sbsa-ref", "virtio-serial-pci", True)],
+)  # fmt: skip
+def test_a_board_without_pci(machine: str, device: str, right: bool) -> None:
+    text = f"qemu-system-aarch64 -M {machine} -nodefaults -device {device}"
+    assert ("pci-no-bus" not in wrong(text)) is right

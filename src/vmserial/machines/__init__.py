@@ -7,9 +7,11 @@ import pkgutil
 from collections.abc import Mapping
 
 from vmserial.errors import UsageError
-from vmserial.machines.base import Architecture, OnBoardUart, Platform
+from vmserial.machines.base import WITHOUT_PCI, Architecture, OnBoardUart, Platform
 
-__all__ = ["ARCHITECTURES", "Architecture", "OnBoardUart", "Platform", "architecture"]
+__all__ = [
+    "ARCHITECTURES", "WITHOUT_PCI", "Architecture", "OnBoardUart", "Platform", "architecture",
+]  # fmt: skip
 
 
 def _found() -> dict[str, Architecture]:

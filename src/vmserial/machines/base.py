@@ -104,3 +104,19 @@ class Architecture:
             if machine_type == platform.name or machine_type.startswith(platform.prefixes):
                 return platform
         return None
+
+
+WITHOUT_PCI = frozenset(
+    """
+    ast1030-evb ast2500-evb ast2600-evb bletchley-bmc collie cubieboard emcraft-sf2 fby35
+    fby35-bmc fp5280g2-bmc fuji-bmc g220a-bmc highbank imx25-pdk isapc kudo-bmc kzm lm3s6965evb
+    lm3s811evb mainstone mcimx6ul-evk microbit midway mori-bmc mps2-an385 mps2-an386 mps2-an500
+    mps2-an505 mps2-an511 mps2-an521 mps3-an524 mps3-an547 musca-a musca-b1 netduino2
+    netduinoplus2 npcm750-evb nuri orangepi-pc palmetto-bmc qcom-dc-scm-v1-bmc qcom-firework-bmc
+    quanta-gbs-bmc quanta-gsj quanta-q71l-bmc rainier-bmc raspi0 raspi1ap raspi2b raspi3ap
+    raspi3b romulus-bmc sabrelite shakti_c sifive_e sifive_u smdkc210 sonorapass-bmc spike
+    stm32vldiscovery supermicrox11-bmc tacoma-bmc tosa witherspoon-bmc xilinx-zynq-a9
+    xlnx-versal-virt
+    """.split()
+)
+"""Machine types without a PCI bus, beside those that are planned on (QEMU 7.2.22: run)."""

@@ -1,4 +1,4 @@
-"""A serial device's chardev stands as two words: ``chardev,digi`` for ``chardev=digi``."""
+"""A property that a serial device lacks; mostly ``chardev,digi`` for ``chardev=digi``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             port, f"Property '{qom_name(port.driver)}.chardev' can't find value 'on'; QEMU reads "
             f"'chardev' and '{meant}' as two properties that are on", fix=says,
         )  # fmt: skip
+    yield from _others(ctx)
+
+
+_OF_ALL = frozenset({"driver", "id", "bus"})
+
+
+def _others(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the first key of each port that this binary's device does not have."""
+    seen: set[int] = set()
+    for port in ctx.ports:
+        known = ctx.capabilities.devices.get(port.driver)
+        if known is None or not known.properties or id(port.option) in seen or bare_chardev(port):
+            continue
+        seen.add(id(port.option))
+        keys = (item.key for item in port.option.params.items)
+        key = next((key for key in keys if key not in known.properties | _OF_ALL), "")
+        if key:
+            yield RULE.of_port(
+                port, f"Property '{port.driver}.{key}' not found",
+                fix=f"leave {key} away, or see what there is: -device {port.driver},help",
+            )  # fmt: skip
 
 
 RULE = Rule("property-unknown", Severity.FAILS, USES, check)

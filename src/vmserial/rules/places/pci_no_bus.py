@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vmserial.context import RuleContext
+from vmserial.machines import WITHOUT_PCI
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import PLACES, Rule
 from vmserial.sources.command import DeviceEntry
 from vmserial.values import is_on
-
-_NO_PCI = re.compile(
-    r"raspi|vexpress-|isapc\Z|mps[23]-|musca|netduino|stm32|xlnx-zcu102|xilinx-zynq|sabrelite"
-    r"|imx25-pdk|mcimx|cubieboard|orangepi|bananapi|highbank|midway|smdkc210|nuri|microbit"
-    r"|sifive_|spike\Z|lm3s"
-)
-"""Machine types without a PCI bus (QEMU's sources: none of them includes hw/pci)."""
 
 _QOM = {"virtio-serial": "virtio-serial-pci"}
 """What QEMU calls a device whose short name is used."""
@@ -39,7 +32,9 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
 def _without_pci(ctx: RuleContext) -> bool:
     if ctx.machine_type.startswith("microvm"):
         return not is_on(ctx.view.machine.get("pcie"))
-    return _NO_PCI.match(ctx.machine_type) is not None
+    if ctx.platform is not None:
+        return not ctx.platform.root_bus
+    return ctx.machine_type in WITHOUT_PCI
 
 
 def _carries(device: DeviceEntry) -> bool:
