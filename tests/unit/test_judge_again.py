@@ -172,7 +172,7 @@ def test_a_chardev_on_a_machine_that_is_not_planned() -> None:
 def test_nulls_past_the_uarts_that_move_up() -> None:
     # The chardev that QEMU makes for each is called after its place, as serial1 to serial3 are.
     words = "".join(f" -serial chardev:serial{n} -serial null" for n in (1, 2, 3))
-    chardevs = "".join(f" -chardev null,id=serial{n}" for n in (1, 2, 3))
+    chardevs = "".join(f" -chardev pty,id=serial{n}" for n in (1, 2, 3))
     command = CommandLine.parse(f"qemu-system-aarch64 -M virt -serial null{words}{chardevs}")
     verdict = judged(command, "aarch64")
     left = [o.value for o in verdict.command.named("serial")]
