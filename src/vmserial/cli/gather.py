@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmserial.cli.output import complain
@@ -135,9 +135,7 @@ def guest_profile(asked: Asked, arch: str, append: str) -> GuestProfile:
 
     if asked.guest:
         return profile.resolve(asked.guest, append=append)
-    assumed = profile.unknown(arch)
-    parameter = profile.parameter_of(append)
-    return assumed if parameter is None else replace(assumed, nr_uarts_parameter=parameter)
+    return profile.assumed(arch, append)
 
 
 def gather(asked: Asked, *, quiet: bool = False) -> Situation:

@@ -17,7 +17,7 @@ from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
     from vmserial.cli.pve_vm import Vm
-    from vmserial.model import Finding, Machine
+    from vmserial.model import Finding
     from vmserial.pve.mend import Mended, Way
 
 
@@ -112,9 +112,10 @@ def mended(asked: Asked, words: FixWords, vm: Vm) -> tuple[Mended, tuple[Finding
     """Return what `fix` makes of a VM's configuration, and what is wrong with it still."""
     from vmserial.pve.examine import examine, wrong
     from vmserial.pve.mend import mend
+    from vmserial.sources.pve.wanted import logged
 
     way: Way = "shim" if words.way == "shim" else "args"
-    machine = _logged(vm, words.logs)
+    machine = logged(vm.machine, words.logs)
     made = mend(vm.conf.document, machine, vm.capabilities, vm.guest, way)
     after = pve_vm.machine_of(asked, vm.conf, made.document, vm.machine.arch)
     left = examine(made.document, after, vm.capabilities, vm.guest, way=way, shim=vm.shim)
@@ -138,25 +139,6 @@ def worse(asked: Asked, words: FixWords, vm: Vm, made: Mended) -> str:
 def _tell(consequences: list[str]) -> None:
     for line in consequences:
         complain(f"know: {line}")
-
-
-def _logged(vm: Vm, directory: str) -> Machine:
-    """Return the machine with a log for each port that keeps none."""
-    if not directory:
-        return vm.machine
-    vmid = vm.conf.place.vmid
-    ports = tuple(
-        port
-        if port.chardev.logfile
-        else replace(
-            port,
-            chardev=replace(
-                port.chardev, logfile=f"{directory}/{vmid}.{port.name}.log", logappend=True
-            ),
-        )
-        for port in vm.machine.ports
-    )
-    return replace(vm.machine, ports=ports)
 
 
 def _json(

@@ -88,6 +88,21 @@ def unknown(arch: str) -> GuestProfile:
     return replace(known, assumed=True)
 
 
+def assumed(arch: str, append: str = "") -> GuestProfile:
+    """Return what is assumed of a guest that nobody named, started with a command line.
+
+    Args:
+        arch: the architecture.
+        append: the kernel's command line, as far as it is known.
+
+    Raises:
+        UsageError: the architecture is not known.
+    """
+    parameter = parameter_of(append)
+    found = unknown(arch)
+    return found if parameter is None else replace(found, nr_uarts_parameter=parameter)
+
+
 def from_config(
     text: str,
     *,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmserial import chardevs
 from vmserial.limits import PVE_SERIAL_PORTS
@@ -174,3 +174,21 @@ def put_into_args(
     setting = document.main.values.get("args")
     text = setting.value if setting is not None else ""
     return edits.put(document, "args", f"{text} {words}".strip())
+
+
+def logged(machine: Machine, directory: str) -> Machine:
+    """Return a VM with a log for each port that keeps none.
+
+    Args:
+        machine: the VM.
+        directory: where the logs are, as ``<VMID>.<port>.log``; empty: nothing is changed.
+    """
+    if not directory:
+        return machine
+    ports = tuple(
+        port if port.chardev.logfile else replace(port, chardev=replace(
+            port.chardev, logfile=f"{directory}/{machine.vmid}.{port.name}.log", logappend=True
+        ))
+        for port in machine.ports
+    )  # fmt: skip
+    return replace(machine, ports=ports)
