@@ -51,7 +51,7 @@ from vmserial.shim.facts import Facts
 from vmserial.shim.install import Order, install, run
 from vmserial.shim.tree import Tree
 try:
-    from vmserial.judge import RepairPolicy
+    from vmserial.judging import RepairPolicy
 except ImportError:  # as it was called before
     from vmserial.repair import Wishes as RepairPolicy
 directory = sys.argv[1]

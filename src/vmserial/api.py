@@ -32,7 +32,7 @@ from vmserial.sources.detect import Kind, detect
 
 if TYPE_CHECKING:
     from vmserial.catalogue import RuleDoc
-    from vmserial.judge import Change
+    from vmserial.judging import Change
     from vmserial.sources.command import CommandLine
 
 __all__ = [
@@ -291,7 +291,7 @@ def _command(
     source: Source, capabilities: Capabilities, guest: GuestProfile | str | None,
     policy: RepairPolicy | None,
 ) -> Verdict:  # fmt: skip
-    from vmserial.judge import judge as judged
+    from vmserial.judging import judge as judged
     from vmserial.sources.command import CommandView
 
     arch = capabilities.target
@@ -309,7 +309,7 @@ def _command(
 def _domain(
     source: Source, capabilities: Capabilities, guest: GuestProfile, policy: RepairPolicy | None
 ) -> Verdict:
-    from vmserial.judge.domain import judge as judged
+    from vmserial.judging.domain import judge as judged
     from vmserial.sources.libvirt import Document
 
     verdict = judged(Document.parse(source.raw, source.name), capabilities, guest, policy)

@@ -2,7 +2,7 @@
 
 What can this binary and this guest not carry of what vmserial plans itself (the
 plan's refusals)?  What somebody else starts, a command, a domain or a PVE VM, is
-judged by :mod:`vmserial.judge`.  Pure: the host's own files are looked at by
+judged by :mod:`vmserial.judging`.  Pure: the host's own files are looked at by
 :mod:`vmserial.host`.
 """
 

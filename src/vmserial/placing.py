@@ -2,7 +2,7 @@
 
 ``auto`` tries the architecture's kinds in order and takes the first that this
 board, this binary and this guest can carry.  Both the planner (a whole VM) and
-:mod:`vmserial.judge` (what is wrong on a command line) place ports here.  Pure.
+:mod:`vmserial.judging` (what is wrong on a command line) place ports here.  Pure.
 """
 
 from __future__ import annotations

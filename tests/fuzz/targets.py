@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from vmserial.errors import VmserialError
 from vmserial.guests import profile
-from vmserial.judge import judge
-from vmserial.judge.domain import judge as judge_domain
+from vmserial.judging import judge
+from vmserial.judging.domain import judge as judge_domain
 from vmserial.model import Capabilities
 from vmserial.sources import toml
 from vmserial.sources.command import (

@@ -15,8 +15,8 @@ import pytest
 
 from vmserial.errors import UsageError
 from vmserial.guests.profile import unknown
-from vmserial.judge import RepairPolicy
-from vmserial.judge.domain import DomainVerdict, judge
+from vmserial.judging import RepairPolicy
+from vmserial.judging.domain import DomainVerdict, judge
 from vmserial.model import Capabilities
 from vmserial.planning.planner import plan
 from vmserial.sources.libvirt import Document, Domain, machine

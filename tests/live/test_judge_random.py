@@ -13,7 +13,7 @@ from random_vms import Generator, starts
 from test_findings_live import here
 
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy, judge
+from vmserial.judging import RepairPolicy, judge
 from vmserial.model import Severity
 from vmserial.sources.command import CommandLine
 

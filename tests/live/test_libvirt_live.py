@@ -18,7 +18,7 @@ from vmserial.guests import images
 from vmserial.guests.images import TestGuest
 from vmserial.guests.profile import unknown
 from vmserial.guests.shell import CONTROL_PORT, Shell
-from vmserial.judge.domain import judge
+from vmserial.judging.domain import judge
 from vmserial.model import Severity
 from vmserial.progress import Silent
 from vmserial.qemu.binary import find, probe

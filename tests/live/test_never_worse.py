@@ -21,7 +21,7 @@ from vmserial.cli.subject import resolved
 from vmserial.context import EditOptions, RuleContext
 from vmserial.errors import QemuStartError
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy, judge
+from vmserial.judging import RepairPolicy, judge
 from vmserial.machines import ARCHITECTURES
 from vmserial.model import Finding, GuestProfile
 from vmserial.qemu.neverworse import worse

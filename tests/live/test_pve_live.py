@@ -14,7 +14,7 @@ from pve_tree import VMS, Vm
 from vmserial.cli import main
 from vmserial.cli.pve import command as pve_verb
 from vmserial.guests import profile
-from vmserial.judge import judge
+from vmserial.judging import judge
 from vmserial.machines import architecture
 from vmserial.qemu.binary import find, probe
 from vmserial.sources.command import CommandLine

@@ -12,7 +12,7 @@ import pytest
 
 import findings
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy, Verdict, judge
+from vmserial.judging import RepairPolicy, Verdict, judge
 from vmserial.model import Capabilities, Severity
 from vmserial.model.origin import LoweredCommand
 from vmserial.rules.index import PHASES

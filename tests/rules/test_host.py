@@ -12,7 +12,7 @@ import pytest
 import findings
 from vmserial.guests import profile
 from vmserial.host import kind_of, look
-from vmserial.judge import judge
+from vmserial.judging import judge
 from vmserial.model import Finding, Severity
 from vmserial.model.host import Family, HostFacts, TcpListener
 from vmserial.rules.base import HOST

@@ -8,7 +8,7 @@ import pytest
 
 import findings
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy, Verdict, judge
+from vmserial.judging import RepairPolicy, Verdict, judge
 from vmserial.model import SourceRef
 from vmserial.model.origin import Gap, LoweredCommand, LoweredOption, Origin, Owner
 from vmserial.options import Option

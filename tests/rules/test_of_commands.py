@@ -6,7 +6,7 @@ import pytest
 
 import findings
 from vmserial.guests import profile
-from vmserial.judge import Verdict, judge
+from vmserial.judging import Verdict, judge
 from vmserial.model import Severity
 from vmserial.sources.command import CommandLine
 

@@ -12,7 +12,7 @@ import pytest
 import findings
 from vmserial.context import EditOptions, RepairPolicy, RuleContext
 from vmserial.guests import profile
-from vmserial.judge import engine
+from vmserial.judging import engine
 from vmserial.model import Finding, Severity
 from vmserial.rules import index
 from vmserial.rules.base import PLATFORM, Rule

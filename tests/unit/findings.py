@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy, Verdict, judge
+from vmserial.judging import RepairPolicy, Verdict, judge
 from vmserial.model import Capabilities
 from vmserial.qemu.binary import from_json
 from vmserial.sources.command import CommandLine, CommandView

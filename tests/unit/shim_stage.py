@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy
+from vmserial.judging import RepairPolicy
 from vmserial.model import Capabilities
 from vmserial.model.recorded import from_json
 from vmserial.shim import bundle

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from vmserial.cli import main
 from vmserial.cli.pve import command
-from vmserial.judge import RepairPolicy
+from vmserial.judging import RepairPolicy
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.shim.facts import Facts
 from vmserial.shim.places import Record

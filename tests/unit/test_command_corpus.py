@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vmserial.errors import ConfigError, VmserialError
 from vmserial.guests import profile
-from vmserial.judge import judge
+from vmserial.judging import judge
 from vmserial.machines import ARCHITECTURES
 from vmserial.model import Capabilities
 from vmserial.sources.command import (

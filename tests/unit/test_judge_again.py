@@ -6,7 +6,7 @@ import pytest
 
 from vmserial.context.repairs import fresh
 from vmserial.guests import profile
-from vmserial.judge import Verdict, judge
+from vmserial.judging import Verdict, judge
 from vmserial.model import Capabilities
 from vmserial.sources.command import CommandLine
 

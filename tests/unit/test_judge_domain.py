@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from vmserial.guests.profile import unknown
-from vmserial.judge import RepairPolicy
-from vmserial.judge.domain import DomainVerdict, judge
+from vmserial.judging import RepairPolicy
+from vmserial.judging.domain import DomainVerdict, judge
 from vmserial.model import Capabilities, Severity
 from vmserial.sources.libvirt import Document, Domain
 

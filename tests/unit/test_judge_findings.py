@@ -10,7 +10,7 @@ import pytest
 import findings
 from vmserial import catalogue
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy, Verdict, judge
+from vmserial.judging import RepairPolicy, Verdict, judge
 from vmserial.model import Severity
 from vmserial.rules.base import HOST
 from vmserial.rules.index import PHASES

@@ -16,9 +16,9 @@ from libvirt_domains import domains
 from vmserial.context import RepairPolicy
 from vmserial.context.ports import Port, ports_of
 from vmserial.guests.profile import unknown
-from vmserial.judge import domain as of_domain
-from vmserial.judge import engine
-from vmserial.judge.base import Verdict
+from vmserial.judging import domain as of_domain
+from vmserial.judging import engine
+from vmserial.judging.base import Verdict
 from vmserial.model import Capabilities
 from vmserial.model.origin import LoweredCommand
 from vmserial.sources.command import CommandLine, CommandView

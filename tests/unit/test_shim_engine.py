@@ -20,7 +20,7 @@ from shim_stage import RECORDED, Shim, capabilities, facts_of, installed, stage
 
 from vmserial.errors import VmserialError
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy, judge
+from vmserial.judging import RepairPolicy, judge
 from vmserial.light import dataclasses as light_dataclasses
 from vmserial.light import pkgutil as light_pkgutil
 from vmserial.light import typing as light_typing

@@ -16,7 +16,7 @@ from shim_stage import capabilities, stage
 
 from vmserial.errors import UsageError
 from vmserial.guests import profile
-from vmserial.judge import RepairPolicy
+from vmserial.judging import RepairPolicy
 from vmserial.shim import bundle, places
 from vmserial.shim.aim import aim, names_of
 from vmserial.shim.diversion import Diversion
@@ -375,7 +375,7 @@ def test_the_record_and_the_bundle(host: Host) -> None:
     assert facts == host.order().facts
     assert json.loads(json.dumps(facts.to_json())) == json.loads(host.content(f"{home}/facts.json"))
     names = {module.name for module in bundle.modules()}
-    assert {"vmserial.shim.start", "vmserial.judge.engine", "dataclasses"} <= names
+    assert {"vmserial.shim.start", "vmserial.judging.engine", "dataclasses"} <= names
     assert {"vmserial.devices.usb_serial", "vmserial.machines.aarch64"} <= names
     assert not any(name.startswith(("vmserial.cli", "vmserial.catalogue")) for name in names)
     modes = {path.stat().st_mode & 0o777 for path in host.tree.at(home).rglob("*")

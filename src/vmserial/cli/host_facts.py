@@ -32,8 +32,8 @@ def of_plan(made: Plan) -> list[Finding]:
     What is only to be known the plan says itself.
     """
     from vmserial.context.origins import Origins
-    from vmserial.judge import judge
-    from vmserial.judge.plans import lowered
+    from vmserial.judging import judge
+    from vmserial.judging.plans import lowered
     from vmserial.model import Severity
     from vmserial.sources.command import CommandView
 

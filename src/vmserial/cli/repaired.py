@@ -12,7 +12,7 @@ from vmserial.cli.subject import FixWords, input_of
 from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
-    from vmserial.judge import Change
+    from vmserial.judging import Change
     from vmserial.model import Finding
 
 

@@ -128,7 +128,7 @@ def install_(
 ) -> None:  # fmt: skip
     """Put the shim in the emulator's place, or renew it."""
     from vmserial.errors import UsageError
-    from vmserial.judge import RepairPolicy
+    from vmserial.judging import RepairPolicy
     from vmserial.shim import bundle, places
     from vmserial.shim.aim import aim, names_of
     from vmserial.shim.facts import Facts

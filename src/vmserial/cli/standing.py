@@ -66,7 +66,7 @@ def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
 
 def _behind_the_shim(command: CommandLine, vm: Vm) -> CommandLine:
     """Return what the emulator shim, which PVE starts instead, makes of a command."""
-    from vmserial.judge import RepairPolicy, judge
+    from vmserial.judging import RepairPolicy, judge
 
     return judge(command, vm.capabilities, vm.guest, RepairPolicy(cautious=True)).command
 

@@ -16,7 +16,7 @@ from vmserial.errors import BinaryError, UsageError
 from vmserial.sources import read_file
 
 if TYPE_CHECKING:
-    from vmserial.judge import Verdict
+    from vmserial.judging import Verdict
     from vmserial.model import Capabilities, Finding
     from vmserial.sources.command import CommandLine
 
@@ -107,7 +107,7 @@ def judged(
         UsageError: nothing tells its architecture.
         BinaryError: this machine has no such binary.
     """
-    from vmserial.judge import RepairPolicy, judge
+    from vmserial.judging import RepairPolicy, judge
     from vmserial.machines import ARCHITECTURES
     from vmserial.model import GuestProfile
     from vmserial.sources.command import CommandView

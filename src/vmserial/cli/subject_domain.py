@@ -13,7 +13,7 @@ from vmserial.cli.subject import FixWords, input_of
 from vmserial.errors import BinaryError
 
 if TYPE_CHECKING:
-    from vmserial.judge.domain import DomainVerdict
+    from vmserial.judging.domain import DomainVerdict
     from vmserial.model import Capabilities, Finding
     from vmserial.sources.libvirt import Document, Domain
 
@@ -93,8 +93,8 @@ def read(asked: Asked) -> Document:
 
 def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
     """Judge a domain on its emulator, or on this machine's QEMU of that architecture."""
-    from vmserial.judge import RepairPolicy
-    from vmserial.judge.domain import judge
+    from vmserial.judging import RepairPolicy
+    from vmserial.judging.domain import judge
     from vmserial.sources.libvirt import Domain
 
     domain = Domain.of(document)

@@ -2,7 +2,7 @@
 
 The facts are in the order in which QEMU makes devices: who has which place, and who
 collides with whom.  Rules (:mod:`vmserial.rules`) read them and never write; the judge
-(:mod:`vmserial.judge`) runs the rules and applies their repairs.  Pure, and light: the
+(:mod:`vmserial.judging`) runs the rules and applies their repairs.  Pure, and light: the
 emulator shim works it out on every start of a VM.
 """
 

@@ -1,6 +1,6 @@
 """What is wrong with a PVE VM's serial ports as PVE starts it, and what is left; pure.
 
-The command is judged as every other one is (:mod:`vmserial.judge`).  Here is what
+The command is judged as every other one is (:mod:`vmserial.judging`).  Here is what
 that cannot see, because it never reaches the command: lines that PVE does not know,
 ``#vmserial`` lines, changes that are pending, the shim.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from vmserial.errors import ConfigError
-from vmserial.judge import judge
+from vmserial.judging import judge
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import (
     Capabilities,

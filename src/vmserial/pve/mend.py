@@ -24,8 +24,8 @@ from typing import Literal
 
 from vmserial.context import RepairPolicy
 from vmserial.devices import KINDS
-from vmserial.judge import Change, judge
-from vmserial.judge.base import Answer, Verdict
+from vmserial.judging import Change, judge
+from vmserial.judging.base import Answer, Verdict
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine
 from vmserial.model.origin import LoweredCommand

@@ -2,7 +2,7 @@
 
 Whoever starts QEMU (PVE, libvirt, a script) starts the shim instead.  It gets
 the complete command line, mends the serial ports on it with
-:mod:`vmserial.judge`, writes down what it changed, and becomes the real binary
+:mod:`vmserial.judging`, writes down what it changed, and becomes the real binary
 by execv(2) in the same process.
 
 =====================  ====================================================

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vmserial.errors import UsageError
-from vmserial.judge import RepairPolicy
+from vmserial.judging import RepairPolicy
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.model.recorded import from_json, to_json
 

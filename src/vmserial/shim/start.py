@@ -6,7 +6,7 @@ import json
 import posix
 from dataclasses import replace
 
-from vmserial.judge import Verdict, judge
+from vmserial.judging import Verdict, judge
 from vmserial.model import Severity
 from vmserial.shim.facts import Facts
 from vmserial.sources.command import CommandLine

@@ -38,7 +38,7 @@ _KINDS = {
 
 
 class Answered(Protocol):
-    """What answers one finding: :class:`vmserial.judge.base.Answer`."""
+    """What answers one finding: :class:`vmserial.judging.base.Answer`."""
 
     @property
     def edits(self) -> tuple[Edit, ...]:

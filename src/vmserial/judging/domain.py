@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from vmserial.context import RepairPolicy
 from vmserial.errors import UsageError
-from vmserial.judge import engine
-from vmserial.judge.base import Answer, Change, Verdict
+from vmserial.judging import engine
+from vmserial.judging.base import Answer, Change, Verdict
 from vmserial.model import Capabilities, Finding, GuestProfile, Severity, worst_first
 from vmserial.sources.command import CommandOption
 from vmserial.sources.libvirt.document import Document

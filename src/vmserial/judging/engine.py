@@ -26,8 +26,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.context import Relocate, RepairPolicy, RuleContext
-from vmserial.judge.apply import applied
-from vmserial.judge.base import Verdict
+from vmserial.judging.apply import applied
+from vmserial.judging.base import Verdict
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, Finding, GuestProfile
 from vmserial.rules.base import Rule

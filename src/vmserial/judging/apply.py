@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from vmserial.context import EditOptions, MovePci, Port, Relocate, RuleContext
 from vmserial.context.buses import found_by_themselves
-from vmserial.judge.allocate import board_of
-from vmserial.judge.base import Answer, Change
-from vmserial.judge.writing import Writer
+from vmserial.judging.allocate import board_of
+from vmserial.judging.base import Answer, Change
+from vmserial.judging.writing import Writer
 from vmserial.model import Chardev, Finding, Null, SerialPort
 from vmserial.options import Option
 from vmserial.placing import Placer
