@@ -12,7 +12,7 @@ import pytest
 import findings
 from vmserial.context import RepairPolicy
 from vmserial.guests import profile
-from vmserial.judge import Verdict, judge
+from vmserial.judging import Verdict, judge
 from vmserial.machines import ARCHITECTURES
 from vmserial.model import GuestProfile, Severity
 from vmserial.sources.command import CommandLine, CommandView

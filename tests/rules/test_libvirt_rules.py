@@ -8,7 +8,7 @@ from test_judge_domain import XHCI, domain
 
 from vmserial.catalogue import by_id
 from vmserial.guests.profile import unknown
-from vmserial.judge.domain import DomainVerdict, judge
+from vmserial.judging.domain import DomainVerdict, judge
 from vmserial.model import Capabilities, Severity
 from vmserial.sources.libvirt import Document, Domain
 
