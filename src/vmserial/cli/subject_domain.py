@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 ASSUMED = (7, 2, 0)
 """The QEMU that is assumed where this machine has none for a domain: no newer one has less."""
+
+_SERVES = {"arm": ("aarch64",), "x86_64": ("i386",)}
+"""Emulators of another name that run a domain of this architecture: those of 64 bits run 32-bit
+ARM, and libvirt's i686 is judged as x86."""
 
 
 def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
@@ -132,4 +137,6 @@ def capabilities_of(asked: Asked, domain: Domain, *, quiet: bool = False) -> Cap
     if not path:
         return Capabilities(ASSUMED, arch.name, measured=False)
     # Other platforms cannot be measured: what the domain names must be one that has -serial.
-    return probe(path, machine_types=[arch.machine_type(domain.machine_type)], arch=arch.name)
+    target = Path(path).name.removeprefix("qemu-system-")
+    served = target if target in _SERVES.get(arch.name, ()) else arch.name
+    return probe(path, machine_types=[arch.machine_type(domain.machine_type)], arch=served)

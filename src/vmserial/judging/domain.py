@@ -18,6 +18,7 @@ from vmserial.judging.base import Answer, Change, Verdict
 from vmserial.model import Capabilities, Finding, GuestProfile, Severity, worst_first
 from vmserial.sources.command import CommandOption
 from vmserial.sources.libvirt.document import Document
+from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.lower import lower
 from vmserial.sources.libvirt.raise_ import Raised, raise_
 from vmserial.sources.libvirt.rewriting import ALWAYS_PLUGGED
@@ -144,14 +145,17 @@ def _shown(found: Iterable[Finding], verdict: Verdict) -> tuple[Finding, ...]:
 
 def _named(finding: Finding, verdict: Verdict) -> Finding:
     option = finding.options[0] if finding.options else None
-    if not isinstance(option, CommandOption) or not finding.ports:
+    if not isinstance(option, CommandOption):
         return finding
-    name = finding.ports[-1]
-    if words := _refusal(finding, option, verdict):
+    lowered = verdict.origin(option)
+    element = lowered.origin.handle if lowered is not None else None
+    name = f"<{element.name}>" if isinstance(element, Element) else ""
+    name = finding.ports[-1] if finding.ports else name
+    if finding.ports and (words := _refusal(finding, option, verdict)):
         happens = f"{name}: libvirt refuses the domain: {words}"
         return replace(finding, happens=happens, severity=Severity.FAILS)
     subject = f"-{option.name} {option.value}"
-    if not finding.happens.startswith(subject):
+    if not name or not finding.happens.startswith(subject):
         return finding
     return replace(finding, happens=name + finding.happens[len(subject) :])
 

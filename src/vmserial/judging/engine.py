@@ -82,6 +82,9 @@ def judge(
     def judged(command: CommandLine) -> Verdict:
         """Judge and repair once."""
         view = CommandView.of(command, arch=arch, read_file=read_file)
+        if origins is not None and view.arch != arch:
+            # qemu-system-aarch64 runs an arm domain too.
+            view = replace(view, arch=arch)
         asked = policy or RepairPolicy()
         ctx = RuleContext(command, view, capabilities, guest, asked, origins, host)
         found = findings_of(ctx)

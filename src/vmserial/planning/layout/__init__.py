@@ -51,6 +51,10 @@ VIDEO_DRIVERS = {
 }
 
 
+_SMBIOS = frozenset({"x86_64", "aarch64", "arm"})
+"""Where every QEMU has ``-smbios``: elsewhere it says "Option not supported for this target"."""
+
+
 class Layout(Disks, Network):
     """The options of everything but the ports, and what must be said about them."""
 
@@ -77,7 +81,9 @@ class Layout(Disks, Network):
         smbios = dict(machine.smbios)
         uuid = smbios.pop("uuid", machine.uuid)
         params: list[tuple[str, Scalar]] = [("type", "1")]
-        if uuid:
+        if uuid and self.board.architecture.name not in _SMBIOS:
+            self.add("-uuid", uuid, role="machine")
+        elif uuid:
             params.append(("uuid", uuid))
         params += smbios.items()
         if len(params) > 1:

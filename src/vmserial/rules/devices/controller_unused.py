@@ -11,8 +11,8 @@ from vmserial.rules.base import KINDS, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
-    """Yield the controllers without a port; libvirt and PVE add theirs by themselves."""
-    if ctx.owner != "user" or ctx.is_pve:
+    """Yield the controllers without a port; PVE adds its own without being asked."""
+    if ctx.owner not in {"user", "libvirt"} or ctx.is_pve:
         return
     ports = [device for device in ctx.view.devices if device.virtio_port is not None]
     found = found_by_themselves(ctx) if ctx.platform is not None else {}

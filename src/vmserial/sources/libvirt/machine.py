@@ -4,52 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 
 from vmserial.errors import ConfigError, UsageError
-from vmserial.limits import SUN_PATH_MAX
 from vmserial.machines import architecture
 from vmserial.model import (
-    Agent,
-    Backend,
-    Chardev,
     Cpu,
     DirectBoot,
     Disk,
-    File,
     Firmware,
-    HostTty,
     Machine,
     Nic,
-    Note,
-    Null,
-    Pipe,
-    Pty,
-    SerialPort,
-    Stdio,
-    TcpSocket,
     Topology,
-    Udp,
-    UnixSocket,
-    Vc,
 )
-from vmserial.sources.libvirt.chardevice import CharDevice, whole
+from vmserial.sources.libvirt.chardevice import whole
 from vmserial.sources.libvirt.elements import Element
+from vmserial.sources.libvirt.serialports import PortTranslation, vm_name
 from vmserial.sources.libvirt.view import Domain
 
-AGENT_NAME = "org.qemu.guest_agent.0"
-
-_KINDS = {"usb-serial": "usb", "pci-serial": "pci", "virtio": "virtconsole"}
-"""Kinds that somebody chose; libvirt writes the others itself, so they are ``auto``."""
-
-_EXACT = {"isa-serial": "isa", "usb-serial": "usb", "pci-serial": "pci", "virtio": "virtconsole",
-          "system-serial": "uart", "spapr-vio-serial": "uart", "sclp-serial": "uart"}  # fmt: skip
-"""What the kinds are in a domain that `vmserial convert` wrote: each was chosen."""
-
-_OWN = re.compile(r"ua-serial(0|[1-9][0-9]{0,2})\Z")
-"""The alias that `vmserial convert` gives a port; it carries the port's number."""
-
-_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\Z")
@@ -80,18 +51,8 @@ def machine(domain: Domain) -> Machine:
     return _Translation(domain).machine()
 
 
-class _Translation:
+class _Translation(PortTranslation):
     """Takes a domain apart, and notes what is left."""
-
-    def __init__(self, domain: Domain) -> None:
-        self.domain = domain
-        self.notes: list[Note] = []
-
-    def note(self, element: Element, message: str, hint: str = "", *, kind: str = "") -> None:
-        """Note something; what has no part in the command unless another kind is said."""
-        self.notes.append(
-            Note("replaced" if kind == "replaced" else "untranslated", message, element.where, hint)
-        )
 
     def machine(self) -> Machine:
         """Return the whole."""
@@ -107,13 +68,12 @@ class _Translation:
                 f"{domain.machine_type[:40]!r} is not a machine type",
                 hint="write machine='virt' or the like", where=str(domain.root.where),
             )  # fmt: skip
-        self.agent: Agent | None = None
         ports = self.ports()
         self.rest()
         return Machine(
             arch,
             tuple(ports),
-            name=_NAME.sub("-", domain.name).strip("-.")[:63] or "vm",
+            name=vm_name(domain.name),
             machine_type=self.machine_type(arch),
             cpu=self.cpu(),
             topology=Topology(vcpus=self.vcpus(), cores=self.vcpus()),
@@ -130,129 +90,6 @@ class _Translation:
             where=domain.root.where,
             lines={"machine_type": (domain.root.child("os") or domain.root).where},
         )
-
-    # -------------------------------------------------------------- the serial ports
-
-    def ports(self) -> list[SerialPort]:
-        """Return serial0…, then the consoles and the channels that are ports."""
-        domain = self.domain
-        found = [self.port(port, number) for number, port in enumerate(domain.serials)]
-        for port in (*domain.consoles, *domain.channels):
-            if port.tag == "channel" and port.target_name == AGENT_NAME:
-                path = port.path if port.type == "unix" else ""
-                self.agent = Agent("virtio", path, port.where)
-            elif port.tag == "channel" and (
-                port.target_type != "virtio" or re.match(r"(?:org|com)\.", port.target_name)
-            ):
-                self.note(port.element, f"channel {port.target_name or port.target_type or '?'} "
-                          "is a program's own, and not planned")  # fmt: skip
-            else:
-                found.append(self.port(port, len(found)))
-        for port in domain.parallels:
-            self.note(port.element, "parallel ports are not planned")
-        # Either all numbers are those of the aliases, or none: a mixture could clash.
-        numbers = [port.index for port in found]
-        return sorted(found, key=lambda p: p.index) if len(set(numbers)) == len(numbers) else [
-            replace(port, index=number) for number, port in enumerate(found)
-        ]  # fmt: skip
-
-    def port(self, port: CharDevice, number: int) -> SerialPort:
-        """Return one port."""
-        alias = port.alias
-        own = _OWN.match(alias) if alias else None
-        if own is not None:
-            number = int(own[1])
-            kind = "virtio" if port.tag == "channel" else _EXACT.get(self.domain.kind(port), "auto")
-            return SerialPort(number, self.chardev(port, number), kind=kind, where=port.where)
-        kind = _KINDS.get(self.domain.kind(port), "auto")
-        if port.tag == "channel":
-            kind = "virtio"
-            self.note(
-                port.element,
-                f"{port.name} ({port.target_name or 'without a name'}) is "
-                f"planned as serial{number}, by that name in the guest",
-                kind="replaced",
-            )
-        elif port.tag == "console" and port not in self.domain.serials[:1]:
-            self.note(port.element, f"{port.name} is planned as serial{number}", kind="replaced")
-        return SerialPort(number, self.chardev(port, number), kind=kind, where=port.where)
-
-    def chardev(self, port: CharDevice, number: int) -> Chardev:
-        """Return a port's host side; a pty where it has no counterpart."""
-        backend = self.backend(port)
-        if backend is None:
-            self.note(port.element, f"serial{number}: the backend {port.type or '?'} has no "
-                      "counterpart; a pty is taken", kind="replaced")  # fmt: skip
-            backend = Pty()
-        return Chardev(backend, port.log_file, port.log_append)
-
-    def backend(self, port: CharDevice) -> Backend | None:
-        """Return the backend, or None where there is no counterpart."""
-        path = port.path
-        if "\0" in path or "\n" in path:
-            raise self.bad(port, "the path holds a newline", "remove it")
-        match port.type:
-            case "pty":
-                return Pty()
-            case "null":
-                return Null()
-            case "stdio":
-                # Nobody can say signal=off to libvirt, and QEMU's default is on.
-                return Stdio(signal=True)
-            case "vc":
-                return Vc()
-            case "unix" if path:
-                if len(path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX:
-                    raise self.bad(
-                        port,
-                        f"the socket's path has more than {SUN_PATH_MAX} bytes",
-                        "choose a shorter directory or name; `vmserial fix` does",
-                    )
-                client = port.mode == "connect"
-                return UnixSocket(path, server=not client, reconnect_ms=self.reconnect(port))
-            case "tcp" if port.tls or port.protocol in {"tls", "telnets"}:
-                self.note(port.element, f"{port.name}: TLS needs an -object with the certificates: "
-                          "plain TCP is planned", kind="replaced")  # fmt: skip
-                return self.tcp(port)
-            case "tcp":
-                return self.tcp(port)
-            case "udp" if port.service:
-                own = port.own.get("service", "")
-                return Udp(
-                    port.host or "127.0.0.1", self.service(port, port.service),
-                    localaddr=port.own.get("host", ""),
-                    localport=self.service(port, own) if own else None,
-                )  # fmt: skip
-            case "file" if path:
-                return File(path, append=port.append == "on")
-            case "pipe" if path:
-                return Pipe(path)
-            case "dev" if path:
-                return HostTty(path)
-        return None
-
-    def reconnect(self, port: CharDevice) -> int:
-        """Return after how many milliseconds a client tries again; 0 for never."""
-        return (port.reconnect or 0) * 1000 if port.mode == "connect" else 0
-
-    def tcp(self, port: CharDevice) -> Backend | None:
-        """Return a TCP socket."""
-        client = port.mode == "connect"
-        if not port.service or (client and not port.host):
-            return None
-        return TcpSocket(port.host, self.service(port, port.service), server=not client,
-                         telnet=port.protocol in {"telnet", "telnets"},
-                         reconnect_ms=self.reconnect(port))  # fmt: skip
-
-    def service(self, port: CharDevice, text: str) -> int:
-        """Return a port's number."""
-        number = whole(text, -1)
-        if not 0 <= number <= 65535:
-            raise self.bad(port, f"{text[:40]!r} is not a TCP port", "write service='4001'")
-        return number
-
-    def bad(self, port: CharDevice, message: str, hint: str) -> ConfigError:
-        return ConfigError(f"{port.name}: {message}", hint=hint, where=str(port.where))
 
     # -------------------------------------------------------------- the rest of the VM
 

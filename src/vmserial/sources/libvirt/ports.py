@@ -35,7 +35,7 @@ class PortParts:
             self.ids[port] = id
         self.devices: dict[CharDevice, Part] = {}
         self.parts: list[Part] = []
-        self.isa = self._isa_numbers()
+        self.isa = isa_numbers(domain)
         for port in domain.serials:
             self.serial(port)
         for port in domain.parallels:
@@ -89,27 +89,6 @@ class PortParts:
                 return  # -serial
         self.devices[port] = part
 
-    def _isa_numbers(self) -> dict[CharDevice, int]:
-        """Return the index of each isa-serial.
-
-        Without a ``<target>`` libvirt counts on from the largest number of all serial ports; one
-        that has no number in it gets the first that is free.
-        """
-        serials = self.domain.serials
-        numbers = {p: whole(p.target_port, -1) for p in serials}
-        largest = max(numbers.values(), default=-1)
-        for port in serials:
-            if port.target is None or port.element.name == "console":
-                largest += 1
-                numbers[port] = largest
-        taken = set(numbers.values())
-        for port in serials:
-            if numbers[port] < 0 and self.domain.kind(port) == "isa-serial":
-                number = next(n for n in range(len(serials) + 1) if n not in taken)
-                taken.add(number)
-                numbers[port] = number
-        return numbers
-
 
 def _isa(port: CharDevice) -> list[tuple[str, Scalar]]:
     address = port.address
@@ -118,3 +97,25 @@ def _isa(port: CharDevice) -> list[tuple[str, Scalar]]:
     return [
         (key, address.number(key)) for key in ("iobase", "irq") if address.element.get(key)
     ]  # fmt: skip
+
+
+def isa_numbers(domain: Domain) -> dict[CharDevice, int]:
+    """Return the index of each isa-serial.
+
+    Without a ``<target>`` libvirt counts on from the largest number of all serial ports; one
+    that has no number in it gets the first that is free.
+    """
+    serials = domain.serials
+    numbers = {p: whole(p.target_port, -1) for p in serials}
+    largest = max(numbers.values(), default=-1)
+    for port in serials:
+        if port.target is None or port.element.name == "console":
+            largest += 1
+            numbers[port] = largest
+    taken = set(numbers.values())
+    for port in serials:
+        if numbers[port] < 0 and domain.kind(port) == "isa-serial":
+            number = next(n for n in range(len(serials) + 1) if n not in taken)
+            taken.add(number)
+            numbers[port] = number
+    return numbers

@@ -225,7 +225,7 @@ class _Raising:
         if key == "path" and option.params.get("backend") == "socket":
             need.path = text
         elif key == "logfile":
-            need.log = text
+            need.log, need.log_is_new = text, not option.params.get("logfile")
         elif key == "logappend" and value is True:
             pass  # each log that is written here is appended to
         elif key == "id":

@@ -36,6 +36,7 @@ class Need:
         drop_alias: its alias is somebody else's.
         path: another socket path.
         log: a log file.
+        log_is_new: there was none.
         number: another number of its ISA port.
         rename: another name of its virtio port.
         type: another host's end.
@@ -51,6 +52,7 @@ class Need:
     drop_alias: bool = False
     path: str = ""
     log: str = ""
+    log_is_new: bool = False
     number: int | None = None
     rename: str = ""
     type: str = ""
@@ -76,6 +78,7 @@ class Need:
         self.drop_alias = self.drop_alias or other.drop_alias
         self.number = other.number if self.number is None else self.number
         self.plug = self.plug or other.plug
+        self.log_is_new = self.log_is_new or other.log_is_new
         for key in ("name", "path", "log", "rename", "type"):
             setattr(self, key, getattr(self, key) or getattr(other, key))
 
@@ -168,7 +171,7 @@ class Rewriting:
             self._move(need, edit)
         elif need.drop_address:
             self._said[id(need.element), "address"] = f"{name}: libvirt chooses its address"
-        if need.log:
+        if need.log and need.log_is_new:
             # The logs of more than one VM stand in a directory.
             path, _, file = need.log.rpartition("/")
             vm = re.sub(r"[^A-Za-z0-9._-]+", "-", self.domain.name)

@@ -14,7 +14,7 @@ from vmserial.limits import VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
 from vmserial.machines import architecture
 from vmserial.model import Machine, Note, SerialPort
 from vmserial.sources.libvirt.chardevs import Sources
-from vmserial.sources.libvirt.machine import AGENT_NAME
+from vmserial.sources.libvirt.serialports import AGENT_NAME
 from vmserial.sources.libvirt.view import QEMU_NAMESPACE
 from vmserial.sources.losses import Losses
 

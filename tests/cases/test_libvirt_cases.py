@@ -1,0 +1,275 @@
+"""Domains that vmserial once answered wrongly, each test named after its case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plans import remembered
+from test_judge_domain import NAMESPACE, XHCI, domain, ids, judged, usb_serial
+
+from vmserial.catalogue import by_id
+from vmserial.cli.main import run
+from vmserial.guests.profile import unknown
+from vmserial.judge import RepairPolicy
+from vmserial.judge.domain import judge
+from vmserial.model import Capabilities, Severity
+from vmserial.planning.planner import plan
+from vmserial.sources.libvirt import Document, Domain, machine
+from vmserial.sources.libvirt.writer import write
+
+PTY = "<serial type='pty'/>"
+FDSA = "<channel type='unix'><source mode='bind' path='/run/{0}'/><target type='virtio' name='f{0}'/></channel>"  # noqa: E501
+
+
+def planned(of: Document) -> dict[str, tuple[str, int, str]]:
+    """Return kind, index and chardev of each port of a domain's plan."""
+    made = machine(Domain.of(of))
+    found = plan(made, Capabilities((7, 2, 0), made.arch, measured=False), unknown(made.arch))
+    assert not found.refusals
+    return {
+        a.port.name: (a.kind, a.port.index, type(a.port.chardev.backend).__name__)
+        for a in found.assignments
+    }
+
+
+def notes(of: Document) -> str:
+    return "\n".join(note.message for note in machine(Domain.of(of)).notes)
+
+
+def test_a9_two_consoles_of_target_serial() -> None:
+    body = PTY + "<console type='pty'/><console type='pty'><target type='serial'/></console>"
+    verdict = judged(domain(body, "x86_64", "q35"))
+    assert ids(verdict) == ["libvirt-serial-console-first"]
+    assert "Only the first console can be a serial port" in verdict.findings[0].happens
+
+
+MODEL = "<serial type='pty'><target type='{}'><model name='{}'/></target></serial>".format
+CLIENT = "<serial type='unix'><source mode='{}' path='/run/a'>{}</source></serial>".format
+
+
+@pytest.mark.parametrize(("body", "arch", "type", "id"), [
+    (MODEL("system-serial", "pl011"), "x86_64", "q35", "kind-not-on-arch"),
+    (MODEL("sclp-serial", "sclpconsole"), "x86_64", "q35", "kind-not-on-arch"),
+    (MODEL("system-serial", "16550a"), "aarch64", "virt", "kind-not-on-arch"),
+    ("<serial type='pty'><target type='isa-debug'/></serial>", "aarch64", "virt",
+     "kind-not-on-arch"),
+    ("<serial type='pty'><target type='pci-serial'/></serial>", "s390x", "s390-ccw-virtio",
+     "kind-not-on-arch"),
+    ("<serial type='nmdm'><source master='/dev/a' slave='/dev/b'/></serial>", "x86_64", "q35",
+     "chardev-backend-unknown"),
+    (CLIENT("connect", "<reconnect enabled='yes' timeout='0'/>"), "x86_64", "q35",
+     "socket-options-clash"),
+    (CLIENT("bind", "<reconnect enabled='yes' timeout='5'/>"), "x86_64", "q35",
+     "socket-options-clash"),
+])  # fmt: skip
+def test_a10_what_libvirt_refuses(body: str, arch: str, type: str, id: str) -> None:
+    found = [f for f in judged(domain(body, arch, type)).findings
+             if f.severity is Severity.FAILS]  # fmt: skip
+    assert id in {f.id for f in found}
+    assert by_id(id) is not None
+    assert all("libvirt refuses the domain" in f.happens for f in found if f.id == id)
+
+
+def test_a16_one_log_of_two_ports_and_a_controller_without_a_port() -> None:
+    log = "<serial type='pty'><log file='/var/log/a' append='on'/></serial>"
+    found = {f.id for f in judged(domain(log * 2, "x86_64", "q35")).findings}
+    assert "log-shared" in found
+    empty = "<controller type='virtio-serial' index='0'/>"
+    unused = [f for f in judged(domain(empty + PTY, "x86_64", "q35")).findings
+              if f.id == "controller-unused"]  # fmt: skip
+    assert unused[0].happens.startswith("<controller>: a virtio-serial controller, and no port")
+    used = domain(empty + FDSA.format(0), "x86_64", "q35")
+    assert "controller-unused" not in {f.id for f in judged(used).findings}
+
+
+@pytest.mark.parametrize("machine_type", ["pseries", "pseries-7.2"])
+def test_b5_spapr_vio_of_ppc64le_stays(machine_type: str) -> None:
+    of = domain("<serial type='pty'><target type='spapr-vio-serial' port='0'>"
+                "<model name='spapr-vty'/></target></serial>" + PTY, "ppc64le",
+                machine_type)  # fmt: skip
+    verdict = judged(of)
+    assert ids(verdict) == []
+    assert verdict.document.raw == of.raw
+
+
+@pytest.mark.parametrize("console", [
+    "<console type='pty'><target type='serial'/>{0}</console>", "<console type='pty'>{0}</console>",
+])  # fmt: skip
+def test_b6_a_mirrored_console_has_its_ports_address(console: str) -> None:
+    place = "<address type='pci' domain='0x0000' bus='0x00' slot='0x09' function='0x0'/>"
+    of = domain(
+        f"<serial type='pty'><target type='pci-serial'/>{place}</serial>" + console.format(place),
+        "x86_64", "pc",
+    )  # fmt: skip
+    verdict = judged(of)
+    assert ids(verdict) == []
+    assert verdict.document.raw == of.raw
+
+
+def words(*values: str) -> str:
+    """Return a <qemu:commandline>."""
+    inside = "".join(f"<qemu:arg value='{value}'/>" for value in values)
+    return f"<qemu:commandline>{inside}</qemu:commandline>"
+
+
+OVERRIDE = (
+    "<qemu:override><qemu:device alias='{}'><qemu:frontend><qemu:property name='always-plugged' "
+    "type='bool' value='true'/></qemu:frontend></qemu:device></qemu:override>"
+).format
+
+
+@pytest.mark.parametrize(("tail", "alias"), [
+    (words("-global", "usb-serial.always-plugged=true"), ""),
+    (words("-global", "usb-serial.always-plugged=on"), ""),
+    (words("-global", "driver=usb-serial,property=always-plugged,value=on"), ""),
+    (OVERRIDE("serial0"), ""), (OVERRIDE("ua-x"), "<alias name='ua-x'/>"),
+])  # fmt: skip
+def test_b7_a_plugged_port_is_left_alone(tail: str, alias: str) -> None:
+    serial = f"<serial type='pty'><target type='usb-serial'/>{alias}</serial>"
+    of = domain(XHCI + serial, root=f" xmlns:qemu='{NAMESPACE}'", tail=tail)
+    verdict = judged(of)
+    assert ids(verdict) == []
+    assert verdict.document.raw == of.raw
+
+
+def test_b7_an_override_of_another_port_does_not_count() -> None:
+    of = domain(XHCI + usb_serial(0, 1), root=f" xmlns:qemu='{NAMESPACE}'", tail=OVERRIDE("x"))
+    assert ids(judged(of)) == ["usb-not-plugged"]
+
+
+def test_d1_the_targets_port_is_the_index() -> None:
+    body = ("<serial type='null'><target port='1'/></serial>"
+            "<serial type='pty'><target port='0'/></serial>")  # fmt: skip
+    assert planned(domain(body, "x86_64", "pc")) == {
+        "serial0": ("isa", 0, "Pty"), "serial1": ("isa", 1, "Null"),
+    }  # fmt: skip
+    alone = "<serial type='pty'><target port='1'/></serial>"
+    assert planned(domain(alone, "x86_64", "pc")) == {"serial1": ("isa", 1, "Pty")}
+
+
+def test_d2_a_debug_console_is_no_com_port_and_its_place_is_named() -> None:
+    body = ("<serial type='file'><source path='/var/log/d'/><target type='isa-debug'/>"
+            "<address type='isa' iobase='0x402'/></serial>"
+            "<serial type='pty'><target type='isa-serial' port='0'/>"
+            "<address type='isa' iobase='0x2e8' irq='5'/></serial>")  # fmt: skip
+    of = domain(body, "x86_64", "pc")
+    assert planned(of) == {"serial0": ("isa", 0, "Pty")}
+    assert "isa-debugcon at 0x402 is no serial port" in notes(of)
+    assert "its own iobase and irq are left out: COM1 is at 0x3f8, IRQ 4" in notes(of)
+    same = domain("<serial type='pty'><target type='isa-serial' port='0'/>"
+                  "<address type='isa' iobase='0x3f8' irq='4'/></serial>", "x86_64",
+                  "pc")  # fmt: skip
+    assert "iobase" not in notes(same)
+
+
+@pytest.mark.parametrize(("arch", "type", "flag"), [
+    ("riscv64", "virt", "-uuid"), ("ppc64", "pseries", "-uuid"),
+    ("s390x", "s390-ccw-virtio", "-uuid"), ("loongarch64", "virt", "-uuid"),
+    ("x86_64", "q35", "-smbios"), ("aarch64", "virt", "-smbios"),
+])  # fmt: skip
+def test_d6_a_uuid_where_smbios_is_not_to_be_had(arch: str, type: str, flag: str) -> None:
+    uuid = "5e0b1f0a-6f2c-4c0e-9d0e-3a1d2b4c5d6e"
+    of = domain(PTY, arch, type, tail=f"<uuid>{uuid}</uuid>")
+    made = machine(Domain.of(of))
+    found = plan(made, Capabilities((7, 2, 0), arch, measured=False), unknown(arch))
+    options = {o.flag: o.value() for o in found.options}
+    assert uuid in (options.get(flag) or "")
+    assert ("-smbios" in options) == (flag == "-smbios")
+
+
+def test_d7_what_is_lost_is_named() -> None:
+    place = "<address type='pci' domain='0' bus='0x01' slot='0x00' function='0x0'/>"
+    of = domain(
+        f"<controller type='virtio-serial' index='0'>{place}</controller>"
+        "<serial type='tcp'><source mode='bind' host='::1' service='4' tls='yes'/></serial>"
+        "<channel type='pty'><target type='virtio' name='fdsa'/></channel>"
+        "<channel type='dbus'><source channel='a.b'/><target type='virtio' name='x'/></channel>"
+        "<channel type='spiceport'><source channel='s'/><target type='virtio' name='org.s.0'/>"
+        "</channel>", "x86_64", "q35",
+    )  # fmt: skip
+    said = notes(of)
+    for each in ("addresses (<controller>) are chosen anew", "TLS needs an -object",
+                 "channel0 (fdsa) is planned as serial1", "the backend dbus has no counterpart",
+                 "channel org.s.0 is a program's own"):  # fmt: skip
+        assert each in said
+
+
+def test_d7_convert_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(remembered(tmp_path).parent), prepend=":")
+    path = tmp_path / "guest.xml"
+    path.write_bytes(domain("<serial type='tcp'><source mode='bind' host='::1' service='4' "
+                            "tls='yes'/></serial>").raw)  # fmt: skip
+    run(["convert", str(path), "--to", "argv"])
+    assert "plain TCP is planned" in capsys.readouterr().err
+
+
+def test_d8_an_agent_without_a_path_can_be_reached() -> None:
+    of = domain("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/>"
+                "</channel>", "x86_64", "q35")  # fmt: skip
+    made = machine(Domain.of(of))
+    assert made.agent is not None
+    assert made.agent.path == "/run/vmserial/d/org.qemu.guest_agent.0"
+    assert made.agent.path in notes(of)
+
+
+def test_d9_a_64_bit_emulator_runs_a_32_bit_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator = remembered(tmp_path)
+    monkeypatch.setenv("PATH", str(emulator.parent), prepend=":")
+    body = f"<emulator>{emulator}</emulator>" + PTY * 2
+    path = tmp_path / "guest.xml"
+    path.write_bytes(domain(body, "armv7l").raw)
+    assert run(["doctor", str(path)]) == 1
+    assert "onboard-uart-limit" in capsys.readouterr().out
+
+
+def test_d9_a_virtio_console_of_vexpress() -> None:
+    body = PTY + "<console type='pty'><target type='virtio'/></console>"
+    of = domain(body, "armv7l", "vexpress-a9")
+    assert ids(judged(of)) == []
+    assert planned(of)["serial1"][0] == "virtconsole"
+
+
+def test_twenty_channels_on_one_controller() -> None:
+    of = domain("".join(FDSA.format(n) for n in range(20)), "x86_64", "q35")
+    verdict = judged(of)
+    assert ids(verdict) == ["virtio-queue-overflow"] * 5
+    mended = Domain.of(verdict.document)
+    controllers = [c.address.number("controller") if c.address else 0 for c in mended.channels]
+    assert controllers == [0] * 15 + [1] * 5
+    assert [c.target_name for c in mended.channels] == [f"f{n}" for n in range(20)]
+
+
+def test_what_convert_writes_of_twenty_channels_is_right() -> None:
+    made = machine(Domain.of(domain("".join(FDSA.format(n) for n in range(20)), "x86_64", "q35")))
+    text, _ = write(made, {port.index: "virtio" for port in made.ports})
+    assert ids(judged(Document.parse(text.encode()))) == []
+    assert text.count("<controller type='virtio-serial'") + text.count(
+        '<controller type="virtio-serial"'
+    ) == 2  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_hot_plug_of_a_domain(arch: str) -> None:
+    type = {"x86_64": "q35", "aarch64": "virt"}[arch]
+    of = domain(PTY * 3, arch, type)
+    policy = RepairPolicy(hotplug=True)
+    verdict = judged(of, policy)
+    assert ids(verdict) == ["not-hot-pluggable" if arch == "x86_64" else "onboard-uart-limit"] * 2
+    mended = Domain.of(verdict.document)
+    assert [mended.kind(p) for p in mended.serials][1:] == ["usb-serial"] * 2
+    assert not judge(
+        verdict.document, Capabilities((7, 2, 0), arch), unknown(arch), policy
+    ).left  # fmt: skip
+
+
+def test_d10_a_kind_is_taken_where_the_guest_has_room() -> None:
+    of = domain(PTY * 2, "aarch64")
+    verdict = judged(of, RepairPolicy("pci"))
+    assert [Domain.of(verdict.document).kind(p) for p in Domain.of(verdict.document).serials] == [
+        "system-serial", "pci-serial",
+    ]  # fmt: skip
