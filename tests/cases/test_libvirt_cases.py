@@ -11,8 +11,8 @@ from test_judge_domain import NAMESPACE, XHCI, domain, ids, judged, usb_serial
 from vmserial.catalogue import by_id
 from vmserial.cli.main import run
 from vmserial.guests.profile import unknown
-from vmserial.judge import RepairPolicy
-from vmserial.judge.domain import judge
+from vmserial.judging import RepairPolicy
+from vmserial.judging.domain import judge
 from vmserial.model import Capabilities, Severity
 from vmserial.planning.planner import plan
 from vmserial.sources.libvirt import Document, Domain, machine
