@@ -16,6 +16,7 @@ from vmserial.judging import engine
 from vmserial.model import Finding, Severity
 from vmserial.rules import index
 from vmserial.rules.base import PLATFORM, Rule
+from vmserial.shim import bundle
 from vmserial.sources.command import CommandLine, CommandView
 
 ROOT = Path(__file__).parents[2]
@@ -100,3 +101,11 @@ def test_what_is_assumed_is_found_and_not_repaired_by_the_cautious() -> None:
     assert [finding.id for finding in bold] == [finding.id for finding in careful]
     assert any(isinstance(repair, EditOptions) for each in bold for repair in each.repairs)
     assert not [each for each in careful if each.assumed and each.repairs]
+
+
+def test_the_shim_has_all_rules_but_those_that_it_cannot_ask() -> None:
+    """It looks at no host, and a command that PVE or libvirt starts is a command."""
+    (joined,) = [m.text.decode() for m in bundle.modules() if m.name == "vmserial.rules.index"]
+    for rule in RULES:
+        room = rule.check.__module__.split(".")[2]
+        assert (f"{rule.id.replace('-', '_')}.RULE" in joined) is (room not in {"host", "owner"})

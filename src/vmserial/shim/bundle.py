@@ -39,6 +39,12 @@ runs without them."""
 _INDEX = "vmserial.rules.index"
 _RULE = re.compile(r"vmserial\.rules\.(?!(?:base|index)\Z)")
 
+_UNASKED = re.compile(r"vmserial\.rules\.(?:host|owner)\.")
+"""Rules about the host, at which the shim does not look, and about what never is a command."""
+
+_EMPTY = frozenset({"vmserial.sources"})
+"""Packages of which only rooms below are needed, and not what they import themselves."""
+
 _BOUND = 60.0
 
 _COMPILE = """
@@ -84,6 +90,8 @@ def modules() -> tuple[Module, ...]:
         module = None if name in found or name.startswith(_LEFT_OUT) else _read(name)
         if module is None:
             continue
+        if name in _EMPTY:
+            module = Module(name, True, b"")
         found[name] = module
         if "." in name:
             waiting.append(name.rpartition(".")[0])
@@ -108,6 +116,9 @@ def joined(index: bytes, rules: Sequence[Module]) -> bytes:
     """
     names: dict[str, dict[str, None]] = {}
     made: list[ast.stmt] = []
+    rooms = {rule.name.rpartition(".")[0] for rule in rules}
+    left_out = {rule.name.rpartition(".")[2] for rule in rules if _UNASKED.match(rule.name)}
+    rules = [rule for rule in rules if not _UNASKED.match(rule.name)]
     for rule in sorted(rules, key=lambda rule: rule.name):
         name = rule.name.rpartition(".")[2]
         stem = ast.parse(f"def {name}():\n    return RULE\n{name}.RULE = {name}()").body
@@ -116,12 +127,30 @@ def joined(index: bytes, rules: Sequence[Module]) -> bytes:
         function.body = [*_without_imports(rule.text, names), *function.body]
         made += stem
     rest = _without_imports(index, names)
+    _Without(left_out).visit(ast.Module(rest, []))
     heads = [
         f"from {module} import {', '.join(own)}" for module, own in names.items()
-        if module not in {rule.name.rpartition(".")[0] for rule in rules}
+        if module not in rooms
     ]  # fmt: skip
     text = "\n".join([*heads, ast.unparse(ast.Module([*made, *rest], []))])
     return f"{text}\n".encode()
+
+
+class _Without(ast.NodeTransformer):
+    """Takes the rules of these names out of the lists of an index."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.Tuple:
+        """Leave out what is not wanted."""
+        self.generic_visit(node)
+        node.elts = [each for each in node.elts if not self._is_out(each)]
+        return node
+
+    def _is_out(self, node: ast.expr) -> bool:
+        named = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        return named and ast.unparse(node).removesuffix(".RULE") in self.names
 
 
 def _without_imports(text: bytes, names: dict[str, dict[str, None]]) -> list[ast.stmt]:
