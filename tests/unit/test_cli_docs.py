@@ -80,6 +80,76 @@ def test_a_wrong_example_would_be_seen() -> None:
         parse(["guest", "fetch", "--sweet", "trixie"])
 
 
+STAGE = {
+    "142.conf": (ROOT / "examples" / "142.conf").read_text(),
+    "guest.xml": "<domain type='qemu'><name>guest</name><memory>524288</memory>"
+    "<os><type arch='aarch64' machine='virt'>hvm</type></os><devices>"
+    "<serial type='pty'/><serial type='pty'/></devices></domain>\n",
+    "start-vm.sh": "#!/bin/sh\nexec qemu-system-aarch64 -M virt -serial pty -serial pty\n",
+    "task.log": "kvm: -device isa-serial: 'isa-serial' is not a valid device model name\n",
+    "lab.toml": 'arch = "aarch64"\nports = 6\n',
+    "config": "CONFIG_SERIAL_8250_NR_UARTS=4\nCONFIG_SERIAL_8250_RUNTIME_UARTS=4\n",
+}
+"""The files that the documents' examples are about."""
+
+TRIED = ("doctor", "fix", "plan", "showcmd", "verify", "convert", "explain")
+ELSEWHERE = frozenset({
+    "--all", "--root", "--boot", "--live-probe", "--connect", "shim", "guest", "guest1", "TEXT",
+    "-", "x86_64",
+})  # fmt: skip
+"""Words of what needs another host: PVE's tree, libvirt, stdin, a second QEMU."""
+
+
+def tried() -> list[list[str]]:
+    """Return the examples of README, guide and API that can be tried on the files of the stage."""
+    found = []
+    for name in ("README.md", "docs/guide.md"):
+        for block in re.findall(
+            r"^```sh\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE
+        ):
+            found += [
+                ["142.conf" if word == "142" else word for word in words]
+                for words in commands(block)
+                if words[0] in TRIED and not ELSEWHERE & {*words} and len(words) > 1
+            ]
+    return [words for n, words in enumerate(found) if words not in found[:n]]
+
+
+@pytest.mark.parametrize("words", tried(), ids=lambda words: " ".join(words)[:70])
+def test_each_example_goes_with_what_it_is_about(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Nothing is booted; all that is refused before that is refused here, too."""
+    stage(tmp_path, monkeypatch)
+    words = words[: words.index(">")] if ">" in words else words
+    code = main.run(words)
+    assert code in {0, 1}, capsys.readouterr().err
+
+
+def stage(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in a directory with the stage's files, and with verify stopped before it boots."""
+    binary = remembered(directory)
+    monkeypatch.setenv("PATH", str(binary.parent), prepend=":")
+    monkeypatch.chdir(directory)
+    for name, text in STAGE.items():
+        (directory / name).write_text(text)
+    for name in ("Image", "initrd.img"):
+        (directory / name).write_bytes(b"")
+    monkeypatch.setattr("vmserial.cli.verify.carry_out", lambda *_, **__: 0)
+    monkeypatch.setattr("vmserial.verify.runner.find_environments", lambda *_: ())
+    monkeypatch.setattr("vmserial.verify.standing.environments", lambda *_: ("one",))
+
+
+def test_an_example_that_does_not_go_with_its_input_would_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(tried()) > 30
+    stage(tmp_path, monkeypatch)
+    assert main.run(["verify", "142.conf", "--type", "pci"]) == 2
+    assert main.run(["fix", "guest.xml", "--ports", "3"]) == 2
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
