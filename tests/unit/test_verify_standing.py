@@ -53,6 +53,14 @@ def test_qemus_own_words_say_which_finding_a_refused_vm_is() -> None:
     assert named.rest() == []
 
 
+def test_the_vms_check_calls_a_finding_as_its_owner_does() -> None:
+    words = "'isa-serial' is not a valid device model name [kind-not-on-arch]"
+    of_pve = Named([finding("pve-isa-on-aarch64", Severity.FAILS, "serial1")])
+    assert of_pve.named(red("", words)).detail.endswith("name [pve-isa-on-aarch64]")
+    of_a_command = Named([finding("kind-not-on-arch", Severity.FAILS, "serial1")])
+    assert of_a_command.named(red("", words)).detail == words
+
+
 @pytest.mark.parametrize(
     ("port", "verdict", "words"),
     [

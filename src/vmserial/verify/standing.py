@@ -19,6 +19,7 @@ from vmserial.progress import Reporter
 from vmserial.qemu import liveprobe
 from vmserial.qemu.isolation import isolate
 from vmserial.qemu.liveprobe import Probed
+from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandLine, CommandView
 from vmserial.verify.cases.command import NAME
 from vmserial.verify.command import UNUSED, Proof, prove_on, refused_words
@@ -82,6 +83,7 @@ class Named:
             ids = [one.id for one in self.findings if check.port in one.ports]
         else:
             of_vm = [one for one in self.findings if one.severity is Severity.FAILS]
+            check = _by_its_owners_name(check, of_vm)
             # QEMU's own words tell which one it is; where nobody knows them it may be any.
             known = [one.id for one in of_vm if f"[{one.id}]" in check.detail]
             ids = known or ([] if "[" in check.detail else [one.id for one in of_vm])
@@ -96,6 +98,20 @@ class Named:
             ports = one.ports or ("",)
             found += [(port, one) for port in ports if (one.id, port) not in self.shown]
         return found
+
+
+def _by_its_owners_name(check: Check, findings: Sequence[Finding]) -> Check:
+    """Return a check that calls a finding as the VM's owner does.
+
+    QEMU's words, which do not tell who wrote an option, have the general id.
+    """
+    detail = check.detail
+    owners = {id: rule.id for rules in PHASES for rule in rules
+              for id in (rule.aliases or {}).values()}  # fmt: skip
+    for one in findings:
+        if one.id in owners:
+            detail = detail.replace(f"[{owners[one.id]}]", f"[{one.id}]")
+    return replace(check, detail=detail)
 
 
 class _NamingRunner(Runner):
