@@ -20,6 +20,9 @@ PVE_SLOTS = tuple(range(0x19, PCI_SLOTS))
 Bus 0's slot 0x1d is not among them: PVE puts the USB controllers of pve-usb.cfg
 there, where an older VM on i440fx has a ``usbN`` without ``usb3``."""
 
+PVE_SOCKETS = "/var/run/qemu-server/"
+"""Where PVE's own lines put the sockets of a VM."""
+
 _PATH: Mapping[str, str] = {"pc": "1f.0/", "virt": "1f.0/", "q35": "1e.0/03.0/"}
 """The slots and functions that lead to that bridge, by the machine type's platform."""
 

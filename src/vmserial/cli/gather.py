@@ -122,6 +122,10 @@ def guest_of(asked: Asked, machine: Machine) -> GuestProfile:
     Raises:
         UsageError: there is no such profile or file, or it is no kernel configuration.
     """
+    if not asked.guest and machine.guest_os:
+        from vmserial.guests import profile
+
+        return profile.without_limits(machine.guest_os, f"ostype: {machine.guest_os}")
     return guest_profile(asked, machine.arch, machine.boot.append if machine.boot else "")
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import TTYUSB_NODES
 from vmserial.machines import architecture
 from vmserial.model import GuestProfile
 
@@ -101,6 +102,17 @@ def assumed(arch: str, append: str = "") -> GuestProfile:
     parameter = parameter_of(append)
     found = unknown(arch)
     return found if parameter is None else replace(found, nr_uarts_parameter=parameter)
+
+
+def without_limits(name: str, source: str) -> GuestProfile:
+    """Return a guest of which no limit of serial ports is known: Windows, BSD.
+
+    Args:
+        name: what it is called.
+        source: who says so.
+    """
+    return GuestProfile(name, source=source, assumed=True, nr_uarts=TTYUSB_NODES,
+                        runtime_uarts=TTYUSB_NODES, limits_known=False)  # fmt: skip
 
 
 def from_config(

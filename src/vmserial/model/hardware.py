@@ -81,6 +81,8 @@ class GuestProfile:
         virtio_console: it has the virtio_console driver.
         pci_hotplug: it handles PCI hot-plug (CONFIG_HOTPLUG_PCI_PCIE).
         pci_serial: it has 8250_pci.
+        limits_known: False of a system of which no limit is known: the numbers and drivers
+            here then only forbid nothing.
     """
 
     name: str
@@ -94,6 +96,7 @@ class GuestProfile:
     virtio_console: bool = True
     pci_hotplug: bool = True
     pci_serial: bool = True
+    limits_known: bool = True
 
     @property
     def uarts_8250(self) -> int:

@@ -195,6 +195,7 @@ class Machine:
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
         pve_args_ports: the ports whose chardevs and devices stand in PVE's ``args:``, as
             ``vmserial fix`` writes them; they are not among ``args`` any more.
+        guest_os: the guest's system where it is said and no Linux, in PVE's words (``win11``).
         vmid: PVE's number of the VM; 0 where it is not known.
         started: returns the command that its owner starts with a QEMU of a version; None where
             nobody but vmserial starts it.
@@ -239,6 +240,7 @@ class Machine:
     origin: Literal["pve", "toml", "options", "libvirt", "argv"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
     pve_args_ports: tuple[int, ...] = ()
+    guest_os: str = ""
     vmid: int = 0
     started: Started | None = field(default=None, compare=False, repr=False)
     where: SourceRef | None = None

@@ -38,7 +38,8 @@ from vmserial.options import Option
 from vmserial.placing import Placer, onboard_uarts
 from vmserial.planning.conflicts import clashes
 from vmserial.planning.layout import Layout
-from vmserial.planning.layout.owner import OwnerLayout, as_started, own_ports
+from vmserial.planning.layout.owner import OwnerLayout, as_started
+from vmserial.planning.owners import OwnersPorts
 
 CONTROL_NAME = "vmserial.control"
 CONTROL_CHARDEV = "vmserial-control"
@@ -103,8 +104,6 @@ def require(made: Plan) -> None:
 class _Planner:
     """One planning; holds what is collected on the way."""
 
-    numbers: dict[str, tuple[str, int]]
-
     def __init__(
         self,
         machine: Machine,
@@ -115,7 +114,6 @@ class _Planner:
         lowered: LoweredCommand | None,
     ) -> None:
         self.machine = machine
-        self.lowered = lowered
         self.capabilities = capabilities
         self.guest = guest
         self.arch = arch
@@ -124,6 +122,7 @@ class _Planner:
         self.assumptions: list[str] = []
         self.refusals: list[Finding] = []
         self.board = Board(machine, arch, platform, capabilities, guest)
+        self.kept = OwnersPorts(self.board, lowered) if lowered is not None else None
 
     def run(self, control: bool) -> Plan:
         board, machine = self.board, self.machine
@@ -135,7 +134,7 @@ class _Planner:
             board.take(slot)
         ports = self.checked_ports()
         placer = Placer(board, self.refusals)
-        kept = self.owners(ports, placer)
+        kept = self.kept.place(ports, placer) if self.kept is not None else []
         board.read_args()
         layout = self.layout()
         layout.build()
@@ -165,37 +164,11 @@ class _Planner:
 
     def layout(self) -> Layout:
         """Return the layout of everything but the ports."""
-        if self.lowered is None:
+        if self.kept is None:
             return Layout(self.board)
         layout = OwnerLayout(self.board)
-        layout.lowered, layout.numbers = self.lowered, self.numbers
+        layout.lowered, layout.numbers = self.kept.lowered, self.kept.numbers
         return layout
-
-    def owners(self, ports: list[SerialPort], placer: Placer) -> list[Assignment]:
-        """Place the ports that their owner starts itself where it has them.
-
-        No limit of a guest is a reason to move these: they are there.
-        """
-        if self.lowered is None:
-            return []
-        board = self.board
-        self.numbers = own_ports(self.machine, self.lowered, self.platform.isa)
-        kept = []
-        for port in ports:
-            kind, number = self.numbers.get(port.name, ("", 0))
-            if not kind or (kind == "uart" and not board.uarts_left):
-                continue
-            board.isa_at[port.name] = number
-            if (made := placer.keep(port, kind)) is not None:
-                kept.append(made)
-        agent = self.numbers.get("qga0", ("", 0))
-        if agent[0] == "isa":
-            board.isa_free = [index for index in board.isa_free if index != agent[1]]
-            board.uarts_8250 += 1
-        # A further isa-serial, or -serial, would be counted among the owner's own.
-        serial = "-serial" in self.machine.args
-        board.avoid = frozenset({"isa", "uart"} if serial else {"isa"})
-        return kept
 
     # -------------------------------------------------------------- before placing
 
@@ -227,7 +200,12 @@ class _Planner:
             )
 
     def check_guest(self) -> None:
-        if self.guest.assumed:
+        if not self.guest.limits_known:
+            self.assumptions.append(
+                f"the guest is {self.guest.name} ({self.guest.source}): how many serial ports it "
+                "takes, and whether it has the drivers, is not known here"
+            )
+        elif self.guest.assumed:
             self.assumptions.append(
                 f"nobody said which system the guest runs: assumed {self.guest.source} "
                 f"({self.guest.uarts_8250} 8250 ports, usb-serial and virtio drivers); "

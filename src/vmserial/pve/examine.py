@@ -25,6 +25,7 @@ from vmserial.model import (
 )
 from vmserial.model.origin import LoweredCommand, LoweredOption
 from vmserial.options import split_params
+from vmserial.pve.judged import going
 from vmserial.pve.mend import Mended, Way, mend
 from vmserial.sources.pve import Document, Setting
 from vmserial.sources.pve import machine as read_machine
@@ -63,7 +64,8 @@ def examine(
     # Which device a port gets by the shim is the shim's affair.
     told = {name for change in answer.changes for name in change.ports} if way == "shim" else None
     own = [*_twice(answer, machine), *_of_hardware(answer.lowered)]
-    judged = _judged(answer, {name for finding in own for name in finding.ports})
+    leaving = going(document)
+    judged = _judged(answer, {name for f in own for name in f.ports}, frozenset(leaving))
     said = {name for f in wrong((*judged, *own)) for name in f.ports}
     found = [*judged, *own]
     found += [
@@ -90,12 +92,17 @@ def wrong(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 # ------------------------------------------------------------------ what the judge sees
 
 
-def _judged(answer: Mended, said: set[str]) -> list[Finding]:
+def _judged(answer: Mended, said: set[str], leaving: frozenset[str]) -> list[Finding]:
     """Return what is wrong with the command, but not of ports that are spoken of already."""
     found = []
     for finding in answer.before.found:
         if finding.severity is not Severity.NOTE and said.intersection(finding.ports):
             continue
+        soon = set(finding.ports).intersection(leaving)
+        if soon and finding.severity is not Severity.NOTE:
+            gone = ", ".join(sorted(soon))
+            happens = f"{finding.happens}; the pending 'delete: {gone}' ends it at the next start"
+            finding = replace(finding, severity=Severity.NOTE, happens=happens, fix="")
         # Of what PVE puts there, its own document knows the way out.
         found.append(replace(finding, fix="") if finding.id.startswith("pve-") else finding)
     return found

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from vmserial import chardevs
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.examine import examine, wrong
-from vmserial.pve.mend import Way, kinds_of, mend
+from vmserial.pve.judged import kinds_of
+from vmserial.pve.mend import Way, mend
 from vmserial.pve.tree import Conf
 
 

@@ -19,35 +19,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Literal
 
-from vmserial.context import RepairPolicy
-from vmserial.devices import KINDS
 from vmserial.judging import Change, judge
 from vmserial.judging.base import Answer, Verdict
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine
 from vmserial.model.origin import LoweredCommand
-from vmserial.options import split_params
+from vmserial.pve.judged import PveVm, going, kinds_of
 from vmserial.sources.pve import Document, Setting, edits, raise_shim
 from vmserial.sources.pve.args import lift
-from vmserial.sources.pve.lower import PveHost, lower
 from vmserial.sources.pve.raise_args import (
-    concerns,
     raise_args,
     without_idle_controllers,
     without_ports,
 )
 from vmserial.sources.pve.renumber import kept_com_ports
-from vmserial.sources.pve.wanted import STALE, Wish, put_into_args, wishes
+from vmserial.sources.pve.wanted import STALE, Wish, put_into_args
 
 Way = Literal["args", "shim"]
 
 TWICE = "id-taken"
-
-DRIVERS: Mapping[str, str] = {kind.driver: kind.name for kind in KINDS.values() if kind.driver}
-"""The kind of each serial device, by its driver."""
 
 _ISA_AGENT = re.compile(r"(?:\A|,)type=isa(?=,|\Z)")
 _SCREEN = re.compile(r"serial[0-3]\Z")
@@ -103,23 +95,8 @@ def mend(
         guest: what the guest carries.
         way: through ``args:`` alone, or with the emulator shim.
     """
-    mending = _Mending(document, machine, capabilities, guest, way)
+    mending = _Mending(document, PveVm(machine, capabilities, guest))
     return mending.by_args() if way == "args" else mending.by_shim()
-
-
-def kinds_of(lowered: LoweredCommand) -> dict[str, str]:
-    """Return what each port's device is, by its chardev's id."""
-    found: dict[str, str] = {}
-    for each in lowered.options:
-        value = each.option.value() or ""
-        if each.option.flag == "-serial":
-            found.setdefault(value.removeprefix("chardev:"), "uart")
-        elif each.option.flag == "-device":
-            head, pairs = split_params(value)
-            for key, chardev in pairs:
-                if key.startswith("chardev") and head in DRIVERS:
-                    found.setdefault(chardev, DRIVERS[head])
-    return found
 
 
 @dataclass
@@ -127,54 +104,13 @@ class _Mending:
     """One configuration on its way; holds what is collected."""
 
     document: Document
-    machine: Machine
-    capabilities: Capabilities
-    guest: GuestProfile
-    way: Way
+    vm: PveVm
     changes: list[Change] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     """The id of the finding that a port's change answers, where the judge sees another one."""
     stuck: dict[str, None] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     """Ports that get no place on this board, whatever is tried."""
-
-    # -------------------------------------------------------------- looking
-
-    def lowered(self, document: Document) -> LoweredCommand:
-        """Return what PVE starts."""
-        version = self.capabilities.version
-        return lower(
-            document, self.machine.vmid, PveHost("", version), arch=self.machine.arch
-        )  # fmt: skip
-
-    def judged(self, lowered: LoweredCommand) -> Verdict:
-        """Judge what PVE starts."""
-        return judge(lowered, self.capabilities, self.guest, self.policy)
-
-    @cached_property
-    def policy(self) -> RepairPolicy:
-        """What is preferred: by port what the configuration asks for; no assumption moves one."""
-        ports = self.machine.ports
-        return RepairPolicy(
-            kinds={port.name: port.kind for port in ports if port.kind != "auto"},
-            hotplugs=frozenset(port.name for port in ports if port.hotplug),
-            avoid=self.avoided,
-            assumed_guest=False,
-        )
-
-    @cached_property
-    def avoided(self) -> frozenset[str]:
-        """The kinds that no port of args gets unasked.
-
-        isa-serial without an index is numbered in the order of the command, and -serial
-        takes the board's UARTs in that order: another line would move them.
-        """
-        serial = "-serial" in self.machine.args
-        return frozenset({"isa", "uart"} if serial else {"isa"})
-
-    def wishes(self, lowered: LoweredCommand) -> list[Wish]:
-        """Return the ports that are to be otherwise."""
-        return wishes(lowered, self.machine, DRIVERS)
 
     # -------------------------------------------------------------- the ways
 
@@ -190,10 +126,10 @@ class _Mending:
 
     def tried(self) -> tuple[Mended, set[str]]:
         """Mend, and name the ports that got no device by it."""
-        original, asked = self.document, self.machine
-        lowered = self.lowered(original)
-        before = self.judged(lowered)
-        wished = self.wishes(lowered)
+        original, asked = self.document, self.vm
+        lowered = self.vm.lowered(original)
+        before = self.vm.judged(lowered)
+        wished = self.vm.wishes(lowered)
         twice = self.twice(lowered)
         document = self.with_agent(original, before)
         document = self.once(document, twice)
@@ -204,9 +140,9 @@ class _Mending:
         after = self.last
         document = self.tidied(document)
         document, renumbered = self.com_ports(original, document)
-        final = self.lowered(document)
+        final = self.vm.lowered(document)
         self.told(original, document)
-        self.machine = asked
+        self.vm = asked
         made = self.mended(
             document, before, after, lowered, wished, twice, final, tuple(renumbered)
         )  # fmt: skip
@@ -215,33 +151,34 @@ class _Mending:
             name for name in self.reasons
             if name not in made.kinds and (name in had or name in lowered.labels)
         } | {wish.port.name for wish in wished if wish.port.name not in made.kinds}  # fmt: skip
+        lost -= self.going
         return made, lost - self.given_up
 
     def by_shim(self) -> Mended:
         """Give each port its line, or a chardev in ``args:``; the shim does the rest."""
         original = self.document
-        lowered = self.lowered(original)
-        before = self.judged(lowered)
-        wished, twice = self.wishes(lowered), self.twice(lowered)
+        lowered = self.vm.lowered(original)
+        before = self.vm.judged(lowered)
+        wished, twice = self.vm.wishes(lowered), self.twice(lowered)
         document = self.with_agent(original, before)
-        for port in self.machine.ports:
-            was, now = document, self.lowered(document)
-            if port.state != "plugged" or port.name in self.users(document, now):
+        for port in self.vm.machine.ports:
+            was, now = document, self.vm.lowered(document)
+            if port.state != "plugged" or port.name in self.vm.users(document, now):
                 continue
             if raise_shim.has_line(port):
                 document = raise_shim.to_line(document, now, port)
                 text = f"{port.name}: PVE's own line '{port.name}:' has it; the shim its device"
             else:
-                document = raise_shim.to_chardev(document, now, port, self.capabilities.version)
+                document = raise_shim.to_chardev(document, now, port, self.vm.capabilities.version)
                 text = f"{port.name}: a chardev in args; the shim gives it a device"
             if document.text() != was.text():
                 self.changes.append(Change(self.reason(port.name, wished, twice, before),
                                            (port.name,), text))  # fmt: skip
         document = self.tidied(document)
-        final = self.lowered(document)
+        final = self.vm.lowered(document)
         self.told(original, document)
-        shown = replace(self.policy, cautious=True)
-        after = judge(final, self.capabilities, self.guest, shown)
+        shown = replace(self.vm.policy, cautious=True)
+        after = judge(final, self.vm.capabilities, self.vm.guest, shown)
         return self.mended(document, before, after, lowered, wished, twice, final)
 
     def mended(
@@ -251,7 +188,7 @@ class _Mending:
     ) -> Mended:  # fmt: skip
         """Return what was made."""
         lines = document.main.values
-        names = [port.name for port in self.machine.ports if port.state == "plugged"]
+        names = [port.name for port in self.vm.machine.ports if port.state == "plugged"]
         kinds = kinds_of(final)
         there = {
             part.removeprefix("id=")
@@ -271,28 +208,36 @@ class _Mending:
     def round(self, document: Document) -> tuple[Document, bool]:
         """Write what is wished, then raise what answers the findings; tell if it changed."""
         was = document.text()
-        for _ in self.machine.ports:
-            lowered = self.lowered(document)
-            left_out = self.given_up.union(self.stuck, self.users(document, lowered))
-            pending = [wish for wish in self.wishes(lowered) if wish.port.name not in left_out]
+        for _ in self.vm.machine.ports:
+            lowered = self.vm.lowered(document)
+            left_out = self.given_up.union(
+                self.stuck, self.vm.users(document, lowered), self.going
+            )  # fmt: skip
+            pending = [wish for wish in self.vm.wishes(lowered) if wish.port.name not in left_out]
             if not pending:
                 break
             wish = pending[0]
             if wish.port.name == self.pinned and wish.port.name in document.main.values:
                 self.stuck[wish.port.name] = None
                 continue
+            if wish.chardev and wish.device and self.vm.line_starts(wish.port, lowered):
+                document = raise_shim.to_line(document, lowered, wish.port)
+                text = f"{wish.port.name}: PVE's own line '{wish.port.name}:'"
+                self.changes.append(Change(wish.id, (wish.port.name,), text))
+                continue
             self.reasons.setdefault(wish.port.name, wish.id)
             if wish.chardev and not wish.device:
                 text = f"{wish.port.name}: its chardev in args, written anew"
                 self.changes.append(Change(wish.id, (wish.port.name,), text))
             before = document.text()
-            document = put_into_args(document, lowered, wish, self.capabilities.version)
+            document = put_into_args(document, lowered, wish, self.vm.capabilities.version)
             if document.text() == before:
                 break
-        lowered = self.lowered(document)
-        verdict = self.last = self.judged(lowered)
+        lowered = self.vm.lowered(document)
+        verdict = self.last = self.vm.judged(lowered)
         answers = list(verdict.answers)
-        stay = dict.fromkeys(self.users(document, lowered), "args has its chardev's id")
+        stay = dict.fromkeys(self.vm.users(document, lowered), "args has its chardev's id")
+        stay |= dict.fromkeys(self.going, "a pending change takes it away")
         if self.pinned:
             stay[self.pinned] = "it is the VM's screen"
         raised = raise_args(
@@ -318,6 +263,11 @@ class _Mending:
         for change in changes:
             reasons = [self.reasons[name] for name in change.ports if name in self.reasons]
             self.changes.append(replace(change, id=reasons[0]) if reasons else change)
+
+    @property
+    def going(self) -> frozenset[str]:
+        """The ports that a pending change takes away: the next cold start is without them."""
+        return frozenset(going(self.document))
 
     @property
     def pinned(self) -> str:
@@ -350,26 +300,16 @@ class _Mending:
     def twice(self, lowered: LoweredCommand) -> list[str]:
         """Return the ports that have a line and stand in ``args:``, as ``fix`` writes them."""
         return [
-            f"serial{index}" for index in self.machine.pve_args_ports
+            f"serial{index}" for index in self.vm.machine.pve_args_ports
             if isinstance(self.document.main.values.get(f"serial{index}"), Setting)
             and f"serial{index}" in lowered.labels
         ]  # fmt: skip
 
-    def users(self, document: Document, lowered: LoweredCommand) -> set[str]:
-        """Return the ports whose chardevs are in the user's own words, which stay."""
-        setting = document.main.values.get("args")
-        ours = {f"serial{port.index}" for port in lift(setting.value if setting else "").ports}
-        names = [port.name for port in self.machine.ports if port.name not in ours]
-        return {
-            name for name in names for each in lowered.options
-            if each.origin.owner == "user" and concerns(each.option, (name,))
-        }  # fmt: skip
-
     def once(self, document: Document, twice: Iterable[str]) -> Document:
         """Let such a port be what starts: PVE's own line where that does, else ``args:``."""
         for name in twice:
-            line_only = without_ports(document, self.lowered(document), (name,))
-            verdict = self.judged(self.lowered(line_only))
+            line_only = without_ports(document, self.vm.lowered(document), (name,))
+            verdict = self.vm.judged(self.vm.lowered(line_only))
             wrong = any(name in f.ports and f.repairs for f in verdict.found)
             if wrong and name != self.pinned:
                 document = edits.remove(document, name)
@@ -385,17 +325,16 @@ class _Mending:
         """Ask no more for the device that ``args:`` had for a port."""
         setting = self.document.main.values.get("args")
         had = {f"serial{p.index}": p.kind for p in lift(setting.value if setting else "").ports}
-        self.machine = replace(self.machine, ports=tuple(
+        self.vm = replace(self.vm, machine=replace(self.vm.machine, ports=tuple(
             replace(port, kind="auto", hotplug=False)
             if port.name == name and port.kind == had.get(name) else port
-            for port in self.machine.ports
-        ))  # fmt: skip
-        self.__dict__.pop("policy", None)
+            for port in self.vm.machine.ports
+        )))  # fmt: skip
 
     def tidied(self, document: Document) -> Document:
         """Take controllers of ours out that nothing uses."""
         for _ in range(PCI_SLOTS):
-            made = without_idle_controllers(document, self.lowered(document))
+            made = without_idle_controllers(document, self.vm.lowered(document))
             if made.text() == document.text():
                 break
             document = made
@@ -405,7 +344,7 @@ class _Mending:
         """Keep the guest's COM ports of the lines that did not move where they were."""
         if document.text() == original.text():
             return document, []
-        made = kept_com_ports(self.lowered(original), self.lowered, document, self.pinned)
+        made = kept_com_ports(self.vm.lowered(original), self.vm.lowered, document, self.pinned)
         for name, index in made.moved:
             text = (
                 f"{name}: into args as isa-serial index={index}: PVE's line has no index, and the "

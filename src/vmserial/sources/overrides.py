@@ -268,6 +268,9 @@ def _sockets(machine: Machine, o: Overrides) -> str:
             # Beside those of the file: PVE's are /var/run/qemu-server/100.serial0.
             assert isinstance(port.chardev.backend, UnixSocket)
             return port.chardev.backend.path.removesuffix(str(port.index))
+    if machine.origin == "pve":
+        # PVE's own line says only "socket", and PVE chooses this path.
+        return f"/var/run/qemu-server/{machine.vmid}.serial"
     return ports.default_socket_dir(machine.name) + "/serial"
 
 

@@ -48,43 +48,6 @@ def as_started(machine: Machine, lowered: LoweredCommand) -> Machine:
     return machine
 
 
-def own_ports(machine: Machine, lowered: LoweredCommand, isa: bool) -> dict[str, tuple[str, int]]:
-    """Return the kind and the number of each device that the owner's own lines give a port.
-
-    Those of isa-serial are numbered as QEMU does, in the order of the command.
-
-    Args:
-        machine: with the ports as they are to be.
-        lowered: what the owner starts.
-        isa: the board has an ISA bus.
-    """
-    wanted = {port.name: port for port in machine.ports}
-    found: dict[str, tuple[str, int]] = {}
-    uarts = made = 0
-    for each in lowered.options:
-        option = each.option
-        if each.origin.owner == "user":
-            continue
-        if option.flag == "-serial":
-            name, kind, number = (option.raw or "").removeprefix("chardev:"), "uart", uarts
-            uarts += 1
-        elif option.flag == "-device" and option.head == "isa-serial" and isa:
-            name, kind, number = str(dict(option.params).get("chardev", "")), "isa", made
-            made += 1
-        else:
-            continue
-        port = wanted.get(name)
-        if port is None:
-            # The guest agent's.
-            found[name] = kind, number
-        elif (
-            port.kind in {"auto", kind} and not port.hotplug and port.state == "plugged"
-            and port.where == each.origin.where
-        ):  # fmt: skip
-            found[name] = kind, number
-    return found
-
-
 class OwnerLayout(Layout):
     """The options of everything but the ports, as the owner has them."""
 

@@ -168,6 +168,7 @@ class _Translation:
             nics=found_nics,
             args=lifted.words,
             args_where=args_where,
+            guest_os=ostype.value if ostype is not None and ostype.value[:2] != "l2" else "",
             vmid=view.vmid,
             notes=tuple(sorted(view.notes, key=lambda n: n.where.line if n.where else 0)),
             origin="pve",

@@ -1,0 +1,130 @@
+"""A PVE VM as it is judged: what PVE starts, what is asked for, what may be moved; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from vmserial.context import RepairPolicy
+from vmserial.devices import KINDS
+from vmserial.judging import judge
+from vmserial.judging.base import Verdict
+from vmserial.limits import PVE_SERIAL_PORTS
+from vmserial.model import Capabilities, GuestProfile, Machine, SerialPort
+from vmserial.model.origin import LoweredCommand
+from vmserial.options import split_params
+from vmserial.sources.pve import Document, Setting, raise_shim
+from vmserial.sources.pve.args import lift
+from vmserial.sources.pve.lower import PveHost, lower
+from vmserial.sources.pve.own import own_line
+from vmserial.sources.pve.raise_args import concerns
+from vmserial.sources.pve.wanted import Wish, wishes
+
+DRIVERS: Mapping[str, str] = {kind.driver: kind.name for kind in KINDS.values() if kind.driver}
+"""The kind of each serial device, by its driver."""
+
+
+def going(document: Document) -> list[str]:
+    """Return the ports whose own lines a pending change deletes."""
+    waiting = document.pending
+    if waiting is None:
+        return []
+    return [key for key in waiting.deleted
+            if key in document.main.values and re.fullmatch("serial[0-3]", key)]  # fmt: skip
+
+
+def kinds_of(lowered: LoweredCommand) -> dict[str, str]:
+    """Return what each port's device is, by its chardev's id."""
+    found: dict[str, str] = {}
+    for each in lowered.options:
+        value = each.option.value() or ""
+        if each.option.flag == "-serial":
+            found.setdefault(value.removeprefix("chardev:"), "uart")
+        elif each.option.flag == "-device":
+            head, pairs = split_params(value)
+            for key, chardev in pairs:
+                if key.startswith("chardev") and head in DRIVERS:
+                    found.setdefault(chardev, DRIVERS[head])
+    return found
+
+
+@dataclass(frozen=True)
+class PveVm:
+    """What PVE's VM is judged with.
+
+    Attributes:
+        machine: what its configuration, and the user's options, ask for.
+        capabilities: of the binary that PVE starts.
+        guest: what the guest carries.
+    """
+
+    machine: Machine
+    capabilities: Capabilities
+    guest: GuestProfile
+
+    def lowered(self, document: Document) -> LoweredCommand:
+        """Return what PVE starts."""
+        version = self.capabilities.version
+        return lower(
+            document, self.machine.vmid, PveHost("", version), arch=self.machine.arch
+        )  # fmt: skip
+
+    def judged(self, lowered: LoweredCommand) -> Verdict:
+        """Judge what PVE starts."""
+        return judge(lowered, self.capabilities, self.guest, self.policy)
+
+    @cached_property
+    def policy(self) -> RepairPolicy:
+        """What is preferred: by port what the configuration asks for; no assumption moves one."""
+        ports = self.machine.ports
+        return RepairPolicy(
+            kinds={port.name: port.kind for port in ports if port.kind != "auto"},
+            hotplugs=frozenset(port.name for port in ports if port.hotplug),
+            avoid=self.avoided,
+            assumed_guest=False,
+        )
+
+    @cached_property
+    def avoided(self) -> frozenset[str]:
+        """The kinds that no port of args gets unasked.
+
+        isa-serial without an index is numbered in the order of the command, and -serial
+        takes the board's UARTs in that order: another line would move them.
+        """
+        serial = "-serial" in self.machine.args
+        return frozenset({"isa", "uart"} if serial else {"isa"})
+
+    def wishes(self, lowered: LoweredCommand) -> list[Wish]:
+        """Return the ports that are to be otherwise."""
+        return wishes(lowered, self.machine, DRIVERS)
+
+    def line_starts(self, port: SerialPort, lowered: LoweredCommand) -> bool:
+        """Tell whether PVE starts a new port by a line of its own, and no other one moves."""
+        if not raise_shim.has_line(port) or port.kind != "auto" or port.hotplug:
+            return False
+        arm = lowered.arch == "aarch64"
+        if arm and (port.index or own_line(port) != "socket"):
+            return False
+        others = [
+            each.origin.handle for each in lowered.options
+            if each.option.flag == "-serial"
+            or split_params(each.option.value() or "")[0] == "isa-serial"
+        ]  # fmt: skip
+        # PVE numbers them in this order; what comes behind would be counted anew.
+        return len(others) < PVE_SERIAL_PORTS and all(
+            isinstance(handle, Setting) and handle.key.startswith("serial")
+            and int(handle.key.removeprefix("serial")) < port.index
+            for handle in others
+        )  # fmt: skip
+
+    def users(self, document: Document, lowered: LoweredCommand) -> set[str]:
+        """Return the ports whose chardevs are in the user's own words, which stay."""
+        setting = document.main.values.get("args")
+        ours = {f"serial{port.index}" for port in lift(setting.value if setting else "").ports}
+        names = [port.name for port in self.machine.ports if port.name not in ours]
+        return {
+            name for name in names for each in lowered.options
+            if each.origin.owner == "user" and concerns(each.option, (name,))
+        }  # fmt: skip
