@@ -15,9 +15,10 @@ import pytest
 from random_vms import Confs, Domains, Wider
 from test_findings_live import here
 
+from vmserial.cli import subject_domain
 from vmserial.cli.asked import Asked
-from vmserial.cli.standing import standing
-from vmserial.cli.subject import resolved
+from vmserial.cli.standing import of_domain, refusals, standing
+from vmserial.cli.subject import FixWords, resolved
 from vmserial.context import EditOptions, RuleContext
 from vmserial.errors import QemuStartError
 from vmserial.guests import profile
@@ -113,6 +114,14 @@ def test_a_random_domain(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "r.xml"
     path.write_text(Domains(seed).xml())
     of_file(path, seed)
+    asked = resolved(Asked(input=str(path)))
+    document = subject_domain.read(asked)
+    verdict, domain = subject_domain.judged(asked, FixWords(), document)
+    capabilities = subject_domain.capabilities_of(asked, domain)
+    _, before = of_domain(document, capabilities)
+    _, after = of_domain(verdict.document, capabilities)
+    # Nor does libvirt refuse what it took before.
+    assert refusals(before) or not refusals(after)
 
 
 # ------------------------------------------------------------------ it can be red

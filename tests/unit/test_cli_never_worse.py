@@ -12,6 +12,7 @@ import findings
 from vmserial.cli.main import run
 from vmserial.errors import LostVMError
 from vmserial.model import Capabilities
+from vmserial.model.origin import Gap
 from vmserial.qemu import neverworse
 from vmserial.qemu.liveprobe import PortSeen, Probed
 from vmserial.qemu.neverworse import Worse, compared
@@ -151,3 +152,22 @@ def test_what_cannot_be_tried_is_said_and_not_in_the_way(
 def test_what_is_not_changed_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neverworse, "worse", lambda *_, **__: pytest.fail("asked"))
     assert run(["fix", "--", *DEAD[:-2]]) == 0
+
+
+def test_a_domain_that_libvirt_would_refuse_then_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answered(*_: object, **__: object) -> Capabilities:
+        return replace(findings.capabilities("aarch64"), binary="/q")
+
+    refused = [Gap("refused", "Only the first console can be a serial port")]
+    answers: list[list[Gap]] = [refused, [], refused]
+    monkeypatch.setattr("vmserial.cli.subject_domain.capabilities_of", answered)
+    monkeypatch.setattr("vmserial.cli.standing.refusals", lambda _: answers.pop(0))
+    monkeypatch.setattr(neverworse, "worse", lambda *_, **__: pytest.fail("asked"))
+    domain = tmp_path / "r.xml"
+    domain.write_bytes((findings.DATA / "libvirt" / "aarch64-untyped.xml").read_bytes())
+    raw = domain.read_bytes()
+    assert run(["fix", "--apply", str(domain)]) == 1
+    assert "libvirt would refuse the mended domain: Only the first" in capsys.readouterr().err
+    assert domain.read_bytes() == raw

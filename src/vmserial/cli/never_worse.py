@@ -42,8 +42,13 @@ def refused(
         complain(f"vmserial: note: the change was not tried on a paused QEMU: {why}")
     if found is None:
         return ""
+    return said(str(found))
+
+
+def said(why: str) -> str:
+    """Say why a change is not made, and return it."""
     complain(
-        f"not mended: {found}\n  hint: nothing was changed; mend it by hand, or give --no-check "
+        f"not mended: {why}\n  hint: nothing was changed; mend it by hand, or give --no-check "
         "to take the change all the same"
     )
-    return str(found)
+    return why

@@ -11,7 +11,7 @@ from vmserial.cli.subject import FixWords, input_of
 if TYPE_CHECKING:
     from vmserial.cli.pve_vm import Vm
     from vmserial.model import Capabilities, Finding
-    from vmserial.model.origin import LoweredCommand
+    from vmserial.model.origin import Gap, LoweredCommand
     from vmserial.sources.command import CommandLine
     from vmserial.sources.libvirt import Document as DomainDocument
     from vmserial.sources.pve import Document
@@ -95,11 +95,21 @@ def _standing(
 ) -> Standing:
     from vmserial.verify.standing import Standing
 
-    refused = [gap for gap in lowered.gaps if gap.id == "refused"]
+    # What a finding says already is not said twice.
+    ids, texts = {found.id for found in findings}, [found.happens for found in findings]
+    refused = [
+        gap for gap in refusals(lowered)
+        if gap.rule not in ids and not any(gap.text in text for text in texts)
+    ]  # fmt: skip
     return Standing(
         command, findings, lowered.arch, labels=lowered.labels,
         refusals=tuple(f"{gap.text} ({gap.where})" if gap.where else gap.text for gap in refused),
     )  # fmt: skip
+
+
+def refusals(lowered: LoweredCommand) -> list[Gap]:
+    """Return why the owner itself does not start a VM."""
+    return [gap for gap in lowered.gaps if gap.id == "refused"]
 
 
 def of_conf(asked: Asked, vm: Vm, document: Document) -> tuple[CommandLine, LoweredCommand]:

@@ -70,16 +70,18 @@ def _worse(
     asked: Asked, words: FixWords, document: Document, verdict: DomainVerdict, domain: Domain
 ) -> str:
     """Return why a change must not be made: what libvirt starts would be worse."""
-    from vmserial.cli.never_worse import refused
-    from vmserial.cli.standing import of_domain
+    from vmserial.cli.never_worse import refused, said
+    from vmserial.cli.standing import of_domain, refusals
 
     if words.no_check or not verdict.changes:
         return ""
     capabilities = capabilities_of(asked, domain, quiet=True)
     if not capabilities.binary:
         return ""
-    before, _ = of_domain(document, capabilities)
-    after, _ = of_domain(verdict.document, capabilities)
+    before, lowered = of_domain(document, capabilities)
+    after, then = of_domain(verdict.document, capabilities)
+    if refusals(then) and not refusals(lowered):
+        return said(f"libvirt would refuse the mended domain: {refusals(then)[0].text}")
     return refused(words, before, after, capabilities)
 
 
