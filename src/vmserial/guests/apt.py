@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmserial.errors import ImageError, UsageError
+from vmserial.guests import aptconf
 from vmserial.guests.aptrun import run, tool
 from vmserial.guests.deb import extract, parse_depends, stanza
 from vmserial.paths import cache_dir, locked, write_atomic
@@ -165,62 +166,11 @@ class PrivateApt:
         self._sources = (
             f"deb [arch={arch} target=Packages signed-by={keyring}] {self.mirror} {suite} main\n"
         )
-        self._config = self._base / "apt.conf"
-        self._prepare(check_valid_until)
-
-    # -------------------------------------------------------------- the private configuration
-
-    def _prepare(self, check_valid_until: bool) -> None:
-        for name in ("state/lists/partial", "archives/partial", "dpkg", "none"):
-            (self._base / name).mkdir(parents=True, exist_ok=True)
-        status = self._base / "dpkg" / "status"
-        if not status.exists():
-            write_atomic(status, b"")
-        write_atomic(self._base / "sources.list", self._sources)
-        user = _user_name()
-        # Given with -c it is read last, so it also undoes what the host's apt.conf.d sets:
-        # container images empty /var/cache/apt in a hook and switch apt's own cache off.
-        write_atomic(
-            self._config,
-            f"""\
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-#clear DPkg::Pre-Invoke;
-#clear DPkg::Post-Invoke;
-#clear DPkg::Pre-Install-Pkgs;
-#clear APT::Architectures;
-#clear APT::Default-Release;
-APT::Architecture "{self.arch}";
-APT::Architectures {{ "{self.arch}"; }};
-APT::Install-Recommends "false";
-APT::Install-Suggests "false";
-APT::Sandbox::User "{user}";
-APT::Update::Error-Mode "any";
-Acquire::AllowInsecureRepositories "false";
-Acquire::AllowWeakRepositories "false";
-Acquire::Check-Valid-Until "{str(check_valid_until).lower()}";
-Acquire::Languages "none";
-Acquire::PDiffs "false";
-Acquire::Retries "2";
-Acquire::http::Timeout "30";
-Acquire::https::Timeout "30";
-Dir::State "{self._base}/state";
-Dir::State::status "{self._base}/dpkg/status";
-Dir::State::extended_states "{self._base}/state/extended_states";
-Dir::Cache "{self._base}";
-Dir::Cache::archives "{self._archives}";
-Dir::Cache::pkgcache "{self._base}/pkgcache.bin";
-Dir::Cache::srcpkgcache "{self._base}/srcpkgcache.bin";
-Dir::Log "{self._base}";
-Dir::Etc::sourcelist "{self._base}/sources.list";
-Dir::Etc::sourceparts "{self._base}/none";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "{self._base}/none";
-Dir::Etc::trusted "/dev/null";
-Dir::Etc::trustedparts "{self._base}/none";
-""",
+        self._config = aptconf.write(
+            self._base, arch, self._sources, check_valid_until=check_valid_until
         )
+
+    # -------------------------------------------------------------- one at a time, by its own rules
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -385,13 +335,3 @@ def _checked(package: str) -> str:
     if not _NAME.match(name) or not re.match(r"[A-Za-z0-9.+:~\-]*\Z", version):
         raise ImageError(f"{package!r} is not a package's name", hint="check its spelling")
     return package
-
-
-def _user_name() -> str:
-    """Return the user that apt's fetchers run as: us, who own the cache directory."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return ""  # a uid without a name: apt is not root then and does not switch

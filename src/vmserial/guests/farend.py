@@ -19,9 +19,10 @@ import contextlib
 import importlib.resources
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vmserial.errors import LostVMError, ShellError
+from vmserial.guests.agents import Agent, Agents
 from vmserial.guests.channel import Countdown
 from vmserial.guests.shell import Shell, quote
 from vmserial.guests.watcher import GRACE, Watcher
@@ -54,29 +55,6 @@ class Sent:
     end: float
 
 
-@dataclass
-class _Agent:
-    """One open port: the agent's number, its process, and where receiving began.
-
-    ``jobs`` are the numbers of what is being sent and waited for.
-    """
-
-    id: int
-    pid: int = 0
-    mark: int = 0
-    jobs: set[int] = field(default_factory=set)
-
-    def order(self, what: str, *words: object) -> str:
-        """Return the line that gives this agent an order."""
-        return " ".join(map(str, ("vs_order", self.id, what, *words)))
-
-    def end_jobs(self) -> list[int]:
-        """Return the numbers of the jobs under way, which are to be ended now."""
-        jobs = sorted(self.jobs)
-        self.jobs.clear()
-        return jobs
-
-
 def script() -> str:
     """Return the functions for the guest, without comments and indentation."""
     text = importlib.resources.files("vmserial.guests").joinpath("farend.sh").read_text("utf-8")
@@ -100,8 +78,7 @@ class FarEnd(Watcher):
     def __init__(self, shell: Shell) -> None:
         super().__init__(shell)
         self._directory = ""
-        self._agents: dict[str, _Agent] = {}
-        self._opened = 0
+        self._agents = Agents()
         self._unsubscribe: Callable[[], None] | None = None
 
     # -------------------------------------------------------------- start and end
@@ -155,12 +132,7 @@ class FarEnd(Watcher):
             ShellError: one cannot be opened; it names each and why. None is left open.
             LostVMError: the guest does not answer.
         """
-        agents: dict[str, _Agent] = {}
-        for path in paths:
-            if path in self._agents or path in agents:
-                raise ShellError(f"{path} is open already", hint="close it first")
-            self._opened += 1
-            agents[path] = _Agent(self._opened)
+        agents = self._agents.numbered(paths)
         left = Countdown(timeout)
         starts = [self._expect(f"p {agent.id}") for agent in agents.values()]
         opens = [self._expect(f"o {agent.id}") for agent in agents.values()]
@@ -211,15 +183,10 @@ class FarEnd(Watcher):
                 raise result
         await self._kill(stuck)
 
-    async def _kill(self, agents: Iterable[_Agent]) -> None:
+    async def _kill(self, agents: Iterable[Agent]) -> None:
         pids = [str(agent.pid) for agent in agents if agent.pid]
         if pids:
             await self._shell.run(f"kill -9 {' '.join(pids)} || :")
-
-    def _agent(self, path: str) -> _Agent:
-        if path not in self._agents:
-            raise ShellError(f"{path} is not open", hint="open it first")
-        return self._agents[path]
 
     async def send(self, path: str, file: str, timeout: float) -> Sent:
         """Write a file of the guest to a port.
@@ -236,7 +203,7 @@ class FarEnd(Watcher):
                 up), or the port failed.
             LostVMError: the guest does not answer.
         """
-        agent, number = self._agent(path), self._number()
+        agent, number = self._agents.of(path), self._number()
         agent.jobs.add(number)
         try:
             status, start, end = await self._ask(
@@ -262,7 +229,7 @@ class FarEnd(Watcher):
         Raises:
             LostVMError: the guest does not answer.
         """
-        agent, number = self._agent(path), self._number()
+        agent, number = self._agents.of(path), self._number()
         await self._ask_now(
             agent.order("stop", number, *agent.end_jobs()), f"k {agent.id} {number}", "stop sending"
         )
@@ -273,7 +240,7 @@ class FarEnd(Watcher):
         Raises:
             LostVMError: the guest does not answer.
         """
-        agent, number = self._agent(path), self._number()
+        agent, number = self._agents.of(path), self._number()
         answer = await self._ask_now(
             agent.order("count", number), f"r {agent.id} {number}", "count"
         )
@@ -281,7 +248,7 @@ class FarEnd(Watcher):
 
     async def receive_begin(self, path: str) -> None:
         """From now on count, hash and fetch only what comes next."""
-        self._agent(path).mark += await self.count(path)
+        self._agents.of(path).mark += await self.count(path)
 
     async def received(self, path: str, size: int, timeout: float) -> Received:
         """Wait until a port received ``size`` bytes, or the bound; return what came.
@@ -301,7 +268,7 @@ class FarEnd(Watcher):
         return answer
 
     async def _received(self, path: str, size: int, ticks: int, timeout: float) -> Received | None:
-        agent, number = self._agent(path), self._number()
+        agent, number = self._agents.of(path), self._number()
         agent.jobs.add(number)
         try:
             count, sha256, at = await self._ask(
@@ -320,7 +287,7 @@ class FarEnd(Watcher):
         Raises:
             LostVMError: not done within ``timeout`` seconds.
         """
-        agent = self._agent(path)
+        agent = self._agents.of(path)
         return await self._shell.get(f"{self._directory}/{agent.id}.in", timeout, start=agent.mark)
 
     async def put(self, name: str, data: bytes, timeout: float = 60.0) -> str:

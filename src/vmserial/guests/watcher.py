@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from dataclasses import replace
 from typing import TypeVar
 
 from vmserial.errors import LostVMError, ShellError
 from vmserial.guests.channel import Countdown
-from vmserial.guests.nodes import HvcSlots, Node, tty_node
+from vmserial.guests.nodes import Node
+from vmserial.guests.nodetable import NodeTable
 from vmserial.guests.shell import Shell
-from vmserial.limits import HVC_NODES
 from vmserial.model import NodeIdentity
 
 T = TypeVar("T")
@@ -40,15 +39,9 @@ class Watcher:
         self._count = 0
         self._answers: dict[str, asyncio.Future[list[str]]] = {}
         self._waiters: set[asyncio.Future[None]] = set()
-        self._names: dict[str, Node] = {}
-        self._left: dict[NodeIdentity, float] = {}
-        self._terms: dict[str, int] = {}
-        self._hvc = HvcSlots()
-        self._placed: dict[str, tuple[int, bool]] = {}
-        self._unsure: dict[str, Node] = {}
-        self._dead: dict[NodeIdentity, str] = {}
+        self._table = NodeTable(self._wake)
         self._watch: asyncio.Task[None] | None = None
-        self.present: dict[NodeIdentity, Node] = {}
+        self.present = self._table.present
 
     # -------------------------------------------------------------- events
 
@@ -60,21 +53,9 @@ class Watcher:
     def _take(self, text: str) -> None:
         kind, _, rest = text.partition(" ")
         fields = rest.split(" ")
-        if kind == "n":
-            if node := tty_node(rest):
-                self._appeared(node)
-        elif kind == "v":
-            self._virtio(rest)
-        elif kind == "c" and len(fields) == 2 and fields[1].isdecimal():
-            if fields[0] not in self._hvc:
-                self._terms[fields[0]] = int(fields[1])
-        elif kind == "g" and len(fields) == 2:
-            self._vanished(fields[0], float(fields[1]))
-        elif kind == "h" and len(fields) == 2 and fields[1].isdecimal():
-            if fields[0] in self._unsure:
-                self._hvc.correct(fields[0], int(fields[1]))
-                self._console(self._unsure.pop(fields[0]), int(fields[1]))
-        elif kind in ("p", "o", "q", "z"):
+        if self._table.take(kind, rest):
+            return
+        if kind in ("p", "o", "q", "z"):
             self._answer(f"{kind} {fields[0]}", fields[1:])
         elif kind in ("s", "r", "k") and len(fields) > 1:
             self._answer(f"{kind} {fields[0]} {fields[1]}", fields[2:])
@@ -83,43 +64,6 @@ class Watcher:
         future = self._answers.pop(key, None)
         if future is not None and not future.done():
             future.set_result(fields)
-
-    def _appeared(self, node: Node) -> None:
-        self._names[node.name] = node
-        self.present[node.identity] = node
-        self._wake()
-
-    def _vanished(self, name: str, at: float) -> None:
-        self._hvc.remove(name)
-        self._placed.pop(name, None)
-        self._unsure.pop(name, None)
-        node = self._names.pop(name, None)
-        if node is not None and self.present.get(node.identity) is node:
-            del self.present[node.identity]
-            self._left[node.identity] = at
-            self._wake()
-
-    def _virtio(self, rest: str) -> None:
-        name, seen, label = (*rest.split(" ", 2), "", "")[:3]
-        if self._terms:
-            # A scan tells its consoles before its ports; they are placed together.
-            self._placed |= self._hvc.add(self._terms)
-            self._terms = {}
-        if not label:
-            return
-        node = Node(NodeIdentity("virtio", label), f"/dev/{name}", name, float(seen))
-        hvc, sure = self._placed.get(name, (-1, True))
-        if not sure:
-            self._unsure[name] = node
-        elif hvc < 0:
-            self._appeared(node)
-        else:
-            self._console(node, hvc)
-
-    def _console(self, node: Node, hvc: int) -> None:
-        # A console beyond the last hvc has no node at all.
-        if hvc < HVC_NODES:
-            self._appeared(replace(node, path=f"/dev/hvc{hvc}"))
 
     def _wake(self) -> None:
         for future in self._waiters:
@@ -161,21 +105,15 @@ class Watcher:
         """Have the guest look for nodes now, and then for so many ticks when they change."""
         number = self._number()
         await self._ask_now(f"vs_look {number} {ticks}", f"z {number}", "look for its nodes")
-        self._hvc.looked()
-        if self._unsure:
+        self._table.hvc.looked()
+        if self._table.unsure:
             await self._probe()
 
     async def _probe(self) -> None:
-        """Find the hvc of consoles that the kernel's rule does not tell.
-
-        One that is not found has none: two consoles were given one number.
-        """
-        names, self._dead = list(self._unsure), {}
+        """Find the hvc of consoles that the kernel's rule does not tell."""
+        names, self._table.dead = list(self._table.unsure), {}
         await self._shell.run(f"vs_probe {' '.join(names)}", GRACE)
-        for name in names:
-            node = self._unsure.pop(name, None)
-            if node is not None:
-                self._dead[node.identity] = name
+        self._table.bury(names)
 
     async def _keep_watching(self) -> None:
         # A look that is asked for while the watcher watches is done when it has finished,
@@ -264,7 +202,8 @@ class Watcher:
             )
         except TimeoutError:
             names = ", ".join(str(identity) for identity in identities)
-            dead = [self._dead[identity] for identity in identities if identity in self._dead]
+            buried = self._table.dead
+            dead = [buried[identity] for identity in identities if identity in buried]
             raise ShellError(
                 f"the guest shows no node for {names} within {timeout:g} s",
                 hint=f"its kernel gave no hvc of its own to {', '.join(dead)}; up to Linux 6.1 "
@@ -284,7 +223,7 @@ class Watcher:
             ShellError: it is still there after ``timeout`` seconds.
             LostVMError: the guest does not answer.
         """
-        self._left.pop(identity, None)
+        self._table.left.pop(identity, None)
         try:
             await self._until(lambda: None if identity in self.present else True, timeout)
         except TimeoutError:
@@ -292,4 +231,4 @@ class Watcher:
                 f"the guest still has {identity} after {timeout:g} s",
                 hint="see the guest's kernel messages",
             ) from None
-        return self._left.get(identity)
+        return self._table.left.get(identity)

@@ -89,7 +89,7 @@ class GuestAgent(FarEnd):
         found: dict[str, str] = {}
         for at in range(0, len(paths), _AT_ONCE):
             chosen = paths[at : at + _AT_ONCE]
-            files = [f"{self._directory}/{self._agent(path).id}.in" for path in chosen]
+            files = [f"{self._directory}/{self._agents.of(path).id}.in" for path in chosen]
             output = await self._shell.run(f"sha256sum {' '.join(files)}", timeout)
             sums = [line.split()[0] for line in output.splitlines() if line.strip()]
             found |= dict(zip(chosen, sums, strict=True))
