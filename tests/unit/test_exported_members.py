@@ -88,7 +88,7 @@ def test_what_programs_read_stays(name: str) -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'vmserial' has no attribute 'jugde'"):
-        vmserial.jugde  # noqa: B018
+        vmserial.jugde  # type: ignore[attr-defined]  # noqa: B018
 
 
 def fresh(code: str) -> str:
@@ -106,6 +106,10 @@ LOADED = "print(sorted(n for n in sys.modules if n.partition('.')[0] == 'vmseria
 
 def test_importing_the_package_loads_nothing_else() -> None:
     assert fresh(f"import sys, vmserial; {LOADED}") == "['vmserial']\n"
+    assert (
+        fresh("import sys; had = {*sys.modules}; import vmserial; print({*sys.modules} - had)")
+        == "{'vmserial'}\n"
+    )
     # dir() and a star's list are no use of a name either.
     assert fresh(f"import sys, vmserial; dir(vmserial); {LOADED}") == "['vmserial']\n"
     assert "vmserial.api" in fresh(f"import sys, vmserial; vmserial.load; {LOADED}")
