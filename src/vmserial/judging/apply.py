@@ -75,7 +75,8 @@ class Applied:
             if id(port.option) in cards and port not in self._moving
         ]  # fmt: skip
         self._moving |= {port for port, _ in self._with_them}
-        self._board = board_of(ctx, self._moving) if ctx.platform else None
+        asked = any(finding.repairs for finding in found)
+        self._board = board_of(ctx, self._moving) if ctx.platform and asked else None
         self._known = {device.id for device in self._board.devices} if self._board else set()
         self._placer = Placer(self._board) if self._board else None
         self._writer = Writer(ctx, self._moving, frozenset(self._known))

@@ -15,9 +15,13 @@ from vmserial.values import is_on
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the chardevs that QEMU refuses, and the sockets that nobody can reach."""
     for entry in ctx.view.chardevs:
+        nowhere = _nowhere(entry) and ctx.capabilities.version >= (7, 0, 0)
+        words = "" if nowhere else _refused(entry)
+        if not nowhere and not words:
+            continue
         name = ctx.port_at(entry.option, entry.id)
         names = (name,) if entry.id else ()
-        if _nowhere(entry) and ctx.capabilities.version >= (7, 0, 0):
+        if nowhere:
             # Run with 7.2: it becomes a socket of the file descriptor "".
             repair = EditOptions((SetKey(entry.option, "host", "127.0.0.1"),),
                                  f"{name}: it listens on 127.0.0.1")  # fmt: skip
@@ -26,7 +30,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
                 entry.option, names, (repair,) if entry.params.get("port") else (),
                 severity=Severity.DEAD, assumed=True,
             )  # fmt: skip
-        elif words := _refused(entry):
+        else:
             yield RULE.finding(f"{entry.option}: {words}", entry.option, names, assumed=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from vmserial.limits import VIRTIO_SERIAL_PORTS
 from vmserial.sources.command.document import CommandOption
@@ -22,6 +23,16 @@ _PCI_BRIDGE = re.compile(
     r"pcie-root-port|ioh3420|x3130-upstream|xio3130-downstream|pci-bridge|pcie-pci-bridge|"
     r"i82801b11-bridge|pxb|pxb-pcie|pxb-cxl|cxl-rp|cxl-upstream|cxl-downstream|pci-bridge-seat"
 )
+
+
+@lru_cache(maxsize=512)
+def _makes_usb(driver: str) -> bool:
+    return _USB_CONTROLLER.match(driver) is not None
+
+
+@lru_cache(maxsize=512)
+def _is_usb(driver: str) -> bool:
+    return _USB.match(driver) is not None and not _makes_usb(driver)
 
 
 @dataclass(frozen=True)
@@ -98,12 +109,12 @@ class DeviceEntry:
     @property
     def is_usb(self) -> bool:
         """It sits on a USB bus."""
-        return _USB.match(self.driver) is not None and not self.is_usb_controller
+        return _is_usb(self.driver)
 
     @property
     def is_usb_controller(self) -> bool:
         """It makes a USB bus."""
-        return _USB_CONTROLLER.match(self.driver) is not None
+        return _makes_usb(self.driver)
 
     @property
     def is_bridge(self) -> bool:

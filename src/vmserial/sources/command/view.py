@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.model import Chardev, Note
@@ -38,6 +39,8 @@ SERIAL_DRIVERS: Mapping[str, tuple[str, ...]] = {
     "isa-parallel": ("chardev",),
 }
 """Devices that are serial ports (or sit where one does), and the keys of their chardevs."""
+
+_CHARDEV_KEYS = frozenset({"chardev", *(f"chardev{number}" for number in range(10))})
 
 _PROGRAM = re.compile(r"(?:.*/)?qemu-system-([a-z0-9_]+)")
 _ARCH_OF_MACHINE = (
@@ -208,7 +211,12 @@ class CommandView:
 
     def chardev(self, chardev_id: str) -> ChardevEntry | None:
         """Return a chardev by its id."""
-        return next((entry for entry in self.chardevs if entry.id == chardev_id), None)
+        return self._chardev_of.get(chardev_id)
+
+    @cached_property
+    def _chardev_of(self) -> Mapping[str, ChardevEntry]:
+        """The chardevs by id, of one id the first."""
+        return {entry.id: entry for entry in reversed(self.chardevs)}
 
     def device(self, device_id: str) -> DeviceEntry | None:
         """Return a device by its id."""
@@ -225,7 +233,7 @@ class CommandView:
             found += [
                 Use(value, device.option, key)
                 for key, value in device.params.items()
-                if re.fullmatch(r"chardev[0-9]?", key)
+                if key in _CHARDEV_KEYS
             ]
         for option in self.options:
             if option.name in {"netdev", "object", "tpmdev"} and option.params.get("chardev"):
