@@ -129,6 +129,21 @@ def test_each_room_stands_in_the_architecture() -> None:
             assert re.search(rf"`{room.strip()}(\.py|/)`", text), room
 
 
+def modules_named() -> list[tuple[str, str]]:
+    """Return the rooms of the architecture, each with a module that it is said to have."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+/(?:\w+/)?)` \| (.*) \|$", text, re.MULTILINE)
+    return [(room, module) for room, said in rows
+            for module in re.findall(r"`(\w+(?:/\w+)*\.py|\w+/)`", said)]  # fmt: skip
+
+
+def test_each_module_that_the_architecture_names_is_there() -> None:
+    assert len(modules_named()) > 100
+    source = ROOT / "src" / "vmserial"
+    for room, module in modules_named():
+        assert (source / room / module).exists() or (source / module).exists(), (room, module)
+
+
 def test_pins_have_hashes_and_no_addresses() -> None:
     for path in ROOT.glob("requirements/*.txt"):
         text = path.read_text()
