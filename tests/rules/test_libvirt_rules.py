@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from libvirt_domains import refused
-from test_judge_domain import XHCI, domain
+from test_judge_domain import NAMESPACE, XHCI, domain
 
 from vmserial.catalogue import by_id
 from vmserial.guests.profile import unknown
@@ -84,3 +84,24 @@ def test_two_ports_of_one_alias() -> None:
     assert [f.id for f in verdict.findings if f.severity is Severity.FAILS] == ["id-taken"]
     assert verdict.text.count("ua-a") == 1
     assert not verdict.left
+
+
+def test_a_board_without_pci_is_said_once() -> None:
+    """Libvirt's own USB controller is what finds no bus; its owner never wrote one."""
+    found = [f for f in judged(domain(PTY, "x86_64", "microvm")).findings
+             if f.severity is Severity.FAILS]  # fmt: skip
+    assert [f.happens for f in found] == ["libvirt refuses the domain: No PCI buses available"]
+
+
+def test_a_users_own_device_comes_before_libvirts_controllers() -> None:
+    """QEMU makes libvirt's devices, which are in JSON, after those of <qemu:commandline>."""
+    tail = (
+        "<qemu:commandline><qemu:arg value='-chardev'/><qemu:arg value='pty,id=a'/>"
+        "<qemu:arg value='-device'/><qemu:arg value='usb-serial,chardev=a'/></qemu:commandline>"
+    )
+    of = domain(XHCI + PTY, root=f" xmlns:qemu='{NAMESPACE}'", tail=tail)
+    arch = Domain.of(of).arch
+    for version, ids in (((7, 2, 0), {"usb-no-bus"}), ((5, 2, 0), set())):
+        has = Capabilities(version, arch, measured=False)
+        found = judge(of, has, unknown(arch)).findings
+        assert {f.id for f in found if f.severity is Severity.FAILS} == ids

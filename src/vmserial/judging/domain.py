@@ -140,7 +140,19 @@ def _shown(found: Iterable[Finding], verdict: Verdict) -> tuple[Finding, ...]:
     Whoever wrote the XML never wrote the option that a rule names, and what libvirt refuses
     QEMU never gets to say.
     """
-    return worst_first(_named(finding, verdict).explained() for finding in found)
+    shown = [_named(f, verdict) for f in found if not _said_by_libvirt(f, verdict)]
+    return worst_first(finding.explained() for finding in shown)
+
+
+def _said_by_libvirt(finding: Finding, verdict: Verdict) -> bool:
+    """Tell whether libvirt's own refusal says it already, of what it adds by itself."""
+    option = finding.options[0] if finding.options else None
+    if not isinstance(option, CommandOption) or verdict.origins is None:
+        return False
+    lowered = verdict.origin(option)
+    gaps = verdict.origins.command.gaps
+    own = lowered is not None and lowered.origin.handle is None
+    return own and any(gap.id == "refused" and gap.rule == finding.id for gap in gaps)
 
 
 def _named(finding: Finding, verdict: Verdict) -> Finding:

@@ -28,10 +28,12 @@ class PortParts:
         self.domain, self.on, self.taken = domain, on, taken
         self.ids: dict[CharDevice, str] = {}
         self.twice: dict[CharDevice, str] = {}
+        given: set[str] = set()
         for port in domain.characters:
             id = alias(port.element, port.name)
-            if id in self.ids.values() and id != port.name:
+            if id in given and id != port.name:
                 self.twice[port], id = id, port.name
+            given.add(id)
             self.ids[port] = id
         self.devices: dict[CharDevice, Part] = {}
         self.parts: list[Part] = []
