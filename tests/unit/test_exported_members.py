@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from types import ModuleType
 
 import pytest
 from plans import remembered
+from test_cli_docs import stage
 
 import vmserial
+from vmserial.cli import main
 from vmserial.model import Severity
 from vmserial.planning import planner
 from vmserial.shim import bundle
@@ -168,6 +171,24 @@ def test_a_domain_and_its_repair(tmp_path: Path) -> None:
     again = vmserial.judge(vmserial.load(verdict.text), qemu)
     assert again.ok, again.findings
     assert again.text == verdict.text
+
+
+@pytest.mark.parametrize("name", ["142.conf", "guest.xml", "start-vm.sh", "lab.toml"])
+def test_it_finds_what_doctor_finds_and_mends_what_fix_mends(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage(tmp_path, monkeypatch)
+    (tmp_path / "lab.toml").write_text('arch = "aarch64"\nports = 7\ntype = "pci"\n')
+    verdict = vmserial.judge(vmserial.load(name), vmserial.probe("qemu-system-aarch64"))
+    assert main.run(["doctor", name, "--json"]) == 1
+    told = [(f["id"], *f["ports"]) for f in json.loads(capsys.readouterr().out)]
+    of_this_host = {"directory-missing"}
+    assert [(f.id, *f.ports) for f in verdict.findings] == [
+        each for each in told if each[0] not in of_this_host
+    ]
+    if name != "lab.toml":
+        assert main.run(["fix", name, "--no-check", "-o", "mended"]) == 0
+        assert verdict.text == (tmp_path / "mended").read_text()
 
 
 def test_what_is_planned_is_judged_as_the_planner_sees_it(tmp_path: Path) -> None:
