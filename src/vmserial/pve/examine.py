@@ -26,7 +26,7 @@ from vmserial.model import (
 from vmserial.model.origin import LoweredCommand, LoweredOption
 from vmserial.options import split_params
 from vmserial.pve.judged import going
-from vmserial.pve.mend import Mended, Way, mend
+from vmserial.pve.mend import Mended, Way, look, mend
 from vmserial.sources.pve import Document, Setting
 from vmserial.sources.pve import machine as read_machine
 from vmserial.sources.pve.lower import PveHost, lower
@@ -60,7 +60,12 @@ def examine(
         shim: the emulator shim is installed.
         mended: what :func:`vmserial.pve.mend.mend` makes of it, if that is known.
     """
-    answer = mended or mend(document, machine, capabilities, guest, way)
+    if mended is not None:
+        answer = mended
+    elif way == "args":
+        answer = look(document, machine, capabilities, guest)
+    else:
+        answer = mend(document, machine, capabilities, guest, way)
     # Which device a port gets by the shim is the shim's affair.
     told = {name for change in answer.changes for name in change.ports} if way == "shim" else None
     own = [*_twice(answer, machine), *_of_hardware(answer.lowered)]

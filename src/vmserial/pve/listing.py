@@ -8,7 +8,7 @@ from vmserial import chardevs
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.examine import examine, wrong
 from vmserial.pve.judged import kinds_of
-from vmserial.pve.mend import Way, mend
+from vmserial.pve.mend import Way, look, mend
 from vmserial.pve.tree import Conf
 
 
@@ -58,7 +58,11 @@ def listed(
         UsageError: as :func:`vmserial.planning.planner.plan`.
     """
     way: Way = "shim" if shim else "args"
-    answer = mend(conf.document, machine, capabilities, guest, way)
+    look_only = way == "args"
+    answer = (
+        look(conf.document, machine, capabilities, guest) if look_only
+        else mend(conf.document, machine, capabilities, guest, way)
+    )  # fmt: skip
     found = examine(conf.document, machine, capabilities, guest, way=way, shim=shim, mended=answer)
     starts = not any(finding.severity is Severity.FAILS for finding in found)
     # A VM that does not start has no devices: what is planned for it is `fix`'s to say.

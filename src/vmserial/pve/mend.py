@@ -99,6 +99,25 @@ def mend(
     return mending.by_args() if way == "args" else mending.by_shim()
 
 
+def look(
+    document: Document, machine: Machine, capabilities: Capabilities, guest: GuestProfile
+) -> Mended:
+    """Return what is wrong by way of ``args:``, and mend nothing; as :func:`mend`."""
+    vm = PveVm(machine, capabilities, guest)
+    mending = _Mending(document, vm)
+    lowered = vm.lowered(document)
+    before = vm.judged(lowered)
+    wished = tuple(vm.wishes(lowered))
+    pinned = mending.pinned
+    leaves = any(wish.port.name == pinned for wish in wished) or any(
+        pinned in answer.finding.ports and answer.edits for answer in before.answers
+    )
+    return Mended(
+        document, (), before, before, lowered, wished, tuple(mending.twice(lowered)),
+        kinds_of(lowered), stuck=(pinned,) if pinned and leaves else (),
+    )  # fmt: skip
+
+
 @dataclass
 class _Mending:
     """One configuration on its way; holds what is collected."""
