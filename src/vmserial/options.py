@@ -146,6 +146,13 @@ def split_params(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     return head, tuple(pairs)
 
 
+def parts_of(option: Option) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return an option's head and keys as :func:`split_params` reads its value."""
+    if option.raw is not None:
+        return split_params(option.raw)
+    return option.head, tuple([(key, scalar_text(value)) for key, value in option.params])
+
+
 def pretty(words: Sequence[str]) -> str:
     r"""Return ``words`` as shell text, one option a line, safe to paste.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,16 +136,13 @@ def capabilities_of(machine: Machine, binary: str, *, quiet: bool = False) -> Ca
     """
     from vmserial.machines import architecture
     from vmserial.model import Capabilities
-    from vmserial.qemu.binary import find, probe
+    from vmserial.qemu.binary import find
 
     arch = architecture(machine.arch)
+    kind = arch.machine_type(machine.machine_type)
     try:
-        return probe(
-            find(arch.name, binary or None),
-            machine_types=[arch.machine_type(machine.machine_type)],
-            machine_options=machine.machine_options,
-            arch=arch.name,
-        )
+        path = find(arch.name, binary or None)
+        return _probed(path, kind, machine.machine_options, arch.name)
     except BinaryError as error:
         if binary:
             raise
@@ -152,6 +150,16 @@ def capabilities_of(machine: Machine, binary: str, *, quiet: bool = False) -> Ca
             version = ".".join(map(str, ASSUMED))
             complain(f"vmserial: note: {error.message}; QEMU {version} is assumed")
         return Capabilities(ASSUMED, arch.name, measured=False)
+
+
+@cache
+def _probed(
+    path: str, machine_type: str, options: tuple[tuple[str, str], ...], arch: str
+) -> Capabilities:
+    """Ask a binary; of the VMs of a tree, once for all of one kind."""
+    from vmserial.qemu.binary import probe
+
+    return probe(path, machine_types=[machine_type], machine_options=options, arch=arch)
 
 
 def current_only(asked: Asked) -> None:

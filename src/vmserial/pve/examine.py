@@ -24,7 +24,7 @@ from vmserial.model import (
     worst_first,
 )
 from vmserial.model.origin import LoweredCommand, LoweredOption
-from vmserial.options import split_params
+from vmserial.options import parts_of
 from vmserial.pve.judged import going
 from vmserial.pve.mend import Mended, Way, look, mend
 from vmserial.sources.pve import Document, Setting
@@ -185,7 +185,7 @@ def _of_hardware(lowered: LoweredCommand) -> Iterator[Finding]:
         option = each.option
         if option.flag != "-device":
             continue
-        head, pairs = split_params(option.value() or "")
+        head, pairs = parts_of(option)
         bus = dict(pairs).get("bus", "")
         if arm and head == "vmgenid":
             yield Finding(
@@ -224,7 +224,7 @@ def _buses(options: Iterable[LoweredOption]) -> Iterator[str]:
     yield from ("pci.0", "pcie.0")
     for each in options:
         if each.option.flag == "-device":
-            name = dict(split_params(each.option.value() or "")[1]).get("id", "")
+            name = dict(parts_of(each.option)[1]).get("id", "")
             if name:
                 yield name
                 # A controller with several buses counts on; none of PVE's has more than six.

@@ -14,7 +14,7 @@ from vmserial.judging.base import Verdict
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import Capabilities, GuestProfile, Machine, SerialPort
 from vmserial.model.origin import LoweredCommand
-from vmserial.options import split_params
+from vmserial.options import parts_of
 from vmserial.sources.pve import Document, Setting, raise_shim
 from vmserial.sources.pve.args import lift
 from vmserial.sources.pve.lower import PveHost, lower
@@ -39,11 +39,10 @@ def kinds_of(lowered: LoweredCommand) -> dict[str, str]:
     """Return what each port's device is, by its chardev's id."""
     found: dict[str, str] = {}
     for each in lowered.options:
-        value = each.option.value() or ""
         if each.option.flag == "-serial":
-            found.setdefault(value.removeprefix("chardev:"), "uart")
+            found.setdefault((each.option.raw or "").removeprefix("chardev:"), "uart")
         elif each.option.flag == "-device":
-            head, pairs = split_params(value)
+            head, pairs = parts_of(each.option)
             for key, chardev in pairs:
                 if key.startswith("chardev") and head in DRIVERS:
                     found.setdefault(chardev, DRIVERS[head])
@@ -110,7 +109,7 @@ class PveVm:
         others = [
             each.origin.handle for each in lowered.options
             if each.option.flag == "-serial"
-            or split_params(each.option.value() or "")[0] == "isa-serial"
+            or parts_of(each.option)[0] == "isa-serial"
         ]  # fmt: skip
         # PVE numbers them in this order; what comes behind would be counted anew.
         return len(others) < PVE_SERIAL_PORTS and all(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vmserial.model.origin import LoweredCommand, LoweredOption
-from vmserial.options import Option, split_params
+from vmserial.options import Option, parts_of
 from vmserial.sources.command import (
     CommandOption,
     Edit,
@@ -112,14 +112,14 @@ def without_idle_controllers(document: Document, lowered: LoweredCommand) -> Doc
         value.removesuffix(".0")
         for each in lowered.options
         if each.option.flag == "-device"
-        for key, value in split_params(each.option.value() or "")[1]
+        for key, value in parts_of(each.option)[1]
         if key == "bus"
     }
     raiser = _Raiser(document, lowered, lambda _: None)
     for each in lowered.options:
         handle = each.origin.handle
         if isinstance(handle, ArgsSpan) and each.option.flag == "-device":
-            name = dict(split_params(each.option.value() or "")[1]).get("id", "")
+            name = dict(parts_of(each.option)[1]).get("id", "")
             if _CONTROLLER.match(name) and name not in used:
                 raiser.spans[handle.start] = (handle, None)
     return raiser.written()

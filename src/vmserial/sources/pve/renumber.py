@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmserial.model.origin import LoweredCommand
-from vmserial.options import split_params
+from vmserial.options import parts_of
 from vmserial.sources.pve import edits
 from vmserial.sources.pve.document import Document, Setting
 from vmserial.sources.pve.values import quoted
@@ -36,7 +36,7 @@ def indexes(lowered: LoweredCommand) -> dict[str, int]:
     found: dict[str, int] = {}
     made = 0
     for each in lowered.options:
-        head, pairs = split_params(each.option.value() or "")
+        head, pairs = parts_of(each.option)
         if each.option.flag != "-device" or head != "isa-serial":
             continue
         params = dict(pairs)
@@ -63,7 +63,7 @@ def kept_com_ports(
     was = indexes(before)
     now = lower(document)
     chardevs = {
-        dict(split_params(each.option.value() or "")[1]).get("id", ""): each
+        dict(parts_of(each.option)[1]).get("id", ""): each
         for each in now.options
         if each.option.flag == "-chardev"
     }

@@ -14,7 +14,7 @@ from vmserial import chardevs
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import Machine, SerialPort
 from vmserial.model.origin import LoweredCommand, LoweredOption
-from vmserial.options import split_params
+from vmserial.options import parts_of
 from vmserial.sources.command.legacy import chardev_of
 from vmserial.sources.pve import edits
 from vmserial.sources.pve.document import Document, Setting
@@ -98,11 +98,11 @@ def _there(lowered: LoweredCommand, names: set[str]) -> Iterator[tuple[str, _The
 
 
 def _pairs(each: LoweredOption) -> tuple[tuple[str, str], ...]:
-    return split_params(each.option.value() or "")[1]
+    return parts_of(each.option)[1]
 
 
 def _head(each: LoweredOption) -> str:
-    return split_params(each.option.value() or "")[0]
+    return parts_of(each.option)[0]
 
 
 def _same_back_end(each: LoweredOption, port: SerialPort) -> bool:
