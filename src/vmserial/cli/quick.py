@@ -121,6 +121,9 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
     from vmserial.light import typing
 
     sys.modules["typing"] = typing
+    from vmserial.light import finder
+
+    finder.install()
     from vmserial.light import dataclasses, lazyre, pkgutil
 
     sys.modules |= {"dataclasses": dataclasses, "pkgutil": pkgutil, "re": lazyre}

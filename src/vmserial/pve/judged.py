@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from vmserial.context import RepairPolicy
@@ -57,18 +57,26 @@ class PveVm:
         machine: what its configuration, and the user's options, ask for.
         capabilities: of the binary that PVE starts.
         guest: what the guest carries.
+        known: what documents were lowered to: a repair asks for the same one up to ten times.
     """
 
     machine: Machine
     capabilities: Capabilities
     guest: GuestProfile
+    known: dict[tuple[int, int, str], tuple[Document, LoweredCommand]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def lowered(self, document: Document) -> LoweredCommand:
         """Return what PVE starts."""
-        version = self.capabilities.version
-        return lower(
-            document, self.machine.vmid, PveHost("", version), arch=self.machine.arch
-        )  # fmt: skip
+        machine = self.machine
+        # By identity: a lowered option's handle is a setting of this very document.
+        key = (id(document), machine.vmid, machine.arch)
+        if key not in self.known:
+            host = PveHost("", self.capabilities.version)
+            found = lower(document, machine.vmid, host, arch=machine.arch)
+            self.known[key] = document, found  # the document is kept: its id stays its own
+        return self.known[key][1]
 
     def judged(self, lowered: LoweredCommand) -> Verdict:
         """Judge what PVE starts."""
