@@ -3,18 +3,16 @@
 QMP goes over a socketpair whose one end QEMU inherits, so nothing of it is on
 disk and nobody else can connect.  The process gets its own process group (a
 Ctrl-C is ours to handle) and PR_SET_PDEATHSIG=SIGKILL (it dies with us even
-when we are killed).  Its end is seen through a pidfd, not by polling.
+when we are killed).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import subprocess
 import termios
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -22,9 +20,10 @@ from typing import Any, TypeVar
 from vmserial.errors import LostVMError, MonitorError, QemuStartError, UsageError
 from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
-from vmserial.qemu.child import BoundedText, reap, start_process, status_text
+from vmserial.qemu.child import start_process, status_text
 from vmserial.qemu.hints import hint_for
 from vmserial.qemu.monitor import Event, Monitor
+from vmserial.qemu.watched import WatchedProcess
 
 T = TypeVar("T")
 
@@ -77,11 +76,8 @@ class VirtualMachine:
         self._reset_is_loss = reset_is_loss
         self._foreground = foreground
         self._start_bound = start_bound
-        self._output = BoundedText()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pidfd = -1
+        self._child: WatchedProcess | None = None
         self._terminal: list[Any] | None = None
-        self._exited: asyncio.Future[int]
         self.monitor: Monitor
         self.lost: asyncio.Future[LostVMError]
         self.returncode: int | None = None
@@ -98,9 +94,7 @@ class VirtualMachine:
         if self._foreground:
             with contextlib.suppress(termios.error):
                 self._terminal = termios.tcgetattr(0)
-        loop = asyncio.get_running_loop()
-        self._exited = loop.create_future()
-        self.lost = loop.create_future()
+        self.lost = asyncio.get_running_loop().create_future()
         self.monitor = Monitor()
         ours, theirs = socket.socketpair()
         try:
@@ -116,36 +110,25 @@ class VirtualMachine:
 
     def _start(self, monitor_fd: int) -> None:
         """Start the process with ``monitor_fd`` as its QMP, and watch it."""
-        own = [
-            Option("-chardev", "socket", (("id", MONITOR_ID), ("fd", monitor_fd)), role="monitor"),
-            # Not -mon, which 11.1 warns about; this form is in every version.
-            Option("-qmp", raw=f"chardev:{MONITOR_ID}", role="monitor"),
-        ]
-        if self._paused:
-            own.append(Option("-S"))
         process = start_process(
-            [*self.argv, *render(own)],
+            [*self.argv, *render(_own_options(monitor_fd, self._paused))],
             pass_fds=(*self._pass_fds, monitor_fd),
             stdin=None if self._foreground else subprocess.DEVNULL,
             stdout=None if self._foreground else subprocess.PIPE,
             stderr=subprocess.PIPE if self._foreground else subprocess.STDOUT,
             own_group=not self._foreground,
         )
-        self._process = process
         stream = process.stderr if self._foreground else process.stdout
         assert stream is not None
-        self._stream = stream
-        weakref.finalize(self, reap, process)
-        loop = asyncio.get_running_loop()
-        self._pidfd = os.pidfd_open(process.pid)
-        loop.add_reader(self._pidfd, self._on_exit)
-        os.set_blocking(stream.fileno(), False)
-        loop.add_reader(stream.fileno(), self._on_output)
+        self._child = WatchedProcess(process, stream, self._on_exit)
+        self._child.watch()
 
     async def _wait_for_monitor(self, ours: socket.socket) -> None:
+        assert self._child is not None
+        exited = self._child.exited
         connecting = asyncio.ensure_future(self.monitor.connect(ours))
         try:
-            either: set[asyncio.Future[Any]] = {connecting, self._exited}
+            either: set[asyncio.Future[Any]] = {connecting, exited}
             await asyncio.wait(
                 either,
                 timeout=self._start_bound,
@@ -153,20 +136,20 @@ class VirtualMachine:
             )
             if connecting.done() and connecting.exception() is None:
                 return
-            if not connecting.done() and not self._exited.done():
+            if not connecting.done() and not exited.done():
                 raise QemuStartError(
                     f"QEMU did not answer on its monitor within {self._start_bound:g} s",
                     stderr=self.stderr_text(),
                     hint="does a chardev with wait=on wait for a client, or /dev/kvm hang?",
                 )
             # A closed monitor and the end of the process come in either order.
-            await asyncio.wait({self._exited}, timeout=_QUIT_BOUND)
+            await asyncio.wait({exited}, timeout=_QUIT_BOUND)
             text = self.stderr_text()
-            if not self._exited.done():
+            if not exited.done():
                 raise QemuStartError(
                     "it runs but does not speak QMP", stderr=text, hint="is it a QEMU binary?"
                 )
-            status = self._exited.result()
+            status = exited.result()
             raise QemuStartError(
                 f"QEMU ended at once{status_text(status)}: {text.strip() or 'it said nothing'}",
                 stderr=text,
@@ -180,31 +163,8 @@ class VirtualMachine:
 
     # -------------------------------------------------------------- watch
 
-    def _on_output(self) -> None:
-        """Take what QEMU wrote; at its end stop looking."""
-        try:
-            data = os.read(self._stream.fileno(), 65536)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._output.add(data)
-        else:
-            asyncio.get_running_loop().remove_reader(self._stream.fileno())
-
-    def _on_exit(self) -> None:
-        assert self._process is not None
-        status = self._process.poll()
-        if status is None:
-            return
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        # A program that QEMU started may hold the pipe open: take what is there, do not wait.
-        with contextlib.suppress(OSError):
-            while data := os.read(self._stream.fileno(), 65536):
-                self._output.add(data)
+    def _on_exit(self, status: int) -> None:
         self.returncode = status
-        self._exited.set_result(status)
         words = self.stderr_text().strip()
         self._set_lost(f"QEMU ended{status_text(status)}{': ' + words if words else ''}")
 
@@ -229,12 +189,12 @@ class VirtualMachine:
     @property
     def pid(self) -> int:
         """The process id."""
-        assert self._process is not None, "not started"
-        return self._process.pid
+        assert self._child is not None and not self._child.closed, "not running"
+        return self._child.process.pid
 
     def stderr_text(self) -> str:
         """Return what QEMU wrote so far (stdout and stderr), bounded to 256 KiB."""
-        return self._output.text()
+        return self._child.text() if self._child is not None else ""
 
     async def guarded(self, awaitable: Awaitable[T], timeout: float, what: str) -> T:
         """Wait for ``awaitable``, but not longer than the VM lives or ``timeout`` seconds.
@@ -272,7 +232,8 @@ class VirtualMachine:
 
     async def wait_closed(self) -> int:
         """Return QEMU's exit status once it has ended; no bound of its own (for ``run``)."""
-        return await asyncio.shield(self._exited)
+        assert self._child is not None, "not started"
+        return await asyncio.shield(self._child.exited)
 
     # -------------------------------------------------------------- end
 
@@ -292,33 +253,26 @@ class VirtualMachine:
 
     async def _end(self) -> None:
         """End the process: quit, TERM, KILL, each with its bound; then free everything."""
-        process = self._process
-        if process is None:
+        child = self._child
+        if child is None or child.closed:
             return
         loop = asyncio.get_running_loop()
         steps: list[tuple[Callable[[], Coroutine[Any, Any, None] | None], float]] = [
-            (process.terminate, _TERM_BOUND),
-            (process.kill, _KILL_BOUND),
+            (child.process.terminate, _TERM_BOUND),
+            (child.process.kill, _KILL_BOUND),
         ]
         if self.monitor.connected:
             steps.insert(0, (self._quit, _QUIT_BOUND))
         for ask, bound in steps:
-            if self._exited.done():
+            if child.exited.done():
                 break
             deadline = loop.time() + bound
             answer = ask()
             if answer is not None:
                 await answer
-            await asyncio.wait({self._exited}, timeout=max(0.0, deadline - loop.time()))
+            await asyncio.wait({child.exited}, timeout=max(0.0, deadline - loop.time()))
         await self.monitor.close()
-        if self._pidfd >= 0:
-            loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
-        loop.remove_reader(self._stream.fileno())
-        self._stream.close()
-        self._process = None
-        reap(process)
+        child.close()
         if self._terminal is not None:
             # A stdio chardev makes the terminal raw; a QEMU that was killed leaves it so.
             with contextlib.suppress(termios.error):
@@ -328,3 +282,13 @@ class VirtualMachine:
         # QEMU may close the monitor before it answers.
         with contextlib.suppress(LostVMError, MonitorError):
             await self.monitor.execute("quit", within=_QUIT_BOUND)
+
+
+def _own_options(monitor_fd: int, paused: bool) -> list[Option]:
+    """Return what every QEMU of ours is given: its QMP, and whether it begins paused."""
+    own = [
+        Option("-chardev", "socket", (("id", MONITOR_ID), ("fd", monitor_fd)), role="monitor"),
+        # Not -mon, which 11.1 warns about; this form is in every version.
+        Option("-qmp", raw=f"chardev:{MONITOR_ID}", role="monitor"),
+    ]
+    return [*own, Option("-S")] if paused else own
