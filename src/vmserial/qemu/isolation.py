@@ -9,15 +9,13 @@ kept, so an option that is new to us is not.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
-from vmserial import chardevs
 from vmserial.context.ports import ports_of
-from vmserial.model import Capabilities, Chardev, UnixSocket
+from vmserial.model import Capabilities
 from vmserial.options import Option, Scalar
 from vmserial.qemu import private, standins
+from vmserial.qemu.backends import PrivateBackends
 from vmserial.qemu.private import PrivateCommand, PrivatePort, Wanted
 from vmserial.qemu.standins import HOST_KEYS, Fate
 from vmserial.sources.command import CommandView, DeviceEntry
@@ -88,7 +86,6 @@ class _Isolator:
         labels: Mapping[str, str] | None,
     ) -> None:  # fmt: skip
         self.view, self.capabilities, self.socket = view, capabilities, socket
-        self.version = capabilities.version
         self.made: list[Option] = []
         self.late: list[Option] = []
         self.left_out: dict[str, None] = {}
@@ -96,49 +93,14 @@ class _Isolator:
         self.dropped_words: list[str] = []
         self.devices = {device.option: device for device in view.devices}
         self.fates = {d.option: standins.fate(d, capabilities) for d in view.devices}
-        self.entries = {entry.id: entry for entry in view.chardevs}
         self.called = ports_of(view, labels)
         for port in self.called:
             # The guest agent's and its like are there for a program, not to be proven.
             if port.channel and self.fates.get(port.option) in {Fate.PORT, Fate.SERIAL}:
                 self.fates[port.option] = Fate.KEPT
         self.wanted = private.find(view, self.fates, self.called)
-        self.chardevs = self.private_chardevs()
-
-    # ------------------------------------------------------------------ their backends
-
-    def private_chardevs(self) -> dict[str, list[Option]]:
-        """Return, by the user's chardev id, what replaces it; and give each port its id."""
-        made: dict[str, list[Option]] = {}
-        seen: Counter[str] = Counter()
-        for wanted in self.wanted:
-            given = wanted.chardev_id
-            if not given:
-                free = wanted.name not in self.entries
-                wanted.chardev_id = wanted.name if free else f"vmserial-{wanted.name}"
-                continue
-            entry = self.entries.get(given)
-            if entry is None:
-                continue  # QEMU says so, too.
-            seen[given] += 1
-            if seen[given] > 1 and not entry.mux:
-                continue  # Used twice: QEMU refuses it, and shall.
-            if seen[given] > 1:
-                wanted.chardev_id = f"{given}-{seen[given]}"
-            made.setdefault(given, []).append(self.socket_chardev(wanted.chardev_id, wanted.name))
-        for device in self.view.devices:
-            given = device.get("chardev")
-            if given and self.fates[device.option] is Fate.KEPT and given in self.entries:
-                null = Option("-chardev", "null", (("id", given),), role="chardev")
-                made.setdefault(given, [null])
-        return made
-
-    def socket_chardev(self, chardev_id: str, name: str) -> Option:
-        backend = Chardev(UnixSocket(self.socket(name)))
-        # The user's id, if it is none, is QEMU's to refuse.
-        made = chardevs.option(name, backend, self.version)
-        params = tuple((k, chardev_id if k == "id" else v) for k, v in made.params)
-        return replace(made, params=params)
+        self.backends = PrivateBackends(view, capabilities.version, socket)
+        self.chardevs = self.backends.replacing(self.wanted, self.fates)
 
     # ------------------------------------------------------------------ option by option
 
@@ -239,8 +201,8 @@ class _Isolator:
         )
 
     def serial(self, wanted: Wanted) -> None:
-        if wanted.chardev_id not in self.entries and not self.named(wanted):
-            self.made.append(self.socket_chardev(wanted.chardev_id, wanted.name))
+        if wanted.chardev_id not in self.backends.entries and not self.named(wanted):
+            self.made.append(self.backends.of(wanted))
         self.made.append(Option("-serial", raw=f"chardev:{wanted.chardev_id}", role="serial"))
 
     # ------------------------------------------------------------------ devices
@@ -260,7 +222,9 @@ class _Isolator:
             self.made.append(Option("-device", raw=value, role=role))
         else:
             mine = [w for w in self.wanted if w.device is device]
-            value = self.changed(device, self.identity(device, mine), keep=[w.key for w in mine])
+            value = self.changed(
+                device, private.identity(self.view, device, mine), keep=[w.key for w in mine]
+            )
             self.made.append(Option("-device", raw=value, role="serial"))
 
     def changed(
@@ -275,32 +239,6 @@ class _Isolator:
             if option.params.get(key) != value:
                 option = _with(option, option.params.with_key(key, value))
         return option.value or ""
-
-    def identity(self, device: DeviceEntry, mine: list[Wanted]) -> dict[str, str]:
-        """Return what a device must say so that its node is found in the guest."""
-        keys = {w.key: w.chardev_id for w in mine}
-        if not mine:
-            return keys
-        if not device.id and device.driver.startswith(("pci-serial", "usb-serial")):
-            # By it QEMU is asked for its address, and whether it is plugged in.
-            keys["id"] = f"vmserial-{mine[0].name}"
-        if device.driver == "usb-serial" and self.ambiguous(device, "serial"):
-            keys["serial"] = mine[0].name
-        elif device.virtio_port is not None and not device.get("name"):
-            taken = {one.get("name") for one in self.view.devices}
-            name = mine[0].name
-            keys["name"] = f"vmserial.{name}" if name in taken else name
-        return keys
-
-    def ambiguous(self, device: DeviceEntry, key: str) -> bool:
-        """Tell whether a device's key is missing, or an earlier device has the same."""
-        value = device.get(key)
-        for other in self.view.devices:
-            if other is device:
-                break
-            if other.driver == device.driver and other.get(key) == value:
-                return True
-        return not value
 
     def setting(self, option: CommandOption) -> None:
         """Keep a -global or -set that is about a device that is kept."""
@@ -358,7 +296,7 @@ class _Isolator:
                 silent=wanted.silent, host=wanted.host, inline=wanted.inline,
             )  # fmt: skip
         mine = [w for w in self.wanted if w.device is device]
-        params = {**device.params, **self.identity(device, mine)}
+        params = {**device.params, **private.identity(self.view, device, mine)}
         return PrivatePort(
             wanted.name, index, wanted.chardev_id, socket, device.driver, params.get("id", ""),
             wanted.number, device.bus, params, wanted.provable, where, host=wanted.host,

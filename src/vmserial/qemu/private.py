@@ -180,3 +180,31 @@ def _isa_indices(view: CommandView) -> dict[CommandOption, int]:
             found[device.option] = count if given is None else given
             count += 1
     return found
+
+
+def identity(view: CommandView, device: DeviceEntry, ports: Sequence[Wanted]) -> dict[str, str]:
+    """Return what a device must say so that the nodes of its ports are found in the guest."""
+    keys = {port.key: port.chardev_id for port in ports}
+    if not ports:
+        return keys
+    name = ports[0].name
+    if not device.id and device.driver.startswith(("pci-serial", "usb-serial")):
+        # By it QEMU is asked for its address, and whether it is plugged in.
+        keys["id"] = f"vmserial-{name}"
+    if device.driver == "usb-serial" and _is_ambiguous(view, device, "serial"):
+        keys["serial"] = name
+    elif device.virtio_port is not None and not device.get("name"):
+        taken = {one.get("name") for one in view.devices}
+        keys["name"] = f"vmserial.{name}" if name in taken else name
+    return keys
+
+
+def _is_ambiguous(view: CommandView, device: DeviceEntry, key: str) -> bool:
+    """Tell whether a device's key is missing, or an earlier device has the same."""
+    value = device.get(key)
+    for other in view.devices:
+        if other is device:
+            break
+        if other.driver == device.driver and other.get(key) == value:
+            return True
+    return not value

@@ -189,7 +189,8 @@ class VirtualMachine:
     @property
     def pid(self) -> int:
         """The process id."""
-        assert self._child is not None and not self._child.closed, "not running"
+        assert self._child is not None, "not started"
+        assert not self._child.closed, "ended"
         return self._child.process.pid
 
     def stderr_text(self) -> str:
