@@ -21,12 +21,9 @@ from vmserial.machines import Architecture, Platform, architecture
 from vmserial.model import (
     Assignment,
     Capabilities,
-    Chardev,
-    Device,
     Finding,
     GuestProfile,
     Machine,
-    NodeIdentity,
     Plan,
     SerialPort,
     Stdio,
@@ -37,12 +34,10 @@ from vmserial.model.origin import LoweredCommand
 from vmserial.options import Option
 from vmserial.placing import Placer, onboard_uarts
 from vmserial.planning.conflicts import clashes
+from vmserial.planning.control import CONTROLLER, control_port
 from vmserial.planning.layout import Layout
 from vmserial.planning.layout.owner import OwnerLayout, as_started
 from vmserial.planning.owners import OwnersPorts
-
-CONTROL_NAME = "vmserial.control"
-CONTROL_CHARDEV = "vmserial-control"
 
 
 def plan(
@@ -266,8 +261,8 @@ class _Planner:
 
     def control(self) -> Assignment | None:
         """Place the harness's own port."""
-        controller = self.board.new_virtio("vmserial-ctl")
-        if controller is None:
+        placed = control_port(self.board)
+        if placed is None:
             self.refusals.append(
                 refusal(
                     "pci-full",
@@ -275,29 +270,7 @@ class _Planner:
                     "verify with one port less",
                 )
             )
-            return None
-        port = SerialPort(-1, Chardev(UnixSocket("")), kind="virtio")
-        return Assignment(
-            port=port,
-            kind="virtio",
-            chardev_id=CONTROL_CHARDEV,
-            device=Device(
-                "virtserialport",
-                "vmserial-ctl-port",
-                (
-                    ("bus", f"{controller.device.id}.0"),
-                    ("nr", 1),
-                    ("chardev", CONTROL_CHARDEV),
-                    ("name", CONTROL_NAME),
-                ),
-            ),
-            bus=f"{controller.device.id}.0",
-            address="nr 1",
-            identity=NodeIdentity("virtio", CONTROL_NAME),
-            node=f"/dev/virtio-ports/{CONTROL_NAME}",
-            hot_pluggable=False,
-            reason="the harness's own channel",
-        )
+        return placed
 
     # -------------------------------------------------------------- after placing
 
@@ -324,7 +297,7 @@ class _Planner:
         result += [
             device.option("controller")
             for device in self.board.devices
-            if device.id not in shared and (control is None or device.id != "vmserial-ctl")
+            if device.id not in shared and (control is None or device.id != CONTROLLER)
         ]
         emitted: set[str] = set()
         for assignment in assignments:
@@ -338,7 +311,7 @@ class _Planner:
                 result.append(assignment.device.option())
         if control is not None and control.device is not None:
             for device in self.board.devices:
-                if device.id == "vmserial-ctl":
+                if device.id == CONTROLLER:
                     result.append(device.option("control"))
             result.append(control.device.option("control"))
         result += _args(self.machine)

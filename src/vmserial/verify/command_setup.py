@@ -24,7 +24,7 @@ from vmserial.model import (
     UnixSocket,
 )
 from vmserial.options import Option, render
-from vmserial.planning.planner import CONTROL_CHARDEV, CONTROL_NAME
+from vmserial.planning.control import CONTROL_CHARDEV, CONTROL_NAME
 from vmserial.qemu.liveprobe import Probed, argv_of
 from vmserial.qemu.private import PrivateCommand, PrivatePort
 from vmserial.sources.command.machine import KIND_OF

@@ -24,7 +24,8 @@ from vmserial.model import (
     UnixSocket,
 )
 from vmserial.options import Option, render
-from vmserial.planning.planner import CONTROL_CHARDEV, plan
+from vmserial.planning.control import CONTROL_CHARDEV
+from vmserial.planning.planner import plan
 from vmserial.verify.request import EndpointKind, TestEnvironment
 
 KEPT = frozenset({"machine", "boot", "controller", "chardev", "serial", "control"})

@@ -1,0 +1,39 @@
+"""The harness's own port: a virtserialport on a controller that no other port shares."""
+
+from __future__ import annotations
+
+from vmserial.board import Board
+from vmserial.model import Assignment, Chardev, Device, NodeIdentity, SerialPort, UnixSocket
+
+CONTROL_NAME = "vmserial.control"
+CONTROL_CHARDEV = "vmserial-control"
+CONTROLLER = "vmserial-ctl"
+"""The id of its controller."""
+
+
+def control_port(board: Board) -> Assignment | None:
+    """Place the harness's own port; None where the root bus has no place for its controller."""
+    controller = board.new_virtio(CONTROLLER)
+    if controller is None:
+        return None
+    return Assignment(
+        port=SerialPort(-1, Chardev(UnixSocket("")), kind="virtio"),
+        kind="virtio",
+        chardev_id=CONTROL_CHARDEV,
+        device=Device(
+            "virtserialport",
+            f"{CONTROLLER}-port",
+            (
+                ("bus", f"{controller.device.id}.0"),
+                ("nr", 1),
+                ("chardev", CONTROL_CHARDEV),
+                ("name", CONTROL_NAME),
+            ),
+        ),
+        bus=f"{controller.device.id}.0",
+        address="nr 1",
+        identity=NodeIdentity("virtio", CONTROL_NAME),
+        node=f"/dev/virtio-ports/{CONTROL_NAME}",
+        hot_pluggable=False,
+        reason="the harness's own channel",
+    )
