@@ -9,12 +9,20 @@ port whose data must stay whole all the time.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 
 from vmserial.errors import MonitorError, QemuError, ShellError
 from vmserial.verify import plugging
 from vmserial.verify.cases import Case
+from vmserial.verify.cases.hotplug_checks import (
+    NOTHING,
+    Roles,
+    both_ways,
+    check_of,
+    expected,
+    of_victim,
+)
 from vmserial.verify.cases.load import PIECE, cut_receiver, cut_sender
 from vmserial.verify.cases.traffic import Tally, tallies, traffic
 from vmserial.verify.results import (
@@ -29,28 +37,8 @@ from vmserial.verify.session import BOTH, Session
 from vmserial.verify.wire.form import SHORT, SMOKE
 from vmserial.verify.wire.transfer import Line, Transfer
 
-NOTHING = "/"
-"""What the article writes where no device was taken out."""
-
 _BATCH = 25
 """Cycles whose data is put into the guest in one piece."""
-
-
-@dataclass
-class Roles:
-    """Which port does what.
-
-    Attributes:
-        victim: is taken out and put back.
-        bystander: carries data meanwhile; None if there is no other port.
-        spare: its chardev is there from the start, its device comes later.
-        absent: neither is there at the start.
-    """
-
-    victim: Line | None = None
-    bystander: Line | None = None
-    spare: str = ""
-    absent: str = ""
 
 
 @dataclass
@@ -84,81 +72,16 @@ class HotplugCase(Case):
         step = 3 * limits.node + 6 * limits.command + limits.bytes(1 << 20)
         return limits.nodes(len(session.lines)) + (self.cycles + 8) * step
 
-    # -------------------------------------------------------------- what is announced
-
-    def roles(self, session: Session) -> Roles:
-        """Choose the ports by what the plan says of them."""
-        roles = Roles()
-        others: list[Line] = []
-        for assignment in session.made.plan.assignments:
-            port = assignment.port
-            line = session.lines.get(port.name)
-            if port.state == "absent":
-                roles.absent = roles.absent or port.name
-            elif port.state == "unplugged":
-                roles.spare = roles.spare or port.name
-            elif line is not None and line is not session.in_band:
-                if (
-                    roles.victim is None
-                    and assignment.hot_pluggable
-                    and assignment.kind == session.kind
-                ):
-                    roles.victim = line
-                else:
-                    others.append(line)
-        # A port of the same kind sits on the same bus and so is disturbed most easily.
-        others.sort(key=lambda line: line.assignment.kind != session.kind)
-        roles.bystander = others[0] if others else None
-        return roles
-
-    def _check(
-        self, session: Session, name: str, mode: str, way: Direction = "", *, out: str = "",
-    ) -> Check:  # fmt: skip
-        """Return a check of a port that was, or was not, there at the start."""
-        assignment = session.made.plan.assignment(int(name.removeprefix("serial")))
-        device = assignment.device
-        check = replace(session.check(self.name, None, mode, way), port=name, kind=assignment.kind)
-        if not out or device is None:
-            return check
-        return replace(check, unplugged=device.id if out != NOTHING else out, plugged=device.id)
-
-    def _ways(self, session: Session, name: str, mode: str, out: str = "") -> list[Check]:
-        return [self._check(session, name, mode, way, out=out) for way in BOTH]
-
-    def _victims(self, session: Session, name: str) -> list[Check]:
-        """Return the victim's checks that need it to go and come back."""
-        checks = [
-            self._check(session, name, "unplug", out=name),
-            *self._ways(session, name, "plugged", out=name),
-        ]
-        if self.cycles:
-            checks += self._ways(session, name, "cycle", out=name)
-        checks += self._ways(session, name, "unplug under load", out=name)
-        return [*checks, *self._ways(session, name, "after load", out=name)]
-
     def expect(self, session: Session) -> None:
         """Announce all checks."""
-        roles = self.roles(session)
-        expected: list[Check] = []
-        if roles.victim is not None:
-            expected += self._ways(session, roles.victim.name, "before", roles.victim.name)
-            expected += self._victims(session, roles.victim.name)
-            expected += self._ways(session, roles.victim.name, "after", roles.victim.name)
-        if roles.spare:
-            expected += self._ways(session, roles.spare, "plugged", NOTHING)
-        if roles.absent:
-            expected += self._ways(session, roles.absent, "live", NOTHING)
-            expected.append(self._check(session, roles.absent, "removed", out=NOTHING))
-        if roles.bystander is not None:
-            expected += self._ways(session, roles.bystander.name, "during")
-        for check in expected:
+        for check in expected(session, self.cycles):
             session.registry.expect(check)
 
     # -------------------------------------------------------------- the case
 
     async def run(self, session: Session) -> None:
         """Make the checks; a LostVMError if the VM was lost."""
-        roles = self.roles(session)
+        roles = Roles.of(session)
         victim = roles.victim
         assert victim is not None, "a VM without a port to unplug is not made for this case"
         session.reporter.step(f"{self.name}: {victim.name} before")
@@ -174,7 +97,7 @@ class HotplugCase(Case):
                 session.take_console()
         await self._exchange(session, victim, "before", victim.name, SHORT)
         bystander = roles.bystander
-        during = self._ways(session, bystander.name, "during") if bystander is not None else []
+        during = both_ways(session, bystander.name, "during") if bystander is not None else []
         async with traffic(session, bystander, during):
             if await self._replug(session, victim):
                 await self._cycle(session, victim)
@@ -190,7 +113,7 @@ class HotplugCase(Case):
         self, session: Session, line: Line, mode: str, out: str, sizes: tuple[int, ...]
     ) -> None:
         """Pass data through one port and decide its two checks."""
-        checks = self._ways(session, line.name, mode, out)
+        checks = both_ways(session, line.name, mode, out)
         if line.node is None or line.trouble:
             line.trouble = line.trouble or (
                 Fault(FaultKind.NO_NODE, "it is not plugged in at this time"),
@@ -211,12 +134,12 @@ class HotplugCase(Case):
     async def _replug(self, session: Session, victim: Line) -> bool:
         """Unplug and plug the same id; False if it could not be unplugged."""
         session.reporter.step(f"{self.name}: {victim.name} out and in again")
-        check = self._check(session, victim.name, "unplug", out=victim.name)
+        check = check_of(session, victim.name, "unplug", out=victim.name)
         try:
             took = await plugging.unplug(session, victim)
         except (MonitorError, ShellError) as error:
             _refused(session, check, error)
-            for other in self._victims(session, victim.name)[1:]:
+            for other in of_victim(session, victim.name, self.cycles)[1:]:
                 session.registry.decide(
                     other, verdict=Verdict.SKIPPED, detail=f"{victim.name} was not unplugged"
                 )
@@ -247,11 +170,11 @@ class HotplugCase(Case):
         """Make a chardev and a device, use them, and remove both."""
         session.reporter.step(f"{self.name}: {name}, a new chardev and device")
         assignment = session.made.plan.assignment(int(name.removeprefix("serial")))
-        removed = self._check(session, name, "removed", out=NOTHING)
+        removed = check_of(session, name, "removed", out=NOTHING)
         try:
             line = await plugging.add_chardev(session, assignment)
         except QemuError as error:
-            for check in (*self._ways(session, name, "live", NOTHING), removed):
+            for check in (*both_ways(session, name, "live", NOTHING), removed):
                 _refused(session, check, error)
             return
         await self._plug(session, line)
@@ -294,7 +217,7 @@ class HotplugCase(Case):
         if not self.cycles:
             return
         for way in BOTH:
-            check = self._check(session, victim.name, "cycle", way, out=victim.name)
+            check = check_of(session, victim.name, "cycle", way, out=victim.name)
             found[way].decide(session, check, "cycle", pace.text(), trouble)
 
     async def _one_cycle(
@@ -326,7 +249,7 @@ class HotplugCase(Case):
         name = victim.name
         for way, cut in zip(BOTH, (cut_sender, cut_receiver), strict=True):
             session.reporter.step(f"{self.name}: {name} out of a running stream, {way}")
-            check = self._check(session, name, "unplug under load", way, out=name)
+            check = check_of(session, name, "unplug under load", way, out=name)
             if victim.node is None or victim.trouble:
                 session.untestable(check, victim)
                 continue
