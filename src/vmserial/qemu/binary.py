@@ -22,7 +22,6 @@ from vmserial.model.recorded import from_json as from_json
 from vmserial.model.recorded import to_json as to_json
 from vmserial.options import Option, render
 from vmserial.paths import memory_dir, write_atomic
-from vmserial.shim.mark import MARK
 
 if TYPE_CHECKING:
     from vmserial.qemu.ask import Answers
@@ -123,7 +122,11 @@ def _behind_shim(path: str) -> str:
             lines = stream.read(512).split(b"\n")
     except OSError:
         return ""
-    if not lines[0].startswith(b"#!") or not lines[1:] or not lines[1].startswith(MARK):
+    if not lines[0].startswith(b"#!"):
+        return ""
+    from vmserial.shim.mark import MARK
+
+    if not lines[1:] or not lines[1].startswith(MARK):
         return ""
     from vmserial.shim import places
     from vmserial.shim.tree import Tree
