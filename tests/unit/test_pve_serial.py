@@ -208,3 +208,17 @@ def test_a_whole_file_of_directives_as_pve_writes_them() -> None:
         (20, "virtio", True, "unplugged"),
     ]
     assert made.ports[3].chardev == Chardev(File("/var/log/vm,110.log"), "/var/log/110.raw", True)
+
+
+def test_a_directive_about_a_port_of_the_users_own_args_is_no_error() -> None:
+    """What `fix` made shares a controller with the user's words, and is theirs from then on."""
+    text = (
+        "arch: aarch64\n#vmserial serial0: type=usb\n"
+        "args: -chardev socket,id=serial0,path=/run/0,server=on,wait=off -device usb-serial,"
+        "chardev=serial0,bus=mine.0\n"
+    )
+    made = machine(Document.parse(text, "142.conf"), 142)
+    assert made.ports == ()
+    (note,) = [note for note in made.notes if "directive changes nothing" in str(note)]
+    assert note.where is not None
+    assert note.where.line == 2

@@ -87,6 +87,16 @@ class Lifted:
     ours: tuple[str, ...] = ()
     ports: tuple[LiftedPort, ...] = ()
 
+    @property
+    def own_ports(self) -> frozenset[int]:
+        """The indexes of ports whose chardevs are the user's own words."""
+        pairs = zip(self.words, self.words[1:], strict=False)
+        ids = [
+            dict(split_params(value)[1]).get("id", "") for flag, value in pairs
+            if flag == "-chardev"
+        ]  # fmt: skip
+        return frozenset(int(match[1]) for id in ids if (match := _CHARDEV.match(id)))
+
 
 def lift(text: str) -> Lifted:
     """Take the ports that ``fix`` wrote out of ``args:``.

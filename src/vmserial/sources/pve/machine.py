@@ -127,7 +127,7 @@ class _Translation:
         found_disks, found_nics = pve_devices.boot_order(view, found_disks, pve_devices.nics(view))
         lifted, args_where = self.read_args()
         found_ports, pve_serials = serial_ports(
-            view, lifted.ports, args_where.line if args_where else 0
+            view, lifted.ports, args_where.line if args_where else 0, lifted.own_ports
         )
         ports.check_distinct(found_ports, "give each port a place of its own")
         if display.kind == "serial" and display.serial not in {p.index for p in found_ports}:

@@ -14,7 +14,7 @@ The same text without ``#`` can be typed into the Notes of PVE's web interface.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -51,7 +51,10 @@ class _Wish:
 
 
 def serial_ports(
-    view: View, lifted: Iterable[LiftedPort] = (), args_line: int = 0
+    view: View,
+    lifted: Iterable[LiftedPort] = (),
+    args_line: int = 0,
+    own: Container[int] = (),
 ) -> tuple[tuple[SerialPort, ...], tuple[PveSerial, ...]]:
     """Take all ``serialN`` settings and directives and return the ports by index.
 
@@ -60,6 +63,8 @@ def serial_ports(
         lifted: the ports that stand in ``args:``; a directive goes on saying what they
             are to be.
         args_line: where that is.
+        own: ports that are the user's own words in ``args:``; a directive about one of them
+            says nothing that could be heeded.
 
     Returns:
         The ports as they are to be, and the lines as PVE itself reads them.
@@ -82,6 +87,13 @@ def serial_ports(
             _directive(view, wishes, text, remark)
     found = []
     for index, wish in sorted(wishes.items()):
+        if index in own and not wish.backend:
+            view.note(
+                "warning", wish.own_line or wish.directive or args_line,
+                f"serial{index} is what args: makes of it: the directive changes nothing",
+                "remove the directive",
+            )  # fmt: skip
+            continue
         found.append(_port(view, index, wish))
     if not found:
         view.notes.append(ports.no_ports_note(view.file))
