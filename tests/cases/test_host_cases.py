@@ -87,3 +87,32 @@ def test_a3_a_command_of_another_host_is_judged_without_this_one(
              "-serial", "/dev/ttyUSB77")  # fmt: skip
     assert run(list(words)) == 0
     assert capsys.readouterr().out == "the command: nothing is wrong\n"
+
+
+DOMAIN = """<domain type='qemu'><name>d</name><memory>65536</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os>
+<devices><emulator>{emulator}</emulator>
+<serial type='dev'><source path='/dev/ttyUSB77'/><target port='0'/></serial>
+<serial type='unix'><source mode='bind' path='{dir}/none/x'/><target port='1'/></serial>
+<serial type='tcp'><source mode='bind' host='127.0.0.1' service='{port}'/><protocol type='raw'/>
+<target port='2'/></serial>
+<serial type='pipe'><source path='{dir}/p'/><target port='3'/></serial>
+</devices></domain>
+"""
+
+
+@pytest.mark.parametrize("emulator", ["here", "/opt/elsewhere/qemu-system-x86_64"])
+def test_a3_a_domain_of_this_host_is_held_against_it(
+    emulator: str, tmp_path: Path, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = shutil.which(QEMU) if emulator == "here" else emulator
+    file = tmp_path / "d.xml"
+    file.write_text(DOMAIN.format(emulator=own, dir=tmp_path, port=port))
+    assert run(["doctor", str(file)]) == (1 if emulator == "here" else 0)
+    said = capsys.readouterr().out
+    expected = {
+        ("serial0", f"{file}:4", "tty-missing"), ("serial1", f"{file}:5", "directory-missing"),
+        ("serial2", f"{file}:6", "address-in-use"), ("serial3", f"{file}:8", "pipe-missing"),
+    }  # fmt: skip
+    seen = {place for place in expected if f"{place[0]} ({place[1]})  [{place[2]}]" in said}
+    assert seen == (expected if emulator == "here" else set())

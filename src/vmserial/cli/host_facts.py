@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vmserial.model import Finding, Plan
     from vmserial.model.host import HostFacts
+    from vmserial.model.origin import LoweredCommand
     from vmserial.sources.command import CommandView
 
 
@@ -26,20 +27,25 @@ def here(program: str) -> bool:
     return not program or shutil.which(program) is not None
 
 
+def of_lowered(command: LoweredCommand) -> HostFacts:
+    """Look at what the command of another source names."""
+    from vmserial.context.origins import Origins
+    from vmserial.sources.command import CommandView
+
+    return facts(CommandView.of(Origins.of_command(command).line, arch=command.arch))
+
+
 def of_plan(made: Plan) -> list[Finding]:
     """Return what the judge has against a plan on this host.
 
     What is only to be known the plan says itself.
     """
-    from vmserial.context.origins import Origins
     from vmserial.judging import judge
     from vmserial.judging.plans import lowered
     from vmserial.model import Severity
-    from vmserial.sources.command import CommandView
 
     command = lowered(made)
-    view = CommandView.of(Origins.of_command(command).line, arch=command.arch)
-    verdict = judge(command, made.qemu, made.guest, host=facts(view))
+    verdict = judge(command, made.qemu, made.guest, host=of_lowered(command))
     if all(finding.severity is Severity.NOTE for finding in verdict.found):
         return []  # without a look into the documents
     return [f for f in verdict.findings if f.severity is not Severity.NOTE]

@@ -76,7 +76,7 @@ def _domain(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     from vmserial.errors import BinaryError
 
     document = subject_domain.read(asked)
-    verdict, domain = subject_domain.judged(asked, words, document)
+    verdict, domain = subject_domain.judged(asked, words, document, on_this_host=False)
     capabilities = subject_domain.capabilities_of(asked, domain)
     if not capabilities.binary:
         raise BinaryError(

@@ -98,8 +98,19 @@ def read(asked: Asked) -> Document:
     return Document.parse(given.raw, given.name)
 
 
-def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
-    """Judge a domain on its emulator, or on this machine's QEMU of that architecture."""
+def judged(
+    asked: Asked, words: FixWords, document: Document, *, on_this_host: bool = True
+) -> tuple[DomainVerdict, Domain]:
+    """Judge a domain on its emulator, or on this machine's QEMU of that architecture.
+
+    Args:
+        asked: what was asked.
+        words: the same.
+        document: the domain.
+        on_this_host: what the host has at the domain's paths and ports counts, too, if the
+            domain's emulator is on this machine.
+    """
+    from vmserial.cli.host_facts import here, of_lowered
     from vmserial.judging import RepairPolicy
     from vmserial.judging.domain import judge
     from vmserial.sources.libvirt import Domain
@@ -108,7 +119,12 @@ def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVer
     capabilities = capabilities_of(asked, domain)
     guest = guest_profile(asked, domain.arch, domain.cmdline)
     policy = RepairPolicy(asked.kind or "auto", bool(asked.hotplug), words.logs)
-    return judge(document, capabilities, guest, policy), domain
+    host = None
+    if on_this_host and domain.emulator and here(domain.emulator):
+        from vmserial.sources.libvirt.lower import lower
+
+        host = of_lowered(lower(domain, capabilities.version))
+    return judge(document, capabilities, guest, policy, host=host), domain
 
 
 def capabilities_of(asked: Asked, domain: Domain, *, quiet: bool = False) -> Capabilities:
