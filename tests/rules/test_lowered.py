@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 import findings
+from vmserial.context.origins import Origins
 from vmserial.guests import profile
 from vmserial.judging import RepairPolicy, Verdict, judge
 from vmserial.model import SourceRef
@@ -138,3 +139,15 @@ def test_a_command_line_is_its_own_source() -> None:
     assert verdict.origins is None
     assert verdict.origin(verdict.command.options[0]) is None
     assert verdict.answers
+
+
+@pytest.mark.parametrize("id", findings.ids())
+def test_a_lowered_command_is_read_as_its_words_are(id: str) -> None:
+    """The short way to its options gives what reading its words gives."""
+    command = lowered(findings.command(id))
+    line = Origins.of_command(command).line
+    words = CommandLine.from_words(command.argv())
+    assert [w.value for w in line.words] == [w.value for w in words.words]
+    assert [(o.name, o.value, o.first, o.last) for o in line.options] == [
+        (o.name, o.value, o.first, o.last) for o in words.options
+    ]

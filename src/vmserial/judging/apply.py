@@ -20,7 +20,6 @@ from vmserial.sources.command.edits import (
     InsertBefore,
     Remove,
     SetKey,
-    edited,
 )
 
 
@@ -50,14 +49,14 @@ class Applied:
         changes: what was repaired.
         unmended: findings that no edit answers.
         stuck: further ports without a place; what was collected is then good for nothing.
-        command: the repaired command line; the given one where there is nothing to do.
+        edits: all of them, in the order in which they are written.
     """
 
     def __init__(
         self, ctx: RuleContext, found: Sequence[Finding], staying: frozenset[Port]
     ) -> None:
         self.ctx, self.found = ctx, found
-        self.command = ctx.command
+        self.edits: tuple[Edit, ...] = ()
         self.answers: list[Answer] = []
         self.support: list[Edit] = []
         self.changes: list[Change] = []
@@ -114,7 +113,7 @@ class Applied:
             edits = [*self.support, *edits]
             pins = self._pinned(edits)
             self.support += pins
-            self.command = edited(self.ctx.command, [*edits, *pins])
+            self.edits = (*edits, *pins)
 
     def _placed(self, finding: Finding) -> Answer | None:
         """Find the places that a finding asks for; None if there are none, or it asks for none."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vmserial.model import Finding, Severity, worst_first
-from vmserial.sources.command import CommandLine, CommandOption, Edit
+from vmserial.sources.command import CommandLine, CommandOption, Edit, edited
 
 if TYPE_CHECKING:
     from vmserial.context.origins import Origins
@@ -56,21 +56,31 @@ class Verdict:
     Attributes:
         found: what was wrong, in the order in which it was judged.
         changes: what was repaired.
-        command: the repaired command line; the given one where nothing was to be done.
+        given: the command line before its edits.
         unmended: those findings that no change answers.
         answers: of the first round, what answers each finding that can be answered.
         support: edits of the first round that the answers need between them: new controllers
             before all devices on them, and what keeps as it was what QEMU does by itself.
         origins: where the options come from; None: the command is its own source.
+        edits: what makes the repaired command line of the given one.
     """
 
     found: tuple[Finding, ...]
     changes: tuple[Change, ...]
-    command: CommandLine
+    given: CommandLine
     unmended: tuple[Finding, ...]
     answers: tuple[Answer, ...] = ()
     support: tuple[Edit, ...] = ()
     origins: Origins | None = None
+    edits: tuple[Edit, ...] = ()
+
+    @cached_property
+    def command(self) -> CommandLine:
+        """The repaired command line; the given one where nothing was to be done.
+
+        Of a lowered command only its source's raiser is asked, so it is made when it is wanted.
+        """
+        return edited(self.given, self.edits) if self.edits else self.given
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:

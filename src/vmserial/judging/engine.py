@@ -90,8 +90,8 @@ def judge(
         found = findings_of(ctx)
         done = applied(ctx, found)
         return Verdict(
-            found, tuple(done.changes), done.command, tuple(done.unmended), tuple(done.answers),
-            tuple(done.support), origins,
+            found, tuple(done.changes), command, tuple(done.unmended), tuple(done.answers),
+            tuple(done.support), origins, done.edits,
         )  # fmt: skip
 
     if not isinstance(source, CommandLine):
@@ -106,7 +106,7 @@ def judge(
         last = judged(last.command)
         changes += last.changes
     return replace(
-        first, changes=tuple(changes), command=last.command, unmended=last.unmended
+        first, changes=tuple(changes), given=last.command, edits=(), unmended=last.unmended
     )  # fmt: skip
 
 
