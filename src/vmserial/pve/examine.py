@@ -27,10 +27,10 @@ from vmserial.model.origin import LoweredCommand, LoweredOption
 from vmserial.options import parts_of
 from vmserial.pve.judged import going
 from vmserial.pve.mend import Mended, Way, look, mend
-from vmserial.sources.pve import Document, Setting
+from vmserial.sources.pve import Document
 from vmserial.sources.pve import machine as read_machine
 from vmserial.sources.pve.lower import PveHost, lower
-from vmserial.sources.pve.wanted import LIMIT, STALE, UNKNOWN, Wish
+from vmserial.sources.pve.wanted import STALE, Wish
 
 _PVES_BUS = re.compile(
     r"(?:ehci|ehci-2|uhci|xhci|spice|qga0|ahci0|scsihw[0-9]+|virtioscsi[0-9]+)\.[0-9]+\Z"
@@ -68,7 +68,7 @@ def examine(
         answer = mend(document, machine, capabilities, guest, way)
     # Which device a port gets by the shim is the shim's affair.
     told = {name for change in answer.changes for name in change.ports} if way == "shim" else None
-    own = [*_twice(answer, machine), *_of_hardware(answer.lowered)]
+    own = [*_twice(answer, machine), *_of_buses(answer.lowered)]
     leaving = going(document)
     judged = _judged(answer, {name for f in own for name in f.ports}, frozenset(leaving))
     said = {name for f in wrong((*judged, *own)) for name in f.ports}
@@ -128,24 +128,6 @@ def _by_the_shim(answer: Mended, judged: Iterable[Finding]) -> list[Finding]:
 
 def _of_wish(wish: Wish, machine: Machine) -> Finding:
     name, port = wish.port.name, (wish.port.name,)
-    line = next((s.where for s in machine.pve_serials if s.index == wish.port.index), None)
-    if wish.id == LIMIT:
-        return Finding(
-            "pve-serial-limit",
-            Severity.LOST,
-            f"{name} never reaches PVE's command line, and the line '{name}:' is gone at PVE's "
-            "next write of this file",
-            ports=port,
-            where=line,
-        )
-    if wish.id == UNKNOWN:
-        return Finding(
-            "pve-backend-unknown",
-            Severity.FAILS,
-            f"{name}: PVE reads the line, and at start it fails: no such serial device",
-            ports=port,
-            where=line,
-        )
     if wish.id == STALE:
         return Finding(
             "pve-args-stale",
@@ -177,36 +159,18 @@ def _twice(answer: Mended, machine: Machine) -> Iterator[Finding]:
         )
 
 
-def _of_hardware(lowered: LoweredCommand) -> Iterator[Finding]:
-    """Yield what PVE, or ``args:``, gives a VM that has no place for it."""
-    arm = lowered.arch == "aarch64"
+def _of_buses(lowered: LoweredCommand) -> Iterator[Finding]:
+    """Yield the user's devices on buses that PVE's command has for other configurations only."""
     buses = set(_buses(lowered.options))
     for each in lowered.options:
-        option = each.option
-        if option.flag != "-device":
+        if each.option.flag != "-device" or each.origin.owner != "user":
             continue
-        head, pairs = parts_of(option)
+        head, pairs = parts_of(each.option)
         bus = dict(pairs).get("bus", "")
-        if arm and head == "vmgenid":
-            yield Finding(
-                "pve-vmgenid-on-aarch64", Severity.FAILS,
-                "kvm: -device vmgenid,…: 'vmgenid' is not a valid device model name",
-                where=each.origin.where,
-            )  # fmt: skip
-        elif arm and head in {"ide-cd", "ide-hd"} and bus.startswith("ide."):
-            key = each.origin.handle.key if isinstance(each.origin.handle, Setting) else head
-            yield Finding(
-                "pve-ide-on-aarch64", Severity.FAILS,
-                f"kvm: -device {head},…: Bus '{bus}' not found: the {key} drive has no bus to "
-                "sit on", fix=f"move {key} to scsi or virtio", where=each.origin.where,
-            )  # fmt: skip
-        elif (
-            each.origin.owner == "user" and head not in _JUDGED
-            and _PVES_BUS.match(bus) and bus not in buses
-        ):  # fmt: skip
+        if head not in _JUDGED and _PVES_BUS.match(bus) and bus not in buses:
             yield Finding(
                 "bus-missing", Severity.FAILS,
-                f"kvm: -device {option.value()}: Bus '{bus}' not found",
+                f"-device {each.option.value()}: Bus '{bus}' not found",
                 fix=f"PVE's command for this configuration has no {bus}: name a bus that it has, "
                 "or add the controller to args before it", where=each.origin.where,
             )  # fmt: skip

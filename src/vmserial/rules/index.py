@@ -46,6 +46,10 @@ from vmserial.rules.owner import (
     libvirt_phantom_hvc,
     libvirt_refused,
     libvirt_usb_order,
+    pve_backend_unknown,
+    pve_ide_on_aarch64,
+    pve_serial_limit,
+    pve_vmgenid_on_aarch64,
     virtlogd_freeze,
 )
 from vmserial.rules.places import (
@@ -121,6 +125,8 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
     (
         port_without_device.RULE,
         libvirt_usb_order.RULE,
+        pve_backend_unknown.RULE,
+        pve_serial_limit.RULE,
     ),
     (guest_8250_limit.RULE,),
     (
@@ -143,6 +149,8 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         virtio_port_zero.RULE,
         virtio_queue_overflow.RULE,
         console_not_there.RULE,
+        pve_ide_on_aarch64.RULE,
+        pve_vmgenid_on_aarch64.RULE,
     ),
     (not_hot_pluggable.RULE,),
 )

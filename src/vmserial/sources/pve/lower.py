@@ -22,7 +22,8 @@ from functools import lru_cache
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.machines import architecture
-from vmserial.model.origin import LoweredCommand, LoweredOption, Origin
+from vmserial.model.origin import Gap, LoweredCommand, LoweredOption, Origin
+from vmserial.model.source import SourceRef
 from vmserial.options import Option, Scalar
 from vmserial.sources.pve import drives, hardware
 from vmserial.sources.pve.document import Document, Setting
@@ -272,7 +273,9 @@ def _serial(to: Emission) -> Mapping[str, str]:
         name = f"serial{number}"
         by, value = to.reading.settings[name], to.reading.text(name)
         if value != "socket" and not _DEVICE.match(value):
-            to.gap("refused", f"PVE refuses to start the VM: {name}: no such serial device", by)
+            where = SourceRef(to.reading.file, by.line)
+            text = f"PVE refuses to start the VM: {name}: no such serial device"
+            to.gaps.append(Gap("refused", text, where, "pve-backend-unknown", name))
             continue
         labels[name] = name
         if value == "socket":
