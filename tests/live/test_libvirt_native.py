@@ -11,8 +11,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from libvirt_domains import MACHINES, domains, emulator
+from libvirt_domains import domains
 from libvirt_native import Native, native, refused, said
+from libvirt_xml import MACHINES, emulator
 from private_libvirt import PrivateLibvirt, Refused
 
 from vmserial.qemu.binary import probe

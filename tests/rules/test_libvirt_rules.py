@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from libvirt_domains import refused
+from libvirt_refusals import refused
 from test_judge_domain import NAMESPACE, XHCI, domain
 
 from vmserial.catalogue import by_id

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from libvirt_domains import MACHINES, domains
+from libvirt_domains import domains
 from libvirt_native import Native, native, recorded
+from libvirt_xml import MACHINES
 
 from vmserial.model.origin import LoweredCommand
 from vmserial.sources.libvirt import Document, Domain
