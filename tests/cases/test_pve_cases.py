@@ -325,3 +325,30 @@ def test_severities_are_those_of_the_catalogue() -> None:
     assert set(found) == {"pve-isa-on-aarch64", "pve-serial-limit", "pve-directive-only"}
     assert found["pve-serial-limit"].severity is Severity.LOST
     assert all(by_id(id) for id in found)
+
+
+@pytest.mark.parametrize(
+    ("conf", "bus"),
+    [
+        # Seen with QEMU 7.2: the xhci behind the older bridge comes after the newer ehci.
+        (ARM + "ostype: l26\nusb0: host=0403:6001\n", "ehci.0"),
+        (ARM, "ehci.0"),
+    ],
+)
+def test_a_usb_device_without_a_bus_finds_what_qemu_finds(conf: str, bus: str) -> None:
+    text = f"{conf}args: -chardev null,id=m -device usb-serial,chardev=m\nserial0: socket\n"
+    found = findings(text)
+    assert set(found) == {"usb-speed"}
+    assert bus in found["usb-speed"].happens
+    mended = fixed(text).document
+    assert "bus=vmserial-xhci0.0" in mended.main.values["args"].value
+    assert not findings(mended.text())
+
+
+def test_what_finds_no_place_stays_and_the_reason_is_said() -> None:
+    text = "#vmserial serial5%3A socket,type=pci-4x\n" + SOCKETS
+    result = fixed(text)
+    assert result.document.text() == text
+    (said,) = consequences(result, "args", 142)
+    assert said.startswith("serial5 stays as it is: ")
+    assert "8250" in said

@@ -27,6 +27,8 @@ class Bus:
     ports: int
     taken: dict[str, str] = field(default_factory=dict)
     messages: int = 0
+    path: tuple[int, ...] = (-1,)
+    """When its controller, and before that each bridge on the way to it, was made."""
 
     def lowest(self) -> str:
         """Return the USB port of a device that names none."""
@@ -39,6 +41,8 @@ class Buses:
     def __init__(self, ctx: RuleContext) -> None:
         self.usb = _usb_of_board(ctx)
         self.virtio: list[Bus] = []
+        self._made = 0
+        self._bridges: dict[str, tuple[int, ...]] = {}
 
     def usb_of(self, device: DeviceEntry) -> Bus | None:
         """Return the bus that a USB device sits on."""
@@ -50,14 +54,19 @@ class Buses:
 
     def add(self, device: DeviceEntry) -> None:
         """Add the USB or virtio-serial bus that a device makes."""
+        path = (*self._bridges.get(device.bus, ()), self._made)
+        self._made += 1
+        if device.is_bridge and device.id:
+            # Of some kinds the bus is called as the bridge, of others "ID.0".
+            self._bridges[device.id] = self._bridges[f"{device.id}.0"] = path
         if device.is_usb_controller:
-            self._add_usb(device)
+            self._add_usb(device, path)
         if device.is_virtio_serial:
             # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
             name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
-            self.virtio.append(Bus(name, "virtio", device.max_ports))
+            self.virtio.append(Bus(name, "virtio", device.max_ports, path=path))
 
-    def _add_usb(self, device: DeviceEntry) -> None:
+    def _add_usb(self, device: DeviceEntry, path: tuple[int, ...]) -> None:
         """Add a controller's bus, or join a companion to its own."""
         driver = device.driver
         if device.get("masterbus"):
@@ -75,7 +84,7 @@ class Buses:
         else:
             kind, ports = "uhci", UHCI_PORTS
         name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
-        self.usb.append(Bus(name, kind, ports))
+        self.usb.append(Bus(name, kind, ports, path=path))
 
 
 def _usb_of_board(ctx: RuleContext) -> list[Bus]:
@@ -94,10 +103,12 @@ def _usb_of_board(ctx: RuleContext) -> list[Bus]:
 def _named(buses: list[Bus], name: str) -> Bus | None:
     """Return the bus of that name; where none is named, the one that QEMU finds first.
 
-    That is the one that was made last (hw/core/qdev.c puts children at the head).
+    QEMU looks at the devices of a bus from the last one made to the first, and behind each
+    bridge as it comes to it (hw/core/qdev.c puts children at the head; run): a controller
+    behind an old bridge comes after a newer one beside that bridge.
     """
     if not name:
-        return buses[-1] if buses else None
+        return max(buses, key=lambda bus: bus.path, default=None)
     return next((bus for bus in buses if bus.name == name), None)
 
 

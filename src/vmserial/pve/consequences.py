@@ -17,10 +17,11 @@ _IN_SHORT: dict[Way, str] = {
 
 def consequences(mended: Mended, way: Way, vmid: int) -> list[str]:
     """Return what the owner has to know about the way that was chosen, and the other one."""
+    stay = [f"{name} stays as it is: {why}" for name, why in mended.placeless]
     if not mended.changes:
-        return []
+        return stay
     said = _args(mended, vmid) if way == "args" else _shim(mended, vmid)
-    said += mended.renumbered
+    said += (*mended.renumbered, *stay)
     return [
         *said,
         "it takes effect at the next cold start: PVE plugs no serial port into a running VM",

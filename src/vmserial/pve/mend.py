@@ -26,6 +26,7 @@ from vmserial.judging.base import Answer, Verdict
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine
 from vmserial.model.origin import LoweredCommand
+from vmserial.planning.planner import plan
 from vmserial.pve.judged import PveVm, going, kinds_of
 from vmserial.sources.pve import Document, Setting, edits, raise_shim
 from vmserial.sources.pve.args import lift
@@ -62,6 +63,7 @@ class Mended:
         kept: the ports that PVE starts by its own lines.
         stuck: ports that have to move and cannot, because the VM's screen is on them.
         renumbered: what of the guest's COM ports could not be kept where it was.
+        placeless: ports that find no place, and why.
     """
 
     document: Document
@@ -76,6 +78,7 @@ class Mended:
     kept: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
     renumbered: tuple[str, ...] = ()
+    placeless: tuple[tuple[str, str], ...] = ()
 
 
 def mend(
@@ -138,10 +141,18 @@ class _Mending:
         while True:
             made, placeless = self.tried()
             if not placeless:
-                return made
+                return replace(made, placeless=tuple(self.reasons_of(self.given_up)))
             # A port that finds no place stays what and where it is.
             self.given_up |= placeless
             self.changes, self.reasons, self.stuck = [], {}, {}
+
+    def reasons_of(self, names: set[str]) -> Iterator[tuple[str, str]]:
+        """Yield why ports find no place, as the planner says it of the whole VM."""
+        vm = self.vm
+        refusals = plan(vm.machine, vm.capabilities, vm.guest).refusals if names else ()
+        for name in sorted(names):
+            said = [refusal.happens for refusal in refusals if name in refusal.ports]
+            yield name, said[0] if said else "no place is left for the device that is asked for"
 
     def tried(self) -> tuple[Mended, set[str]]:
         """Mend, and name the ports that got no device by it."""

@@ -11,7 +11,7 @@ from vmserial.rules.base import PLACES, Rule
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield PVE's IDE drives on aarch64, whatever their volume is."""
-    if not ctx.is_pve or ctx.arch != "aarch64":
+    if ctx.owner != "pve" or ctx.arch != "aarch64":
         return
     for device in ctx.view.devices:
         if device.driver in {"ide-cd", "ide-hd"} and device.bus.startswith("ide."):

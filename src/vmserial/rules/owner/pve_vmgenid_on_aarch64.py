@@ -11,7 +11,7 @@ from vmserial.rules.base import PLACES, Rule
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield PVE's vmgenid on aarch64."""
-    if not ctx.is_pve or ctx.arch != "aarch64":
+    if ctx.owner != "pve" or ctx.arch != "aarch64":
         return
     for device in ctx.view.devices:
         if device.driver == "vmgenid":
