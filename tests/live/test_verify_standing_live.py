@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,6 +112,20 @@ def test_an_architecture_without_a_test_guest_is_asked_while_paused(tmp_path: Pa
     assert {c.mode for c in checks} == {"paused"}
     status, checks = verify(tmp_path, "--fixed", *words)
     assert (status, red(checks)) == (0, {})
+
+
+def test_what_the_host_lacks_counts_and_what_the_vm_itself_may_hold_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = ["--paused", "--", "qemu-system-x86_64", "-nodefaults", "-serial"]
+    status, checks = verify(tmp_path, *head, "unix:/no/such/directory/s,server=on,wait=off")
+    assert status == 1
+    assert red(checks)["serial0"].endswith("[directory-missing]")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"tcp:127.0.0.1:{server.getsockname()[1]},server=on,wait=off"
+        status, checks = verify(tmp_path, *head, place)
+    assert (status, red(checks)) == (0, {})
+    assert "it is not counted: a VM that runs has it itself" in capsys.readouterr().err
 
 
 NOISE = (

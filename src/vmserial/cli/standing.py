@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from vmserial.sources.libvirt import Document as DomainDocument
     from vmserial.sources.pve import Document
     from vmserial.verify.standing import Standing
+
+
+_HELD = frozenset({"address-in-use", "address-half-taken"})
+"""What another process may listen on: of a VM that is proven while it runs, the VM itself."""
 
 
 def standing(asked: Asked, *, fixed: bool = False) -> tuple[Standing, str]:
@@ -40,11 +45,26 @@ def _command(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]
     from vmserial.verify.standing import Standing
 
     command = subject_command.read(asked)
-    verdict, capabilities = subject_command.judged(asked, words, command, on_this_host=False)
+    verdict, capabilities = subject_command.judged(asked, words, command)
     arch = capabilities.target
     if fixed:
-        return Standing(verdict.command, verdict.left, arch), capabilities.binary
-    return Standing(command, verdict.findings, arch), capabilities.binary
+        return Standing(verdict.command, _unheld(verdict.left), arch), capabilities.binary
+    return Standing(command, _unheld(verdict.findings), arch), capabilities.binary
+
+
+def _unheld(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings but those that the VM itself causes where it runs; these are told."""
+    kept = []
+    for finding in findings:
+        # Two servers of one command are in each other's way whoever runs.
+        if finding.id in _HELD and "process" in finding.happens:
+            complain(
+                f"vmserial: note: {finding.happens} [{finding.id}]; it is not counted: a VM that "
+                "runs has it itself"
+            )
+        else:
+            kept.append(finding)
+    return tuple(kept)
 
 
 def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:

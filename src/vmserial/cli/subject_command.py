@@ -91,17 +91,16 @@ def read(asked: Asked, *, quiet: bool = False) -> CommandLine:
     return command
 
 
-def judged(
-    asked: Asked, words: FixWords, command: CommandLine, *, on_this_host: bool = True
-) -> tuple[Verdict, Capabilities]:
+def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict, Capabilities]:
     """Judge a command line on its own binary, or on this machine's of that architecture.
+
+    What the host has at the command's paths and ports counts, too, if the command's emulator
+    is on this machine.
 
     Args:
         asked: what was asked.
         words: the same.
         command: the command line.
-        on_this_host: what the host has at the command's paths and ports counts, too, if the
-            command's emulator is on this machine.
 
     Raises:
         UsageError: nothing tells its architecture.
@@ -121,7 +120,7 @@ def judged(
     )
     policy = RepairPolicy(asked.kind or "auto", bool(asked.hotplug), words.logs)
     host = None
-    if on_this_host and here(command.program):
+    if here(command.program):
         view = CommandView.of(command, arch=capabilities.target, read_file=read_file)
         host = facts(view)
     verdict = judge(command, capabilities, guest, policy, host=host, read_file=read_file)
