@@ -56,8 +56,8 @@ class Bench:
         """Return a session that is not yet booted."""
         made = setup(topology.machine, self.environment, "unix", rundir.socket)
         return Session(
-            topology.title, self.environment, made, "usb", request=self.request, seed=1,
-            runs=itertools.count(1), registry=self.registry, reporter=Silent(), rundir=rundir,
+            title=topology.title, environment=self.environment, made=made, kind="usb",
+            request=self.request, seed=1, runs=itertools.count(1), registry=self.registry, reporter=Silent(), rundir=rundir,
         )  # fmt: skip
 
     async def floor(self) -> float:

@@ -68,11 +68,11 @@ async def add_chardev(session: Session, assignment: Assignment) -> Line:
         "chardev-add",
         chardevs.qmp(port.name, port.chardev, session.environment.capabilities.version),
     )
-    places = await session.places()
+    places = await session.ends.places(session.vm)
     if "pty" in (answer or {}):
         places[port.name] = f"pty:{answer['pty']}"
     line = Line(assignment)
-    await session.connect(line, places)
+    await session.ends.connect(line, places)
     session.lines[line.name] = line
     if isinstance(port.chardev.backend, Pty):
         await asyncio.sleep(_PTY_NOTICED)

@@ -234,8 +234,9 @@ class Runner:
         registry: CheckRegistry, rundir: RunDirectory,
     ) -> Session:  # fmt: skip
         return Session(
-            title, environment, made, kind, request=self.request, seed=self.seed,
-            runs=self.numbers(title), registry=registry, reporter=self.reporter, rundir=rundir,
+            title=title, environment=environment, made=made, kind=kind, request=self.request,
+            seed=self.seed, runs=self.numbers(title), registry=registry,
+            reporter=self.reporter, rundir=rundir,
         )  # fmt: skip
 
     async def try_cases(
@@ -259,7 +260,7 @@ class Runner:
         try:
             async with session:
                 for case in cases:
-                    await session.guarded(
+                    await session.life.guarded(
                         case.run(session), case.bound(session), f"the case {case.name}"
                     )
         except asyncio.CancelledError:
@@ -273,7 +274,7 @@ class Runner:
         self._keep(session, cases)
 
     def _lose(self, session: Session, registry: CheckRegistry, error: LostVMError) -> None:
-        words = _last_words(session.messages.strip())
+        words = _last_words(session.ends.messages.strip())
         detail = error.message + (f"; the console's last words: {words}" if words else "")
         if not registry.close(Verdict.LOST, detail):
             # It went after its last check: that, too, must be seen.

@@ -1,7 +1,7 @@
 """One booted guest with its ports: the boot, the nodes, the exchanges, the end.
 
 Everything that waits here has a bound, and is given up at once when the VM is
-lost (:meth:`Session.guarded`): it ended, panicked, rebooted or stopped
+lost (:meth:`Lifeline.guarded`): it ended, panicked, rebooted or stopped
 answering.
 """
 
@@ -10,36 +10,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fnmatch
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from vmserial.errors import QemuError, ShellError, UsageError
+from vmserial.errors import ShellError, UsageError
 from vmserial.guests.shell import Shell
-from vmserial.limits import ISA_SERIAL_PLACES
-from vmserial.machines import architecture
-from vmserial.model import Machine, NodeIdentity, Pty, TcpSocket, UnixSocket
-from vmserial.paths import RunDirectory
-from vmserial.progress import Reporter
+from vmserial.model import NodeIdentity
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify import mutants
 from vmserial.verify.agent import GuestAgent
-from vmserial.verify.registry import CheckRegistry
-from vmserial.verify.request import Booted, TestEnvironment, VerifyRequest
+from vmserial.verify.hostends import HostEnds
+from vmserial.verify.lifeline import Lifeline
+from vmserial.verify.request import Booted
 from vmserial.verify.results import (
-    GUEST_TO_HOST,
-    HOST_TO_GUEST,
-    Check,
-    Direction,
     Fault,
     FaultKind,
     Verdict,
 )
-from vmserial.verify.setup import CONTROL_SOCKET, Setup
+from vmserial.verify.setup import CONTROL_SOCKET
+from vmserial.verify.subject import Subject
 from vmserial.verify.wire import console
-from vmserial.verify.wire.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
-from vmserial.verify.wire.form import Stream
-from vmserial.verify.wire.transfer import Exchange, Line, Outcome, Transfer
+from vmserial.verify.wire.transfer import Exchange, Line, Outcome
 
 _QUIET = (
     "[ -e /proc/sys/kernel/printk ] || mount -t proc proc /proc 2>/dev/null; "
@@ -47,77 +39,42 @@ _QUIET = (
 )
 """No message of the guest's kernel may come out of a port under test; a panic still does."""
 
-T = TypeVar("T")
 
-BOTH: tuple[Direction, ...] = (GUEST_TO_HOST, HOST_TO_GUEST)
-
-_HEARTBEAT = 1.0
-"""Seconds between two questions to QEMU whether it still answers."""
-
-_READABLE = 7
-"""Characters up to which a readable line may be one by chance."""
-
-
-class Session:
+class Session(Subject):
     """A VM under test; an async context manager that boots it and ends it.
-
-    Args:
-        title: of the VM, for people and in the checks.
-        environment: the binary and the guest.
-        made: how it is started.
-        kind: the device kind it is about.
-        request: the whole verification's.
-        seed: of its data.
-        runs: numbers of its transfers; no two of a verification share one.
-        registry: where its checks go.
-        reporter: told what is being done.
-        rundir: where the ports' sockets are.
 
     Attributes:
         lines: the ports, by name.
+        ends: the host's ends of them.
         in_band: serial0, if it is itself the control channel; then it cannot be tested
             beside others, and ``in_band_outcomes`` say what came of it before.
-        vm, shell, agent: QEMU, the guest's shell, the guest's ports.
+        vm, life, shell, agent: QEMU, what tells that it is lost, the guest's shell, the
+            guest's ports.
         seconds: milestones since QEMU's start.
         timings: how long each of many steps took, in seconds, by step.
     """
 
     vm: VirtualMachine
+    life: Lifeline
     shell: Shell
     agent: GuestAgent
     exchange: Exchange
 
-    def __init__(
-        self, title: str, environment: TestEnvironment, made: Setup, kind: str, *,
-        request: VerifyRequest, seed: int, runs: Iterable[int], registry: CheckRegistry,
-        reporter: Reporter, rundir: RunDirectory,
-    ) -> None:  # fmt: skip
-        self.title = title
-        self.environment = environment
-        self.made = made
-        self.kind = kind
-        self.request = request
-        self.limits = request.limits
-        self.seed = seed
-        self.registry = registry
-        self.reporter = reporter
+    def __post_init__(self) -> None:
+        self.limits = self.request.limits
         self.lines = {
             assignment.port.name: Line(assignment)
-            for assignment in made.plan.assignments
+            for assignment in self.made.plan.assignments
             if assignment.port.state != "absent"
         }
         self.seconds: dict[str, float] = {}
         self.timings: dict[str, list[float]] = {}
-        self.messages = ""
         self.seen_nodes: dict[str, str] = {}
         self.in_band: Line | None = None
         self.in_band_outcomes: list[Outcome] = []
-        self._console_at = console_identity(made.plan.machine)
-        self._rundir = rundir
-        self._runs = iter(runs)
         self._stack = contextlib.AsyncExitStack()
         self._began = 0.0
-        self._heart: asyncio.Task[None] | None = None
+        self.ends = HostEnds(self.made.plan.machine, self.lines, self.limits.command, self._stack)
 
     # -------------------------------------------------------------- start and end
 
@@ -138,7 +95,7 @@ class Session:
 
     async def _end(self) -> None:
         self.seconds["end"] = self.since()
-        self.take_console()
+        self.ends.take_console()
         await self._stack.aclose()
 
     def since(self) -> float:
@@ -149,22 +106,24 @@ class Session:
         self.reporter.step(f"booting {self.title}")
         self._began = asyncio.get_running_loop().time()
         self.vm = await self._stack.enter_async_context(
-            VirtualMachine(self.made.argv, rundir=self._rundir)
+            VirtualMachine(self.made.argv, rundir=self.rundir)
         )
-        self._heart = asyncio.create_task(self._beat(), name="heartbeat")
-        self._stack.push_async_callback(self._stop_heart, self._heart)
-        places = await self.places()
+        self.life = Lifeline(self.vm, self.limits.hang)
+        self._stack.push_async_callback(self.life.stop)
+        places = await self.ends.places(self.vm)
         over_console = self.environment.guest.shell == "console"
         for name, line in self.lines.items():
             if not (over_console and name == "serial0") and name not in self.made.late:
-                await self.connect(line, places)
+                await self.ends.connect(line, places)
         reader, writer = await asyncio.open_unix_connection(
-            self._rundir.socket(CONTROL_SOCKET), limit=1 << 20
+            self.rundir.socket(CONTROL_SOCKET), limit=1 << 20
         )
         self._stack.callback(writer.close)
         first = self._console(places, reader, writer) if over_console else None
         bound = self.limits.boot + 10 * self.limits.command
-        await self.guarded(self._greet(first or self._control(reader, writer)), bound, "the boot")
+        await self.life.guarded(
+            self._greet(first or self._control(reader, writer)), bound, "the boot"
+        )
         endpoints = {
             name: line.endpoint
             for name, line in self.lines.items()
@@ -201,7 +160,7 @@ class Session:
         found = await console.connect(line, places)
         self._stack.callback(found.close)
         shell = found.shell()
-        self._stack.callback(self._keep_noise, shell)
+        self._stack.callback(self.ends.keep_noise, shell)
         await shell.ready(self.limits.boot, listen=self.limits.boot / 2)
         try:
             moved = await shell.upgrade(reader, writer, self.limits.command)
@@ -215,7 +174,7 @@ class Session:
             return shell
         await shell.close()
         found.close()
-        await self.connect(line, places)
+        await self.ends.connect(line, places)
         return moved
 
     async def _greet(self, shell: Coroutine[Any, Any, Shell]) -> None:
@@ -227,81 +186,6 @@ class Session:
         self.agent = GuestAgent(self.shell)
         self.exchange = Exchange(self.agent, self.limits)
         await self.agent.start(self.limits.command)
-
-    @staticmethod
-    async def _stop_heart(heart: asyncio.Task[None]) -> None:
-        heart.cancel()
-        await asyncio.gather(heart, return_exceptions=True)
-
-    async def _beat(self) -> None:
-        """Ask QEMU again and again; a LostVMError ends this task."""
-        while True:
-            await asyncio.sleep(_HEARTBEAT)
-            await self.vm.monitor.execute("query-status", within=self.limits.hang)
-
-    # -------------------------------------------------------------- not for ever
-
-    async def guarded(self, work: Coroutine[Any, Any, T], timeout: float, what: str) -> T:
-        """Do ``work`` as long as the VM lives and answers, and within ``timeout`` seconds.
-
-        Raises:
-            LostVMError: the VM was lost, or the bound was reached.
-        """
-        return await self.vm.guarded(self._while_alive(work), timeout, what)
-
-    async def _while_alive(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(work)
-        assert self._heart is not None
-        try:
-            await asyncio.wait({task, self._heart}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                self._heart.result()
-            return await task
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-
-    # -------------------------------------------------------------- the host's ends
-
-    async def places(self) -> dict[str, str]:
-        """Return, by chardev id, where QEMU says that it is."""
-        answer = await self.vm.monitor.execute("query-chardev")
-        return {
-            str(one["label"]): str(one["filename"]).removeprefix("disconnected:") for one in answer
-        }
-
-    async def connect(self, line: Line, places: dict[str, str]) -> None:
-        """Open the host's end of a port, and keep draining it."""
-        name, backend = line.name, line.assignment.port.chardev.backend
-        endpoint: Endpoint
-        if isinstance(backend, UnixSocket):
-            endpoint = UnixEndpoint(backend.path, name=name)
-        elif isinstance(backend, TcpSocket):
-            endpoint = TcpEndpoint(*console.tcp_place(places[name]), name=name)
-        elif isinstance(backend, Pty):
-            endpoint = PtyEndpoint(places[name].removeprefix("pty:"), name=name)
-        else:
-            raise QemuError(
-                f"{name} has no backend that a test can reach", hint="this is a fault of vmserial"
-            )
-        await endpoint.open(self.limits.command)
-        self._stack.push_async_callback(endpoint.close)
-        line.endpoint = endpoint
-
-    def is_console(self, line: Line) -> bool:
-        """Tell whether the guest's kernel and the firmware write to a port on their own."""
-        return line.assignment.port.index == 0 or line.assignment.identity == self._console_at
-
-    def take_console(self) -> None:
-        """Keep what the guest said on its console outside of the checks."""
-        for line in self.lines.values():
-            if self.is_console(line) and hasattr(line, "endpoint"):
-                self.messages += printable(line.endpoint.clear())
-
-    def _keep_noise(self, shell: Shell) -> None:
-        """Keep what the guest said on serial0 while its shell was looked for there."""
-        self.messages = printable(bytes(shell.noise)) + self.messages
 
     # -------------------------------------------------------------- nodes
 
@@ -371,60 +255,7 @@ class Session:
         ]
         return f"it shows {', '.join(others)} instead" if others else "it shows nothing instead"
 
-    # -------------------------------------------------------------- data
-
-    def transfers(
-        self, lines: Iterable[Line], sizes: tuple[int, ...] | Callable[[Line], tuple[int, ...]]
-    ) -> list[Transfer]:
-        """Return a transfer for each line, all of one new run; ``sizes`` for all or for each."""
-        run = next(self._runs)
-        made = []
-        for line in lines:
-            own = sizes(line) if callable(sizes) else sizes
-            out, into = (
-                Stream(run, line.assignment.port.index, way, self.seed, own) for way in BOTH
-            )
-            made.append(Transfer(line, out, into))
-        return made
-
-    # -------------------------------------------------------------- checks
-
-    def check(self, case: str, line: Line | None, mode: str, way: Direction = "") -> Check:
-        """Return a check of this VM, without its verdict."""
-        environment, machine = self.environment, self.made.plan.machine
-        return Check(
-            case=case,
-            arch=machine.arch,
-            machine=architecture(machine.arch).machine_type(machine.machine_type),
-            qemu=environment.capabilities.version_text,
-            guest=environment.guest.name,
-            kind=line.assignment.kind if line is not None else self.kind,
-            port=line.name if line is not None else "",
-            direction=way,
-            mode=mode,
-            vm=self.title,
-        )
-
-    def decide(self, check: Check, outcome: Outcome, note: str = "") -> None:
-        """Decide a check by what came of its transfer."""
-        self.registry.decide(
-            check,
-            verdict=outcome.verdict,
-            bytes=outcome.bytes,
-            seconds=round(outcome.seconds, 4),
-            detail="; ".join(part for part in (outcome.detail, note) if part),
-            faults=outcome.faults,
-            node=outcome.line.node.path if outcome.line.node is not None else "",
-        )
-
-    def untestable(self, check: Check, line: Line) -> None:
-        """Decide a check of a port that has no node, or one that cannot be opened."""
-        self.registry.decide(
-            check,
-            verdict=Verdict.FAIL,
-            detail="; ".join(fault.detail for fault in line.trouble),
-            faults=line.trouble,
-        )
+    # -------------------------------------------------------------- what is left of it
 
     def booted(self, cases: tuple[str, ...]) -> Booted:
         """Return what there is to say about this VM."""
@@ -439,28 +270,5 @@ class Session:
             nodes=dict(self.seen_nodes),
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             timings={name: tuple(values) for name, values in self.timings.items()},
-            console=self.messages,
+            console=self.ends.messages,
         )
-
-
-def console_identity(machine: Machine) -> NodeIdentity | None:
-    """Return the port that the test guest's kernel has as its console, whatever it is called."""
-    platform = architecture(machine.arch).platform(machine.machine_type)
-    if platform is None:
-        return None
-    if platform.uart is not None:
-        return platform.uart.identities[0]
-    return NodeIdentity("io", f"{ISA_SERIAL_PLACES[0][0]:#x}") if platform.isa else None
-
-
-def printable(data: bytes) -> str:
-    """Return the lines of ``data`` that a person can read, such as a kernel's messages.
-
-    Very short ones are left out: in random data some are readable by chance.
-    """
-    lines = [line.rstrip(b"\r") for line in data.split(b"\n")]
-    return "".join(
-        f"{line.decode('ascii')}\n"
-        for line in lines
-        if len(line) > _READABLE and all(0x20 <= byte < 0x7F or byte == 9 for byte in line)
-    )

@@ -80,9 +80,9 @@ class CommandCase(DataCase):
                 session.check(NAME, line, UNATTENDED), verdict=Verdict.FAIL, detail=detail,
                 faults=(Fault(FaultKind.NO_NODE, detail),),
             )  # fmt: skip
-        places = await session.places()
+        places = await session.ends.places(session.vm)
         for line in late:
-            await session.connect(line, places)
+            await session.ends.connect(line, places)
 
     async def _alone(
         self, session: Session, lines: list[Line], transfers: dict[str, Transfer]

@@ -6,7 +6,8 @@ import asyncio
 
 from vmserial.verify.cases import Case
 from vmserial.verify.results import Verdict
-from vmserial.verify.session import BOTH, Session
+from vmserial.verify.session import Session
+from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.form import OVERHEAD
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 
@@ -110,8 +111,8 @@ class DataCase(Case):
         for group, bound in self.patience(session, lines):
             async for line in session.found(group, bound):
                 transfer = transfers[line.name]
-                if session.is_console(line):
-                    session.take_console()
+                if session.ends.is_console(line):
+                    session.ends.take_console()
                 await session.exchange.carry([transfer])
                 tested.append(transfer)
                 session.reporter.advance(len(tested), len(lines), line.name)

@@ -33,7 +33,8 @@ from vmserial.verify.results import (
     FaultKind,
     Verdict,
 )
-from vmserial.verify.session import BOTH, Session
+from vmserial.verify.session import Session
+from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.form import SHORT, SMOKE
 from vmserial.verify.wire.transfer import Line, Transfer
 
@@ -93,8 +94,8 @@ class HotplugCase(Case):
             and line is not session.in_band
         ]
         async for line in session.found(missing, session.limits.nodes(len(missing))):
-            if session.is_console(line):
-                session.take_console()
+            if session.ends.is_console(line):
+                session.ends.take_console()
         await self._exchange(session, victim, "before", victim.name, SHORT)
         bystander = roles.bystander
         during = both_ways(session, bystander.name, "during") if bystander is not None else []

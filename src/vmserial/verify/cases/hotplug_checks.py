@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vmserial.verify.results import HOTPLUG, Check, Direction
-from vmserial.verify.session import BOTH, Session
+from vmserial.verify.session import Session
+from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.transfer import Line
 
 NOTHING = "/"

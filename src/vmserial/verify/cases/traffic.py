@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from vmserial.verify.results import Check, Direction, Fault, FaultKind, Verdict
-from vmserial.verify.session import BOTH, Session
+from vmserial.verify.session import Session
+from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.form import SHORT
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 

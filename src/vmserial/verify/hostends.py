@@ -1,0 +1,108 @@
+"""The host's ends of the ports under test, and what the guest says on its console by itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from vmserial.errors import QemuError
+from vmserial.guests.shell import Shell
+from vmserial.limits import ISA_SERIAL_PLACES
+from vmserial.machines import architecture
+from vmserial.model import Machine, NodeIdentity, Pty, TcpSocket, UnixSocket
+from vmserial.qemu.process import VirtualMachine
+from vmserial.verify.wire import console
+from vmserial.verify.wire.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
+from vmserial.verify.wire.transfer import Line
+
+_READABLE = 7
+"""Characters up to which a readable line may be one by chance."""
+
+
+class HostEnds:
+    """The host's ends of a VM's ports; those that were opened are closed with ``stack``.
+
+    Args:
+        machine: that the ports are of.
+        lines: the ports, by name; some come later.
+        bound: seconds for opening one.
+        stack: of the VM.
+
+    Attributes:
+        messages: what the guest said on its console outside of the checks.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        lines: Mapping[str, Line],
+        bound: float,
+        stack: contextlib.AsyncExitStack,
+    ) -> None:
+        self.messages = ""
+        self._lines = lines
+        self._bound = bound
+        self._stack = stack
+        self._console_at = console_identity(machine)
+
+    async def places(self, vm: VirtualMachine) -> dict[str, str]:
+        """Return, by chardev id, where QEMU says that it is."""
+        answer = await vm.monitor.execute("query-chardev")
+        return {
+            str(one["label"]): str(one["filename"]).removeprefix("disconnected:") for one in answer
+        }
+
+    async def connect(self, line: Line, places: dict[str, str]) -> None:
+        """Open the host's end of a port, and keep draining it."""
+        name, backend = line.name, line.assignment.port.chardev.backend
+        endpoint: Endpoint
+        if isinstance(backend, UnixSocket):
+            endpoint = UnixEndpoint(backend.path, name=name)
+        elif isinstance(backend, TcpSocket):
+            endpoint = TcpEndpoint(*console.tcp_place(places[name]), name=name)
+        elif isinstance(backend, Pty):
+            endpoint = PtyEndpoint(places[name].removeprefix("pty:"), name=name)
+        else:
+            raise QemuError(
+                f"{name} has no backend that a test can reach", hint="this is a fault of vmserial"
+            )
+        await endpoint.open(self._bound)
+        self._stack.push_async_callback(endpoint.close)
+        line.endpoint = endpoint
+
+    def is_console(self, line: Line) -> bool:
+        """Tell whether the guest's kernel and the firmware write to a port on their own."""
+        return line.assignment.port.index == 0 or line.assignment.identity == self._console_at
+
+    def take_console(self) -> None:
+        """Keep what the guest said on its console outside of the checks."""
+        for line in self._lines.values():
+            if self.is_console(line) and hasattr(line, "endpoint"):
+                self.messages += printable(line.endpoint.clear())
+
+    def keep_noise(self, shell: Shell) -> None:
+        """Keep what the guest said on serial0 while its shell was looked for there."""
+        self.messages = printable(bytes(shell.noise)) + self.messages
+
+
+def console_identity(machine: Machine) -> NodeIdentity | None:
+    """Return the port that the test guest's kernel has as its console, whatever it is called."""
+    platform = architecture(machine.arch).platform(machine.machine_type)
+    if platform is None:
+        return None
+    if platform.uart is not None:
+        return platform.uart.identities[0]
+    return NodeIdentity("io", f"{ISA_SERIAL_PLACES[0][0]:#x}") if platform.isa else None
+
+
+def printable(data: bytes) -> str:
+    """Return the lines of ``data`` that a person can read, such as a kernel's messages.
+
+    Very short ones are left out: in random data some are readable by chance.
+    """
+    lines = [line.rstrip(b"\r") for line in data.split(b"\n")]
+    return "".join(
+        f"{line.decode('ascii')}\n"
+        for line in lines
+        if len(line) > _READABLE and all(0x20 <= byte < 0x7F or byte == 9 for byte in line)
+    )
