@@ -57,7 +57,8 @@ class Bench:
         made = setup(topology.machine, self.environment, "unix", rundir.socket)
         return Session(
             title=topology.title, environment=self.environment, made=made, kind="usb",
-            request=self.request, seed=1, runs=itertools.count(1), registry=self.registry, reporter=Silent(), rundir=rundir,
+            request=self.request, seed=1, runs=itertools.count(1), registry=self.registry,
+            reporter=Silent(), rundir=rundir,
         )  # fmt: skip
 
     async def floor(self) -> float:
