@@ -44,8 +44,7 @@ class Session(Subject):
     """A VM under test; an async context manager that boots it and ends it.
 
     Attributes:
-        lines: the ports, by name.
-        ends: the host's ends of them.
+        ends: the host's ends of the ports.
         in_band: serial0, if it is itself the control channel; then it cannot be tested
             beside others, and ``in_band_outcomes`` say what came of it before.
         vm, life, shell, agent: QEMU, what tells that it is lost, the guest's shell, the
@@ -61,12 +60,7 @@ class Session(Subject):
     exchange: Exchange
 
     def __post_init__(self) -> None:
-        self.limits = self.request.limits
-        self.lines = {
-            assignment.port.name: Line(assignment)
-            for assignment in self.made.plan.assignments
-            if assignment.port.state != "absent"
-        }
+        super().__post_init__()
         self.seconds: dict[str, float] = {}
         self.timings: dict[str, list[float]] = {}
         self.seen_nodes: dict[str, str] = {}

@@ -33,6 +33,8 @@ class Subject:
         registry: where its checks go.
         reporter: told what is being done.
         rundir: where the ports' sockets are.
+        limits: of time, as requested.
+        lines: the ports that are there from the start, by name.
     """
 
     title: str
@@ -45,6 +47,14 @@ class Subject:
     registry: CheckRegistry
     reporter: Reporter
     rundir: RunDirectory
+
+    def __post_init__(self) -> None:
+        self.limits = self.request.limits
+        self.lines = {
+            assignment.port.name: Line(assignment)
+            for assignment in self.made.plan.assignments
+            if assignment.port.state != "absent"
+        }
 
     def transfers(
         self, lines: Iterable[Line], sizes: tuple[int, ...] | Callable[[Line], tuple[int, ...]]
