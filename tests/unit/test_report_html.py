@@ -2,118 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html.parser
 import json
 import re
 import stat
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from plans import ROOMY, binary, machine
+from report_pages import CHECKS, FACTS, HOST, MADE, REPORT, Reader, parsed, report, vm
 
 from vmserial.errors import UsageError
-from vmserial.model import Plan
-from vmserial.options import pretty, render
-from vmserial.planning import planner
 from vmserial.report import Report, Run, Vm, write_all
 from vmserial.report.compare import Change, compare
 from vmserial.report.html import headline, page, soft
-from vmserial.report.topology import CHARACTER, WIDE, Picture, draw, shorten
+from vmserial.report.topology import draw
 from vmserial.report.views import Book
 from vmserial.verify.results import (
     GUEST_TO_HOST,
-    HOST_TO_GUEST,
     NOT_RUN,
-    Check,
     Fault,
     FaultKind,
     HostFacts,
     RunFacts,
     Verdict,
 )
-
-
-def plan(ports: int, kind: str = "usb", arch: str = "aarch64", hotplug: bool = False) -> Plan:
-    made = planner.plan(
-        machine(arch, ports, kind, hotplug=hotplug), binary(arch), ROOMY, control=True
-    )
-    assert not made.refusals
-    return made
-
-
-def vm(made: Plan, title: str = "large aarch64 usb") -> Vm:
-    nodes = {a.port.name: a.node.replace("*", str(n)) for n, a in enumerate(made.assignments)}
-    return Vm(
-        title, "7.2.22", "roomy", draw(made, nodes, {}, title),
-        pretty(["qemu-system-aarch64", *render(made.options)]),
-        again="vmserial verify --arch aarch64 --case large --seed 7",
-        warnings=made.warnings, assumptions=made.assumptions, notes=("its disks",),
-        log="[    0.1] Linux\n<b>a guest's word</b>\x1b[31m\n", log_file="console-large.log",
-    )  # fmt: skip
-
-
-def report(checks: Sequence[Check], *vms: Vm, **facts: Any) -> Report:
-    return Report((Run(tuple(checks), HOST, replace(FACTS, **facts), vms),))
-
-
-def checks(made: Plan, title: str = "large aarch64 usb") -> list[Check]:
-    return [
-        Check("large", "aarch64", "virt", "7.2.22", "roomy", a.kind, a.port.name, way,
-              bytes=1000, seconds=0.1, mode=mode, vm=title)
-        for mode in ("alone", "together")
-        for a in made.assignments
-        for way in (GUEST_TO_HOST, HOST_TO_GUEST)
-    ]  # fmt: skip
-
-
-class Reader(html.parser.HTMLParser):
-    """Checks nesting, and keeps tags, attributes and texts."""
-
-    VOID = frozenset({"meta", "br", "wbr", "link", "img", "input", "hr"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def parsed(text: str) -> Reader:
-    reader = Reader()
-    reader.feed(text)
-    reader.close()
-    assert reader.open == []
-    return reader
-
-
-HOST = HostFacts("Example CPU", 2, 4096, "6.1", "3.11", (0.1, 0.2, 0.3), "tcg")
-MADE = plan(10)
-FACTS = RunFacts(
-    7, ("verify", "--arch", "aarch64"), "0.1", "2026-11-22T18:00:00", "2026-11-22T18:00:13", 12.5
-)
-CHECKS = tuple(checks(MADE))
-REPORT = report(CHECKS, vm(MADE))
 
 
 def test_it_is_whole_and_needs_nothing_else() -> None:
@@ -280,70 +195,6 @@ def test_what_was_skipped_says_why() -> None:
     assert "SKIPPED large uart: no driver" in text
 
 
-# ------------------------------------------------------------------ the filter
-
-
-def shown(text: str, chosen: Sequence[str], failed: bool) -> set[str]:
-    """Return the ids of what the style sheet leaves visible, by its own rules."""
-    reader = parsed(text)
-    sheet = re.search(r"<style>(.*)</style>", text, re.DOTALL)
-    assert sheet is not None
-    rules = re.findall(
-        r"^body((?::has\([^{]*?:checked\))+) \.x:not\(\.([a-z0-9]+)\) \{ display: none; \}$",
-        sheet[1], re.MULTILINE,
-    )  # fmt: skip
-    assert rules
-    on = {f":has(option[value={value}]:checked)" for value in chosen}
-    on |= {":has(#only-failed:checked)"} if failed else set()
-    needed = [cls for cond, cls in rules if set(re.findall(r":has\(.*?\)", cond)) <= on]
-    return {
-        str(a["id"])
-        for _, a in reader.tags
-        if a.get("id")
-        and ("x" not in str(a.get("class")).split() or set(needed) <= set(str(a["class"]).split()))
-    }
-
-
-def test_the_filter_shows_what_was_chosen_and_hides_the_rest() -> None:
-    bad = replace(CHECKS[5], verdict=Verdict.FAIL, detail="why")
-    assert (bad.port, bad.kind) == ("serial2", "usb")
-    lost = replace(CHECKS[0], verdict=Verdict.LOST, vm="another VM", detail="gone")
-    made = report([*CHECKS, bad, lost], vm(MADE))
-    text = page(made)
-    number = {name: f"p{n}" for name, n in Book(made).names.ports.items()}
-    kind = {name: f"k{n}" for name, n in Book(made).names.kinds.items()}
-    rows = {f"c{n}": c for n, c in enumerate(made.checks, 1)}
-
-    def visible(*chosen: str, failed: bool = False) -> list[Check]:
-        return [rows[name] for name in sorted(shown(text, chosen, failed) & rows.keys(),
-                                              key=lambda name: int(name[1:]))]  # fmt: skip
-
-    assert visible() == list(rows.values())
-    assert visible(failed=True) == [bad, lost]
-    assert {c.port for c in visible(number["serial2"])} == {"serial2"}
-    assert len(visible(number["serial2"])) == 5
-    assert {c.kind for c in visible(kind["uart"])} == {"uart"}
-    assert visible(number["serial2"], failed=True) == [bad]
-    assert visible(kind["uart"], failed=True) == [lost]
-    assert visible(number["serial2"], kind["uart"]) == []
-    # A VM without any of what was chosen goes as a whole.
-    assert {"vm1", "vm2"} <= shown(text, [], True)
-    assert "vm2" not in shown(text, [number["serial2"]], True)
-    for name, value in {**number, **kind}.items():
-        assert f'<option value="{value}">{name}</option>' in text
-
-
-def test_the_filter_needs_neither_a_script_nor_another_host() -> None:
-    """And no inline style but the one whose digest the policy names."""
-    text = page(REPORT)
-    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
-    (sheet,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
-    assert policy == (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-
-
 # ------------------------------------------------------------------ the call and the end
 
 
@@ -455,107 +306,6 @@ def test_nothing_breaks_out() -> None:
     for _, attributes in reader.tags:
         assert re.fullmatch(r"[a-z0-9 -]*", attributes.get("class") or "")
         assert re.fullmatch(r"[a-z0-9-]*", attributes.get("id") or "")
-
-
-# ------------------------------------------------------------------ the picture
-
-
-def picture(made: Plan) -> Picture:
-    return draw(made, {}, {})
-
-
-PLANS = [
-    ("usb", 1, "aarch64", False), ("usb", 10, "aarch64", True), ("usb", 61, "aarch64", False),
-    ("pci", 10, "aarch64", True), ("pci", 14, "x86_64", False), ("pci-4x", 9, "aarch64", False),
-    ("virtio", 24, "aarch64", False), ("virtio", 25, "aarch64", False),
-    ("virtio", 241, "aarch64", False), ("virtconsole", 8, "x86_64", False),
-    ("auto", 30, "x86_64", False), ("auto", 2, "aarch64", False), ("usb", 0, "aarch64", False),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "ports", "arch", "hotplug"), PLANS)
-def test_picture_shows_every_port_inside_its_frame(
-    kind: str, ports: int, arch: str, hotplug: bool
-) -> None:
-    made = plan(ports, kind, arch, hotplug)
-    result = picture(made)
-    texts = [text.text for text in result.texts]
-    for assignment in made.assignments:
-        assert assignment.port.name in texts
-        device = assignment.device
-        titles = [b.title for b in result.boxes if b.title.startswith(f"{assignment.port.name}:")]
-        assert titles
-        assert any(str(assignment.identity) in title for title in titles)
-        if device and ports <= WIDE:
-            assert any(f"{device.driver} {device.id}"[:8] in text for text in texts)
-    for box in [*result.panels, *result.boxes]:
-        assert box.x >= 0
-        assert box.y >= 0
-        assert box.x + box.width <= result.width
-        assert box.y + box.height <= result.height
-    for text in result.texts:
-        if text.turn or text.style in ("head", "column"):
-            continue
-        size = len(text.text) * CHARACTER
-        left = text.x - {"start": 0, "middle": size / 2, "end": size}[text.anchor]
-        assert left >= 0
-        assert left + size <= result.width
-
-
-@pytest.mark.parametrize(("kind", "ports", "arch", "hotplug"), PLANS)
-def test_boxes_of_a_kind_do_not_overlap(kind: str, ports: int, arch: str, hotplug: bool) -> None:
-    result = picture(plan(ports, kind, arch, hotplug))
-    for style in ("host", "device", "controller", "node", "row"):
-        boxes = [box for box in result.boxes if box.style.split()[0] == style]
-        for number, one in enumerate(boxes):
-            for two in boxes[number + 1 :]:
-                assert (
-                    one.x + one.width <= two.x
-                    or two.x + two.width <= one.x
-                    or one.y + one.height <= two.y
-                    or two.y + two.height <= one.y
-                )
-
-
-def test_controllers_group_their_ports() -> None:
-    result = picture(plan(61, "usb"))
-    controllers = [b.title for b in result.boxes if b.style == "controller"]
-    assert sum("qemu-xhci" in title for title in controllers) == 4
-    assert [t.text for t in result.texts].count("15 ports") == 4
-
-
-def test_real_node_and_verdict_are_shown() -> None:
-    result = draw(MADE, {"serial1": "/dev/ttyUSB7"}, {"serial1": Verdict.FAIL}, "a vm")
-    texts = {text.text: text.style for text in result.texts}
-    assert texts["ttyUSB7"] == "name"
-    assert texts["ttyUSB*"] == "name expected"
-    assert texts["✗"] == "mark fail"
-    (box,) = [b for b in result.boxes if "found as /dev/ttyUSB7" in b.title]
-    assert box.style == "node fail"
-    assert box.title.startswith("serial1: fail; expected /dev/ttyUSB*, known as usb:serial1")
-    assert result.title.startswith("a vm: 10 serial ports")
-
-
-def test_a_port_that_comes_later_is_dashed() -> None:
-    made = machine("aarch64", 3, "usb", hotplug=True)
-    late = replace(made, ports=(*made.ports[:2], replace(made.ports[2], state="unplugged")))
-    result = picture(planner.plan(late, binary(), ROOMY))
-    assert [b.style for b in result.boxes].count("device absent") == 1
-    assert [line.style for line in result.lines].count("wire dashed") == 1
-
-
-def test_svg_is_well_formed() -> None:
-    (svg,) = re.findall(r"<svg.*?</svg>", page(REPORT), re.DOTALL)
-    root = ET.fromstring(svg)
-    assert root.get("role") == "img"
-    assert root.get("aria-label")
-
-
-def test_shorten() -> None:
-    assert shorten("abcdef", 6) == "abcdef"
-    assert shorten("abcdefghij", 7) == "…efghij"
-    assert shorten("abcdefghijklmnop", 12) == "abc…ijklmnop"
-    assert all(len(shorten("x" * 50, size)) == size for size in range(3, 50))
 
 
 # ------------------------------------------------------------------ files
