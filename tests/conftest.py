@@ -85,6 +85,13 @@ EMULATORS = ("aarch64", "x86_64", "i386", "arm", "riscv64", "ppc64", "s390x")
 """Those that the tests have domains of; libvirt knows loongarch64 from 11.0 on."""
 
 
+@pytest.fixture
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A QEMU that answers nothing is killed after a moment."""
+    monkeypatch.setattr("vmserial.qemu.process._QUIT_BOUND", 0.2)
+    monkeypatch.setattr("vmserial.qemu.process._TERM_BOUND", 0.2)
+
+
 @pytest.fixture(scope="session")
 def libvirt() -> Iterator[PrivateLibvirt]:
     """Give a libvirtd of our own, with each emulator that is installed; it starts in seconds."""

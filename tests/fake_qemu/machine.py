@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
-import fcntl
 import os
 import signal
-import socket
-import termios
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fake_qemu import streams
 from fake_qemu.argv import CommandLine
-from fake_qemu.faults import Fault, Mutator
+from fake_qemu.chardevs import Chardev
+from fake_qemu.faults import Fault
 from fake_qemu.guest import Guest, Node
+from fake_qemu.wires import Wires
 
 CONTROL = "vmserial.control"
 UART_BASES = (0x9000000, 0x9040000)
@@ -45,100 +42,6 @@ class Refused(Exception):
     def __init__(self, message: str, error_class: str = "GenericError") -> None:
         super().__init__(message)
         self.error_class = error_class
-
-
-class Chardev:
-    """The host side of one port: a listening socket or a pty, one client at a time."""
-
-    def __init__(self, backend: str, params: dict[str, str]) -> None:
-        self.backend = backend
-        self.owner = ""
-        self.pty: streams.Pty | None = None
-        self.listener: socket.socket | None = None
-        self.client: socket.socket | None = None
-        self.connected = asyncio.Event()
-        self._left = asyncio.Event()
-        self._accept: asyncio.Task[None] | None = None
-        if backend == "pty":
-            self.pty = streams.Pty()
-            self._filename = f"pty:{self.pty.path}"
-        elif backend == "socket" and "path" in params:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(params["path"])
-            self._filename = f"unix:{params['path']},server=on"
-        elif backend == "socket":
-            self.listener = socket.socket()
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.listener.bind((params["host"], int(params["port"])))
-            host, port = self.listener.getsockname()
-            self._filename = f"tcp:{host}:{port},server=on"
-        else:
-            self._filename = backend
-        if self.listener is not None:
-            self.listener.listen(5)
-            self.listener.setblocking(False)
-            self._accept = asyncio.create_task(self._serve(self.listener))
-
-    async def _serve(self, listener: socket.socket) -> None:
-        while True:
-            self.client, _ = await asyncio.get_running_loop().sock_accept(listener)
-            self.client.setblocking(False)
-            self.connected.set()
-            # A second client waits until the first has left, as with QEMU.
-            self._left.clear()
-            await self._left.wait()
-
-    @property
-    def filename(self) -> str:
-        """Where it is, as query-chardev says it."""
-        waiting = self.listener is not None and not self.connected.is_set()
-        return f"{'disconnected:' if waiting else ''}{self._filename}"
-
-    def pending(self) -> bool:
-        """Tell whether bytes from the host wait to be read."""
-        if self.client is None or not self.connected.is_set():
-            return False
-        count = array.array("i", [0])
-        fcntl.ioctl(self.client.fileno(), termios.FIONREAD, count)
-        return count[0] > 0
-
-    async def receive(self) -> bytes:
-        """Return the next bytes from the host, waiting for a client where there is none."""
-        if self.pty is not None:
-            return await streams.read(self.pty.master)
-        while True:
-            await self.connected.wait()
-            assert self.client is not None
-            data = await streams.read(self.client.fileno())
-            if data:
-                return data
-            self.client.close()
-            self.connected.clear()
-            self._left.set()
-
-    async def send(self, data: bytes, wait: bool) -> None:
-        """Give the host ``data``; without a client wait for one, or drop them."""
-        if self.pty is not None:
-            await streams.write(self.pty.master, data)
-            return
-        if wait:
-            await self.connected.wait()
-        if self.connected.is_set() and self.client is not None:
-            await streams.write(self.client.fileno(), data)
-
-    def close(self) -> None:
-        """Let go of everything on the host."""
-        if self._accept is not None:
-            self._accept.cancel()
-        if self.listener is not None:
-            path = self.listener.getsockname()
-            self.listener.close()
-            if isinstance(path, str):
-                Path(path).unlink(missing_ok=True)
-        if self.client is not None:
-            self.client.close()
-        if self.pty is not None:
-            self.pty.close()
 
 
 @dataclass
@@ -168,24 +71,15 @@ class Machine:
         self.emit = emit
         self.chardevs: dict[str, Chardev] = {}
         self.devices: dict[str, Device] = {}
-        self.stopped = asyncio.Event()
-        self._faults = faults
+        self.wires = Wires(faults, self.chardevs, guest, emit)
         self._line = line
         self._delay = node_delay
         self._uarts = uarts
         self._nodes: dict[str, int] = {}
-        self._mutators: dict[tuple[str, str], Mutator] = {}
         self._pci: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._buses = 0
         self._later: set[asyncio.Task[None]] = set()
-
-    def fault(self, name: str, port: str = "") -> Fault | None:
-        """Return the fault of that name at that port, if the fake was told to have it."""
-        for fault in self._faults:
-            if fault.name == name and fault.port == port:
-                return fault
-        return None
 
     # ------------------------------------------------------------ start
 
@@ -239,7 +133,7 @@ class Machine:
         self.chardevs.pop(id).close()
 
     def _busy(self, id: str) -> bool:
-        fault = self.fault("busy", id)
+        fault = self.wires.fault("busy", id)
         if fault is None:
             return False
         self._nodes[f"busy {id}"] = self._nodes.get(f"busy {id}", 0) + 1
@@ -287,7 +181,7 @@ class Machine:
                 raise Refused(
                     f"Property '{driver}.chardev' can't take value '{chardev}', it's in use"
                 )
-            refused = self.fault("refuse-add", chardev)
+            refused = self.wires.fault("refuse-add", chardev)
             if refused is not None:
                 raise Refused(refused.text)
         self.devices[id] = device
@@ -324,7 +218,7 @@ class Machine:
         ]
 
     def _serial(self, params: dict[str, str]) -> str:
-        renamed = self.fault("rename", params["chardev"])
+        renamed = self.wires.fault("rename", params["chardev"])
         return renamed.text if renamed is not None else params.get("serial", "")
 
     def _plug(self, device: Device, driver: str, make: Callable[[], list[Node]]) -> None:
@@ -334,17 +228,17 @@ class Machine:
 
     async def _appear(self, device: Device, driver: str, make: Callable[[], list[Node]]) -> None:
         if self._is_control(device):
-            if self.fault("deaf-shell"):
+            if self.wires.fault("deaf-shell"):
                 return
             shell = self.guest.shell()
             chardev = self.chardevs[device.chardevs[0]]
             await asyncio.gather(
-                self._carry(lambda: streams.read(shell.fileno()), chardev, None, wait=True),
-                self._command(chardev, shell.fileno()),
+                self.wires.carry(lambda: streams.read(shell.fileno()), chardev, None, wait=True),
+                self.wires.command(chardev, shell.fileno()),
             )
             return
         await asyncio.sleep(self._delay)
-        if any(self.fault("no-node", chardev) for chardev in device.chardevs):
+        if any(self.wires.fault("no-node", chardev) for chardev in device.chardevs):
             return
         device.nodes = make()
         wait = driver == "virtserialport"
@@ -352,13 +246,13 @@ class Machine:
             master = node.pty.master
             device.tasks.append(
                 asyncio.ensure_future(
-                    self._carry(
-                        lambda fd=master: streams.read(fd), self._wired(id, "out"), id, wait
+                    self.wires.carry(
+                        lambda fd=master: streams.read(fd), self.wires.of(id, "out"), id, wait
                     )
                 )
             )
             device.tasks.append(
-                asyncio.ensure_future(self._deliver(self._wired(id, "in"), master, id))
+                asyncio.ensure_future(self.wires.deliver(self.wires.of(id, "in"), master, id))
             )
 
     def _is_control(self, device: Device) -> bool:
@@ -367,21 +261,12 @@ class Machine:
             for params in self._line.devices
         )
 
-    def _wired(self, id: str, direction: str) -> Chardev:
-        for fault in self._faults:
-            if fault.name == "crosswire" and fault.direction == direction:
-                if fault.port == id:
-                    return self.chardevs[fault.other]
-                if fault.other == id:
-                    return self.chardevs[fault.port]
-        return self.chardevs[id]
-
     def remove_device(self, id: str) -> None:
         """device_del: the node goes a moment later, and the event follows it."""
         if id not in self.devices:
             raise Refused(f"Device '{id}' not found", "DeviceNotFound")
         device = self.devices[id]
-        if any(self.fault("keep-device", chardev) for chardev in device.chardevs):
+        if any(self.wires.fault("keep-device", chardev) for chardev in device.chardevs):
             return
         if device.driver == "usb-serial" and self.chardevs[device.chardevs[0]].pending():
             # What QEMU's usb-serial does then, on every version: SIGSEGV in usb_wakeup().
@@ -400,51 +285,7 @@ class Machine:
         del self.devices[device.id]
         self.emit("DEVICE_DELETED", device=device.id, path=f"/machine/peripheral/{device.id}")
 
-    # ------------------------------------------------------------ bytes
-
-    def _mutate(self, id: str | None, direction: str, data: bytes) -> bytes:
-        if id is None:
-            return data
-        mutator = self._mutators.get((id, direction))
-        if mutator is None:
-            mutator = self._mutators[id, direction] = Mutator(
-                [f for f in self._faults if f.port == id and f.direction == direction]
-            )
-        result = mutator.feed(data)
-        for fault in self._faults:
-            if fault.port == id and fault.direction == direction and mutator.passed > fault.at:
-                self._life(fault)
-        return result
-
-    def _life(self, fault: Fault) -> None:
-        if fault.name == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif fault.name == "hang":
-            # Stops the whole process, as a guest does that blocks QEMU's main loop.
-            os.kill(os.getpid(), signal.SIGSTOP)
-        elif fault.name == "panic" and not self.stopped.is_set():
-            self.stopped.set()
-            self.emit("GUEST_PANICKED", action="pause")
-        elif fault.name == "reset" and not self.stopped.is_set():
-            self.stopped.set()
-            self.emit("RESET", guest=True, reason="guest-reset")
-
-    async def _carry(self, read: Any, chardev: Chardev, id: str | None, wait: bool) -> None:
-        while data := await read():
-            data = self._mutate(id, "out", data)
-            if data and not self.stopped.is_set():
-                await chardev.send(data, wait)
-
-    async def _deliver(self, chardev: Chardev, fd: int, id: str | None) -> None:
-        while True:
-            data = self._mutate(id, "in", await chardev.receive())
-            if data and not self.stopped.is_set():
-                await streams.write(fd, data)
-
-    async def _command(self, chardev: Chardev, fd: int) -> None:
-        translator = self.guest.translator()
-        while True:
-            await streams.write(fd, translator.feed(await chardev.receive()))
+    # ------------------------------------------------------------ end
 
     async def stop(self) -> None:
         """Let go of everything."""

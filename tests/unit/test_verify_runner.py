@@ -28,25 +28,17 @@ from vmserial.model import (
 from vmserial.paths import runtime_base
 from vmserial.planning.planner import plan
 from vmserial.progress import Silent
-from vmserial.qemu import process
 from vmserial.verify import results, results_file
-from vmserial.verify.cases import load
 from vmserial.verify.cases.maximum import find_limit
 from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.runner import Runner, run
-from vmserial.verify.session import Session
 from vmserial.verify.setup import setup
 from vmserial.verify.topologies import Builder, ports
-from vmserial.verify.wire.transfer import Line
 
 BOTH = ("guest->host", "host->guest")
 
 
-@pytest.fixture(autouse=True)
-def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that answers nothing is killed after a moment."""
-    monkeypatch.setattr(process, "_QUIT_BOUND", 0.2)
-    monkeypatch.setattr(process, "_TERM_BOUND", 0.2)
+pytestmark = pytest.mark.usefixtures("quick_end")
 
 
 @pytest.fixture
@@ -305,108 +297,6 @@ def test_a_qemu_that_does_not_start_failed(tmp_path: Path) -> None:
     assert (first.verdict, first.mode) == (Verdict.FAIL, "start")
     assert words in first.detail
     assert {c.verdict for c in report.checks[1:]} == {Verdict.SKIPPED}
-
-
-# ------------------------------------------------------------------ hot-plug
-
-HOTPLUG = {"cases": ("hot-plug",), "cycles": 2}
-
-
-def test_hot_plug_on_a_sound_machine(tmp_path: Path) -> None:
-    report = prove(tmp_path, **HOTPLUG)
-    assert report.exit_code == 0
-    seen = {(c.port, c.mode) for c in report.checks if c.verdict is Verdict.PASS}
-    assert seen == {
-        ("serial1", "before"), ("serial1", "unplug"), ("serial1", "plugged"), ("serial1", "cycle"),
-        ("serial1", "unplug under load"), ("serial1", "after load"), ("serial1", "after"),
-        ("serial2", "during"), ("serial4", "plugged"), ("serial5", "live"), ("serial5", "removed"),
-    }  # fmt: skip
-    plugs = {(c.unplugged, c.plugged) for c in report.checks if c.plugged}
-    assert plugs == {
-        ("usbserial1", "usbserial1"), ("/", "usbserial4"), ("/", "usbserial5")
-    }  # fmt: skip
-    assert len(report.booted[0].timings["plug"]) == 2
-
-
-@pytest.mark.parametrize(("kind", "leaves"), [("usb", True), ("virtio", False)])
-def test_the_client_of_a_usb_port_leaves_before_the_unplug(
-    tmp_path: Path, kind: str, leaves: bool
-) -> None:
-    report = prove(tmp_path, **{**HOTPLUG, "kinds": (kind,)})
-    (check,) = (
-        c for c in report.checks if c.mode == "unplug under load" and c.direction == BOTH[1]
-    )
-    assert check.verdict is Verdict.PASS
-    assert ("its client having left" in check.detail) is leaves
-
-
-def test_a_vm_is_lost_if_the_client_of_a_usb_port_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    streams = []
-
-    async def stay(session: Session, line: Line) -> None:
-        del session
-        # More than the fake has read when the order to unplug comes.
-        streams.append(asyncio.create_task(line.endpoint.send(bytes(1 << 26), 10)))
-        await asyncio.sleep(0.01)
-
-    # The fake crashes as QEMU does if the client stays.
-    monkeypatch.setattr(load, "leave", stay)
-    assert prove(tmp_path, **HOTPLUG).exit_code == 3
-
-
-@pytest.mark.parametrize("kind", ["virtio", "pci"])
-def test_hot_plug_of_other_kinds(tmp_path: Path, kind: str) -> None:
-    report = prove(tmp_path, kinds=(kind,), **HOTPLUG)
-    assert report.exit_code == 0
-    assert {c.verdict for c in report.checks} == {Verdict.PASS}
-
-
-def test_default_and_hot_plug_share_one_vm_where_no_place_moves(tmp_path: Path) -> None:
-    report = prove(tmp_path, kinds=("usb", "pci"), cases=("default", "hot-plug"))
-    assert report.exit_code == 0
-    assert [one.cases for one in report.booted] == [
-        ("default", "hot-plug"), ("default",), ("hot-plug",)
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("fault", "mode", "kind"),
-    [
-        (Fault("keep-device", "serial1"), "unplug", FaultKind.TIMEOUT),
-        (Fault("refuse-add", "serial4"), "plugged", FaultKind.REFUSED),
-        (Fault("refuse-add", "serial5"), "live", FaultKind.REFUSED),
-        (Fault("busy", "serial5", size=10000), "removed", FaultKind.REFUSED),
-        (Fault("no-node", "serial4"), "plugged", FaultKind.NO_NODE),
-        (Fault("drop", "serial2", at=9000), "during", FaultKind.LOSS),
-        (Fault("corrupt", "serial1", at=1000), "before", FaultKind.CORRUPT),
-        (Fault("duplicate", "serial1", at=9000), "plugged", FaultKind.DUPLICATE),
-    ],
-)
-def test_hot_plug_faults_are_named(
-    tmp_path: Path, fault: Fault, mode: str, kind: FaultKind
-) -> None:
-    report = prove(tmp_path, fault, limits=TIGHT, **HOTPLUG)
-    assert report.exit_code == 1
-    failed = verdicts(report.checks, Verdict.FAIL)
-    assert {c.port for c in failed} == {fault.port}
-    assert {c.mode for c in failed} == {mode}
-    assert all(kind in named(c) for c in failed)
-
-
-def test_a_busy_chardev_is_asked_again(tmp_path: Path) -> None:
-    report = prove(tmp_path, Fault("busy", "serial5", size=3), **HOTPLUG)
-    assert report.exit_code == 0
-
-
-def test_a_vm_that_dies_when_unplugged_under_load(tmp_path: Path) -> None:
-    report = prove(tmp_path, Fault("die", "serial1", at=60000), **HOTPLUG)
-    assert report.exit_code == 3
-    assert not verdicts(report.checks, Verdict.FAIL)
-    lost = {(c.port, c.mode) for c in verdicts(report.checks, Verdict.LOST)}
-    assert ("serial1", "unplug under load") in lost
-    assert ("serial2", "during") in lost
 
 
 # ------------------------------------------------------------------ what is left behind
