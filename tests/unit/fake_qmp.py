@@ -77,6 +77,9 @@ def main(mode: str, words: list[str]) -> int:
         elif command == "crash":
             print("fake: it crashed", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGABRT)
+        elif command == "power-off":
+            say({"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}, "timestamp": {}})
+            return 0
         elif command == "echo":
             answer["return"] = arguments
         elif command == "mute" or (command == "quit" and mode in ("hang-on-quit", "stubborn")):

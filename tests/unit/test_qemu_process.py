@@ -180,6 +180,20 @@ def test_a_crash_is_a_loss_with_its_own_words() -> None:
     assert run(body).returncode == -signal.SIGABRT
 
 
+def test_an_event_that_is_seen_with_the_end_is_why_it_ended() -> None:
+    async def body(vm: VirtualMachine) -> None:
+        asked = asyncio.ensure_future(vm.monitor.execute("power-off"))
+        end = time.monotonic() + 20
+        # Meanwhile the loop does not look: it will see the event and the end at once.
+        while not gone(vm.pid) and time.monotonic() < end:
+            await asyncio.sleep(0)
+            time.sleep(0.2)
+        with pytest.raises(LostVMError, match=r"shut down \(guest-shutdown\)"):
+            await vm.guarded(asked, 10, "the end")
+
+    run(body)
+
+
 def test_guarded_returns_raises_and_is_bounded() -> None:
     async def body(vm: VirtualMachine) -> None:
         async def answer() -> int:
@@ -364,6 +378,43 @@ def test_status_text() -> None:
 def test_a_nul_byte_in_an_argument_is_refused() -> None:
     with pytest.raises(UsageError, match="NUL"):
         start_process(["/bin/true", "a\0b"])
+
+
+STARTED = """
+import os, signal, sys
+from pathlib import Path
+from vmserial.qemu.child import start_process
+
+def end(number, frame):
+    raise SystemExit(128 + number)
+
+signal.signal(signal.SIGTERM, end)
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+try:
+    start_process(["/bin/sleep", "30"])
+finally:
+    print(Path("/proc/self/task/%d/children" % os.getpid()).read_text().split())
+"""
+
+
+def test_a_signal_while_a_child_is_started_is_not_dropped() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.SIGTERM, "[]\n", "")
+
+
+def test_a_child_takes_the_signals_that_its_parent_takes() -> None:
+    process = start_process(["/bin/sleep", "30"])
+    try:
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}
 
 
 def test_a_child_has_its_own_process_group() -> None:

@@ -19,6 +19,9 @@ _TEXT_HALF = 128 * 1024
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""What ends us, by an exception of its handler."""
+
 
 class BoundedText:
     """What a process writes: all of it up to a bound, then its beginning and its end."""
@@ -45,8 +48,8 @@ class BoundedText:
         return (bytes(self._head) + middle + bytes(self._tail)).decode(errors="backslashreplace")
 
 
-def _die_with_parent() -> Callable[[], None]:
-    """Return a function for the child: be killed when the parent is gone."""
+def _die_with_parent(mask: Iterable[int]) -> Callable[[], None]:
+    """Return a function for the child: be killed when the parent is gone; take our signals."""
     # Looked up before the fork: a child of a threaded process must not take locks.
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
@@ -55,6 +58,8 @@ def _die_with_parent() -> Callable[[], None]:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the call
             os._exit(127)
+        # A mask outlives exec.
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     return arrange
 
@@ -72,6 +77,9 @@ def start_process(
 ) -> subprocess.Popen[bytes]:
     """Start a program that dies with this process, in a process group of its own.
 
+    A signal that ends us waits until it is started: between fork and exec Python runs
+    callbacks of its own (logging has some), and drops what a signal's handler raises in them.
+
     Raises:
         BinaryError: it is not there or cannot be executed.
     """
@@ -80,8 +88,10 @@ def start_process(
             raise UsageError(
                 "a word of the command line holds a NUL byte", hint="remove it", where=word[:40]
             )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    process = None
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(argv),
             stdin=stdin,
             stdout=stdout,
@@ -90,7 +100,7 @@ def start_process(
             process_group=0 if own_group else None,
             cwd=cwd,
             env=env,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=_die_with_parent(before),
         )
     except FileNotFoundError:
         raise BinaryError(
@@ -102,6 +112,15 @@ def start_process(
             f"{argv[0]} cannot be started: {error.strerror or error}",
             hint="is it an executable for this host?",
         ) from None
+    finally:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException:
+            # It was waiting, and its handler has raised: nobody will have the process.
+            if process is not None:
+                reap(process)
+            raise
+    return process
 
 
 def reap(process: subprocess.Popen[bytes]) -> None:

@@ -34,6 +34,9 @@ _QUIT_BOUND = 3.0
 _TERM_BOUND = 2.0
 _KILL_BOUND = 10.0
 
+_LAST_EVENTS_BOUND = 1.0
+"""Seconds after its end within which the events are read that QEMU sent before."""
+
 MONITOR_ID = "vmserial-qmp"
 """The chardev id of our own monitor."""
 
@@ -165,8 +168,16 @@ class VirtualMachine:
 
     def _on_exit(self, status: int) -> None:
         self.returncode = status
+        if not self.monitor.connected:
+            self._set_ended()
+            return
+        # Why it ended may be in its last events, which are still to be read.
+        self.monitor.closed.add_done_callback(lambda _: self._set_ended())
+        asyncio.get_running_loop().call_later(_LAST_EVENTS_BOUND, self._set_ended)
+
+    def _set_ended(self) -> None:
         words = self.stderr_text().strip()
-        self._set_lost(f"QEMU ended{status_text(status)}{': ' + words if words else ''}")
+        self._set_lost(f"QEMU ended{status_text(self.returncode)}{': ' + words if words else ''}")
 
     def _on_event(self, event: Event) -> None:
         name = event["event"]
@@ -216,7 +227,7 @@ class VirtualMachine:
                 error = None if task.cancelled() else task.exception()
                 if isinstance(error, LostVMError | OSError | EOFError):
                     # The end of a stream is often seen before the end of the VM behind it.
-                    await asyncio.wait({self.lost}, timeout=0.5)
+                    await asyncio.wait({self.lost}, timeout=2 * _LAST_EVENTS_BOUND)
                     if self.lost.done():
                         raise self.lost.result() from error
                 return task.result()
@@ -273,6 +284,8 @@ class VirtualMachine:
                 await answer
             await asyncio.wait({child.exited}, timeout=max(0.0, deadline - loop.time()))
         await self.monitor.close()
+        if child.exited.done():
+            self._set_ended()
         child.close()
         if self._terminal is not None:
             # A stdio chardev makes the terminal raw; a QEMU that was killed leaves it so.
