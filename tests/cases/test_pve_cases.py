@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import pve_tree
 import pytest
 from plans import binary
 
+from vmserial.cli.main import run
 from vmserial.guests import profile
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Plan, Severity
 from vmserial.options import split_params
@@ -352,3 +355,26 @@ def test_what_finds_no_place_stays_and_the_reason_is_said() -> None:
     (said,) = consequences(result, "args", 142)
     assert said.startswith("serial5 stays as it is: ")
     assert "8250" in said
+
+
+@pytest.mark.parametrize("vm", pve_tree.VMS, ids=lambda vm: str(vm.vmid))
+def test_doctor_says_the_same_of_a_number_a_file_and_the_list(
+    vm: pve_tree.Vm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PATH", "/nowhere")
+    root = pve_tree.make(tmp_path / "host")
+    loose = tmp_path / f"{vm.vmid}.conf"
+    loose.write_bytes(vm.text.encode())
+
+    def ids(*words: str) -> set[str]:
+        capsys.readouterr()
+        run(["doctor", *words, "--arch", vm.arch, "--json"])
+        said = json.loads(capsys.readouterr().out)
+        rows = said["findings"] if isinstance(said, dict) else said
+        return {row["id"] for row in rows if row["severity"] != "note"}
+
+    here = {"directory-missing", "tty-missing", "file-missing"}
+    number, file = ids(str(vm.vmid), "--root", str(root)), ids(str(loose))
+    assert number == set(vm.before)
+    assert file - here == number

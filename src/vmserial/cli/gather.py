@@ -142,21 +142,16 @@ def guest_profile(asked: Asked, arch: str, append: str) -> GuestProfile:
     return profile.assumed(arch, append)
 
 
-def gather(asked: Asked, *, quiet: bool = False) -> Situation:
+def gather(asked: Asked) -> Situation:
     """Read the input, ask the binary, name the guest; say on stderr what the input lacks.
-
-    Args:
-        asked: the user's options.
-        quiet: say nothing.
 
     Raises:
         UsageError: as :func:`read_machine` and :func:`guest_of`.
         BinaryError: as :func:`capabilities_of`.
     """
     machine = read_machine(asked)
-    if not quiet:
-        tell(machine.notes)
-    if not quiet and asked.append and machine.boot is None:
+    tell(machine.notes)
+    if asked.append and machine.boot is None:
         complain(
             "vmserial: note: --append without a kernel is taken for what the guest's own command "
             "line has; the guest must be booted with it"

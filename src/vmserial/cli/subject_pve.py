@@ -31,7 +31,7 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     tell(note for note in vm.machine.notes if loose or note.kind == "warning")
     found = list(examined(vm))
     if loose:
-        found += _on_this_host(asked)
+        found += _on_this_host(vm)
     count = len(vm.machine.ports)
     found = of_this_vm(found, asked, vm.machine.arch, lambda: count)
     ports = f"{count} serial port{'' if count == 1 else 's'}"
@@ -47,15 +47,15 @@ def examined(vm: Vm) -> tuple[Finding, ...]:
     return examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest, way=way, shim=vm.shim)
 
 
-def _on_this_host(asked: Asked) -> Iterator[Finding]:
+def _on_this_host(vm: Vm) -> Iterator[Finding]:
     """Yield what this host has against a configuration that stands for itself.
 
     `vmserial run` is meant to start it here, too.
     """
     from vmserial.cli import subject_machine
-    from vmserial.cli.gather import gather, planned
+    from vmserial.planning.planner import plan
 
-    yield from subject_machine.host_findings(planned(gather(asked, quiet=True)))
+    yield from subject_machine.host_findings(plan(vm.machine, vm.capabilities, vm.guest))
 
 
 def fix(asked: Asked, words: FixWords) -> int:
