@@ -126,6 +126,12 @@ def test_what_the_host_lacks_counts_and_what_the_vm_itself_may_hold_does_not(
         status, checks = verify(tmp_path, *head, place)
     assert (status, red(checks)) == (0, {})
     assert "it is not counted: a VM that runs has it itself" in capsys.readouterr().err
+    domain = tmp_path / "r.xml"
+    source = "<serial type='unix'><source mode='bind' path='/no/such/directory/s'/>"
+    domain.write_text(DOMAIN.replace("<serial type='pty'>", source, 1))
+    status, checks = verify(tmp_path / "out", "--paused", str(domain))
+    assert status == 1
+    assert red(checks)["serial0"].endswith("[directory-missing]")
 
 
 NOISE = (

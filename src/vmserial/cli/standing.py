@@ -96,7 +96,7 @@ def _domain(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     from vmserial.errors import BinaryError
 
     document = subject_domain.read(asked)
-    verdict, domain = subject_domain.judged(asked, words, document, on_this_host=False)
+    verdict, domain = subject_domain.judged(asked, words, document)
     capabilities = subject_domain.capabilities_of(asked, domain)
     if not capabilities.binary:
         raise BinaryError(
@@ -122,7 +122,7 @@ def _standing(
         if gap.rule not in ids and not any(gap.text in text for text in texts)
     ]  # fmt: skip
     return Standing(
-        command, findings, lowered.arch, labels=lowered.labels,
+        command, _unheld(findings), lowered.arch, labels=lowered.labels,
         refusals=tuple(f"{gap.text} ({gap.where})" if gap.where else gap.text for gap in refused),
     )  # fmt: skip
 

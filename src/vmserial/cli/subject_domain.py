@@ -98,17 +98,16 @@ def read(asked: Asked) -> Document:
     return Document.parse(given.raw, given.name)
 
 
-def judged(
-    asked: Asked, words: FixWords, document: Document, *, on_this_host: bool = True
-) -> tuple[DomainVerdict, Domain]:
+def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
     """Judge a domain on its emulator, or on this machine's QEMU of that architecture.
+
+    What the host has at the domain's paths and ports counts, too, if the domain's emulator is
+    on this machine.
 
     Args:
         asked: what was asked.
         words: the same.
         document: the domain.
-        on_this_host: what the host has at the domain's paths and ports counts, too, if the
-            domain's emulator is on this machine.
     """
     from vmserial.cli.host_facts import here, of_lowered
     from vmserial.judging import RepairPolicy
@@ -120,7 +119,7 @@ def judged(
     guest = guest_profile(asked, domain.arch, domain.cmdline)
     policy = RepairPolicy(asked.kind or "auto", bool(asked.hotplug), words.logs)
     host = None
-    if on_this_host and domain.emulator and here(domain.emulator):
+    if domain.emulator and here(domain.emulator):
         from vmserial.sources.libvirt.lower import lower
 
         host = of_lowered(lower(domain, capabilities.version))
