@@ -5,6 +5,7 @@ lower(raise(document, edits)) == apply(lower(document), edits), up to what libvi
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from libvirt_domains import domains
 
 from vmserial.context import RepairPolicy
 from vmserial.context.ports import Port, ports_of
+from vmserial.errors import VmserialError
 from vmserial.guests.profile import unknown
 from vmserial.judging import domain as of_domain
 from vmserial.judging import engine
@@ -190,3 +192,32 @@ def test_a_users_own_words_are_the_users_to_change() -> None:
     )
     assert "bus-missing" in {f.id for f in verdict.left}
     assert b"nowhere.0" in verdict.document.raw
+
+
+VALUES = ("0", "1", "-1", "255", "256", "65536", "999999999999999999", "0x7fffffff", "", "x", "1.1",
+          "0x", "1.2.3.4.5.6", "..", "é", "31", "8")  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_broken_domain_is_judged_or_refused_and_mending_it_once_is_enough(seed: int) -> None:
+    """Values exchanged, elements doubled or gone: no traceback, and nothing left to do after."""
+    choose = random.Random(seed)
+    for _ in range(60):
+        text = DOMAINS[choose.choice(list(DOMAINS))].decode()
+        for _ in range(choose.randrange(1, 4)):
+            found = choose.choice(list(re.finditer(r"\w+='([^']*)'", text)))
+            text = text[: found.start(1)] + choose.choice(VALUES) + text[found.end(1) :]
+        elements = list(re.finditer(r"<(?:address|target|controller|source|alias)[^>]*/>", text))
+        if elements and choose.random() < 0.3:
+            found = choose.choice(elements)
+            text = text[: found.start()] + found[0] * choose.choice((0, 2)) + text[found.end() :]
+        policy = choose.choice(POLICIES)
+        try:
+            document = Document.parse(text.encode())
+            has = Capabilities((7, 2, 0), Domain.of(document).arch, measured=False)
+            guest = unknown("x86_64")
+            verdict = of_domain.judge(document, has, guest, policy)
+            again = of_domain.judge(verdict.document, has, guest, policy)
+        except VmserialError:
+            continue
+        assert again.document.raw == verdict.document.raw, text

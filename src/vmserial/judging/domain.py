@@ -7,7 +7,7 @@ verdict.text            the repaired XML; what nothing concerns is as it was, by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -85,19 +85,31 @@ def judge(
     changes: list[Change] = []
     first: Verdict | None = None
     refused: tuple[Finding, ...] = ()
+    # What did not help is not tried again, and not kept.
+    vain: set[_Key] = set()
+    tried: set[_Key] = set()
+    before, made = document, 0
     for _ in range(engine.ROUNDS):
         domain = Domain.of(document)
         command = lower(domain, capabilities.version)
         verdict = engine.judge(command, capabilities, guest, policy, host=host)
         first = first or verdict
-        refused = ()
-        if not verdict.answers:
+        if again := {_key(answer) for answer in verdict.answers} & tried - vain:
+            vain |= again
+            tried = set()
+            document, changes = before, changes[:made]
+            continue
+        answers = [answer for answer in verdict.answers if _key(answer) not in vain]
+        refused = tuple(a.finding for a in verdict.answers if _key(a) in vain)
+        if not answers:
             break
-        raised = raise_(domain, command, verdict.answers, verdict.origin, verdict.support)
-        refused = tuple(verdict.answers[place].finding for place in raised.refused)
+        raised = raise_(domain, command, answers, verdict.origin, verdict.support)
+        refused += tuple(answers[place].finding for place in raised.refused)
         if raised.document is document:
             break
-        changes += _changes(verdict, raised)
+        before, made = document, len(changes)
+        tried = {_key(a) for place, a in enumerate(answers) if place not in raised.refused}
+        changes += _changes(answers, raised)
         document = raised.document
     assert first is not None
     left = [*verdict.unmended, *refused]
@@ -107,10 +119,18 @@ def judge(
     )  # fmt: skip
 
 
-def _changes(verdict: Verdict, raised: Raised) -> list[Change]:
+_Key = tuple[str, tuple[str, ...]]
+
+
+def _key(answer: Answer) -> _Key:
+    """Return what tells an answer from others: its finding and ports."""
+    return answer.finding.id, answer.finding.ports
+
+
+def _changes(answers: Sequence[Answer], raised: Raised) -> list[Change]:
     """Return what was done of one round."""
     found: list[Change] = []
-    for place, answer in enumerate(verdict.answers):
+    for place, answer in enumerate(answers):
         if place in raised.refused or place in raised.silent:
             continue
         moves = raised.moves.get(place, ())

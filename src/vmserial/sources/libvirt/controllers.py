@@ -6,7 +6,7 @@ from vmserial.sources.libvirt.boards import Board
 from vmserial.sources.libvirt.chardevice import whole
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.parts import Part, PartMaker, alias, pci_device, usb_device
-from vmserial.sources.libvirt.pci import CONVENTIONAL, EXPRESS, MODELS, PciAddress
+from vmserial.sources.libvirt.pci import BUSES, CONVENTIONAL, EXPRESS, MODELS, PciAddress
 from vmserial.sources.libvirt.view import Controller, Domain
 
 USB_DRIVERS = {
@@ -39,29 +39,24 @@ class Controllers(PartMaker):
 
     def take_controllers(self, found: dict[str, list[Element]]) -> None:
         """Take those of the domain, and those that libvirt adds."""
-        named = list(self.domain.controllers)
+        named = self.domain.controllers
         counts: dict[str, int] = {}
-        numbered: list[tuple[Controller, int]] = []
         for controller in named:
-            index = controller.index
-            if index is None:
-                index = counts.get(controller.type, -1) + 1
-                if controller.type == "usb" and controller.model in _COMPANIONS:
-                    index = max(counts.get("usb", 0), 0)
-            counts[controller.type] = max(counts.get(controller.type, -1), index)
-            numbered.append((controller, index))
-        types = list(dict.fromkeys(controller.type for controller in named))
+            most = max(counts.get(controller.type, -1), min(controller.index or 0, BUSES))
+            counts[controller.type] = most
         # Those of one type stand together, by their index.
-        for type in types:
-            for controller, index in sorted(
-                (each for each in numbered if each[0].type == type), key=lambda each: each[1]
-            ):
-                self.take_controller(controller, index)
+        for type in dict.fromkeys(controller.type for controller in named):
+            mine = self.domain.controllers_of(type)
+            for controller in sorted(mine, key=lambda each: each.index or 0):
+                self.take_controller(controller, controller.index or 0)
         self.add_controllers(found, counts)
 
     def take_controller(self, controller: Controller, index: int) -> None:
         """Take one."""
         element, model = controller.element, controller.model
+        if not 0 <= index < BUSES:
+            self.parts.unfollowed.append(element)
+            return
         match controller.type:
             case "pci":
                 self.parts.models[index] = model or (self.on.root if not index else "")

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vmserial.limits import PCI_FUNCTIONS as FUNCTIONS
+from vmserial.limits import PCI_SLOTS
+
+BUSES = 256
+"""Of a PCI domain (its number has eight bits)."""
 
 CONVENTIONAL, EXPRESS, ROOT_PORT = "pci", "pcie", "root-port"
 """What a device asks of its bus: a hot-pluggable PCI or PCIe slot, a root port's place."""
@@ -58,6 +62,10 @@ MODELS: Mapping[str, BusModel] = {
 }  # fmt: skip
 
 
+ROOTS = frozenset({"pci-root", "pcie-root"})
+"""What a machine has by itself; pseries can have more than one."""
+
+
 @dataclass(frozen=True)
 class PciAddress:
     """A place: the bus by its controller's index."""
@@ -65,6 +73,13 @@ class PciAddress:
     bus: int
     slot: int
     function: int = 0
+
+    @property
+    def is_possible(self) -> bool:
+        """Tell whether PCI has such a place at all."""
+        return (
+            0 <= self.bus < BUSES and 0 <= self.slot < PCI_SLOTS and 0 <= self.function < FUNCTIONS
+        )
 
     def __str__(self) -> str:
         return f"0000:{self.bus:02x}:{self.slot:02x}.{self.function}"
@@ -192,14 +207,16 @@ class PciBuses:
             models = [MODELS[self.root]]
             for index in range(1, last + 1):
                 name = self.stated.get(index, "")
-                if name not in MODELS and name:
+                if name and (name not in MODELS or name in ROOTS):
                     raise Unplaced(f"PCI controllers of the model {name!r} are not followed")
                 models.append(MODELS[name or self._fill()])
         buses = [_Bus(model) for model in models]
         for slot, functions in self.reserved:
             buses[0].take(slot, functions, "")
         for device in devices:
-            if device.stated is not None:
+            if device.stated is not None and not device.stated.is_possible:
+                device.refused = f"Invalid PCI address {device.stated}"
+            elif device.stated is not None:
                 while device.stated.bus >= len(buses):
                     # Whoever names a bus that is not there gets it.
                     buses.append(_Bus(MODELS[self._fill()]))

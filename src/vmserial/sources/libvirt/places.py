@@ -17,7 +17,7 @@ from vmserial.sources.libvirt.parts import (
     pci_order,
     usb_order,
 )
-from vmserial.sources.libvirt.pci import PciAddress, PciBuses, Unplaced
+from vmserial.sources.libvirt.pci import ROOTS, PciAddress, PciBuses, Unplaced
 from vmserial.sources.libvirt.ports import PortParts
 from vmserial.sources.libvirt.usb import PORTS, Unplugged, UsbBuses
 from vmserial.sources.libvirt.view import Domain
@@ -244,7 +244,9 @@ class Places:
             if devices:
                 self.refused("No PCI buses available", rule="pci-no-bus")
             return
-        root = parts.models.get(0) or self.on.root
+        root = parts.models.get(0, "")
+        if root not in ROOTS:
+            root = self.on.root
         reserved = self.chipset(devices)
         buses = PciBuses(root, parts.models, reserved)
         try:

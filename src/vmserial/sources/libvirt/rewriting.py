@@ -13,6 +13,7 @@ from vmserial.options import split_params
 from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.document import Document
 from vmserial.sources.libvirt.elements import Element, Node, Splice
+from vmserial.sources.libvirt.pci import BUSES
 from vmserial.sources.libvirt.view import QEMU_NAMESPACE, Domain
 
 ALWAYS_PLUGGED = "usb-serial.always-plugged=on"
@@ -310,7 +311,8 @@ class Rewriting:
             taken.setdefault(keys.get("bus", ""), set()).add(whole(port))
         found: list[tuple[int, int]] = []
         for controller in self.domain.controllers_of("usb"):
-            if controller.model in _XHCI and controller.ports == XHCI_PORTS:
+            possible = 0 <= (controller.index or 0) < BUSES
+            if possible and controller.model in _XHCI and controller.ports == XHCI_PORTS:
                 used = taken.get(f"{ids.get(id(controller.element), '')}.0", set())
                 bus = controller.index or 0
                 found += [(bus, n) for n in range(1, XHCI_PORTS + 1) if n not in used]
@@ -344,7 +346,7 @@ class Rewriting:
                 if port.target_type == "virtio":
                     address = port.address
                     used.append(address.number("controller") if address else 0)
-        return max(used, default=-1) + 1
+        return max((number for number in used if 0 <= number < BUSES), default=-1) + 1
 
     def _default_usb_is_used(self) -> bool:
         """Tell whether anything stays on the controller that libvirt adds without being asked."""

@@ -6,6 +6,7 @@ Facts of libvirt: docs/formatdomain of 9.0 and 11.3, and what 9.0 was seen to do
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from vmserial.errors import ConfigError
@@ -42,7 +43,7 @@ DEFAULT_SERIAL = {
 
 @dataclass(frozen=True)
 class Controller:
-    """A ``<controller>``; numbers that are not said are None."""
+    """A ``<controller>``; numbers that are not said are None, but for the index."""
 
     type: str
     index: int | None
@@ -176,7 +177,7 @@ class Domain:
             tuple(e.name for e in features.children) if features else (),
             serials, consoles, mirror,
             _numbered(found, "channel"), _numbered(found, "parallel"),
-            tuple(_controller(e) for e in found if e.name == "controller"),
+            tuple(_controllers([e for e in found if e.name == "controller"])),
             tuple(e for e in found if e.name == "hub"),
             tuple(e for e in found if _on_usb(e)),
             tuple(e.get("value") for e in words if e.name.endswith("arg")),
@@ -245,6 +246,23 @@ def _seen_twice(serial: CharDevice) -> bool:
     return serial.target_type not in {"usb-serial", "pci-serial", "isa-debug"} and serial.said(
         "address", "type"
     ) not in {"usb", "pci"}
+
+
+def _controllers(found: list[Element]) -> Iterator[Controller]:
+    """Yield the controllers; one without an index gets the next of its type.
+
+    An ich9 controller belongs to the one before it.
+    """
+    last: dict[str, int] = {}
+    for element in found:
+        controller = _controller(element)
+        type = controller.type
+        if controller.index is None:
+            joins = controller.model.startswith("ich9-") and type in last
+            index = last[type] if joins else last.get(type, -1) + 1
+            controller = replace(controller, index=index)
+        last[type] = max(last.get(type, -1), controller.index or 0)
+        yield controller
 
 
 def _controller(element: Element) -> Controller:
