@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.machines import architecture
-from vmserial.model import Agent, Cpu, Display, Firmware, Machine, SourceRef, Topology
+from vmserial.model import Agent, Display, Firmware, Machine, SourceRef
 from vmserial.sources import ports
 from vmserial.sources.pve import devices as pve_devices
 from vmserial.sources.pve import keys as pve_keys
 from vmserial.sources.pve.args import Lifted, lift
 from vmserial.sources.pve.document import Document, Setting
+from vmserial.sources.pve.processors import Processors
 from vmserial.sources.pve.serial import serial_ports
 from vmserial.sources.pve.values import ARCH_NOT_SAID, Properties, Rejected, number, one_of
 from vmserial.sources.pve.view import View
@@ -28,17 +29,12 @@ from vmserial.sources.pve.view import View
 if TYPE_CHECKING:
     from vmserial.model.origin import LoweredCommand
 
-MAX_CPUS = 4096
-"""No machine type of QEMU has more."""
-
 _Smbios = tuple[str, tuple[tuple[str, str], ...]]
 _NO_SMBIOS: _Smbios = ("", ())
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})\Z")
 _MACHINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*?)(\+pve[0-9]+)?(\.pxe)?\Z")
-_WORD = re.compile(r"[A-Za-z0-9._-]+\Z")
-_FLAG = re.compile(r"[+-][A-Za-z0-9._-]+\Z")
 _FIELDS = {
     "bios": "firmware",
     "machine": "machine_type",
@@ -108,16 +104,8 @@ class _Translation:
         machine_type = self.read_machine_type()
         self.arch = self.read_arch(machine_type)
         self.aarch64 = self.arch == "aarch64"
-        ostype = view.take("ostype")
-        self.windows = ostype is not None and ostype.value.startswith("w")
-        self.old_windows = ostype is not None and ostype.value in {"wxp", "w2k", "w2k3"}
-        if ostype is not None and self.windows:
-            view.note(
-                "untranslated",
-                ostype.line,
-                f"ostype: only the clock and the graphics follow {ostype.value}",
-                "PVE's Hyper-V enlightenments are not part of the command",
-            )
+        guest_os = self.read_ostype()
+        processors = Processors(view, aarch64=self.aarch64)
         kvm = view.flag("kvm", None)
         display = self.read_display()
         tablet = view.flag("tablet", display.kind not in {"serial", "qxl"})
@@ -140,8 +128,8 @@ class _Translation:
         fields: dict[str, Any] = {
             "name": view.accepted("name", _name, f"vm{view.vmid}"),
             "machine_options": () if view.flag("acpi", True) else (("acpi", "off"),),
-            "cpu": view.accepted("cpu", self.cpu, self.default_cpu(kvm)),
-            "topology": self.read_topology(),
+            "cpu": view.accepted("cpu", processors.model, processors.default(kvm)),
+            "topology": processors.topology(),
             "memory_mib": view.accepted("memory", self.memory, 512),
             "agent": view.accepted("agent", self.agent, None),
             "firmware": pve_devices.efi_variables(view, firmware, self.aarch64),
@@ -168,7 +156,7 @@ class _Translation:
             nics=found_nics,
             args=lifted.words,
             args_where=args_where,
-            guest_os=ostype.value if ostype is not None and ostype.value[:2] != "l2" else "",
+            guest_os=guest_os,
             vmid=view.vmid,
             notes=tuple(sorted(view.notes, key=lambda n: n.where.line if n.where else 0)),
             origin="pve",
@@ -216,62 +204,24 @@ class _Translation:
         )
         return "x86_64"
 
-    # -------------------------------------------------------------- cpu and memory
+    def read_ostype(self) -> str:
+        """Read which system the guest is; return it in PVE's words where it is no Linux.
 
-    def default_cpu(self, kvm: bool | None) -> Cpu:
-        """Return PVE's default; on aarch64 the planner chooses by the accelerator, as PVE does."""
-        if self.aarch64:
-            return Cpu()
-        return Cpu("qemu64" if kvm is False else "kvm64")
-
-    def cpu(self, setting: Setting) -> Cpu:
-        props = Properties(setting.value, "cputype")
-        model = props.text("cputype")
-        if not _WORD.match(model):
-            raise Rejected(f"{model!r} is not a cpu type", hint="write host, max or kvm64")
-        flags: list[str] = []
-        for flag in filter(None, props.text("flags").split(";")):
-            if not _FLAG.match(flag):
-                raise Rejected(f"{flag!r} is not +flag or -flag", hint="write flags=+aes;-pcid")
-            if flag[1:] == "nested-virt":
-                self.view.note(
-                    "untranslated",
-                    setting.line,
-                    "cpu: the flag nested-virt is PVE's own and not translated",
-                    "write +vmx (Intel) or +svm (AMD) in args",
-                )
-            else:
-                flags.append(flag)
-        if model.startswith("custom-"):
+        For Windows PVE starts some things otherwise.
+        """
+        ostype = self.view.take("ostype")
+        self.windows = ostype is not None and ostype.value.startswith("w")
+        self.old_windows = ostype is not None and ostype.value in {"wxp", "w2k", "w2k3"}
+        if ostype is not None and self.windows:
             self.view.note(
                 "untranslated",
-                setting.line,
-                f"cpu: {model} stands in PVE's cpu-models.conf and cannot be resolved here",
-                "name a model of QEMU; the default is taken",
+                ostype.line,
+                f"ostype: only the clock and the graphics follow {ostype.value}",
+                "PVE's Hyper-V enlightenments are not part of the command",
             )
-            model = self.default_cpu(None).model
-        self.view.leftovers(setting, props)
-        return Cpu(model, tuple(flags))
+        return ostype.value if ostype is not None and ostype.value[:2] != "l2" else ""
 
-    def read_topology(self) -> Topology:
-        """Read sockets, cores and vcpus; 0 is PVE's default, too."""
-        lines = [s.line for k in ("smp", "sockets", "cores", "vcpus")
-                 if (s := self.view.settings.get(k))]  # fmt: skip
-        given = {
-            key: self.view.accepted(key, lambda s: number(s.value, s.key, 0, MAX_CPUS), 0)
-            for key in ("smp", "sockets", "cores", "vcpus")
-        }
-        sockets = given["sockets"] or given["smp"] or 1
-        cores = given["cores"] or 1
-        vcpus = given["vcpus"] or sockets * cores
-        if sockets * cores > MAX_CPUS or vcpus > sockets * cores:
-            limit = f"{sockets} sockets of {cores} cores" if vcpus > sockets * cores else MAX_CPUS
-            raise ConfigError(
-                f"{max(vcpus, sockets * cores)} CPUs are more than {limit}",
-                hint="vcpus is at most sockets times cores",
-                where=str(self.view.where(max(lines))),
-            )
-        return Topology(vcpus, sockets, cores)
+    # -------------------------------------------------------------- memory
 
     def memory(self, setting: Setting) -> int:
         props = Properties(setting.value, "current")
