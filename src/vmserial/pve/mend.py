@@ -24,9 +24,10 @@ from typing import Literal
 from vmserial.judging import Change, judge
 from vmserial.judging.base import Answer, Verdict
 from vmserial.limits import PCI_SLOTS
-from vmserial.model import Capabilities, Finding, GuestProfile, Machine
+from vmserial.model import Capabilities, GuestProfile, Machine
 from vmserial.model.origin import LoweredCommand
 from vmserial.planning.planner import plan
+from vmserial.pve.agent import with_virtio_agent
 from vmserial.pve.judged import PveVm, going, kinds_of
 from vmserial.sources.pve import Document, Setting, edits, raise_shim
 from vmserial.sources.pve.args import lift
@@ -42,7 +43,6 @@ Way = Literal["args", "shim"]
 
 TWICE = "id-taken"
 
-_ISA_AGENT = re.compile(r"(?:\A|,)type=isa(?=,|\Z)")
 _SCREEN = re.compile(r"serial[0-3]\Z")
 
 
@@ -161,7 +161,7 @@ class _Mending:
         before = self.vm.judged(lowered)
         wished = self.vm.wishes(lowered)
         twice = self.twice(lowered)
-        document = self.with_agent(original, before)
+        document = self.with_agent(before)
         document = self.once(document, twice)
         for _ in range(PCI_SLOTS):
             document, changed = self.round(document)
@@ -190,7 +190,7 @@ class _Mending:
         lowered = self.vm.lowered(original)
         before = self.vm.judged(lowered)
         wished, twice = self.vm.wishes(lowered), self.twice(lowered)
-        document = self.with_agent(original, before)
+        document = self.with_agent(before)
         for port in self.vm.machine.ports:
             was, now = document, self.vm.lowered(document)
             if port.state != "plugged" or port.name in self.vm.users(document, now):
@@ -202,7 +202,7 @@ class _Mending:
                 document = raise_shim.to_chardev(document, now, port, self.vm.capabilities.version)
                 text = f"{port.name}: a chardev in args; the shim gives it a device"
             if document.text() != was.text():
-                self.changes.append(Change(self.reason(port.name, wished, twice, before),
+                self.changes.append(Change(_answered(port.name, wished, twice, before),
                                            (port.name,), text))  # fmt: skip
         document = self.tidied(document)
         final = self.vm.lowered(document)
@@ -306,26 +306,11 @@ class _Mending:
         kind = setting.value.partition(",")[0].removeprefix("type=") if setting else ""
         return kind if _SCREEN.match(kind) and kind in self.document.main.values else ""
 
-    def with_agent(self, document: Document, verdict: Verdict) -> Document:
-        """Give the agent a virtio port where its isa-serial is not there or one too many."""
-        setting = document.main.values.get("agent")
-        found = next((f for f in verdict.found if self.about(f, "agent")), None)
-        if setting is None or found is None:
-            return document
-        value = _ISA_AGENT.sub("", setting.value).lstrip(",")
-        if value == setting.value:
-            return document
-        text = f"agent: {setting.value} -> {value} (a virtio port carries it)"
-        self.changes.append(Change(found.id, (), text))
-        return edits.put(document, "agent", value)
-
-    def about(self, finding: Finding, key: str) -> bool:
-        """Tell whether a finding is first of all about what one line asks for."""
-        for option in finding.options[:1]:
-            for each in self.document.main.settings:
-                if each.key == key and option.where.line == each.line:
-                    return True
-        return False
+    def with_agent(self, verdict: Verdict) -> Document:
+        """Begin with the guest agent off the ISA bus where that has no place for it."""
+        document, change = with_virtio_agent(self.document, verdict)
+        self.changes += [change] if change is not None else []
+        return document
 
     def twice(self, lowered: LoweredCommand) -> list[str]:
         """Return the ports that have a line and stand in ``args:``, as ``fix`` writes them."""
@@ -388,18 +373,12 @@ class _Mending:
         if document.text() != original.text() and not self.changes:
             self.changes.append(Change(STALE, (), "args: what nothing uses any more is gone"))
 
-    def reason(
-        self, name: str, wished: Iterable[Wish], twice: Iterable[str], verdict: Verdict
-    ) -> str:
-        """Return the id of the finding that a port's change answers."""
-        for wish in wished:
-            if wish.port.name == name:
-                return wish.id
-        if name in twice:
-            return TWICE
-        return next((f.id for f in self.relocated(verdict) if name in f.ports), STALE)
 
-    @staticmethod
-    def relocated(verdict: Verdict) -> Iterator[Finding]:
-        """Yield the findings that are more than notes."""
-        return (f for f in verdict.found if f.repairs)
+def _answered(name: str, wished: Iterable[Wish], twice: Iterable[str], verdict: Verdict) -> str:
+    """Return the id of the finding that a port's change answers."""
+    for wish in wished:
+        if wish.port.name == name:
+            return wish.id
+    if name in twice:
+        return TWICE
+    return next((f.id for f in verdict.found if f.repairs and name in f.ports), STALE)
