@@ -267,3 +267,9 @@ def test_numbers_that_no_bus_has_cost_nothing(number: str) -> None:
     for arch, machine in (("aarch64", "virt"), ("x86_64", "pc"), ("s390x", "s390-ccw-virtio")):
         judged(domain(body, arch, machine))
     assert time.process_time() - begin < 5
+
+
+def test_more_ports_than_any_machine_has() -> None:
+    of = domain("<serial type='pty'/>" * 2500, "x86_64", "q35")
+    verdict = judge(of, Capabilities((7, 2, 0), "x86_64"), unknown("x86_64"))
+    assert sum(f.id == "isa-limit" for f in verdict.findings) == 2496

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from vmserial.sources.command import (
     ChardevEntry,
@@ -121,7 +122,8 @@ def _named(
         match = _NUMBERED.match(labels.get(chardev_id, chardev_id))
         number = int(match.group(1)) if match else None
         said.append(None if number in said else number)
-    free = iter(number for number in range(2000) if number not in said)
+    numbered = set(said)
+    free = iter(number for number in count() if number not in numbered)
     ports = []
     for (chardev_id, option, device, onboard), number in zip(entries, said, strict=True):
         number = next(free) if number is None else number
