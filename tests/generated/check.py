@@ -64,7 +64,7 @@ def hold(made: Plan) -> None:
     """Raise Injected unless the rendered words say exactly what the plan says."""
     words = render(made.options)
     own = [option for option in made.options if option.role != "args"]
-    position = 0
+    position = screens = 0
     devices: Counter[str] = Counter()
     chardevs: Counter[str] = Counter()
     for option in own:
@@ -89,13 +89,17 @@ def hold(made: Plan) -> None:
         identifiers = [item for key, item in read_value(value) if key == "id"]
         if flag == "-device":
             devices.update(identifiers)
+            screens += ("name", "com.redhat.spice.0") in read_value(value)
         if flag == "-chardev":
             chardevs.update(identifiers)
     if tuple(words[position:]) != made.machine.args:
         raise Injected(f"args changed: {words[position:]} from {made.machine.args}")
     ports = [a for a in made.assignments if a.port.state != "absent"]
     agents = 1 if made.machine.agent is not None and chardevs["qga0"] else 0
-    if sum(chardevs.values()) != len(ports) + agents:
+    # The channel of a SPICE screen's agent is PVE's, and none of the ports.
+    if chardevs["vdagent"] != screens:
+        raise Injected(f"{chardevs['vdagent']} chardevs for {screens} screens")
+    if sum(chardevs.values()) != len(ports) + agents + screens:
         raise Injected(f"{sum(chardevs.values())} chardevs for {len(ports)} ports")
     if any(count > 1 for ids in (devices, chardevs) for count in ids.values()):
         raise Injected("an id is given twice")

@@ -21,8 +21,9 @@ from vmserial.verify.results import Verdict
 from vmserial.verify.runner import find_environments
 
 ELSEWHERE = {
-    "chardev-in-use", "chardev-missing", "chardev-required", "chardev-waits", "id-taken",
-    "not-hot-pluggable", "output-lost-while-detached", "port-clash", "usb-not-plugged",
+    "chardev-in-use", "chardev-incomplete", "chardev-missing", "chardev-required",
+    "chardev-waits", "console-not-there", "id-taken", "not-hot-pluggable",
+    "output-lost-while-detached", "port-clash", "usb-not-plugged",
 }  # fmt: skip
 """Dead in another way than by its device: test_findings_live.py and below show it."""
 
@@ -75,7 +76,14 @@ def test_before_the_port_is_dead_in_the_guest(id: str) -> None:
     assert "serial0" in passed
 
 
-@pytest.mark.parametrize("id", findings.ids())
+MENDED = [
+    id for id in findings.ids()
+    if findings.arch(id) in findings.GUESTS and id not in {"pci-no-bus", "property-unknown"}
+]  # fmt: skip
+"""What boots when mended; the others are in test_findings_live, and these two their owner's."""
+
+
+@pytest.mark.parametrize("id", MENDED)
 def test_mended_each_port_passes(id: str) -> None:
     verdict = findings.judged(id, on=here)
     report = proven(verdict.command)
@@ -104,6 +112,24 @@ def test_what_is_said_while_nobody_is_attached(mended: bool, tmp_path: Path) -> 
                 time.sleep(0.1)
         finally:
             qemu.kill()
+    assert (b"Linux version" in _read(log)) is mended
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_what_the_kernel_says_to_a_console(mended: bool, tmp_path: Path) -> None:
+    id, log = "console-not-there", tmp_path / "said"
+    command = findings.judged(id, on=here).command if mended else findings.command(id)
+    swapped = {
+        "/dev/null": str(environment("aarch64").guest.kernel),
+        "null,id=serial0": f"file,id=serial0,path={log}",
+    }
+    argv = [swapped.get(word, word) for word in command.argv()]
+    append = argv.index("-append") + 1
+    argv[append] += " panic=-1"
+    # It ends: there is no such disk.
+    subprocess.run(
+        [*argv, "-cpu", "cortex-a57", "-m", "256", "-no-reboot"], timeout=LOGGED_SECONDS, check=True
+    )
     assert (b"Linux version" in _read(log)) is mended
 
 

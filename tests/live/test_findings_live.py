@@ -65,7 +65,7 @@ FAILING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("id", FAILING)
+@pytest.mark.parametrize("id", findings.run(FAILING))
 def test_qemu_fails_with_the_words_of_the_finding(id: str, tmp_path: Path) -> None:
     runs, words = started(findings.command(id), tmp_path)
     assert not runs
@@ -75,9 +75,9 @@ def test_qemu_fails_with_the_words_of_the_finding(id: str, tmp_path: Path) -> No
     assert any(text in _plain(words) for text in meant), (words, meant)
 
 
-@pytest.mark.parametrize(
-    "id", [i for i in findings.ids() if i not in {"stdio-twice", "pci-no-bus", "property-unknown"}]
-)
+@pytest.mark.parametrize("id", findings.run(
+    id for id in findings.ids() if id not in {"stdio-twice", "pci-no-bus", "property-unknown"}
+))  # fmt: skip
 def test_mended_it_starts(id: str, tmp_path: Path) -> None:
     command = findings.judged(id, on=here).command
     if id == "socket-path-too-long":
@@ -85,6 +85,59 @@ def test_mended_it_starts(id: str, tmp_path: Path) -> None:
         command = CommandLine.parse(text)
     runs, words = started(command, tmp_path)
     assert runs, words
+
+
+@pytest.mark.parametrize("id", findings.run(
+    id for id in findings.ids() if findings.arch(id) not in findings.GUESTS
+))  # fmt: skip
+def test_mended_each_port_has_a_device(id: str, tmp_path: Path) -> None:
+    """Where there is no guest that could use it."""
+    command = findings.judged(id, on=here).command
+    ports = sorted(
+        {name for flaw in findings.judged(id).found for name in flaw.ports} | {"serial0"}
+    )
+    questions: list[dict[str, object]] = [
+        {"execute": "chardev-remove", "arguments": {"id": name}} for name in ports
+    ]
+    refused = asked(command, tmp_path, *questions)
+    assert [json.loads(each)["error"]["desc"] for each in refused[: len(ports)]] == [
+        f"Chardev '{name}' is busy" for name in ports
+    ]
+
+
+@pytest.mark.parametrize(
+    ("id", "said", "meant"),
+    [("property-unknown", "chardev,digi", "chardev=digi"), ("pci-no-bus", "raspi3b", "virt")],
+)
+def test_it_starts_as_its_owner_is_told_to_mend_it(
+    id: str, said: str, meant: str, tmp_path: Path
+) -> None:
+    (flaw,) = [flaw for flaw in findings.judged(id, on=here).found if flaw.id == id]
+    assert meant in flaw.explained().fix
+    runs, words = started(
+        CommandLine.parse(findings.command(id).text().replace(said, meant)), tmp_path
+    )
+    assert runs, words
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_tcp_port_that_nobody_can_reach(mended: bool, tmp_path: Path) -> None:
+    id = "chardev-incomplete"
+    command = findings.judged(id, on=here).command if mended else findings.command(id)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    argv = [word.replace("4322", str(port)) for word in argv_of(command, tmp_path)]
+    with subprocess.Popen(
+        [*argv, "-qmp", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as qemu:  # fmt: skip
+        try:
+            assert qemu.stdout is not None
+            # Its chardevs are there before it greets.
+            assert "QMP" in qemu.stdout.readline()
+            with socket.socket() as client:
+                assert (client.connect_ex(("127.0.0.1", port)) == 0) is mended
+        finally:
+            qemu.kill()
 
 
 def test_stdio_is_left_to_the_first(tmp_path: Path) -> None:

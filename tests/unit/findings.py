@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+import pytest
+from _pytest.mark.structures import ParameterSet
 
 from vmserial.guests import profile
 from vmserial.judging import RepairPolicy, Verdict, judge
@@ -22,6 +25,26 @@ POLICIES = {
 
 UNMENDED = frozenset({"controller-unused", "pci-no-bus", "property-unknown"})
 """What only its owner can mend."""
+
+
+GUESTS = frozenset({"aarch64", "x86_64"})
+"""Architectures that there is a test guest for."""
+
+INSTALLED = GUESTS | {"arm", "i386"}
+"""Architectures whose QEMU the tests install; that of others only the long ones do."""
+
+
+def arch(id: str) -> str:
+    """Return the architecture of a finding's command line."""
+    return CommandView.of(command(id)).arch
+
+
+def run(ids: Iterable[str]) -> list[ParameterSet]:
+    """Return findings whose commands are run, as parameters of a test."""
+    return [
+        pytest.param(id, id=id, marks=() if arch(id) in INSTALLED else pytest.mark.full)
+        for id in ids
+    ]
 
 
 def ids() -> list[str]:
@@ -56,5 +79,5 @@ def judged(
         on: gives what the binary of an architecture has.
     """
     what = of or command(id)
-    arch = CommandView.of(what).arch
-    return judge(what, on(arch), profile.unknown(arch), POLICIES.get(id, RepairPolicy()))
+    its = CommandView.of(what).arch
+    return judge(what, on(its), profile.unknown(its), POLICIES.get(id, RepairPolicy()))
