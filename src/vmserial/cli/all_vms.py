@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmserial.cli import pve_vm, subject_pve
 from vmserial.cli.asked import Asked
-from vmserial.cli.doctor_text import as_data
+from vmserial.cli.named import as_data
 from vmserial.cli.output import complain, print_json, print_table, ranges, say
 from vmserial.cli.subject import FixWords, Input
 from vmserial.errors import UsageError, VmserialError

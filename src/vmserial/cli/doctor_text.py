@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.heeded import check
+from vmserial.cli.named import as_data
 from vmserial.cli.output import RED, alike, headline, item, print_json, ranges, say
 from vmserial.cli.subject import FixWords, input_of, module_of, resolved
 
@@ -125,16 +126,3 @@ def _show(group: list[Finding]) -> None:
     item(finding.fix, "  do:   ")
     item(f"vmserial explain {finding.id}", "  more: ")
     say()
-
-
-def as_data(finding: Finding) -> dict[str, object]:
-    """Return a finding as ``--json`` gives it."""
-    return {
-        "id": finding.id,
-        "severity": str(finding.severity),
-        "ports": list(finding.ports),
-        "happens": finding.happens,
-        "why": finding.why,
-        "fix": finding.fix,
-        "where": str(finding.where) if finding.where else "",
-    }

@@ -26,6 +26,7 @@ class OfPorts(Protocol):
 
 
 T = TypeVar("T", bound=OfPorts)
+R = TypeVar("R")
 
 
 def printable(text: str) -> str:
@@ -42,8 +43,24 @@ def say(text: str = "", stream: TextIO | None = None) -> None:
     (stream or sys.stdout).write(printable(text) + "\n")
 
 
+_silent = 0
+"""How many pieces of work that say nothing are under way."""
+
+
+def silently(work: Callable[[], R]) -> R:
+    """Do something whose words on stderr somebody else says, or has said."""
+    global _silent
+    _silent += 1
+    try:
+        return work()
+    finally:
+        _silent -= 1
+
+
 def complain(text: str) -> None:
     """Print text for people on stderr, after what stdout was given before it."""
+    if _silent:
+        return
     sys.stdout.flush()
     say(text, sys.stderr)
 

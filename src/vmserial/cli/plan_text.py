@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
-from vmserial.cli.gather import gather, planned
 from vmserial.cli.heeded import check
+from vmserial.cli.named import as_data, named, named_and_planned
 from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
 from vmserial.cli.subject import resolved
 
 if TYPE_CHECKING:
-    from vmserial.model import Plan
+    from vmserial.model import Finding, Plan
 
 
 def plan(asked: Asked, *, as_json: bool) -> int:
@@ -22,11 +22,12 @@ def plan(asked: Asked, *, as_json: bool) -> int:
     """
     asked = resolved(asked)
     check(asked, "plan")
-    made = planned(gather(asked))
+    found: list[Finding] = []
+    made = named_and_planned(asked, lambda asked: found.extend(named(asked)))
     if as_json:
         from vmserial.cli.data import plan_json
 
-        print_json(plan_json(made))
+        print_json({**plan_json(made), "findings": [as_data(finding) for finding in found]})
     else:
         show(made)
     return 1 if made.refusals else 0

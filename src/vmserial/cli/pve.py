@@ -9,7 +9,7 @@ import click
 
 from vmserial.cli import completing
 from vmserial.cli.asked import Asked
-from vmserial.cli.doctor_text import as_data
+from vmserial.cli.named import as_data
 from vmserial.cli.options import json_option
 from vmserial.cli.output import print_json, print_table, ranges, say
 
@@ -78,7 +78,7 @@ def _rows(root: Path, arch: str) -> Iterator[Listed]:
         try:
             conf = tree.read(place)
             vm = of_conf(Asked(), conf, host or tree.host_arch(place.root), quiet=True)
-            yield listed(conf, vm.machine, vm.capabilities, vm.guest, shim=vm.shim)
+            yield listed(conf, vm.machine, vm.capabilities, vm.guest, shim=vm.shim, look_at=vm.look)
         except UsageError as error:
             # One file that cannot be read must not hide the others.
             where = f"{error.where}: " if error.where else ""

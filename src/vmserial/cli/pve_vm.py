@@ -15,6 +15,7 @@ from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
     from vmserial.model import Capabilities, GuestProfile, Machine
+    from vmserial.pve.judged import Look
     from vmserial.pve.tree import Conf, Place
     from vmserial.sources.pve import Document
 
@@ -40,6 +41,14 @@ class Vm:
     capabilities: Capabilities
     guest: GuestProfile
     shim: bool
+
+    @property
+    def look(self) -> Look | None:
+        """Looks at this host, if it is the one that starts the VM, or may be."""
+        from vmserial.cli.host_facts import of_lowered
+
+        here = self.conf.place.root in {None, Path("/")}
+        return of_lowered if here and self.capabilities.binary else None
 
 
 def shim_installed(root: Path | None, arch: str) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vmserial.cli.asked import Asked
-from vmserial.cli.gather import gather, planned
 from vmserial.cli.heeded import check
+from vmserial.cli.named import named_and_planned
 from vmserial.cli.options import VmCommand, machine_options
 from vmserial.cli.output import complain, print_table, say
 from vmserial.cli.subject import resolved
@@ -44,7 +44,7 @@ def command(asked: Asked) -> None:
 
     asked = resolved(asked)
     check(asked, "run")
-    made = planned(gather(asked))
+    made = named_and_planned(asked)
     require(made)
     with _socket_directories(made):
         wrong = [f for f in of_plan(made) if f.severity in {Severity.FAILS, Severity.LOST}]

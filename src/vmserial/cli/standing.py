@@ -74,10 +74,10 @@ def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     document = vm.conf.document
     findings: tuple[Finding, ...]
     if fixed:
-        mended, findings = subject_pve.mended(asked, words, vm)
+        mended, findings = subject_pve.mended(asked, words, vm, on_this_host=False)
         document = mended.document
     else:
-        findings = tuple(subject_pve.doctor(asked, words)[0])
+        findings = subject_pve.examined(vm, on_this_host=False)
     command, lowered = of_conf(asked, vm, document)
     if vm.shim:
         command = _behind_the_shim(command, vm)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,6 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     # In a tree, what has no part in a command of ours is PVE's own business.
     tell(note for note in vm.machine.notes if loose or note.kind == "warning")
     found = list(examined(vm))
-    if loose:
-        found += _on_this_host(vm)
     count = len(vm.machine.ports)
     found = of_this_vm(found, asked, vm.machine.arch, lambda: count)
     ports = f"{count} serial port{'' if count == 1 else 's'}"
@@ -39,23 +36,15 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     return found, f"{number}: {ports}"
 
 
-def examined(vm: Vm) -> tuple[Finding, ...]:
-    """Return what is wrong with a VM of a tree as PVE starts it, notes as well."""
+def examined(vm: Vm, *, on_this_host: bool = True) -> tuple[Finding, ...]:
+    """Return what is wrong with a VM as PVE starts it, notes as well."""
     from vmserial.pve.examine import examine
 
     way: Way = "shim" if vm.shim else "args"
-    return examine(vm.conf.document, vm.machine, vm.capabilities, vm.guest, way=way, shim=vm.shim)
-
-
-def _on_this_host(vm: Vm) -> Iterator[Finding]:
-    """Yield what this host has against a configuration that stands for itself.
-
-    `vmserial run` is meant to start it here, too.
-    """
-    from vmserial.cli import subject_machine
-    from vmserial.planning.planner import plan
-
-    yield from subject_machine.host_findings(plan(vm.machine, vm.capabilities, vm.guest))
+    return examine(
+        vm.conf.document, vm.machine, vm.capabilities, vm.guest, way=way, shim=vm.shim,
+        look_at=vm.look if on_this_host else None,
+    )  # fmt: skip
 
 
 def fix(asked: Asked, words: FixWords) -> int:
@@ -108,17 +97,24 @@ def fix(asked: Asked, words: FixWords) -> int:
     return code
 
 
-def mended(asked: Asked, words: FixWords, vm: Vm) -> tuple[Mended, tuple[Finding, ...]]:
+def mended(
+    asked: Asked, words: FixWords, vm: Vm, *, on_this_host: bool = True
+) -> tuple[Mended, tuple[Finding, ...]]:
     """Return what `fix` makes of a VM's configuration, and what is wrong with it still."""
     from vmserial.pve.examine import examine, wrong
     from vmserial.pve.mend import mend
     from vmserial.sources.pve.wanted import logged
 
     way: Way = "shim" if words.way == "shim" else "args"
+    look_at = vm.look if on_this_host else None
     machine = logged(vm.machine, words.logs)
-    made = mend(vm.conf.document, machine, vm.capabilities, vm.guest, way)
+    made = mend(
+        vm.conf.document, machine, vm.capabilities, vm.guest, way, look_at=look_at
+    )  # fmt: skip
     after = pve_vm.machine_of(asked, vm.conf, made.document, vm.machine.arch)
-    left = examine(made.document, after, vm.capabilities, vm.guest, way=way, shim=vm.shim)
+    left = examine(
+        made.document, after, vm.capabilities, vm.guest, way=way, shim=vm.shim, look_at=look_at
+    )  # fmt: skip
     return made, tuple(wrong(left))
 
 

@@ -25,7 +25,7 @@ from vmserial.model import (
 )
 from vmserial.model.origin import LoweredCommand, LoweredOption
 from vmserial.options import parts_of
-from vmserial.pve.judged import going
+from vmserial.pve.judged import Look, going
 from vmserial.pve.mend import Mended, Way, look, mend
 from vmserial.sources.pve import Document
 from vmserial.sources.pve import machine as read_machine
@@ -48,6 +48,7 @@ def examine(
     way: Way = "args",
     shim: bool = False,
     mended: Mended | None = None,
+    look_at: Look | None = None,
 ) -> tuple[Finding, ...]:
     """Return everything that is wrong with a VM's serial ports as PVE starts it.
 
@@ -59,13 +60,14 @@ def examine(
         way: by which ports that PVE cannot start are to be started.
         shim: the emulator shim is installed.
         mended: what :func:`vmserial.pve.mend.mend` makes of it, if that is known.
+        look_at: looks at the host; None: nothing that depends on it is said.
     """
     if mended is not None:
         answer = mended
     elif way == "args":
-        answer = look(document, machine, capabilities, guest)
+        answer = look(document, machine, capabilities, guest, look_at=look_at)
     else:
-        answer = mend(document, machine, capabilities, guest, way)
+        answer = mend(document, machine, capabilities, guest, way, look_at=look_at)
     # Which device a port gets by the shim is the shim's affair.
     told = {name for change in answer.changes for name in change.ports} if way == "shim" else None
     own = [*_twice(answer, machine), *_of_buses(answer.lowered)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from vmserial.judging import judge
 from vmserial.judging.base import Verdict
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import Capabilities, GuestProfile, Machine, SerialPort
+from vmserial.model.host import HostFacts
 from vmserial.model.origin import LoweredCommand
 from vmserial.options import parts_of
 from vmserial.sources.pve import Document, Setting, raise_shim
@@ -49,6 +50,10 @@ def kinds_of(lowered: LoweredCommand) -> dict[str, str]:
     return found
 
 
+Look = Callable[[LoweredCommand], HostFacts]
+"""Looks at the host for a command that it starts."""
+
+
 @dataclass(frozen=True)
 class PveVm:
     """What PVE's VM is judged with.
@@ -57,12 +62,14 @@ class PveVm:
         machine: what its configuration, and the user's options, ask for.
         capabilities: of the binary that PVE starts.
         guest: what the guest carries.
+        look: at the host; None: nothing that depends on it is said.
         known: what documents were lowered to: a repair asks for the same one up to ten times.
     """
 
     machine: Machine
     capabilities: Capabilities
     guest: GuestProfile
+    look: Look | None = None
     known: dict[tuple[int, int, str], tuple[Document, LoweredCommand]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -80,7 +87,12 @@ class PveVm:
 
     def judged(self, lowered: LoweredCommand) -> Verdict:
         """Judge what PVE starts."""
-        return judge(lowered, self.capabilities, self.guest, self.policy)
+        return self.judged_by(lowered, self.policy)
+
+    def judged_by(self, lowered: LoweredCommand, policy: RepairPolicy) -> Verdict:
+        """As :meth:`judged`, with other preferences."""
+        host = self.look(lowered) if self.look else None
+        return judge(lowered, self.capabilities, self.guest, policy, host=host)
 
     @cached_property
     def policy(self) -> RepairPolicy:

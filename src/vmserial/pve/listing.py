@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vmserial import chardevs
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
 from vmserial.pve.examine import examine, wrong
-from vmserial.pve.judged import kinds_of
+from vmserial.pve.judged import Look, kinds_of
 from vmserial.pve.mend import Way, look, mend
 from vmserial.pve.tree import Conf
 
@@ -50,7 +50,13 @@ class Listed:
 
 
 def listed(
-    conf: Conf, machine: Machine, capabilities: Capabilities, guest: GuestProfile, *, shim: bool
+    conf: Conf,
+    machine: Machine,
+    capabilities: Capabilities,
+    guest: GuestProfile,
+    *,
+    shim: bool,
+    look_at: Look | None = None,
 ) -> Listed:
     """Return one VM's row.
 
@@ -60,8 +66,8 @@ def listed(
     way: Way = "shim" if shim else "args"
     look_only = way == "args"
     answer = (
-        look(conf.document, machine, capabilities, guest) if look_only
-        else mend(conf.document, machine, capabilities, guest, way)
+        look(conf.document, machine, capabilities, guest, look_at=look_at) if look_only
+        else mend(conf.document, machine, capabilities, guest, way, look_at=look_at)
     )  # fmt: skip
     found = examine(conf.document, machine, capabilities, guest, way=way, shim=shim, mended=answer)
     starts = not any(finding.severity is Severity.FAILS for finding in found)

@@ -21,14 +21,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from vmserial.judging import Change, judge
+from vmserial.judging import Change
 from vmserial.judging.base import Answer, Verdict
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, GuestProfile, Machine
 from vmserial.model.origin import LoweredCommand
 from vmserial.planning.planner import plan
 from vmserial.pve.agent import with_virtio_agent
-from vmserial.pve.judged import PveVm, going, kinds_of
+from vmserial.pve.judged import Look, PveVm, going, kinds_of
 from vmserial.sources.pve import Document, Setting, edits, raise_shim
 from vmserial.sources.pve.args import lift
 from vmserial.sources.pve.raise_args import (
@@ -87,6 +87,8 @@ def mend(
     capabilities: Capabilities,
     guest: GuestProfile,
     way: Way = "args",
+    *,
+    look_at: Look | None = None,
 ) -> Mended:
     """Return the configuration that PVE starts with all its ports.
 
@@ -97,16 +99,22 @@ def mend(
         capabilities: of the binary that PVE starts.
         guest: what the guest carries.
         way: through ``args:`` alone, or with the emulator shim.
+        look_at: looks at the host; None: nothing that depends on it is said.
     """
-    mending = _Mending(document, PveVm(machine, capabilities, guest))
+    mending = _Mending(document, PveVm(machine, capabilities, guest, look_at))
     return mending.by_args() if way == "args" else mending.by_shim()
 
 
 def look(
-    document: Document, machine: Machine, capabilities: Capabilities, guest: GuestProfile
+    document: Document,
+    machine: Machine,
+    capabilities: Capabilities,
+    guest: GuestProfile,
+    *,
+    look_at: Look | None = None,
 ) -> Mended:
     """Return what is wrong by way of ``args:``, and mend nothing; as :func:`mend`."""
-    vm = PveVm(machine, capabilities, guest)
+    vm = PveVm(machine, capabilities, guest, look_at)
     mending = _Mending(document, vm)
     lowered = vm.lowered(document)
     before = vm.judged(lowered)
@@ -208,7 +216,7 @@ class _Mending:
         final = self.vm.lowered(document)
         self.told(original, document)
         shown = replace(self.vm.policy, cautious=True)
-        after = judge(final, self.vm.capabilities, self.vm.guest, shown)
+        after = self.vm.judged_by(final, shown)
         return self.mended(document, before, after, lowered, wished, twice, final)
 
     def mended(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import RuleContext
+from vmserial.context.hostends import owners_own
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import ENDS, HOST, Rule
 
@@ -13,7 +14,10 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the paths that QEMU would take away from a process that listens there."""
     assert ctx.host is not None
     for socket in ctx.host_sides.sockets:
-        if socket.server and not socket.abstract and socket.path in ctx.host.listening:
+        # PVE and libvirt never start a VM twice: what listens there is this one, running.
+        if not socket.server or socket.abstract or owners_own(ctx, socket.path):
+            continue
+        if socket.path in ctx.host.listening:
             yield RULE.finding(
                 f"{socket.option}: somebody listens on {socket.path}: if that is not this VM, "
                 "running already, QEMU takes the path away from it", socket.option,
