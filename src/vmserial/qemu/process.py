@@ -80,7 +80,7 @@ class VirtualMachine:
         self._foreground = foreground
         self._start_bound = start_bound
         self._child: WatchedProcess | None = None
-        self._terminal: list[Any] | None = None
+        self._terminal: _Terminal | None = None
         self.monitor: Monitor
         self.lost: asyncio.Future[LostVMError]
         self.returncode: int | None = None
@@ -94,9 +94,7 @@ class VirtualMachine:
                 hint="remove -daemonize",
                 where="-daemonize",
             )
-        if self._foreground:
-            with contextlib.suppress(termios.error):
-                self._terminal = termios.tcgetattr(0)
+        self._terminal = _Terminal() if self._foreground else None
         self.lost = asyncio.get_running_loop().create_future()
         self.monitor = Monitor()
         ours, theirs = socket.socketpair()
@@ -152,13 +150,7 @@ class VirtualMachine:
                 raise QemuStartError(
                     "it runs but does not speak QMP", stderr=text, hint="is it a QEMU binary?"
                 )
-            status = exited.result()
-            raise QemuStartError(
-                f"QEMU ended at once{status_text(status)}: {text.strip() or 'it said nothing'}",
-                stderr=text,
-                returncode=status,
-                hint=hint_for(text),
-            )
+            raise _ended_at_once(exited.result(), text)
         finally:
             if not connecting.done():
                 connecting.cancel()
@@ -288,14 +280,27 @@ class VirtualMachine:
             self._set_ended()
         child.close()
         if self._terminal is not None:
-            # A stdio chardev makes the terminal raw; a QEMU that was killed leaves it so.
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(0, termios.TCSANOW, self._terminal)
+            self._terminal.put_back()
 
     async def _quit(self) -> None:
         # QEMU may close the monitor before it answers.
         with contextlib.suppress(LostVMError, MonitorError):
             await self.monitor.execute("quit", within=_QUIT_BOUND)
+
+
+class _Terminal:
+    """Our terminal as it was; a stdio chardev makes it raw, and a killed QEMU leaves it so."""
+
+    def __init__(self) -> None:
+        self._was: list[Any] | None = None
+        with contextlib.suppress(termios.error):
+            self._was = termios.tcgetattr(0)
+
+    def put_back(self) -> None:
+        """Make it what it was."""
+        if self._was is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, self._was)
 
 
 def _own_options(monitor_fd: int, paused: bool) -> list[Option]:
@@ -306,3 +311,13 @@ def _own_options(monitor_fd: int, paused: bool) -> list[Option]:
         Option("-qmp", raw=f"chardev:{MONITOR_ID}", role="monitor"),
     ]
     return [*own, Option("-S")] if paused else own
+
+
+def _ended_at_once(status: int, text: str) -> QemuStartError:
+    """Return the error of a QEMU that ended before it answered, with its own words."""
+    return QemuStartError(
+        f"QEMU ended at once{status_text(status)}: {text.strip() or 'it said nothing'}",
+        stderr=text,
+        returncode=status,
+        hint=hint_for(text),
+    )

@@ -26,7 +26,8 @@ from vmserial.sources.command.edits import (
 from vmserial.sources.command.params import Params
 from vmserial.sources.libvirt.document import Document
 from vmserial.sources.libvirt.elements import Element
-from vmserial.sources.libvirt.rewriting import ALWAYS_PLUGGED, Need, Rewriting
+from vmserial.sources.libvirt.needs import Need
+from vmserial.sources.libvirt.rewriting import ALWAYS_PLUGGED, Rewriting
 from vmserial.sources.libvirt.view import Domain
 from vmserial.values import is_on
 
@@ -105,7 +106,7 @@ class _Raising:
             if lowered is not None and isinstance(edit, SetKey) and edit.key == "bus":
                 element = lowered.origin.handle
                 if isinstance(element, Element) and id(element) in self.ports:
-                    self.writing.pin(element, str(edit.value))
+                    self.writing.places.pin(element, str(edit.value))
         refused: dict[int, str] = {}
         needs: dict[int, dict[int, Need]] = {}
         for place, answer in enumerate(answers):

@@ -2,86 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vmserial.limits import VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
 from vmserial.model.origin import LoweredCommand
-from vmserial.options import split_params
-from vmserial.sources.libvirt.chardevice import CharDevice, whole
+from vmserial.sources.libvirt.chardevice import CharDevice
 from vmserial.sources.libvirt.document import Document
-from vmserial.sources.libvirt.elements import Element, Node, Splice
-from vmserial.sources.libvirt.pci import BUSES
+from vmserial.sources.libvirt.elements import Node, Splice
+from vmserial.sources.libvirt.needs import Need
+from vmserial.sources.libvirt.newplaces import NewPlaces
 from vmserial.sources.libvirt.view import QEMU_NAMESPACE, Domain
 
 ALWAYS_PLUGGED = "usb-serial.always-plugged=on"
 """The value of ``-global`` that keeps each usb-serial plugged in; libvirt never sets it."""
-
-_XHCI = frozenset({"qemu-xhci", "nec-xhci"})
-
-
-@dataclass(eq=False)
-class Need:
-    """What an element needs.
-
-    Attributes:
-        element: the element.
-        port: the port that it is; None: it is another device.
-        kind: another device: ``usb``, ``pci``, ``virtio``, ``virtconsole``, ``isa``, ``system``,
-            ``sclp``, ``sclplm``, ``spapr``; empty: it keeps its own.
-        keep: it stays what it is, and gets another place.
-        name: of a virtio port.
-        drop_address: libvirt is to choose its address.
-        drop_alias: its alias is somebody else's.
-        path: another socket path.
-        log: a log file.
-        log_is_new: there was none.
-        number: another number of its ISA port.
-        rename: another name of its virtio port.
-        type: another host's end.
-        plug: it is a usb-serial that is to be there from the start.
-    """
-
-    element: Element
-    port: CharDevice | None
-    kind: str = ""
-    keep: bool = False
-    name: str = ""
-    drop_address: bool = False
-    drop_alias: bool = False
-    path: str = ""
-    log: str = ""
-    log_is_new: bool = False
-    number: int | None = None
-    rename: str = ""
-    type: str = ""
-    plug: bool = False
-
-    @property
-    def plugs_only(self) -> bool:
-        """Tell whether nothing of the element itself changes."""
-        return self.plug and not self.changes
-
-    @property
-    def changes(self) -> bool:
-        """Tell whether anything of the element changes."""
-        return bool(
-            self.kind or self.drop_address or self.drop_alias or self.path or self.log
-            or self.number is not None or self.rename or self.type
-        )  # fmt: skip
-
-    def add(self, other: Need) -> None:
-        """Take in what another answer asks of the same element."""
-        self.kind, self.keep = self.kind or other.kind, self.keep or other.keep
-        self.drop_address = self.drop_address or other.drop_address
-        self.drop_alias = self.drop_alias or other.drop_alias
-        self.number = other.number if self.number is None else self.number
-        self.plug = self.plug or other.plug
-        self.log_is_new = self.log_is_new or other.log_is_new
-        for key in ("name", "path", "log", "rename", "type"):
-            setattr(self, key, getattr(self, key) or getattr(other, key))
 
 
 @dataclass
@@ -105,6 +39,7 @@ class Rewriting:
     Attributes:
         plugs: ``-global`` was written.
         needs: by element.
+        places: for the ports that get another one.
     """
 
     def __init__(self, domain: Domain, command: LoweredCommand, *, plugged: bool) -> None:
@@ -113,12 +48,8 @@ class Rewriting:
         self._said: dict[tuple[int, str], str] = {}
         self.plugs = False
         self.needs: dict[int, Need] = {}
-        self._controllers: list[Node] = []
+        self.places = NewPlaces(domain, command, self.needs)
         self._splices: list[Splice] = []
-        self._usb_free: list[tuple[int, int]] | None = None
-        self._virtio_free: list[tuple[int, int]] = []
-        self._opened = False
-        self._pins: list[tuple[Element, str]] = []
 
     def add(self, need: Need) -> None:
         """Take in what one answer asks of one element."""
@@ -127,13 +58,6 @@ class Rewriting:
             self.needs[id(need.element)] = need
         else:
             known.add(need)
-
-    def pin(self, element: Element, bus: str) -> None:
-        """Keep a port without an address on its bus, where a controller is added.
-
-        QEMU would give it the newest one.
-        """
-        self._pins.append((element, bus))
 
     def texts_of(self, need: Need) -> Iterator[str]:
         """Yield what was done of an answer's need, where it was chosen here."""
@@ -151,18 +75,20 @@ class Rewriting:
                 edit = _Edit(drop_address=need.drop_address)
                 self._choose(need, edit)
                 self._splices += self._rendered(need, edit)
-        if any(("type", "virtio-serial") in node.attributes for node in self._controllers):
-            self._splices += self._pinned()
+        self._splices += self.places.splices
+        controllers = self.places.controllers
+        if any(("type", "virtio-serial") in node.attributes for node in controllers):
+            self._splices += self.places.pinned()
         if any(need.plug for need in needs) and not self.plugged:
             self._plug()
-        if self._controllers:
+        if controllers:
             there = self.domain.controllers
             if there:
                 at = max((c.element for c in there), key=lambda e: e.end)
-                self._splices.append(self.document.after(at, *self._controllers))
+                self._splices.append(self.document.after(at, *controllers))
             else:
                 first = min((p.element for p in self.domain.characters), key=lambda e: e.start)
-                self._splices.append(self.document.before(first, *self._controllers))
+                self._splices.append(self.document.before(first, *controllers))
         return self.document.edited(self._splices) if self._splices else self.document
 
     def _choose(self, need: Need, edit: _Edit) -> None:
@@ -194,7 +120,7 @@ class Rewriting:
         # would put the others past what an ISA bus takes.
         number = (("port", port.target_port),) if port.target_port else ()
         if need.kind == "usb":
-            bus, slot = self._usb_place()
+            bus, slot = self.places.usb()
             edit.target = Node("target", (("type", "usb-serial"), *number))
             edit.address = Node(
                 "address", (("type", "usb"), ("bus", str(bus)), ("port", str(slot)))
@@ -210,7 +136,7 @@ class Rewriting:
 
     def _to_virtio(self, need: Need, edit: _Edit, port: CharDevice) -> str:
         """Put a port on a virtio-serial controller; return what it is then."""
-        controller, slot = self._virtio_place()
+        controller, slot = self.places.virtio()
         edit.address = Node(
             "address",
             (("type", "virtio-serial"), ("controller", str(controller)), ("bus", "0"),
@@ -236,125 +162,6 @@ class Rewriting:
             # libvirt does not know each board's own by name, but takes it where none is given.
             return Node("target", number or (("port", "0"),)), "the board's own"
         return Node("target", (("type", type), *number)), type
-
-    # -------------------------------------------------------------- places
-
-    def _usb_place(self) -> tuple[int, int]:
-        """Take a USB port, in order; a further controller where all are taken."""
-        if self._usb_free is None:
-            self._usb_free = self._usb_there()
-        if not self._usb_free:
-            controllers = self.domain.controllers_of("usb")
-            none = next((c for c in controllers if c.model == "none"), None)
-            if none is not None and not self._opened:
-                self._opened = True
-                index = none.index or 0
-                # One splice each: both stand in one tag, at different places.
-                self._splices += [
-                    self.document.set(none.element, "model", "qemu-xhci"),
-                    self.document.set(none.element, "ports", str(XHCI_PORTS)),
-                ]
-            else:
-                index = self._next_index("usb")
-                self._controllers.append(
-                    Node("controller", (("type", "usb"), ("index", str(index)),
-                                        ("model", "qemu-xhci"), ("ports", str(XHCI_PORTS))))
-                )  # fmt: skip
-            self._usb_free = [(index, slot) for slot in range(1, XHCI_PORTS + 1)]
-        return self._usb_free.pop(0)
-
-    def _pinned(self) -> Iterator[Splice]:
-        """Yield the addresses that keep ports where QEMU puts them today."""
-        taken: dict[str, set[int]] = {}
-        ids: dict[str, int] = {}
-        for keys, _ in self._devices():
-            if keys.get("driver", "").startswith("virtio-serial"):
-                match = re.search(r"([0-9]+)\Z", keys.get("id", ""))
-                ids.setdefault(f"{keys.get('id')}.0", int(match[1]) if match else 0)
-            elif "nr" in keys:
-                taken.setdefault(keys.get("bus", ""), set()).add(whole(keys["nr"]))
-        for controller in self.domain.controllers_of("virtio-serial"):
-            alias = controller.element.child("alias")
-            if alias is not None and alias.get("name").startswith("ua-"):
-                ids[f"{alias.get('name')}.0"] = controller.index or 0
-        for element, bus in self._pins:
-            need = self.needs.get(id(element))
-            if bus not in ids or (need is not None and (need.kind or need.drop_address)):
-                continue
-            used = taken.setdefault(bus, set())
-            number = next(n for n in range(0 if not used else 1, 512) if n not in used)
-            used.add(number)
-            address = Node(
-                "address",
-                (("type", "virtio-serial"), ("controller", str(ids[bus])), ("bus", "0"),
-                 ("port", str(number))),
-            )  # fmt: skip
-            yield self.document.inside(element, address)
-
-    def _devices(self) -> Iterator[tuple[dict[str, str], object | None]]:
-        """Yield the keys of each device, and its element."""
-        for option in self.command.options:
-            if option.option.flag == "-device":
-                yield _keys(option.option.value() or ""), option.origin.handle
-
-    def _usb_there(self) -> list[tuple[int, int]]:
-        """Return the free ports of an XHCI that has fifteen."""
-        taken: dict[str, set[int]] = {}
-        ids: dict[int, str] = {}
-        for keys, handle in self._devices():
-            if handle is not None:
-                ids.setdefault(id(handle), keys.get("id", ""))
-            need = self.needs.get(id(handle))
-            if need is not None and need.kind:
-                continue  # it leaves its place
-            port = keys.get("port", "").partition(".")[0]
-            taken.setdefault(keys.get("bus", ""), set()).add(whole(port))
-        found: list[tuple[int, int]] = []
-        for controller in self.domain.controllers_of("usb"):
-            possible = 0 <= (controller.index or 0) < BUSES
-            if possible and controller.model in _XHCI and controller.ports == XHCI_PORTS:
-                used = taken.get(f"{ids.get(id(controller.element), '')}.0", set())
-                bus = controller.index or 0
-                found += [(bus, n) for n in range(1, XHCI_PORTS + 1) if n not in used]
-        return found
-
-    def _virtio_place(self) -> tuple[int, int]:
-        """Take a port of a virtio-serial controller of our own."""
-        if not self._virtio_free:
-            index = self._next_index("virtio-serial")
-            self._controllers.append(
-                Node("controller", (("type", "virtio-serial"), ("index", str(index))))
-            )
-            self._virtio_free = [
-                (index, slot) for slot in range(1, VIRTIO_SERIAL_SAFE_PORTS + 1)
-            ]  # fmt: skip
-        return self._virtio_free.pop(0)
-
-    def _next_index(self, type: str) -> int:
-        """Return the next controller's index: past all that are there, and that libvirt adds."""
-        used = [c.index or 0 for c in self.domain.controllers_of(type)]
-        used += [
-            whole(dict(node.attributes)["index"], 0)
-            for node in self._controllers if ("type", type) in node.attributes
-        ]  # fmt: skip
-        if type == "usb" and not used and self._default_usb_is_used():
-            used.append(0)
-        if type == "virtio-serial":
-            # Channels and consoles without an address are on controller 0; libvirt adds others
-            # where an address names them.
-            for port in (*self.domain.consoles, *self.domain.channels):
-                if port.target_type == "virtio":
-                    address = port.address
-                    used.append(address.number("controller") if address else 0)
-        return max((number for number in used if 0 <= number < BUSES), default=-1) + 1
-
-    def _default_usb_is_used(self) -> bool:
-        """Tell whether anything stays on the controller that libvirt adds without being asked."""
-        leaving = {need for need, each in self.needs.items() if each.kind}
-        return any(
-            keys.get("bus") == "usb.0" and "port" in keys and id(handle) not in leaving
-            for keys, handle in self._devices()
-        )
 
     # -------------------------------------------------------------- the document
 
@@ -434,10 +241,3 @@ class Rewriting:
             self._splices.append(document.inside(there, *words))
         else:
             self._splices.append(document.inside(root, Node(f"{lead}commandline", (), words)))
-
-
-def _keys(value: str) -> dict[str, str]:
-    """Return the keys of a ``-device`` as libvirt writes it."""
-    if value.startswith("{"):
-        return {key: str(each) for key, each in json.loads(value).items()}
-    return dict(split_params(value)[1])
