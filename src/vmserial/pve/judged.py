@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from vmserial.model import Capabilities, GuestProfile, Machine, SerialPort
 from vmserial.model.host import HostFacts
 from vmserial.model.origin import LoweredCommand
 from vmserial.options import parts_of
+from vmserial.planning.planner import plan
 from vmserial.sources.pve import Document, Setting, raise_shim
 from vmserial.sources.pve.args import lift
 from vmserial.sources.pve.lower import PveHost, lower
@@ -147,3 +148,18 @@ class PveVm:
             name for name in names for each in lowered.options
             if each.origin.owner == "user" and concerns(each.option, (name,))
         }  # fmt: skip
+
+    def twice(self, document: Document, lowered: LoweredCommand) -> list[str]:
+        """Return the ports that have a line and stand in ``args:``, as ``fix`` writes them."""
+        return [
+            f"serial{index}" for index in self.machine.pve_args_ports
+            if isinstance(document.main.values.get(f"serial{index}"), Setting)
+            and f"serial{index}" in lowered.labels
+        ]  # fmt: skip
+
+    def placeless(self, names: set[str]) -> Iterator[tuple[str, str]]:
+        """Yield why ports find no place, as the planner says it of the whole VM."""
+        refusals = plan(self.machine, self.capabilities, self.guest).refusals if names else ()
+        for name in sorted(names):
+            said = [refusal.happens for refusal in refusals if name in refusal.ports]
+            yield name, said[0] if said else "no place is left for the device that is asked for"

@@ -17,7 +17,7 @@ Only a port with a finding moves.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -26,10 +26,9 @@ from vmserial.judging.base import Answer, Verdict
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, GuestProfile, Machine
 from vmserial.model.origin import LoweredCommand
-from vmserial.planning.planner import plan
 from vmserial.pve.agent import with_virtio_agent
 from vmserial.pve.judged import Look, PveVm, going, kinds_of
-from vmserial.sources.pve import Document, Setting, edits, raise_shim
+from vmserial.sources.pve import Document, edits, raise_shim
 from vmserial.sources.pve.args import lift
 from vmserial.sources.pve.raise_args import (
     raise_args,
@@ -124,9 +123,19 @@ def look(
         pinned in answer.finding.ports and answer.edits for answer in before.answers
     )
     return Mended(
-        document, (), before, before, lowered, wished, tuple(mending.twice(lowered)),
+        document, (), before, before, lowered, wished, tuple(vm.twice(document, lowered)),
         kinds_of(lowered), stuck=(pinned,) if pinned and leaves else (),
     )  # fmt: skip
+
+
+def tidied(vm: PveVm, document: Document) -> Document:
+    """Take controllers of ours out that nothing uses."""
+    for _ in range(PCI_SLOTS):
+        made = without_idle_controllers(document, vm.lowered(document))
+        if made.text() == document.text():
+            break
+        document = made
+    return document
 
 
 @dataclass
@@ -149,18 +158,10 @@ class _Mending:
         while True:
             made, placeless = self.tried()
             if not placeless:
-                return replace(made, placeless=tuple(self.reasons_of(self.given_up)))
+                return replace(made, placeless=tuple(self.vm.placeless(self.given_up)))
             # A port that finds no place stays what and where it is.
             self.given_up |= placeless
             self.changes, self.reasons, self.stuck = [], {}, {}
-
-    def reasons_of(self, names: set[str]) -> Iterator[tuple[str, str]]:
-        """Yield why ports find no place, as the planner says it of the whole VM."""
-        vm = self.vm
-        refusals = plan(vm.machine, vm.capabilities, vm.guest).refusals if names else ()
-        for name in sorted(names):
-            said = [refusal.happens for refusal in refusals if name in refusal.ports]
-            yield name, said[0] if said else "no place is left for the device that is asked for"
 
     def tried(self) -> tuple[Mended, set[str]]:
         """Mend, and name the ports that got no device by it."""
@@ -168,7 +169,7 @@ class _Mending:
         lowered = self.vm.lowered(original)
         before = self.vm.judged(lowered)
         wished = self.vm.wishes(lowered)
-        twice = self.twice(lowered)
+        twice = self.vm.twice(self.document, lowered)
         document = self.with_agent(before)
         document = self.once(document, twice)
         for _ in range(PCI_SLOTS):
@@ -176,7 +177,7 @@ class _Mending:
             if not changed:
                 break
         after = self.last
-        document = self.tidied(document)
+        document = tidied(self.vm, document)
         document, renumbered = self.com_ports(original, document)
         final = self.vm.lowered(document)
         self.told(original, document)
@@ -189,7 +190,7 @@ class _Mending:
             name for name in self.reasons
             if name not in made.kinds and (name in had or name in lowered.labels)
         } | {wish.port.name for wish in wished if wish.port.name not in made.kinds}  # fmt: skip
-        lost -= self.going
+        lost.difference_update(going(self.document))
         return made, lost - self.given_up
 
     def by_shim(self) -> Mended:
@@ -197,7 +198,7 @@ class _Mending:
         original = self.document
         lowered = self.vm.lowered(original)
         before = self.vm.judged(lowered)
-        wished, twice = self.vm.wishes(lowered), self.twice(lowered)
+        wished, twice = self.vm.wishes(lowered), self.vm.twice(self.document, lowered)
         document = self.with_agent(before)
         for port in self.vm.machine.ports:
             was, now = document, self.vm.lowered(document)
@@ -212,7 +213,7 @@ class _Mending:
             if document.text() != was.text():
                 self.changes.append(Change(_answered(port.name, wished, twice, before),
                                            (port.name,), text))  # fmt: skip
-        document = self.tidied(document)
+        document = tidied(self.vm, document)
         final = self.vm.lowered(document)
         self.told(original, document)
         shown = replace(self.vm.policy, cautious=True)
@@ -249,7 +250,7 @@ class _Mending:
         for _ in self.vm.machine.ports:
             lowered = self.vm.lowered(document)
             left_out = self.given_up.union(
-                self.stuck, self.vm.users(document, lowered), self.going
+                self.stuck, self.vm.users(document, lowered), frozenset(going(self.document))
             )  # fmt: skip
             pending = [wish for wish in self.vm.wishes(lowered) if wish.port.name not in left_out]
             if not pending:
@@ -275,7 +276,7 @@ class _Mending:
         verdict = self.last = self.vm.judged(lowered)
         answers = list(verdict.answers)
         stay = dict.fromkeys(self.vm.users(document, lowered), "args has its chardev's id")
-        stay |= dict.fromkeys(self.going, "a pending change takes it away")
+        stay |= dict.fromkeys(going(self.document), "a pending change takes it away")
         if self.pinned:
             stay[self.pinned] = "it is the VM's screen"
         raised = raise_args(
@@ -303,11 +304,6 @@ class _Mending:
             self.changes.append(replace(change, id=reasons[0]) if reasons else change)
 
     @property
-    def going(self) -> frozenset[str]:
-        """The ports that a pending change takes away: the next cold start is without them."""
-        return frozenset(going(self.document))
-
-    @property
     def pinned(self) -> str:
         """The port that the VM's screen is on."""
         setting = self.document.main.values.get("vga")
@@ -319,14 +315,6 @@ class _Mending:
         document, change = with_virtio_agent(self.document, verdict)
         self.changes += [change] if change is not None else []
         return document
-
-    def twice(self, lowered: LoweredCommand) -> list[str]:
-        """Return the ports that have a line and stand in ``args:``, as ``fix`` writes them."""
-        return [
-            f"serial{index}" for index in self.vm.machine.pve_args_ports
-            if isinstance(self.document.main.values.get(f"serial{index}"), Setting)
-            and f"serial{index}" in lowered.labels
-        ]  # fmt: skip
 
     def once(self, document: Document, twice: Iterable[str]) -> Document:
         """Let such a port be what starts: PVE's own line where that does, else ``args:``."""
@@ -353,15 +341,6 @@ class _Mending:
             if port.name == name and port.kind == had.get(name) else port
             for port in self.vm.machine.ports
         )))  # fmt: skip
-
-    def tidied(self, document: Document) -> Document:
-        """Take controllers of ours out that nothing uses."""
-        for _ in range(PCI_SLOTS):
-            made = without_idle_controllers(document, self.vm.lowered(document))
-            if made.text() == document.text():
-                break
-            document = made
-        return document
 
     def com_ports(self, original: Document, document: Document) -> tuple[Document, list[str]]:
         """Keep the guest's COM ports of the lines that did not move where they were."""
