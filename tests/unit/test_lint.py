@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,58 @@ def test_each_module_that_the_architecture_names_is_there() -> None:
     source = ROOT / "src" / "vmserial"
     for room, module in modules_named():
         assert (source / room / module).exists() or (source / module).exists(), (room, module)
+
+
+MOST_OF_A_FILE = 450
+MOST_OF_A_CLASS = 250
+MOST_OF_A_FUNCTION = 76
+"""Lines of each; a test may tell a long story, so functions are counted in the program alone."""
+
+
+def too_large(path: Path, *, functions: bool) -> Iterator[str]:
+    """Yield what of a file has more lines than one reads at a time."""
+    text = path.read_text()
+    if (lines := len(text.splitlines())) > MOST_OF_A_FILE:
+        yield f"{path}: {lines} lines, of {MOST_OF_A_FILE} at most"
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.ClassDef():
+                most = MOST_OF_A_CLASS
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if functions:
+                most = MOST_OF_A_FUNCTION
+            case _:
+                continue
+        if (lines := (node.end_lineno or 0) - node.lineno + 1) > most:
+            yield f"{path}:{node.lineno}: {node.name} has {lines} lines, of {most} at most"
+
+
+def test_no_room_is_too_large() -> None:
+    """What has grown past it has a part with a name of its own, which becomes a module."""
+    program, tests = (sorted((ROOT / name).rglob("*.py")) for name in ("src", "tests"))
+    assert len(program) > 300
+    assert len(tests) > 100
+    found = [each for path in program for each in too_large(path, functions=True)]
+    found += [each for path in tests for each in too_large(path, functions=False)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("head", "line", "most"),
+    [
+        ("", "a = 1\n", MOST_OF_A_FILE),
+        ("class A:\n", "    a = 1\n", MOST_OF_A_CLASS),
+        ("def f():\n", "    a = 1\n", MOST_OF_A_FUNCTION),
+        ("class A:\n    async def f():\n", "        a = 1\n", MOST_OF_A_FUNCTION + 1),
+    ],
+)
+def test_a_room_can_be_too_large(tmp_path: Path, head: str, line: str, most: int) -> None:
+    sample = tmp_path / "sample.py"
+    sample.write_text(head + line * (most - head.count("\n")))
+    assert not list(too_large(sample, functions=True))
+    sample.write_text(head + line * (most - head.count("\n") + 1))
+    (said,) = too_large(sample, functions=True)
+    assert said.endswith("at most")
+    assert bool(list(too_large(sample, functions=False))) == ("def" not in head)
 
 
 def test_pins_have_hashes_and_no_addresses() -> None:
