@@ -278,3 +278,50 @@ def test_b8_s390x_gets_a_controller_of_its_own_bus() -> None:
     # Mended again, it takes the controller that is there.
     again = f"{after} -serial pty"
     assert mended(again).count("virtio-serial-ccw") == 1
+
+
+PORT = "-chardev {1},id=c{0} -device virtserialport,chardev=c{0}"
+OPEN, LATER = "file,path=/run/f", "socket,path=/run/s{0},server=on,wait=off"
+
+
+def ports(opened: int, count: int, other: str = LATER, name: str = ",name=p{0}") -> str:
+    of = "".join(
+        f" {PORT}{name}".format(n, (OPEN if n < opened else other).format(n)) for n in range(count)
+    )
+    return f"{HEAD} -device virtio-serial-pci,max_ports=31{of}"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (ports(7, 19, "null"), []),
+        (ports(7, 19), [Severity.NOTE]),
+        (ports(0, 19), [Severity.NOTE]),
+        (ports(0, 19, "pty"), [Severity.NOTE]),
+        (ports(0, 15), []),
+        (ports(15, 15), []),
+        # 31 messages come through: names, and who is there.
+        (ports(12, 19, "null"), []),
+        (ports(13, 19, "null"), [Severity.DEAD]),
+        (ports(16, 16), [Severity.DEAD]),
+        (ports(19, 19), [Severity.DEAD] * 4),
+        (ports(19, 19, name=""), []),
+    ],
+)
+def test_c1_a_controller_counts_names_and_clients(text: str, found: list[Severity]) -> None:
+    """Run on booted guests: tests/live/test_virtio_clients.py."""
+    assert [s for id, s in wrong(text) if id == "virtio-queue-overflow"] == found
+    if Severity.DEAD not in found:
+        # Who connects when is not the command's to say: nothing is moved.
+        assert "vmserial-virtio" not in judged(text).command.text()
+
+
+def test_c1_consoles_count_as_open_whatever_is_behind_them() -> None:
+    consoles = " ".join(
+        f"-chardev null,id=h{n} -device virtconsole,chardev=h{n},name=h{n}" for n in range(8)
+    )
+    text = f"{ports(0, 7, 'null')} {consoles}"
+    assert "virtio-queue-overflow" not in {id for id, _ in wrong(text)}
+    assert ("virtio-queue-overflow", Severity.DEAD) in wrong(
+        text.replace("-chardev null,id=c0", "-chardev file,path=/run/f,id=c0")
+    )

@@ -74,6 +74,11 @@ def many(count: int, device: str, first: int = 0, key: str = "chardev") -> str:
     )
 
 
+def written(options: str) -> str:
+    """Return the options with host sides that are open whoever connects."""
+    return options.replace("-chardev pty,", "-chardev file,path=/run/f,")
+
+
 NO_CHARDEV = "cannot: libvirt makes the chardev of each port"
 VIRTIO = "-device virtio-serial-pci,id=vs"
 
@@ -95,9 +100,11 @@ ROWS = [
         "serial0: socket\nargs: -device isa-serial,chardev=serial0\n",
     ),
     Row(
-        "virtio-queue-overflow", f"{VIRTIO} {many(20, 'virtserialport,name=p{n}')}",
-        "<controller type='virtio-serial' index='0'/>" + channels(20),
-        f"args: {VIRTIO} {many(20, 'virtserialport,name=p{n}', 4)}\n",
+        "virtio-queue-overflow", f"{VIRTIO} {written(many(20, 'virtserialport,name=p{n}'))}",
+        "<controller type='virtio-serial' index='0'/>" + channels(20).replace(
+            "type='pty'>", "type='file'><source path='/run/f'/>"
+        ),
+        f"args: {VIRTIO} {written(many(20, 'virtserialport,name=p{n}', 4))}\n",
     ),
     Row(
         "isa-limit", many(5, "isa-serial"), serials(5, "isa-serial"),

@@ -20,7 +20,10 @@ _LEGACY_USB = frozenset({"usb", "usbdevice"})
 
 @dataclass
 class Bus:
-    """A bus of a controller: its name, its kind, the places taken on it."""
+    """A bus of a controller: its name, its kind, the places taken on it.
+
+    Of virtio-serial also what a starting guest is told of its ports: at least, and at most.
+    """
 
     name: str
     kind: str
@@ -29,6 +32,7 @@ class Bus:
     messages: int = 0
     path: tuple[int, ...] = (-1,)
     """When its controller, and before that each bridge on the way to it, was made."""
+    most: int = 0
 
     def lowest(self) -> str:
         """Return the USB port of a device that names none."""

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 TTYS = frozenset({"serial", "tty"})
 """Backends that are a tty of the host (``tty`` is the older name)."""
 
+_OPEN = frozenset(
+    {"braille", "console", "file", "memory", "pipe", "ringbuf", "stdio", "testdev", "wctablet"}
+)
+"""Backends that a device finds open when it is made (seen with 7.2: ``info qtree``, host on)."""
+
+_SHUT = frozenset({"null"})
+"""Backends that never are."""
+
 _OWNERS = (
     "/var/run/qemu-server/", "/run/qemu-server/", "/var/lib/libvirt/", "/run/libvirt/",
     "/var/run/libvirt/",
@@ -71,6 +79,23 @@ def owners_own(ctx: RuleContext, path: str) -> bool:
 def reconnects(params: Mapping[str, str]) -> bool:
     """Tell whether a client tries again for as long as nobody listens."""
     return any(params.get(key, "0") not in {"", "0"} for key in ("reconnect", "reconnect-ms"))
+
+
+def client_at_start(backend: str, params: Mapping[str, str]) -> bool | None:
+    """Tell whether the host side is open while the guest starts; None: it depends on others.
+
+    Run with QEMU 7.2.  A server that does not wait, a pty, a client that tries again may have
+    somebody by then, and after a reset of the guest more likely than not.
+    """
+    if is_on(params.get("mux")):
+        return None
+    if backend == "socket":
+        if is_on(params.get("server")):
+            return True if is_on(params.get("wait"), True) else None
+        return None if reconnects(params) else True
+    if backend in _OPEN | TTYS:
+        return True
+    return False if backend in _SHUT else None
 
 
 def nobody_listens(host: HostFacts, name: str, port: int) -> bool:

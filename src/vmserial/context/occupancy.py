@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmserial.context.buses import Bus, Buses
+from vmserial.context.hostends import client_at_start
 from vmserial.context.ports import Port
 from vmserial.devices import virtio_serial
 from vmserial.limits import PCI_SLOTS, VIRTIO_CONTROL_MESSAGES
@@ -41,6 +42,7 @@ class Collision:
         slot: of PCI.
         function: of PCI.
         other: the device that is there; None: the board itself.
+        surely: it does not depend on who is attached on the host.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Collision:
     slot: int = 0
     function: int = 0
     other: DeviceEntry | None = None
+    surely: bool = True
 
 
 class Occupancy:
@@ -152,10 +155,27 @@ class Occupancy:
             return
         if not self._take_virtio(device, port, bus, port.name):
             return
-        bus.messages += MESSAGES[device.driver]
-        if bus.messages > VIRTIO_CONTROL_MESSAGES and not port.channel:
-            bus.messages -= MESSAGES[device.driver]
-            self._collide("virtio-queue-overflow", device, port, bus=bus.name)
+        self._announce(device, port, bus)
+
+    def _announce(self, device: DeviceEntry, port: Port, bus: Bus) -> None:
+        """Count what a starting guest is told of a port: that it is a console, name, client."""
+        console = device.driver == "virtconsole"
+        entry = self._ctx.chardevs.get(port.chardev_id)
+        # virtio-console.c: a console always counts as one with a client.
+        client = (
+            True if console else client_at_start(entry.backend, entry.params) if entry else None
+        )
+        told = console + bool(device.get("name"))
+        bus.messages += told + (client is True)
+        bus.most += told + (client is not False)
+        if port.channel or bus.most <= VIRTIO_CONTROL_MESSAGES:
+            return
+        surely = bus.messages > VIRTIO_CONTROL_MESSAGES
+        if surely:
+            # It moves away.
+            bus.messages -= told + (client is True)
+            bus.most -= told + (client is not False)
+        self._collide("virtio-queue-overflow", device, port, bus=bus.name, surely=surely)
 
     def _take_virtio(self, device: DeviceEntry, port: Port | None, bus: Bus, name: str) -> bool:
         """Take a number on a virtio-serial bus; False if it cannot be had."""
