@@ -26,7 +26,7 @@ from vmserial.sources.overrides import Overrides, from_options
 LONE = frozenset({"-nodefaults", "-no-user-config"})
 VALUED = frozenset(
     "-name -machine -accel -cpu -smp -m -smbios -rtc -kernel -initrd -append -bios -drive -display "
-    "-device -chardev -blockdev -netdev -object -serial -boot".split()
+    "-device -chardev -blockdev -netdev -object -serial -boot -global -uuid".split()
 )
 GUESTS = (
     GuestProfile("debian-12-arm64", "a table", kernel=(6, 1)),

@@ -202,6 +202,7 @@ NOT_THERE = [
     ("boot: \nide2: none,media=cdrom", "bootindex"), ("hostpci0: 01:00.0,x-vga=1", "VGA,id=vga"),
     ("boot: order=scsi0\nide2: none,media=cdrom", "bootindex"),
     ("machine: pc-i440fx-9.1", "disable_s3"), (ARM + "kvm: 1", "hpet"),
+    ("agent: 1,type=isa-1", "qga0"),
     ("machine: q35,enable-s3=1", "disable_s3"), ("vga: serial0\nbios: ovmf", "smm=off"),
     ("template: 1\nserial0: socket", "serial0"),
 ]  # fmt: skip

@@ -223,10 +223,14 @@ def agent(to: Emission) -> None:
     parts = to.reading.props("agent", "enabled")
     if not on(parts, "enabled"):
         return
+    kind = (parts or {}).get("type", "virtio")
+    if kind not in {"virtio", "isa"}:
+        to.reading.reject("agent")
+        return
     by = to.reading.settings["agent"]
     to.put("-chardev", "socket", ("path", f"{SOCKETS}/{to.vmid}.qga"), ("server", True),
            ("wait", False), ("id", "qga0"), by=by, role="agent")  # fmt: skip
-    if (parts or {}).get("type") == "isa":
+    if kind == "isa":
         to.put("-device", "isa-serial", ("chardev", "qga0"), by=by, role="agent")
         return
     to.device("virtio-serial", ("id", "qga0"), place="qga0", by=by, role="agent")
