@@ -20,20 +20,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmserial.errors import ConfigError
+from vmserial.paths import flock
 
 LOCK_SECONDS = 10.0
 """How long PVE's own tools wait for a configuration's lock."""
-
-_POLL = 0.05
 
 _CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP})
 """What a file system says of an operation that it does not have."""
@@ -279,19 +276,14 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
 
 
 def _flock(descriptor: int, path: Path, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                raise ConfigError(
-                    f"another process has held the lock for {seconds:g} s",
-                    hint="wait until the task that is changing this VM has ended; "
-                    f"'fuser {path}' names its process",
-                    where=str(path),
-                ) from None
-        except OSError as error:
-            raise _cannot("the file cannot be locked", path, error) from None
-        time.sleep(_POLL)
+    try:
+        taken = flock(descriptor, seconds)
+    except OSError as error:
+        raise _cannot("the file cannot be locked", path, error) from None
+    if not taken:
+        raise ConfigError(
+            f"another process has held the lock for {seconds:g} s",
+            hint="wait until the task that is changing this VM has ended; "
+            f"'fuser {path}' names its process",
+            where=str(path),
+        )

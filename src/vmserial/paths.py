@@ -31,6 +31,9 @@ _STALE_UNFINISHED = 3600.0
 
 _OWNER = "owner"
 
+_POLL = 0.05
+"""Seconds between two tries to take a lock."""
+
 
 def _refused(path: Path, error: OSError, doing: str) -> UsageError:
     """Return the error for an OSError of the file system, in its own words."""
@@ -136,6 +139,33 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o600) -> None:
         raise _refused(path, error, "write") from None
 
 
+def flock(descriptor: int, bound: float, waiting: Callable[[], None] | None = None) -> bool:
+    """Take the exclusive lock of an open file; False if it was not free in time.
+
+    Args:
+        descriptor: of the file.
+        bound: seconds to wait for another process.
+        waiting: called once if there is somebody to wait for.
+
+    Raises:
+        OSError: its file system knows no locks.
+    """
+    deadline = time.monotonic() + bound
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        else:
+            return True
+        if waiting is not None:
+            waiting()
+            waiting = None
+        # flock(2) knows no timeout, and a signal would be the whole process's.
+        time.sleep(_POLL)
+
+
 @contextlib.contextmanager
 def locked(path: Path, bound: float, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock on a file, which is made if it is not there.
@@ -153,22 +183,11 @@ def locked(path: Path, bound: float, waiting: Callable[[], None] | None = None) 
     except OSError as error:
         raise _refused(path, error, "make") from None
     try:
-        deadline = time.monotonic() + bound
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise UsageError(
-                        f"another process has held {path} for {bound:g} s",
-                        hint="see who it is with fuser(1); end it and try again",
-                    ) from None
-                if waiting is not None:
-                    waiting()
-                    waiting = None
-                # flock(2) knows no timeout, and a signal would be the whole process's.
-                time.sleep(0.1)
+        if not flock(descriptor, bound, waiting):
+            raise UsageError(
+                f"another process has held {path} for {bound:g} s",
+                hint="see who it is with fuser(1); end it and try again",
+            )
         yield
     finally:
         os.close(descriptor)

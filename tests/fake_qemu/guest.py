@@ -168,10 +168,15 @@ class Guest:
             number += 1
         return number
 
+    def _uart(self, parent: str, name: str, **attributes: str) -> Node:
+        path = self._device(parent, name, **attributes)
+        self._link(path / "device", path.parent.parent)
+        return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
+
     def add_mmio(self, number: int, base: int) -> Node:
         """Add a pl011 at physical address ``base``."""
         name = f"ttyAMA{number}"
-        path = self._device(
+        return self._uart(
             f"platform/{base:x}.pl011/tty",
             name,
             type="32",
@@ -179,13 +184,11 @@ class Guest:
             iomem_base=f"0x{base:X}",
             port="0x0",
         )
-        self._link(path / "device", path.parent.parent)
-        return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
 
     def add_isa(self, index: int, port: int) -> Node:
         """Add a 16550A of the PC at I/O address ``port``."""
         name = f"ttyS{index}"
-        path = self._device(
+        return self._uart(
             f"pnp0/00:0{index}/tty",
             name,
             type="4",
@@ -193,8 +196,6 @@ class Guest:
             port=f"0x{port:X}",
             iomem_base="0x0",
         )
-        self._link(path / "device", path.parent.parent)
-        return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
 
     def add_pci(self, pci: str, uart: int) -> Node:
         """Add a 16550A behind the PCI function at sysfs path ``pci``."""
@@ -204,7 +205,7 @@ class Guest:
         name = f"ttyS{number}"
         function = self._device(pci, "")
         (function / "resource").write_text(f"{0x1000:#018x} {0x101F:#018x} {0x40101:#018x}\n")
-        path = self._device(
+        return self._uart(
             f"{pci}/tty",
             name,
             type="4",
@@ -212,8 +213,6 @@ class Guest:
             port=f"0x{0x1000 + 8 * uart:X}",
             iomem_base="0x0",
         )
-        self._link(path / "device", path.parent.parent)
-        return self._node(name, self._link(self.root / "sys/class/tty" / name, path), path)
 
     def add_usb(self, pci: str, bus: int, port: str, serial: str) -> Node:
         """Add a usb-serial on port ``port`` of the xhci at sysfs path ``pci``."""

@@ -1,30 +1,11 @@
-"""arm (32 bit): ``virt`` and ``vexpress-a9``, as far as planning and judging need them."""
+"""arm (32 bit): aarch64's ``virt`` and ``vexpress-a9``, as far as planning and judging need."""
 
 from __future__ import annotations
 
 from vmserial.limits import PCI_SLOTS
+from vmserial.machines.aarch64 import VIRT
 from vmserial.machines.base import Architecture, OnBoardUart, Platform
 from vmserial.model import NodeIdentity
-
-VIRT = Platform(
-    name="virt",
-    prefixes=("virt-",),
-    root_bus="pcie.0",
-    pcie=True,
-    board_slots=frozenset({0}),
-    root_ports=15,
-    isa=False,
-    ide="",
-    uart=OnBoardUart(
-        model="pl011",
-        identities=(NodeIdentity("mmio", "0x9000000"), NodeIdentity("mmio", "0x9040000")),
-        node="/dev/ttyAMA",
-        assumed=lambda version: 2 if version >= (9, 1, 0) else 1,
-        source="hw/arm/virt.c: one pl011; a second, non-secure one since 9.1 (e7100972f2)",
-    ),
-    default_slots=frozenset({1}),
-    source="hw/arm/virt.c",
-)
 
 VEXPRESS = Platform(
     name="vexpress-a9",

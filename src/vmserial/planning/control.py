@@ -16,21 +16,24 @@ def control_port(board: Board) -> Assignment | None:
     controller = board.new_virtio(CONTROLLER)
     if controller is None:
         return None
+    bus = f"{controller.device.id}.0"
+    params = (("bus", bus), ("nr", 1), ("chardev", CONTROL_CHARDEV), ("name", CONTROL_NAME))
+    return control_assignment(bus, Device("virtserialport", f"{CONTROLLER}-port", params))
+
+
+def control_assignment(bus: str, device: Device | None) -> Assignment:
+    """Return the harness's own port on a bus that is all its own.
+
+    Args:
+        bus: of its controller.
+        device: None where its option is made elsewhere.
+    """
     return Assignment(
         port=SerialPort(-1, Chardev(UnixSocket("")), kind="virtio"),
         kind="virtio",
         chardev_id=CONTROL_CHARDEV,
-        device=Device(
-            "virtserialport",
-            f"{CONTROLLER}-port",
-            (
-                ("bus", f"{controller.device.id}.0"),
-                ("nr", 1),
-                ("chardev", CONTROL_CHARDEV),
-                ("name", CONTROL_NAME),
-            ),
-        ),
-        bus=f"{controller.device.id}.0",
+        device=device,
+        bus=bus,
         address="nr 1",
         identity=NodeIdentity("virtio", CONTROL_NAME),
         node=f"/dev/virtio-ports/{CONTROL_NAME}",

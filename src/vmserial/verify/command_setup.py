@@ -24,7 +24,7 @@ from vmserial.model import (
     UnixSocket,
 )
 from vmserial.options import Option, render
-from vmserial.planning.control import CONTROL_CHARDEV, CONTROL_NAME
+from vmserial.planning.control import CONTROL_CHARDEV, CONTROL_NAME, CONTROLLER, control_assignment
 from vmserial.qemu.liveprobe import Probed, argv_of
 from vmserial.qemu.private import PrivateCommand, PrivatePort
 from vmserial.sources.command.machine import KIND_OF
@@ -33,7 +33,6 @@ from vmserial.verify.request import TestEnvironment
 from vmserial.verify.setup import Setup
 
 _NODES = {"isa": "/dev/ttyS*", "usb": "/dev/ttyUSB*", "virtconsole": "/dev/hvc*"}
-_CONTROLLER = "vmserial-ctl"
 
 
 def platform_of(private: PrivateCommand) -> Platform:
@@ -162,11 +161,11 @@ def control_options(
         in_json: another device is in JSON.
     """
     controller: dict[str, str | int] = {
-        "driver": "virtio-serial-pci", "id": _CONTROLLER, "bus": platform.root_bus,
+        "driver": "virtio-serial-pci", "id": CONTROLLER, "bus": platform.root_bus,
         "max_ports": VIRTIO_SERIAL_SAFE_PORTS + 1,
     }  # fmt: skip
     port: dict[str, str | int] = {
-        "driver": "virtserialport", "id": f"{_CONTROLLER}-port", "bus": f"{_CONTROLLER}.0",
+        "driver": "virtserialport", "id": f"{CONTROLLER}-port", "bus": f"{CONTROLLER}.0",
         "nr": 1, "chardev": CONTROL_CHARDEV, "name": CONTROL_NAME,
     }  # fmt: skip
     made = [chardevs.option(CONTROL_CHARDEV, Chardev(UnixSocket(path)), capabilities.version)]
@@ -179,15 +178,4 @@ def control_options(
     return made
 
 
-_CONTROL = Assignment(
-    port=SerialPort(-1, Chardev(UnixSocket("")), kind="virtio"),
-    kind="virtio",
-    chardev_id=CONTROL_CHARDEV,
-    device=None,
-    bus=f"{_CONTROLLER}.0",
-    address="nr 1",
-    identity=NodeIdentity("virtio", CONTROL_NAME),
-    node=f"/dev/virtio-ports/{CONTROL_NAME}",
-    hot_pluggable=False,
-    reason="the harness's own channel",
-)
+_CONTROL = control_assignment(f"{CONTROLLER}.0", None)
