@@ -18,16 +18,13 @@ from vmserial.verify.runner import run
 from vmserial.verify.wire.form import SMOKE
 
 LIMITS = Limits(
-    boot=20.0, node=10.0, per_node=0.05, command=20.0, transfer=10.0, per_byte=1e-5, idle=0.4,
+    boot=20.0, node=10.0, per_node=0.05, command=20.0, transfer=10.0, per_byte=1e-5, idle=1.0,
     settle=0.03, hang=10.0,
 )  # fmt: skip
-"""Bounds for a guest that is a process of this machine, which may be busy."""
+"""Bounds for a guest that is a process of this machine, which may be busy.
 
-TIGHT = Limits(
-    boot=1.0, node=0.5, per_node=0.05, command=1.0, transfer=1.0, per_byte=1e-5, idle=0.2,
-    settle=0.03, hang=0.4,
-)  # fmt: skip
-"""Bounds for tests in which one of them is reached."""
+Where a fault is found by reaching one of them, a test makes that one alone smaller.
+"""
 
 _AT_ONCE = 3
 

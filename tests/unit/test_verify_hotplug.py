@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_qemu import Fault
-from fake_qemu.environment import TIGHT, named, prove, verdicts
+from fake_qemu.environment import LIMITS, named, prove, verdicts
 
 from vmserial.verify.cases import load
+from vmserial.verify.request import Limits
 from vmserial.verify.results import HOST_TO_GUEST, FaultKind, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.wire.transfer import Line
 
 pytestmark = pytest.mark.usefixtures("quick_end")
 
+SOON = replace(LIMITS, node=2.0)
+SHORT_COMMANDS = replace(LIMITS, command=3.0)
 HOTPLUG = {"cases": ("hot-plug",), "cycles": 2}
 
 
@@ -79,22 +83,27 @@ def test_default_and_hot_plug_share_one_vm_where_no_place_moves(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("fault", "mode", "kind"),
+    ("fault", "mode", "kind", "limits"),
     [
-        (Fault("keep-device", "serial1"), "unplug", FaultKind.TIMEOUT),
-        (Fault("refuse-add", "serial4"), "plugged", FaultKind.REFUSED),
-        (Fault("refuse-add", "serial5"), "live", FaultKind.REFUSED),
-        (Fault("busy", "serial5", size=10000), "removed", FaultKind.REFUSED),
-        (Fault("no-node", "serial4"), "plugged", FaultKind.NO_NODE),
-        (Fault("drop", "serial2", at=9000), "during", FaultKind.LOSS),
-        (Fault("corrupt", "serial1", at=1000), "before", FaultKind.CORRUPT),
-        (Fault("duplicate", "serial1", at=9000), "plugged", FaultKind.DUPLICATE),
+        (Fault("keep-device", "serial1"), "unplug", FaultKind.TIMEOUT, SOON),
+        (Fault("refuse-add", "serial4"), "plugged", FaultKind.REFUSED, LIMITS),
+        (Fault("refuse-add", "serial5"), "live", FaultKind.REFUSED, LIMITS),
+        (
+            Fault("busy", "serial5", size=10000),
+            "removed",
+            FaultKind.REFUSED,
+            replace(LIMITS, command=3.0),
+        ),
+        (Fault("no-node", "serial4"), "plugged", FaultKind.NO_NODE, SOON),
+        (Fault("drop", "serial2", at=9000), "during", FaultKind.LOSS, LIMITS),
+        (Fault("corrupt", "serial1", at=1000), "before", FaultKind.CORRUPT, LIMITS),
+        (Fault("duplicate", "serial1", at=9000), "plugged", FaultKind.DUPLICATE, LIMITS),
     ],
 )
 def test_hot_plug_faults_are_named(
-    tmp_path: Path, fault: Fault, mode: str, kind: FaultKind
+    tmp_path: Path, fault: Fault, mode: str, kind: FaultKind, limits: Limits
 ) -> None:
-    report = prove(tmp_path, fault, limits=TIGHT, **HOTPLUG)
+    report = prove(tmp_path, fault, limits=limits, **HOTPLUG)
     assert report.exit_code == 1
     failed = verdicts(report.checks, Verdict.FAIL)
     assert {c.port for c in failed} == {fault.port}
