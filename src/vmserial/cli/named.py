@@ -7,7 +7,7 @@ the same: in the words of `doctor`, one line each, on stderr.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
@@ -59,6 +59,13 @@ def named_and_planned(asked: Asked, name: Callable[[Asked], object] = named) -> 
         raise
     name(asked)
     return made
+
+
+def ids(findings: Iterable[Finding]) -> list[str]:
+    """Return what is wrong by its ids, each once; what is only to be known is left out."""
+    from vmserial.model import Severity
+
+    return list(dict.fromkeys(f.id for f in findings if f.severity is not Severity.NOTE))
 
 
 def as_data(finding: Finding) -> dict[str, object]:

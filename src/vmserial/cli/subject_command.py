@@ -8,6 +8,7 @@ from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
 from vmserial.cli.hints import of_this_vm
 from vmserial.cli.host_facts import facts, here
+from vmserial.cli.named import ids
 from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish, write
@@ -185,6 +186,7 @@ def _append(command: CommandLine) -> str:
 def _json(verdict: Verdict) -> dict[str, object]:
     return {
         "command": verdict.command.argv(),
+        "found": ids(verdict.found),
         "changes": [
             {"id": c.id, "ports": list(c.ports), "text": c.text} for c in verdict.changes
         ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile
 from vmserial.cli.hints import of_this_vm
+from vmserial.cli.named import ids
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish, write
 from vmserial.cli.subject import FixWords, input_of
@@ -50,6 +51,7 @@ def fix(asked: Asked, words: FixWords) -> int:
     if words.as_json:
         print_json({
             "xml": verdict.document.raw.decode("utf-8", "replace"),
+            "found": ids(verdict.findings),
             "changes": [
                 {"id": c.id, "ports": list(c.ports), "text": c.text} for c in verdict.changes
             ],

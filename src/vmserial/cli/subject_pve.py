@@ -9,6 +9,7 @@ from vmserial.cli import pve_vm
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import tell
 from vmserial.cli.hints import of_this_vm
+from vmserial.cli.named import ids
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import diff, finish, no_file, write
 from vmserial.cli.subject import FixWords, input_of
@@ -150,6 +151,7 @@ def _json(
         "vmid": vm.conf.place.vmid,
         "file": str(vm.conf.place.path),
         "way": way,
+        "found": ids(examined(vm)),
         "changes": [
             {"id": c.id, "ports": list(c.ports), "text": c.text} for c in mended.changes
         ],

@@ -7,6 +7,7 @@ a finding gets its id, and a finding that no check shows is a red check of its o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,9 @@ JUDGED = "judged"
 
 PAUSED = "paused"
 """The mode of a check on a paused VM: asked of QEMU, no guest was there."""
+
+_TELLING = 12
+"""Characters of QEMU's words that no two of its messages share by chance."""
 
 _BAD = frozenset({Verdict.FAIL, Verdict.LOST})
 
@@ -83,7 +87,7 @@ class Named:
             ids = [one.id for one in self.findings if check.port in one.ports]
         else:
             of_vm = [one for one in self.findings if one.severity is Severity.FAILS]
-            check = _by_its_owners_name(check, of_vm)
+            check = _by_its_findings_name(check, of_vm)
             # QEMU's own words tell which one it is; where nobody knows them it may be any.
             known = [one.id for one in of_vm if f"[{one.id}]" in check.detail]
             ids = known or ([] if "[" in check.detail else [one.id for one in of_vm])
@@ -100,18 +104,28 @@ class Named:
         return found
 
 
-def _by_its_owners_name(check: Check, findings: Sequence[Finding]) -> Check:
-    """Return a check that calls a finding as the VM's owner does.
+def _by_its_findings_name(check: Check, findings: Sequence[Finding]) -> Check:
+    """Return a check that calls what QEMU said as the finding about it does.
 
-    QEMU's words, which do not tell who wrote an option, have the general id.
+    QEMU's words alone have a general id: they do not tell who wrote an option, nor what its
+    writer meant.  A finding that expects those very words knows.
     """
-    detail = check.detail
-    owners = {id: rule.id for rules in PHASES for rule in rules
+    match = re.search(r" \[([a-z0-9-]+)\]\Z", check.detail)
+    if match is None or any(one.id == match[1] for one in findings):
+        return check
+    words = check.detail[: match.start()]
+    parts = words.split(": ")
+    ends = [": ".join(parts[at:]) for at in range(len(parts))]
+    expected = [
+        one.id for one in findings
+        if any(len(end) >= _TELLING and end in one.happens for end in ends)
+    ]  # fmt: skip
+    owners = {id for rules in PHASES for rule in rules if rule.id == match[1]
               for id in (rule.aliases or {}).values()}  # fmt: skip
-    for one in findings:
-        if one.id in owners:
-            detail = detail.replace(f"[{owners[one.id]}]", f"[{one.id}]")
-    return replace(check, detail=detail)
+    expected += [one.id for one in findings if one.id in owners]
+    # What libvirt refuses QEMU is never asked.
+    expected += [one.id for one in findings if one.id.startswith("libvirt-")]
+    return replace(check, detail=f"{words} [{expected[0]}]") if expected else check
 
 
 class _NamingRunner(Runner):

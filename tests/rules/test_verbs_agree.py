@@ -1,0 +1,202 @@
+"""All verbs name the same findings: doctor, fix, plan, showcmd, verify, pve list and the shim.
+
+Over every golden command and domain, the configurations that PVE's own words are known of, and
+the twenty VMs.  What this host has at the inputs' places is left out of the look, for the inputs
+name places of other hosts; those rules have their own tests (tests/rules/test_host.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pve_tree
+import pytest
+
+from vmserial.cli.main import run
+from vmserial.guests import profile
+from vmserial.judging import RepairPolicy
+from vmserial.machines import architecture
+from vmserial.model import Finding, Severity
+from vmserial.model.host import HostFacts
+from vmserial.qemu.binary import probe
+from vmserial.rules.index import PHASES
+from vmserial.shim import start
+from vmserial.shim.facts import Facts
+from vmserial.shim.tree import Tree
+from vmserial.sources.command import CommandLine, CommandView
+from vmserial.sources.libvirt import Document as DomainDocument
+from vmserial.sources.libvirt import Domain
+from vmserial.sources.libvirt.lower import lower as lower_domain
+from vmserial.sources.pve import Document
+from vmserial.sources.pve.lower import PveHost
+from vmserial.sources.pve.lower import lower as lower_conf
+
+DATA = Path(__file__).parents[1] / "data"
+COMMANDS = sorted((DATA / "findings").glob("*.txt"))
+DOMAINS = sorted((DATA / "libvirt").glob("*.xml"))
+CONFS = sorted((DATA / "pve-says").glob("*.conf"))
+EVERYWHERE = ("aarch64", "arm", "x86_64", "i386")
+"""Whose QEMU `make test` installs; the others are asked in test-full."""
+
+ALIASES = {alias: rule.id for rules in PHASES for rule in rules
+           for alias in (rule.aliases or {}).values()}  # fmt: skip
+OWNERS = {rule.id for rules in PHASES for rule in rules
+          if rule.check.__module__.startswith("vmserial.rules.owner.")}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at no host."""
+    monkeypatch.setattr("vmserial.host.look", lambda *_: HostFacts())
+
+
+def arch_of(path: Path) -> str:
+    if path.suffix == ".txt":
+        return CommandView.of(CommandLine.parse(path.read_text())).arch
+    return path.stem.partition("-")[0]
+
+
+def inputs(files: list[Path]) -> list[Any]:
+    return [
+        pytest.param(
+            path, id=path.stem, marks=[] if arch_of(path) in EVERYWHERE else [pytest.mark.full]
+        )
+        for path in files
+    ]
+
+
+class Verbs:
+    """What each verb names of one input."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], out: Path, *call: str) -> None:
+        self.capsys, self.out, self.call = capsys, out, call
+
+    def said(self, verb: str, *flags: str) -> tuple[str, str]:
+        code = run([verb, *flags, *self.call])
+        answer = self.capsys.readouterr()
+        assert code in {0, 1}, answer.err
+        return answer.out, answer.err
+
+    def doctor(self) -> set[str]:
+        found = json.loads(self.said("doctor", "--json")[0])
+        return {each["id"] for each in found if each["severity"] != Severity.NOTE}
+
+    def fix(self) -> set[str]:
+        return set(json.loads(self.said("fix", "--json", "--no-check")[0])["found"])
+
+    def planned(self, verb: str) -> set[str]:
+        """Of those that plan: their words on stderr, whatever becomes of the plan."""
+        code = run([verb, *self.call])
+        assert code in {0, 1, 2}
+        words = self.capsys.readouterr().err
+        return set(re.findall(r"^vmserial: [a-z ]+: .* \[([a-z0-9-]+)\] \(vmserial doctor",
+                              words, re.MULTILINE))  # fmt: skip
+
+    def verify(self) -> set[str]:
+        self.said("verify", "--paused", "--out", str(self.out))
+        lines = (self.out / "results.jsonl").read_text().splitlines()
+        checks = [json.loads(line) for line in lines]
+        bad = [check["detail"] for check in checks if check["verdict"] not in {"pass", "skipped"}]
+        return {id for detail in bad for id in re.findall(r"\[([a-z0-9-]+)\]", detail)}
+
+
+def all_agree(verbs: Verbs, *, paused: bool = True) -> set[str]:
+    expected = verbs.doctor()
+    assert verbs.fix() == expected
+    assert verbs.planned("plan") == expected
+    assert verbs.planned("showcmd") == expected
+    if paused:
+        assert verbs.verify() == expected
+    return expected
+
+
+def by_the_shim(
+    words: list[str], arch: str, monkeypatch: pytest.MonkeyPatch, **policy: bool
+) -> set[str]:
+    """Return what the shim finds in a command, before it mends it."""
+    seen: list[Finding] = []
+    judge = vars(start)["judge"]
+
+    def watched(*args: object, **named: object) -> object:
+        verdict = judge(*args, **named)
+        seen.extend(verdict.found)
+        return verdict
+
+    monkeypatch.setattr(start, "judge", watched)
+    real = shutil.which(f"qemu-system-{arch}")
+    assert real
+    machine = architecture(arch).machine_type("")
+    capabilities = probe(real, machine_types=[machine], arch=arch)
+    known = Facts(Tree().key(real), capabilities, profile.unknown(arch), RepairPolicy(**policy))
+    facts = json.dumps(known.to_json()).encode()
+    start.mended([word.encode() for word in words], real.encode(), facts)
+    return {finding.id for finding in seen if finding.severity is not Severity.NOTE}
+
+
+def on_the_command(expected: set[str]) -> set[str]:
+    """Return what the shim can see of it: no lines that never reach it, no owner's names."""
+    seen = {ALIASES.get(id, id) for id in expected - OWNERS}
+    return {id for id in seen if not id.startswith("pve-")}
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", inputs(COMMANDS))
+def test_of_a_command(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = all_agree(Verbs(capsys, tmp_path / "out", str(path)))
+    words = CommandLine.parse(path.read_text()).argv()
+    assert by_the_shim(words, arch_of(path), monkeypatch) == expected
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", inputs(DOMAINS))
+def test_of_a_domain(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = all_agree(Verbs(capsys, tmp_path / "out", str(path)))
+    command = lower_domain(Domain.of(DomainDocument.parse(path.read_bytes())), (7, 2, 0))
+    if not any(gap.id == "refused" for gap in command.gaps):
+        found = by_the_shim(command.argv(), arch_of(path), monkeypatch)
+        assert found == on_the_command(expected)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", CONFS, ids=lambda path: path.stem)
+def test_of_a_configuration(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "142.conf"
+    shutil.copy(path, file)
+    expected = all_agree(Verbs(capsys, tmp_path / "out", str(file)))
+    command = lower_conf(Document.parse(path.read_text(), "142.conf"), 142, PveHost("", (7, 2, 0)))
+    # What an assumed guest has no room for is, under PVE, only to be known.
+    found = by_the_shim(command.argv(), command.arch, monkeypatch, assumed_guest=False)
+    assert found == on_the_command(expected)
+
+
+@pytest.mark.live
+def test_of_twenty_vms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = pve_tree.make(tmp_path)
+    assert run(["pve", "list", "--json", "--root", str(root)]) == 1
+    rows = {row["vmid"]: {f["id"] for f in row["findings"]}
+            for row in json.loads(capsys.readouterr().out)}  # fmt: skip
+    assert run(["doctor", "--all", "--json", "--root", str(root)]) == 1
+    capsys.readouterr()
+    for vm in pve_tree.VMS:
+        verbs = Verbs(capsys, tmp_path / "out", str(vm.vmid), "--root", str(root))
+        assert all_agree(verbs) == rows[vm.vmid] == vm.before, vm.vmid
+
+
+def test_a_verb_that_says_less_is_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmserial.cli.named.ids", lambda _: [])
+    monkeypatch.setattr("vmserial.cli.subject_command.ids", lambda _: [])
+    path = next(path for path in COMMANDS if path.stem == "isa-limit")
+    with pytest.raises(AssertionError):
+        all_agree(Verbs(capsys, tmp_path / "out", str(path)), paused=False)
