@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +116,16 @@ def all_agree(verbs: Verbs, *, paused: bool = True) -> set[str]:
 
 
 def by_the_shim(
-    words: list[str], arch: str, monkeypatch: pytest.MonkeyPatch, **policy: bool
+    words: list[str], arch: str, monkeypatch: pytest.MonkeyPatch, *, assumed_guest: bool = True
 ) -> set[str]:
     """Return what the shim finds in a command, before it mends it."""
     seen: list[Finding] = []
     judge = vars(start)["judge"]
 
-    def watched(*args: object, **named: object) -> object:
-        verdict = judge(*args, **named)
+    def watched(command: Any, capabilities: Any, guest: Any, policy: RepairPolicy) -> object:
+        verdict = judge(
+            command, capabilities, guest, replace(policy, assumed_guest=assumed_guest)
+        )  # fmt: skip
         seen.extend(verdict.found)
         return verdict
 
@@ -131,7 +134,7 @@ def by_the_shim(
     assert real
     machine = architecture(arch).machine_type("")
     capabilities = probe(real, machine_types=[machine], arch=arch)
-    known = Facts(Tree().key(real), capabilities, profile.unknown(arch), RepairPolicy(**policy))
+    known = Facts(Tree().key(real), capabilities, profile.unknown(arch), RepairPolicy())
     facts = json.dumps(known.to_json()).encode()
     start.mended([word.encode() for word in words], real.encode(), facts)
     return {finding.id for finding in seen if finding.severity is not Severity.NOTE}
