@@ -99,3 +99,6 @@ run)."""
 LIBVIRT_VIRTIO_CONSOLES = 30
 """Ports of the one virtio-serial controller that libvirt gives all its virtio consoles (libvirt
 9.0: run)."""
+
+VNC_PORT = 5900
+"""The TCP port of VNC's screen 0; that of screen N is N more (QEMU: ui/vnc.c)."""

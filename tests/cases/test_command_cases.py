@@ -136,8 +136,89 @@ def test_a2_servers_that_are_not_in_each_others_way(text: str) -> None:
     assert wrong(text) == []
 
 
+LOCAL = "tcp:127.0.0.1:4322,server=on,wait=off"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "-vnc 127.0.0.1:1", "-display vnc=:1", "-gdb tcp:127.0.0.1:5901",
+        "-incoming tcp:127.0.0.1:5901", "-netdev socket,id=n,listen=127.0.0.1:5901",
+        "-netdev user,id=n,hostfwd=tcp::1-:2,hostfwd=tcp:127.0.0.1:5901-:22",
+        "-nic user,hostfwd=::5901-:22",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("first", [True, False])
+def test_a2_a_screen_and_a_network_listen_as_well(other: str, first: bool) -> None:
+    serial = f"-serial {LOCAL.replace('4322', '5901')}"
+    text = " ".join([HEAD, *((other, serial) if first else (serial, other))])
+    assert ("address-in-use", Severity.FAILS) in wrong(text)
+    if "-gdb" not in other:
+        # The serial port's number is the one that can be another.
+        assert mended(text) == text.replace(serial, serial.replace("5901", "5902"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "-vnc :1,to=9", "-vnc unix:/run/v", "-vnc none", "-display none", "-incoming defer",
+        "-nic user,hostfwd=udp::5901-:22", "-nic user,hostfwd=tcp::15901-:5901", "-gdb none",
+        "-vnc :1,reverse=on",
+    ],
+)  # fmt: skip
+def test_a2_a_screen_that_is_not_in_the_way(other: str) -> None:
+    assert wrong(f"{HEAD} {other} -serial tcp:127.0.0.1:5901,server=on,wait=off") == []
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "clash"),
+    [
+        (f"{LOCAL},ipv4=on", f"{TCP},ipv4=on", True),
+        (f"{TCP},ipv4=on", f"{TCP},ipv6=on", False),
+        (f"{TCP},ipv4=off", LOCAL, False),
+        (f"{TCP},ipv6=off", LOCAL, True),
+        (f"{TCP},ipv6=on", f"{TCP},ipv4=off", True),
+    ],
+)
+def test_a2_ipv4_and_ipv6_are_ports_of_their_own(one: str, two: str, clash: bool) -> None:
+    found = wrong(f"{HEAD} -serial {one} -serial {two}")
+    assert found == ([("address-in-use", Severity.FAILS)] if clash else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "do"),
+    [
+        ("-serial foo", "'foo' is not a valid char driver", ""),
+        ("-serial chardev,a", "'chardev,a' is not a valid char driver", "chardev:a"),
+        ("-serial chardev=a", "'chardev=a' is not a valid char driver", "chardev:a"),
+        ("-serial a", "'a' is not a valid char driver", "chardev:a"),
+        ("-serial file:", "could not connect serial device to character backend 'file:'", ""),
+        ("-chardev nul,id=b -serial chardev:b", "'nul' is not a valid char driver name", ""),
+        ("-chardev id=b,null -serial chardev:b", 'chardev: "b" missing backend', ""),
+        ("-chardev null,id=1b -serial null", "Parameter 'id' expects an identifier", ""),
+        (
+            "-chardev socket,id=b,path=/run/b,host=::1,port=1,server=on,wait=off -serial chardev:b",
+            "None or one of 'path', 'fd' or 'host' option required", "",
+        ),
+    ],
+)  # fmt: skip
+def test_b1_words_that_qemu_does_not_know_are_named_and_not_mended(
+    words: str, says: str, do: str
+) -> None:
+    text = f"{HEAD} -chardev null,id=a {words}"
+    (found,) = [f for f in judged(text).found if f.severity is Severity.FAILS]
+    assert found.happens.endswith(f": {says}")
+    assert (do in found.fix) if do else not found.fix
+    assert judged(text).command.text() == text
+
+
 def test_a2_two_servers_of_one_unix_socket() -> None:
-    """On QEMU 7.2 it starts; the second one takes the path away, and the first is dead."""
+    """It starts; the second one takes the path away, and the first is dead.
+
+    QEMU 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18), -S, -serial unix:P,server=on,wait=off twice:
+    no word on stderr; query-chardev names P for both, a client of P is serial1's, and serial0
+    stays "disconnected".  libvirt alone refuses it.
+    """
     one = "-serial unix:/run/P,server=on,wait=off"
     assert wrong(f"{HEAD} {one} {one}") == [("port-clash", Severity.DEAD)]
     assert mended(f"{HEAD} {one} {one}") == (

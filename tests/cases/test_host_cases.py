@@ -116,3 +116,11 @@ def test_a3_a_domain_of_this_host_is_held_against_it(
     }  # fmt: skip
     seen = {place for place in expected if f"{place[0]} ({place[1]})  [{place[2]}]" in said}
     assert seen == (expected if emulator == "here" else set())
+
+
+def test_a3_a_debuggers_port_is_a_server(capsys: pytest.CaptureFixture[str], port: int) -> None:
+    """QEMU listens there, whether it says so or not; nobody has to be there before."""
+    assert doctor(capsys, "-gdb", "tcp::1", "-serial", "null")[0] == 0
+    code, said = doctor(capsys, "-gdb", f"tcp:127.0.0.1:{port}", "-serial", "null")
+    assert code == 1
+    assert "[address-in-use]" in said

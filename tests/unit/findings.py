@@ -23,7 +23,9 @@ POLICIES = {
 }
 """What must be asked for, so that a finding is one and is mended."""
 
-UNMENDED = frozenset({"controller-unused", "pci-no-bus", "property-unknown"})
+UNMENDED = frozenset(
+    {"chardev-backend-unknown", "chardev-id", "controller-unused", "pci-no-bus", "property-unknown"}
+)
 """What only its owner can mend."""
 
 

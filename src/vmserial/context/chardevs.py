@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from vmserial.context.listeners import Socket, TcpServer
+from vmserial.context.listeners import Socket, TcpServer, families, others
 from vmserial.context.ports import Port, bare_chardev
 from vmserial.context.repairs import EditOptions, fresh
 from vmserial.options import Option
@@ -243,20 +243,19 @@ class HostSides:
         found: list[TcpServer] = []
         for option, id, backend, params in self._ctx.view.host_ends():
             port = params.get("port", "")
-            # -gdb is a server, whether it says so or not; "to" looks for a free port itself.
-            listens = is_on(params.get("server")) or option.name == "gdb"
             # Without host= a chardev listens nowhere (rule chardev-incomplete).
             lacks = option.name == "chardev" and "host" not in params
+            # "to" looks for a free port itself.
             if backend != "socket" or port in {"", "0"} or lacks or "to" in params:
                 continue
-            if listens:
-                found.append(TcpServer(option, id, params.get("host", ""), port))
-        for option in self._ctx.view.options:
-            if option.name == "s":
-                found.append(TcpServer(option, "", "", "1234"))
+            if is_on(params.get("server")):
+                host = params.get("host", "")
+                found.append(TcpServer(option, id, host, port, families=families(params)))
+        # What is no chardev keeps its port: only a serial port's can be another.
+        found[:0] = others(self._ctx.view)
         taken = {server.port for server in found}
         # QEMU makes -chardev before -serial; who stands first in the text keeps its port.
-        made = sorted(enumerate(found), key=lambda each: each[1].option.first)
+        made = sorted(enumerate(found), key=lambda each: (not each[1].fixed, each[1].option.first))
         for place, (number, server) in enumerate(made):
             rival = next((
                 other for before, other in made[:place]
@@ -267,7 +266,7 @@ class HostSides:
                 numbers = range(int(server.port) + 1, 1 << 16)
                 free = next((str(n) for n in numbers if str(n) not in taken), "")
                 taken.add(free)
-            yield TcpServer(server.option, server.id, server.host, server.port, rival, free)
+            yield replace(server, rival=rival, free=free)
 
     def losing(self) -> list[tuple[Port, ChardevEntry]]:
         """Return the ports whose backend takes nothing while nobody is attached, and has no log."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from vmserial.context.listeners import families
 from vmserial.sources.command import CommandOption, CommandView
 from vmserial.values import is_on
 
@@ -28,9 +29,6 @@ _OWNERS = (
     "/var/run/libvirt/",
 )  # fmt: skip
 """Directories that PVE and libvirt make at the start of a VM."""
-
-FAMILIES = frozenset({4, 6})
-"""IPv4 and IPv6."""
 
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0", "::", ""})
 """Hosts that are this one."""
@@ -117,14 +115,14 @@ def families_taken(host: HostFacts, backend: str, params: Mapping[str, str]) -> 
         or params.get("to")
     ):  # fmt: skip
         return set()
-    name = params.get("host", "")
+    name, own = params.get("host", ""), families(params)
     taken: set[int] = set()
     for listener in host.tcp:
         if listener.port != int(port):
             continue
         wanted = {"": {4, 6}, "localhost": {4}, "0.0.0.0": {4}, "127.0.0.1": {4},
                   "::": {6}, "::1": {6}}.get(name, set())  # fmt: skip
-        if listener.family not in wanted:
+        if listener.family not in wanted & own:
             continue
         everywhere = name in {"", "0.0.0.0", "::"}
         if everywhere or listener.anywhere or listener.address in {"127.0.0.1", "::1"}:

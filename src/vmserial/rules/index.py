@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmserial.rules.backends import (
     address_in_use,
+    chardev_backend_unknown,
+    chardev_id,
     chardev_in_use,
     chardev_incomplete,
     chardev_missing,
@@ -73,6 +75,8 @@ from vmserial.rules.places import (
 
 PHASES: tuple[tuple[Rule, ...], ...] = (
     (
+        chardev_backend_unknown.RULE,
+        chardev_id.RULE,
         chardev_incomplete.RULE,
         id_taken.RULE,
     ),

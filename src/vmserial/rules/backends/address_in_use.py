@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import EditOptions, RuleContext
-from vmserial.context.hostends import FAMILIES, families_taken
-from vmserial.context.listeners import TcpServer
+from vmserial.context.hostends import families_taken
+from vmserial.context.listeners import TcpServer, families
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import SOCKETS, Rule
 from vmserial.sources.command.edits import ReplaceValue, SetKey
@@ -30,7 +30,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         return
     for option, id, backend, params in ctx.view.host_ends():
         taken = families_taken(ctx.host, backend, params)
-        if taken and (params.get("host") or len(taken) == len(FAMILIES)):
+        if taken and (params.get("host") or taken == families(params)):
             yield RULE.finding(
                 f"{option}: Failed to find an available port: Address already in use; a process "
                 f"of this host listens on TCP port {params['port']} (if it is not this VM itself, "

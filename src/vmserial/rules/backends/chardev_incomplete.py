@@ -51,6 +51,10 @@ def _refused(entry: ChardevEntry) -> str:
         return ""
     if not entry.id:
         return "chardev: no id specified"
+    if not entry.backend:
+        return f'chardev: "{entry.id}" missing backend'
+    if entry.backend == "socket" and "path" in params and "host" in params:
+        return "None or one of 'path', 'fd' or 'host' option required"
     if entry.backend == "socket" and not _reached(entry) and not is_on(params.get("server")):
         return "Unable to parse FD number"
     if entry.backend == "socket" and "host" in params and not params.get("port"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vmserial.context import RuleContext
 from vmserial.context.hostends import families_taken
+from vmserial.context.listeners import families
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import ENDS, HOST, Rule
 
@@ -15,7 +16,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     assert ctx.host is not None
     for option, id, backend, params in ctx.view.host_ends():
         taken = families_taken(ctx.host, backend, params)
-        if len(taken) == 1 and not params.get("host"):
+        if taken and taken < families(params) and not params.get("host"):
             own, other = ("IPv6", "IPv4") if taken == {4} else ("IPv4", "IPv6")
             yield RULE.finding(
                 f"{option}: another process has TCP port {params['port']} on {other}: QEMU starts, "
