@@ -58,8 +58,13 @@ class HostSide:
         return chardev_of(self.backend, self.params) if self.form == "inline" else None
 
 
-def host_side(text: str) -> HostSide:
-    """Read the value of -serial, -parallel, -monitor, -qmp, -debugcon or -gdb.  Never fails."""
+def host_side(text: str, *, listens: bool = False) -> HostSide:
+    """Read the value of -serial, -parallel, -monitor, -qmp, -debugcon or -gdb.  Never fails.
+
+    Args:
+        text: the value.
+        listens: over TCP it is a server, whether it says so or not (-gdb; gdbstub.c).
+    """
     mux = text.startswith("mon:")
     if mux:
         text = text.removeprefix("mon:")
@@ -70,7 +75,10 @@ def host_side(text: str) -> HostSide:
     found = _inline(text)
     if found is None:
         return HostSide("unknown", mux_monitor=mux)
-    return HostSide("inline", "", found[0], found[1], mux)
+    backend, params = found
+    if listens and "port" in params:
+        params |= {"server": "on", "wait": "off"}
+    return HostSide("inline", "", backend, params, mux)
 
 
 def _inline(text: str) -> tuple[str, dict[str, str]] | None:

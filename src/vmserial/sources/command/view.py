@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from vmserial.errors import ConfigError, UsageError
@@ -405,11 +405,7 @@ class _Builder:
                 host = HostSide("chardev" if identifier else "unknown", identifier)
                 found.append(PortOption("mon", index, host, option, mode or "readline"))
             elif option.name in {"serial", "parallel", "debugcon", "gdb", *modes}:
-                host = host_side(option.value or "")
-                if option.name == "gdb" and "port" in host.params:
-                    # gdbstub.c: over TCP it is a server, whether it says so or not.
-                    listens = {"server": "on", "wait": "off"}
-                    host = replace(host, params={**host.params, **listens})
+                host = host_side(option.value or "", listens=option.name == "gdb")
                 if host.form == "unknown":
                     self.note(
                         option, f"{option} names no backend that QEMU knows",
