@@ -54,7 +54,8 @@ def test_a13_the_same_bytes_give_the_same_answer_whichever_way_they_come(
     other, text, err = vmserial(way.format(verb=verb, name=name, more=more))
     # Only how the input is called differs.
     place = re.compile(
-        rf"(?:stdin|other|/dev/fd/\d+|{re.escape(name)})(?=:)|(?<=`vmserial fix )[^` ]+(?=`)"
+        rf"(?:stdin|other|/dev/fd/\d+|{re.escape(name)})(?=:)"
+        r"|(?<=`vmserial fix )[^` ]+(?: --apply)?(?=`)"
     )
     assert (other, place.sub("FILE", text)) == (code, place.sub("FILE", out)), err
     assert out or code
@@ -430,3 +431,58 @@ def test_c10_a_hint_names_the_vms_own_architecture_and_number_and_fix(
     assert "--arch aarch64" not in out
     assert run(["doctor", "--", *text.split()]) == 1
     assert "`vmserial fix -- …` mends it" in capsys.readouterr().out
+
+
+def _tree_of(here: Path) -> Path:
+    """Return a host's copy with one VM: its second port does not start."""
+    conf = here / "copy/etc/pve/nodes/h/qemu-server/203.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text("arch: aarch64\nserial0: socket\nserial1: socket\nagent: 1,type=isa\n")
+    return conf
+
+
+def test_c10_a_hint_names_the_pve_vm_that_was_asked_about(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = _tree_of(here)
+    assert run(["doctor", "203", "--root", "copy"]) == 1
+    out = capsys.readouterr().out
+    path = conf.relative_to(here)
+    assert f"`vmserial fix {path} --apply` keeps" in out
+    assert "`qm set 203 --agent 1`" in out
+    assert "142" not in out
+    # The call works as it stands.
+    assert run(["fix", str(path), "--apply", "--no-check"]) == 0
+    assert "args:" in conf.read_text()
+
+
+def test_c10_a_hint_for_what_came_from_a_pipe_writes_nothing_back(here: Path) -> None:
+    conf = _tree_of(here)
+    code, out, _ = vmserial(f"vmserial doctor - <{conf}")
+    assert code == 1
+    assert "`vmserial fix -` keeps" in out
+    assert "`qm set VMID --agent 1`" in out
+
+
+@pytest.mark.parametrize("verb", [["pve", "list"], ["doctor", "--all"]])
+def test_c10_the_next_call_finds_the_vm_in_the_same_tree(
+    here: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    _tree_of(here)
+    assert run([*verb, "--root", "copy"]) == 1
+    assert "'vmserial doctor 203 --root copy' says what to do" in capsys.readouterr().out
+    assert run(["doctor", "203", "--root", "copy"]) == 1
+
+
+def test_c10_what_fix_leaves_has_the_hint_that_doctor_gives(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = _tree_of(here)
+    conf.write_text("arch: aarch64\nserial1: socket\nvga: serial1\n")
+    assert run(["doctor", "203", "--root", "copy"]) == 1
+    asked = set(re.findall("`vmserial fix [^`]*`", capsys.readouterr().out))
+    assert run(["fix", "203", "--root", "copy", "--no-check"]) == 1
+    left = capsys.readouterr().err
+    assert asked
+    assert asked <= set(re.findall("`vmserial fix [^`]*`", left))
+    assert "142" not in left

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmserial.cli import pve_vm, subject_pve
 from vmserial.cli.asked import Asked
+from vmserial.cli.hints import below, of_place
 from vmserial.cli.named import as_data
 from vmserial.cli.output import complain, print_json, print_table, ranges, say
 from vmserial.cli.subject import FixWords, Input
@@ -74,7 +75,9 @@ def doctor(asked: Asked) -> list[Row]:
     def judged(vm: Vm) -> Row:
         from vmserial.pve.examine import wrong
 
-        found = wrong(subject_pve.examined(vm))
+        found = subject_pve.hinted(
+            wrong(subject_pve.examined(vm)), vm, of_place(vm.conf.place)
+        )  # fmt: skip
         return Row(vm.conf.place, vm.machine.name, tuple(found))
 
     return list(_each(asked, judged))
@@ -148,7 +151,7 @@ def _code(rows: Sequence[Row]) -> int:
     return 1 if any(row.findings or row.problem for row in rows) else 0
 
 
-def tell(rows: Sequence[Row], *, as_json: bool) -> int:
+def tell(rows: Sequence[Row], root: str, *, as_json: bool) -> int:
     """Print what `doctor --all` found and return the exit code."""
     if as_json:
         print_json([_data(row) for row in rows])
@@ -158,9 +161,10 @@ def tell(rows: Sequence[Row], *, as_json: bool) -> int:
     say()
     if bad:
         some = "one VM has" if len(bad) == 1 else f"{len(bad)} of {len(rows)} VMs have"
+        tree = below(root)
         say(
-            f"{some} something wrong: 'vmserial doctor {bad[0].place.vmid}' says what to do, "
-            "'vmserial fix --all' what it would mend"
+            f"{some} something wrong: 'vmserial doctor {bad[0].place.vmid}{tree}' says what to do, "
+            f"'vmserial fix --all{tree}' what it would mend"
         )
     else:
         say(f"{len(rows)} VM{'' if len(rows) == 1 else 's'}: nothing is wrong")

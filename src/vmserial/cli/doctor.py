@@ -62,4 +62,4 @@ def _of_all(asked: Asked, words: FixWords, junit: str, as_json: bool) -> int:
             {name[row.place.vmid]: row.findings for row in rows},
             {name[row.place.vmid]: row.problem for row in rows if row.problem},
         )
-    return all_vms.tell(rows, as_json=as_json)
+    return all_vms.tell(rows, asked.root, as_json=as_json)

@@ -9,6 +9,7 @@ import click
 
 from vmserial.cli import completing
 from vmserial.cli.asked import Asked
+from vmserial.cli.hints import below
 from vmserial.cli.named import as_data
 from vmserial.cli.options import json_option
 from vmserial.cli.output import print_json, print_table, ranges, say
@@ -62,7 +63,7 @@ def list_command(root: str, arch: str, as_json: bool) -> int:
     if as_json:
         print_json([_data(row) for row in rows])
     else:
-        _show(rows)
+        _show(rows, root)
     return 1 if any(row.findings or row.problem for row in rows) else 0
 
 
@@ -85,7 +86,7 @@ def _rows(root: Path, arch: str) -> Iterator[Listed]:
             yield Listed(place.vmid, place.node, problem=f"{where}{error.message}")
 
 
-def _show(rows: list[Listed]) -> None:
+def _show(rows: list[Listed], root: str) -> None:
     print_table(
         ("vmid", "name", "arch", "ports", "wrong"),
         (
@@ -103,7 +104,8 @@ def _show(rows: list[Listed]) -> None:
     say()
     if bad:
         some = "one VM has" if len(bad) == 1 else f"{len(bad)} of {len(rows)} VMs have"
-        say(f"{some} something wrong: 'vmserial doctor {bad[0].vmid}' says what to do")
+        doctor = f"vmserial doctor {bad[0].vmid}{below(root)}"
+        say(f"{some} something wrong: '{doctor}' says what to do")
     else:
         say(f"{len(rows)} VM{'' if len(rows) == 1 else 's'}: nothing is wrong")
 

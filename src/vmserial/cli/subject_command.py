@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
-from vmserial.cli.hints import of_this_vm
+from vmserial.cli.hints import call, of_this_vm
 from vmserial.cli.host_facts import facts, here
 from vmserial.cli.named import ids
 from vmserial.cli.never_worse import refused
@@ -28,14 +29,8 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     verdict, capabilities = judged(asked, words, command)
     left = {finding.id for finding in verdict.left}
 
-    def ports() -> int:
-        from vmserial.sources.command import CommandView
-
-        view = CommandView.of(command, arch=capabilities.target, read_file=read_file)
-        return len(view.onboard) + len(view.serial_devices)
-
-    findings = of_this_vm(
-        verdict.findings, asked, capabilities.target, ports,
+    findings = _hinted(
+        verdict.findings, asked, command, capabilities.target,
         mended={change.id for change in verdict.changes} - left,
     )  # fmt: skip
     if words.live_probe:
@@ -47,6 +42,24 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
 
         findings += booted(command, asked, capabilities.binary)
     return findings, "the command"
+
+
+def _hinted(
+    findings: Iterable[Finding],
+    asked: Asked,
+    command: CommandLine,
+    arch: str,
+    mended: Collection[str] = (),
+) -> list[Finding]:
+    """Return findings whose hints name this command's architecture and number of ports."""
+
+    def ports() -> int:
+        from vmserial.sources.command import CommandView
+
+        view = CommandView.of(command, arch=arch, read_file=read_file)
+        return len(view.onboard) + len(view.serial_devices)
+
+    return of_this_vm(findings, call(asked), arch, ports, mended=mended)
 
 
 def fix(asked: Asked, words: FixWords) -> int:
@@ -70,7 +83,7 @@ def fix(asked: Asked, words: FixWords) -> int:
         return 1 if verdict.left else 0
     return finish(
         asked, words, before=command.text(), after=text, changes=verdict.changes,
-        left=verdict.left, printed=not given.path,
+        left=_hinted(verdict.left, asked, command, capabilities.target), printed=not given.path,
     )  # fmt: skip
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile
-from vmserial.cli.hints import of_this_vm
+from vmserial.cli.hints import call, of_this_vm
 from vmserial.cli.named import ids
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish, write
@@ -31,12 +32,21 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a domain."""
     document = read(asked)
     verdict, domain = judged(asked, words, document)
-    count = len(domain.serials) + len(domain.consoles)
-    found = of_this_vm(
-        verdict.findings, asked, domain.arch, lambda: count,
-        mended={c.id for c in verdict.changes} - {finding.id for finding in verdict.left},
-    )  # fmt: skip
+    mended = {c.id for c in verdict.changes} - {finding.id for finding in verdict.left}
+    found = _hinted(verdict.findings, asked, domain, mended)
+    count = _count(domain)
     return found, f"{domain.name}: {count} serial port{'' if count == 1 else 's'}"
+
+
+def _count(domain: Domain) -> int:
+    return len(domain.serials) + len(domain.consoles)
+
+
+def _hinted(
+    findings: Iterable[Finding], asked: Asked, domain: Domain, mended: Collection[str] = ()
+) -> list[Finding]:
+    """Return findings whose hints name this domain's architecture and number of ports."""
+    return of_this_vm(findings, call(asked), domain.arch, lambda: _count(domain), mended=mended)
 
 
 def fix(asked: Asked, words: FixWords) -> int:
@@ -64,7 +74,8 @@ def fix(asked: Asked, words: FixWords) -> int:
         return 1 if verdict.left else 0
     return finish(
         asked, words, before=document.raw.decode("utf-8", "surrogateescape"), after=verdict.text,
-        changes=verdict.changes, left=verdict.left, printed=not input_of(asked).path,
+        changes=verdict.changes, left=_hinted(verdict.left, asked, domain),
+        printed=not input_of(asked).path,
     )  # fmt: skip
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.cli import pve_vm
 from vmserial.cli.asked import Asked
 from vmserial.cli.gather import tell
-from vmserial.cli.hints import of_this_vm
+from vmserial.cli.hints import call, of_this_vm
 from vmserial.cli.named import ids
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import diff, finish, no_file, write
@@ -31,10 +32,22 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     tell(note for note in vm.machine.notes if loose or note.kind == "warning")
     found = list(examined(vm))
     count = len(vm.machine.ports)
-    found = of_this_vm(found, asked, vm.machine.arch, lambda: count)
+    found = hinted(found, vm, call(asked))
     ports = f"{count} serial port{'' if count == 1 else 's'}"
     number = f"VM {vm.conf.place.vmid} ({vm.machine.name})" if not loose else vm.machine.name
     return found, f"{number}: {ports}"
+
+
+def hinted(findings: Iterable[Finding], vm: Vm, given: str) -> list[Finding]:
+    """Return findings whose hints name this VM.
+
+    Args:
+        findings: what is wrong with it.
+        vm: the VM.
+        given: how it is given to another verb.
+    """
+    number = vm.conf.place.vmid
+    return of_this_vm(findings, given, vm.machine.arch, lambda: len(vm.machine.ports), vmid=number)
 
 
 def examined(vm: Vm, *, on_this_host: bool = True) -> tuple[Finding, ...]:
@@ -64,7 +77,8 @@ def fix(asked: Asked, words: FixWords) -> int:
     vm = pve_vm.read(asked)
     place = vm.conf.place
     way: Way = "shim" if words.way == "shim" else "args"
-    made, left = mended(asked, words, vm)
+    made, unmended = mended(asked, words, vm)
+    left = tuple(hinted(unmended, vm, call(asked)))
     why_not = worse(asked, words, vm, made)
     if why_not:
         if words.as_json:
