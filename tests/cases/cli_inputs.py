@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from plans import remembered
+from plans import binary, remembered
+
+from vmserial.qemu import binary as qemu_binary
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = (ROOT / "tests/data/libvirt/aarch64-untyped.xml").read_text()
@@ -38,3 +41,11 @@ def vmserial(script: str, **environment: str) -> Run:
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
+
+
+def fake_qemu(path: Path, arch: str) -> Path:
+    """Make a program that is a remembered QEMU 7.2 of an architecture."""
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    qemu_binary._Cache(str(path)).store(replace(binary(arch), binary=str(path)))
+    return path

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cli_inputs import COMMAND, DOMAIN, INPUTS, TOML, put_into, vmserial
+from cli_inputs import COMMAND, DOMAIN, INPUTS, TOML, fake_qemu, put_into, vmserial
 from plans import binary
 
 from vmserial import paths
@@ -266,14 +266,6 @@ def test_d11_append_is_laid_over_the_kernel_that_the_input_has(
 # ------------------------------------------------------------------ C: the host's binaries
 
 
-def fake_qemu(path: Path, arch: str) -> Path:
-    """Make a program that is a remembered QEMU 7.2 of an architecture."""
-    path.write_text("#!/bin/sh\nexit 1\n")
-    path.chmod(0o755)
-    qemu_binary._Cache(str(path)).store(replace(binary(arch), binary=str(path)))
-    return path
-
-
 def test_c11_a_bad_binary_is_a_row_and_hides_no_other(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -410,79 +402,3 @@ def test_f_completion_offers_architectures_suites_and_guests(words: str, offered
     )  # fmt: skip
     assert code == 0
     assert f"plain,{offered}" in out.split()
-
-
-# ------------------------------------------------------------------ C10: hints of the VM at hand
-
-
-def test_c10_a_hint_names_the_vms_own_architecture_and_number_and_fix(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program = fake_qemu(here / "bin" / "qemu-system-riscv64", "riscv64")
-    known = replace(binary("riscv64"), binary=str(program), onboard_uarts={"virt": 1})
-    qemu_binary._Cache(str(program)).store(known)
-    text = "qemu-system-riscv64 -M virt -serial pty -serial pty -serial pty\n"
-    (here / "start.sh").write_text(text)
-    assert run(["doctor", "start.sh"]) == 1
-    out = capsys.readouterr().out
-    assert "[onboard-uart-limit]" in out
-    assert "vmserial plan --arch riscv64 --ports 3" in out
-    assert "`vmserial fix start.sh` mends it" in out
-    assert "--arch aarch64" not in out
-    assert run(["doctor", "--", *text.split()]) == 1
-    assert "`vmserial fix -- …` mends it" in capsys.readouterr().out
-
-
-def _tree_of(here: Path) -> Path:
-    """Return a host's copy with one VM: its second port does not start."""
-    conf = here / "copy/etc/pve/nodes/h/qemu-server/203.conf"
-    conf.parent.mkdir(parents=True)
-    conf.write_text("arch: aarch64\nserial0: socket\nserial1: socket\nagent: 1,type=isa\n")
-    return conf
-
-
-def test_c10_a_hint_names_the_pve_vm_that_was_asked_about(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    conf = _tree_of(here)
-    assert run(["doctor", "203", "--root", "copy"]) == 1
-    out = capsys.readouterr().out
-    path = conf.relative_to(here)
-    assert f"`vmserial fix {path} --apply` keeps" in out
-    assert "`qm set 203 --agent 1`" in out
-    assert "142" not in out
-    # The call works as it stands.
-    assert run(["fix", str(path), "--apply", "--no-check"]) == 0
-    assert "args:" in conf.read_text()
-
-
-def test_c10_a_hint_for_what_came_from_a_pipe_writes_nothing_back(here: Path) -> None:
-    conf = _tree_of(here)
-    code, out, _ = vmserial(f"vmserial doctor - <{conf}")
-    assert code == 1
-    assert "`vmserial fix -` keeps" in out
-    assert "`qm set VMID --agent 1`" in out
-
-
-@pytest.mark.parametrize("verb", [["pve", "list"], ["doctor", "--all"]])
-def test_c10_the_next_call_finds_the_vm_in_the_same_tree(
-    here: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
-) -> None:
-    _tree_of(here)
-    assert run([*verb, "--root", "copy"]) == 1
-    assert "'vmserial doctor 203 --root copy' says what to do" in capsys.readouterr().out
-    assert run(["doctor", "203", "--root", "copy"]) == 1
-
-
-def test_c10_what_fix_leaves_has_the_hint_that_doctor_gives(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    conf = _tree_of(here)
-    conf.write_text("arch: aarch64\nserial1: socket\nvga: serial1\n")
-    assert run(["doctor", "203", "--root", "copy"]) == 1
-    asked = set(re.findall("`vmserial fix [^`]*`", capsys.readouterr().out))
-    assert run(["fix", "203", "--root", "copy", "--no-check"]) == 1
-    left = capsys.readouterr().err
-    assert asked
-    assert asked <= set(re.findall("`vmserial fix [^`]*`", left))
-    assert "142" not in left

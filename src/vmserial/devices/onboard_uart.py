@@ -14,10 +14,6 @@ class OnBoardUartKind(DeviceKind):
     driver = ""
     title = "the board's own UART; it carries firmware and boot output"
     hot_pluggable = False
-    cautions = (
-        "a connected client that stops reading hangs the whole guest and QMP (pl011 writes "
-        "synchronously): whoever holds its chardev must always drain it",
-    )
 
     def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
@@ -63,7 +59,7 @@ class OnBoardUartKind(DeviceKind):
             node=f"{uart.node}{number}",
             hot_pluggable=False,
             reason=reason,
-            cautions=self.cautions,
+            cautions=uart.cautions,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.machines.base import Architecture, OnBoardUart, Platform
+from vmserial.machines.base import PL011_CAUTION, Architecture, OnBoardUart, Platform
 from vmserial.model import NodeIdentity
 
 VIRT = Platform(
@@ -17,6 +17,7 @@ VIRT = Platform(
     ide="",
     uart=OnBoardUart(
         model="pl011",
+        cautions=(PL011_CAUTION,),
         identities=(NodeIdentity("mmio", "0x9000000"), NodeIdentity("mmio", "0x9040000")),
         node="/dev/ttyAMA",
         assumed=lambda version: 2 if version >= (9, 1, 0) else 1,

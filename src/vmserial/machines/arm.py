@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmserial.limits import PCI_SLOTS
 from vmserial.machines.aarch64 import VIRT
-from vmserial.machines.base import Architecture, OnBoardUart, Platform
+from vmserial.machines.base import PL011_CAUTION, Architecture, OnBoardUart, Platform
 from vmserial.model import NodeIdentity
 
 VEXPRESS = Platform(
@@ -19,6 +19,7 @@ VEXPRESS = Platform(
     ide="",
     uart=OnBoardUart(
         model="pl011",
+        cautions=(PL011_CAUTION,),
         identities=tuple(NodeIdentity("mmio", hex(0x10009000 + n * 0x1000)) for n in range(4)),
         node="/dev/ttyAMA",
         assumed=lambda _: 4,

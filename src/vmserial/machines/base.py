@@ -19,6 +19,7 @@ class OnBoardUart:
         assumed: how many a version wires up; used only when nothing was measured.
         source: where the numbers come from.
         is_8250: the guest's 8250 driver serves it, so it counts among its ports.
+        cautions: facts that its user must know.
     """
 
     model: str
@@ -27,6 +28,14 @@ class OnBoardUart:
     assumed: Callable[[tuple[int, int, int]], int]
     source: str
     is_8250: bool = False
+    cautions: tuple[str, ...] = ()
+
+
+PL011_CAUTION = (
+    "a connected client that stops reading hangs the whole guest and QMP (pl011 writes "
+    "synchronously): whoever holds its chardev must always drain it"
+)
+"""Seen on QEMU 7.2: a ns16550a in the same place leaves QMP alive."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from vmserial.board import Board
-from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused
 from vmserial.free_places import on_pve
 from vmserial.limits import ISA_SERIAL_PORTS
@@ -277,7 +276,8 @@ class _Planner:
     def note_facts(self, assignments: list[Assignment]) -> None:
         used = Counter(a.kind for a in assignments)
         for name, count in used.items():
-            for caution in KINDS[name].cautions:
+            mine = (text for a in assignments if a.kind == name for text in a.cautions)
+            for caution in dict.fromkeys(mine):
                 self.warnings.append(f"{name} ({count}): {caution}")
         if used["usb"]:
             self.assumptions.append(
