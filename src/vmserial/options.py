@@ -83,7 +83,7 @@ class Option:
         """
         if self.raw is not None:
             text = self.raw
-        elif not self.head and not self.params:
+        elif self.alone:
             return None
         else:
             parts = [self.head.replace(",", ",,")] if self.head else []
@@ -102,10 +102,71 @@ class Option:
             )
         return text
 
+    @property
+    def alone(self) -> bool:
+        """It is a flag without a value."""
+        return self.raw is None and not self.head and not self.params
+
+    def said(self, implied: str) -> dict[str, str] | None:
+        """Return its value by key, as QEMU reads it; None where only its text tells.
+
+        Args:
+            implied: the key of its head.
+
+        Raises:
+            UsageError: as :meth:`value`.
+        """
+        head = self.head
+        if self.raw is not None or (head and (not implied or "=" in head or "{" in head)):
+            return None
+        found = {implied: head} if head else {}
+        for key, value in self.params:
+            text = value if isinstance(value, str) else scalar_text(value)
+            if not _is_key(key) or "\0" in text:
+                self.value()
+            found[key] = text
+        if "\0" in head:
+            self.value()
+        return found
+
     def argv(self) -> tuple[str, ...]:
         """Return the one or two words of this option."""
         value = self.value()
         return (self.flag,) if value is None else (self.flag, value)
+
+
+class JsonOption(Option):
+    """An option whose value is a JSON object, as libvirt writes it; text when it is wanted.
+
+    Args:
+        flag: with its dash.
+        members: of the object, in order.
+    """
+
+    members: dict[str, Scalar]
+
+    def __init__(self, flag: str, members: dict[str, Scalar]) -> None:
+        for name, value in (
+            ("flag", flag), ("head", ""), ("params", ()), ("role", "other"), ("members", members)
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
+
+    @property
+    def raw(self) -> str:
+        """The object."""
+        import json
+
+        return json.dumps(self.members, separators=(",", ":"), ensure_ascii=False)
+
+    @property
+    def alone(self) -> bool:
+        """It has a value."""
+        return False
+
+    def said(self, implied: str) -> dict[str, str]:
+        """Return the members as QEMU reads them."""
+        del implied
+        return {key: scalar_text(value) for key, value in self.members.items()}
 
 
 def render(options: Iterable[Option]) -> list[str]:

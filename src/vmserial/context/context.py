@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vmserial.context.chardevs import HostSides
@@ -13,6 +12,7 @@ from vmserial.context.isa import IsaConflict, isa_conflicts
 from vmserial.context.occupancy import Occupancy
 from vmserial.context.ports import Port, ports_of
 from vmserial.context.repairs import RepairPolicy
+from vmserial.lazy import once
 from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
@@ -93,7 +93,7 @@ class RuleContext:
         origin = self.lowered.of(option) if self.lowered else None
         return origin.origin.owner if origin else "user"
 
-    @cached_property
+    @once
     def gaps(self) -> frozenset[str]:
         """What is not known of the command; a rule that needs it is silent."""
         found = {gap.id for gap in self.lowered.command.gaps} if self.lowered else set()
@@ -103,38 +103,38 @@ class RuleContext:
 
     # -------------------------------------------------------------- the VM
 
-    @cached_property
+    @once
     def ports(self) -> tuple[Port, ...]:
         """The serial ports, in the order of the command line."""
         return ports_of(self.view, self.lowered.command.labels if self.lowered else None)
 
-    @cached_property
+    @once
     def console(self) -> Port | None:
         """The port of the lowest number: it carries boot output, and stays where it is."""
         ports = [port for port in self.ports if not port.channel]
         return min(ports, key=lambda port: port.number, default=None)
 
-    @cached_property
+    @once
     def arch(self) -> str:
         """QEMU's target name; the binary's own where the command does not say it."""
         return self.view.arch or self.capabilities.target
 
-    @cached_property
+    @once
     def architecture(self) -> Architecture | None:
         """The architecture, if serial ports are planned on it."""
         return ARCHITECTURES.get(self.arch)
 
-    @cached_property
+    @once
     def machine_type(self) -> str:
         """The machine type without PVE's suffix; empty where none is given."""
         return _PVE_SUFFIX.sub("", self.view.machine_type)
 
-    @cached_property
+    @once
     def platform(self) -> Platform | None:
         """The machine type's facts, if serial ports are planned on it."""
         return self.architecture.platform(self.machine_type) if self.architecture else None
 
-    @cached_property
+    @once
     def is_pve(self) -> bool:
         """Proxmox VE started it: its map of PCI addresses holds."""
         options = self.command.options
@@ -143,7 +143,7 @@ class RuleContext:
             for option in options
         )
 
-    @cached_property
+    @once
     def uarts(self) -> int:
         """How many ``-serial`` reach something."""
         assert self.platform is not None
@@ -158,13 +158,13 @@ class RuleContext:
         """The controller of the machine type's virtio ports."""
         return self.platform.virtio_serial if self.platform else "virtio-serial-pci"
 
-    @cached_property
+    @once
     def uarts_wired(self) -> int:
         """How many ``-serial`` the board takes: with the secure world's, which is nobody's else."""
         assert self.platform is not None
         return self.uarts + is_secure(self.platform, self.view.machine)
 
-    @cached_property
+    @once
     def complete(self) -> bool:
         """All options are seen: no -readconfig file is left unread."""
         if self.lowered and any(gap.id == "readconfig" for gap in self.lowered.command.gaps):
@@ -172,18 +172,18 @@ class RuleContext:
         read = {option.where.file for option in self.view.options if option.in_file}
         return all(option.value in read for option in self.command.named("readconfig"))
 
-    @cached_property
+    @once
     def root_buses(self) -> frozenset[str]:
         """Names of the root PCI bus; a device that names none is on it."""
         assert self.platform is not None
         return frozenset({"", self.platform.root_bus})
 
-    @cached_property
+    @once
     def device_ids(self) -> frozenset[str]:
         """Ids that devices have."""
         return frozenset(device.id for device in self.view.devices if device.id)
 
-    @cached_property
+    @once
     def chardevs(self) -> Mapping[str, ChardevEntry]:
         """The chardevs by id, of one id the first."""
         found: dict[str, ChardevEntry] = {}
@@ -191,7 +191,7 @@ class RuleContext:
             found.setdefault(entry.id, entry)
         return found
 
-    @cached_property
+    @once
     def made(self) -> tuple[DeviceEntry, ...]:
         """The devices in the order in which QEMU makes them: those in JSON come last.
 
@@ -199,7 +199,7 @@ class RuleContext:
         """
         return tuple(sorted(self.view.devices, key=lambda device: device.option.params.is_json))
 
-    @cached_property
+    @once
     def order(self) -> Mapping[int, int]:
         """The place of each option (by ``id()``) in the order in which QEMU looks at them."""
         options = self.view.options
@@ -208,12 +208,12 @@ class RuleContext:
         early = [option for option in options if id(option) not in last]
         return {id(option): place for place, option in enumerate((*early, *late))}
 
-    @cached_property
+    @once
     def staying(self) -> tuple[Port, ...]:
         """The ports that keep their place so far."""
         return tuple(port for port in self.ports if port not in self.leaving)
 
-    @cached_property
+    @once
     def unsupported(self) -> tuple[Port, ...]:
         """The ports whose device this binary or this board does not have."""
         assert self.platform is not None
@@ -224,17 +224,17 @@ class RuleContext:
             and not (self.knows(port.driver) and (isa or port.driver != "isa-serial"))
         )  # fmt: skip
 
-    @cached_property
+    @once
     def host_sides(self) -> HostSides:
         """The chardevs: who uses which, what is there twice or not at all."""
         return HostSides(self)
 
-    @cached_property
+    @once
     def isa(self) -> tuple[IsaConflict, ...]:
         """isa-serial devices past the fourth, or at an index that another one has."""
         return isa_conflicts(self)
 
-    @cached_property
+    @once
     def occupancy(self) -> Occupancy:
         """The places on USB, virtio-serial and PCI: who has which, who collides."""
         return Occupancy(self)

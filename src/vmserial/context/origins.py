@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vmserial.lazy import once
+from vmserial.model import SourceRef
 from vmserial.model.origin import LoweredCommand, LoweredOption
-from vmserial.sources.command import CommandLine, CommandOption
+from vmserial.options import JsonOption, Option
+from vmserial.sources.command import CommandLine, CommandOption, tables
 from vmserial.sources.command.document import POSITIONAL
+from vmserial.sources.command.params import Param, Params
 from vmserial.sources.command.words import Word
 
 
@@ -26,29 +30,111 @@ class Origins:
     @classmethod
     def of_command(cls, command: LoweredCommand) -> Origins:
         """Read a lowered command: its options are told apart already."""
-        words = [_word(0, command.program)]
         by_word: dict[int, LoweredOption] = {}
         options: list[CommandOption] = []
+        name = command.name or "command line"
+        first = 1
         for each in command.options:
-            first = len(words)
-            argv = each.option.argv()
-            for text in argv:
-                by_word[len(words)] = each
-                words.append(_word(len(words), text))
-            flag = argv[0]
-            where = each.origin.where or words[first].where(command.name or "command line")
-            if flag.startswith("-"):
-                name = flag[2:] if flag.startswith("--") else flag[1:]
-                value = argv[1] if len(argv) > 1 else None
-                options.append(CommandOption(name, flag, value, where, first, len(words) - 1))
-            else:
+            option = each.option
+            by_word[first] = each
+            flag = option.flag
+            where = each.origin.where or _word(first, flag).where(name)
+            if not flag.startswith("-"):
                 options.append(CommandOption(POSITIONAL, "", flag, where, first, first))
-        line = CommandLine(command.name, None, tuple(words), 0, tuple(options), len(words), ())
-        return cls(command, line, by_word)
+                first += 1 if option.alone else 2
+                continue
+            last = first if option.alone else first + 1
+            options.append(_Said(option, where, first, last))
+            first = last + 1
+        return cls(command, _Line(command, tuple(options)), by_word)
 
     def of(self, option: CommandOption) -> LoweredOption | None:
         """Return what an option of :attr:`line` was lowered from."""
         return self._by_word.get(option.first)
+
+
+# What follows is worked out when it is asked for: of most options nobody wants the text, and what
+# their lowering said of their keys need not be read back from it.
+
+
+class _Line(CommandLine):
+    """The command line that a lowered command is."""
+
+    def __init__(self, command: LoweredCommand, options: tuple[CommandOption, ...]) -> None:
+        last = options[-1].last + 1 if options else 1
+        self.__dict__.update(
+            file=command.name, source=None, emulator=0, options=options, tail=last, notes=(),
+            lowered=command,
+        )  # fmt: skip
+
+    @once
+    def words(self) -> tuple[Word, ...]:
+        """All words."""
+        argv = self.__dict__["lowered"].argv()
+        return tuple([_word(index, text) for index, text in enumerate(argv)])
+
+    @property
+    def program(self) -> str:
+        """The emulator."""
+        program: str = self.__dict__["lowered"].program
+        return program
+
+
+class _Said(CommandOption):
+    """An option of a lowered command."""
+
+    def __init__(self, option: Option, where: SourceRef, first: int, last: int) -> None:
+        flag = option.flag
+        self.__dict__.update(
+            name=flag[2:] if flag.startswith("--") else flag[1:], flag=flag, where=where,
+            first=first, last=last, option=option,
+        )  # fmt: skip
+
+    @once
+    def value(self) -> str | None:
+        """Its argument."""
+        option: Option = self.__dict__["option"]
+        return option.value()
+
+    @once
+    def params(self) -> Params:
+        """Its value's keys."""
+        option: Option = self.__dict__["option"]
+        values = option.said(tables.IMPLIED_KEY.get(self.name, ""))
+        if values is None:
+            return self.read()
+        return _Keys(self, values, option)
+
+    def read(self) -> Params:
+        """Read the value's text."""
+        return Params.parse(
+            self.value or "",
+            tables.IMPLIED_KEY.get(self.name, ""),
+            where=str(self.where),
+            json_too=self.name in tables.READS_JSON,
+        )
+
+
+class _Keys(Params):
+    """The keys of an option whose lowering says them."""
+
+    def __init__(self, of: _Said, values: dict[str, str], option: Option) -> None:
+        self.__dict__.update(
+            of=of, values=values, is_json=isinstance(option, JsonOption), bare=frozenset(),
+            asks_for_help=option.head in {"help", "?"},
+        )  # fmt: skip
+
+    @once
+    def source(self) -> str:
+        """The value as it is written."""
+        of: _Said = self.__dict__["of"]
+        return of.value or ""
+
+    @once
+    def items(self) -> tuple[Param, ...]:
+        """The keys and values with their places in the text."""
+        of: _Said = self.__dict__["of"]
+        return of.read().items
 
 
 def _word(index: int, text: str) -> Word:

@@ -97,7 +97,7 @@ def bare_chardev(port: Port) -> str | None:
 
     ``-device usb-serial,chardev,digi``: QEMU reads both words as properties that are on.
     """
-    if port.device is None or port.option.params.is_json:
+    if port.device is None or port.device.key not in port.option.params.bare:
         return None
     items = port.option.params.items
     for item, after in zip(items, [*items[1:], None], strict=True):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from vmserial.lazy import once
 from vmserial.model import Finding, Severity, worst_first
 from vmserial.sources.command import CommandLine, CommandOption, Edit, edited
 
@@ -74,7 +74,7 @@ class Verdict:
     origins: Origins | None = None
     edits: tuple[Edit, ...] = ()
 
-    @cached_property
+    @once
     def command(self) -> CommandLine:
         """The repaired command line; the given one where nothing was to be done.
 
@@ -82,12 +82,12 @@ class Verdict:
         """
         return edited(self.given, self.edits) if self.edits else self.given
 
-    @cached_property
+    @once
     def findings(self) -> tuple[Finding, ...]:
         """All that was wrong, the worst first, with cause and way out."""
         return _shown(self.found)
 
-    @cached_property
+    @once
     def left(self) -> tuple[Finding, ...]:
         """What is wrong still, the worst first; what is only to be known is not among it."""
         return _shown([each for each in self.unmended if each.severity is not Severity.NOTE])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import replace
-from functools import cached_property
 
 from vmserial.context import Port, RuleContext
 from vmserial.context.buses import one_finds_its_own
 from vmserial.context.chardevs import as_chardev
 from vmserial.context.repairs import fresh
+from vmserial.lazy import once
 from vmserial.model import Device
 from vmserial.options import Option, Scalar
 from vmserial.sources.command import CommandOption
@@ -107,9 +107,11 @@ class Writer:
         # Other findings' changes go along.
         keys += self._wanted.get(id(port.option), {}).items()
         option = port.option
+        text = option.value
         for key, value in keys:
-            option = replace(option, value=option.params.with_key(key, value))
-        made = InsertAfter(None, (Option("-device", raw=option.value),))
+            now = CommandOption(option.name, option.flag, text, option.where)
+            text = now.params.with_key(key, value)
+        made = InsertAfter(None, (Option("-device", raw=text),))
         return [made, *self._remove(port, frozenset(key for key, _ in keys))]
 
     def device(self, port: Port, device: Device) -> list[Edit]:
@@ -166,7 +168,7 @@ class Writer:
         self._given.add(new)
         return replace(device, id=new, properties=tuple(properties))
 
-    @cached_property
+    @once
     def _labels_left(self) -> frozenset[str]:
         """The ids that QEMU gives the chardevs of those -serial that stay, by their new places."""
         moving = {id(port.option) for port in self._moving}

@@ -36,8 +36,8 @@ def _others(ctx: RuleContext) -> Iterator[Finding]:
         if known is None or not known.properties or id(port.option) in seen or bare_chardev(port):
             continue
         seen.add(id(port.option))
-        keys = (item.key for item in port.option.params.items)
-        key = next((key for key in keys if key not in known.properties | _OF_ALL), "")
+        there = known.properties | _OF_ALL
+        key = next((key for key in port.option.params.values if key not in there), "")
         if key:
             yield RULE.of_port(
                 port, f"Property '{port.driver}.{key}' not found",

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.lazy import once
 from vmserial.model import Note, SourceRef
 from vmserial.sources.command import tables, words
 from vmserial.sources.command.params import Params
@@ -55,7 +55,7 @@ class CommandOption:
         """It stands in a -readconfig file, so that an edit of the command cannot change it."""
         return self.first < 0
 
-    @cached_property
+    @once
     def params(self) -> Params:
         """Its value's keys.
 

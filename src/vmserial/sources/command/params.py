@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.lazy import once
 from vmserial.options import Scalar, scalar_text
 
 _PART = re.compile(r"(?:[^,]|,,)*", re.DOTALL)
@@ -27,6 +27,7 @@ _MEMBER = re.compile(
 )
 """One member of a JSON object whose value is a string without escapes, an integer or a bool."""
 
+_HELP = frozenset({"help", "?"})
 _WORDS = {"true": "on", "false": "off"}
 
 
@@ -82,10 +83,23 @@ class Params:
             return cls(source, tuple(_json_items(source, where)), True)
         return cls(source, tuple(_key_value_items(source, implied)))
 
-    @cached_property
+    @once
     def values(self) -> Mapping[str, str]:
         """The values by key; of several the last, as QEMU takes it."""
         return {item.key: item.value for item in self.items}
+
+    @once
+    def bare(self) -> frozenset[str]:
+        """The keys that stand without a value somewhere; each is a bool."""
+        return frozenset([item.key for item in self.items if item.written == "bare"])
+
+    @once
+    def asks_for_help(self) -> bool:
+        """QEMU only lists devices or properties and ends (qemu_opts_parse's help)."""
+        first = self.items[:1]
+        return not self.bare.isdisjoint(_HELP) or any(
+            item.written == "implied" and item.value in _HELP for item in first
+        )
 
     def get(self, key: str, default: str = "") -> str:
         """Return a key's value."""

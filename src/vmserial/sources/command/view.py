@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.lazy import once
 from vmserial.model import Chardev, Note
 from vmserial.sources.command import readconfig
 from vmserial.sources.command.document import CommandLine, CommandOption
@@ -213,7 +213,7 @@ class CommandView:
         """Return a chardev by its id."""
         return self._chardev_of.get(chardev_id)
 
-    @cached_property
+    @once
     def _chardev_of(self) -> Mapping[str, ChardevEntry]:
         """The chardevs by id, of one id the first."""
         return {entry.id: entry for entry in reversed(self.chardevs)}
@@ -239,14 +239,6 @@ class CommandView:
             if option.name in {"netdev", "object", "tpmdev"} and option.params.get("chardev"):
                 found.append(Use(option.params.get("chardev"), option, "chardev"))
         return tuple(found)
-
-
-def _asks_for_help(option: CommandOption) -> bool:
-    """Tell whether QEMU only lists devices or properties and ends (qemu_opts_parse's help)."""
-    first = option.params.items[:1]
-    return any(
-        item.key in ("help", "?") and item.written == "bare" for item in option.params.items
-    ) or any(item.written == "implied" and item.value in ("help", "?") for item in first)
 
 
 class _Builder:
@@ -288,7 +280,7 @@ class _Builder:
         globals_, sets = self.globals(), self.sets()
         devices = tuple(
             self.device(option, globals_, sets) for option in self.options
-            if option.name == "device" and not _asks_for_help(option)
+            if option.name == "device" and not option.params.asks_for_help
         )  # fmt: skip
         chardevs = tuple(
             self.chardev(option, sets) for option in self.options if option.name == "chardev"

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NoReturn
 from xml.parsers import expat
 
 from vmserial.errors import ConfigError
+from vmserial.lazy import once
 from vmserial.sources.libvirt.elements import Element, Node, Splice
 
 MAX_BYTES = 4 << 20
@@ -173,12 +173,12 @@ class Document:
             found = found[3:]
         return None if found.strip(b" \t") else found
 
-    @cached_property
+    @once
     def newline(self) -> bytes:
         """How the file ends its lines."""
         return b"\r\n" if b"\r\n" in self.raw else b"\n"
 
-    @cached_property
+    @once
     def unit(self) -> bytes:
         """One step of indentation."""
         for child in self.root.children:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from vmserial.errors import ConfigError
 from vmserial.model import SourceRef
 from vmserial.model.origin import Dropped, Gap, LoweredCommand, LoweredOption, Origin
-from vmserial.options import Option, Scalar
+from vmserial.options import JsonOption, Option, Scalar
 from vmserial.sources.command import CommandLine
 from vmserial.sources.libvirt.boards import Board, board
 from vmserial.sources.libvirt.chardevice import CharDevice
@@ -251,5 +251,5 @@ def _option(
 ) -> Option:
     """Return an option in libvirt's form: JSON where QEMU takes it."""
     if as_json:
-        return Option(flag, raw=_JSON.encode({first: name, **dict(keys)}))
+        return JsonOption(flag, {first: name, **dict(keys)})
     return Option(flag, name, tuple(keys))

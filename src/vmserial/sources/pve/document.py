@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
+from vmserial.lazy import once
 from vmserial.model import Note, SourceRef
 
 SectionKind = Literal["main", "pending", "snapshot", "special", "unknown"]
@@ -84,7 +84,7 @@ class Section:
     remarks: tuple[Remark, ...] = ()
     delete: tuple[Setting, ...] = ()
 
-    @cached_property
+    @once
     def values(self) -> Mapping[str, Setting]:
         """The settings by key; of several the last, as in PVE."""
         return {setting.key: setting for setting in self.settings}
@@ -137,17 +137,17 @@ class Document:
         """What stands before the first section header."""
         return self.sections[0]
 
-    @cached_property
+    @once
     def pending(self) -> Section | None:
         """``[PENDING]``: the changes that PVE applies at the next cold start."""
         return next((s for s in reversed(self.sections) if s.kind == "pending"), None)
 
-    @cached_property
+    @once
     def snapshots(self) -> Mapping[str, Section]:
         """The snapshots by name."""
         return {s.name: s for s in self.sections if s.kind == "snapshot"}
 
-    @cached_property
+    @once
     def special(self) -> Mapping[str, Section]:
         """``[special:…]`` sections by the name after the colon."""
         return {s.name: s for s in self.sections if s.kind == "special"}
