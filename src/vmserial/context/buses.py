@@ -33,10 +33,13 @@ class Bus:
     path: tuple[int, ...] = (-1,)
     """When its controller, and before that each bridge on the way to it, was made."""
     most: int = 0
+    low: int = 1
+    """No USB port below it is free."""
 
     def lowest(self) -> str:
         """Return the USB port of a device that names none."""
-        return next(port for number in count(1) if (port := str(number)) not in self.taken)
+        self.low = next(number for number in count(self.low) if str(number) not in self.taken)
+        return str(self.low)
 
 
 class Buses:
@@ -47,19 +50,38 @@ class Buses:
         self.virtio: list[Bus] = []
         self._made = 0
         self._bridges: dict[str, tuple[int, ...]] = {}
+        self._named = {bus.name: bus for bus in self.usb}
 
     def usb_of(self, device: DeviceEntry) -> Bus | None:
         """Return the bus that a USB device sits on."""
-        return _named(self.usb, device.bus)
+        return self._found(self.usb, device.bus)
 
     def virtio_of(self, device: DeviceEntry) -> Bus | None:
         """Return the bus that a virtio port sits on."""
-        return _named(self.virtio, device.bus)
+        return self._found(self.virtio, device.bus)
+
+    def _found(self, buses: list[Bus], name: str) -> Bus | None:
+        """Return the bus of that name; where none is named, the one that QEMU finds first.
+
+        QEMU looks at the devices of a bus from the last one made to the first, and behind each
+        bridge as it comes to it (hw/core/qdev.c puts children at the head; run): a controller
+        behind an old bridge comes after a newer one beside that bridge.
+        """
+        if not name:
+            return max(buses, key=lambda bus: bus.path, default=None)
+        bus = self._named.get(name)
+        # One of the other sort can have the name, too.
+        if bus is None or (bus.kind == "virtio") == (buses is self.virtio):
+            return bus
+        return next((bus for bus in buses if bus.name == name), None)
 
     def add(self, device: DeviceEntry) -> None:
         """Add the USB or virtio-serial bus that a device makes."""
-        path = (*self._bridges.get(device.bus, ()), self._made)
+        made = self._made
         self._made += 1
+        if not (device.is_bridge or device.is_usb_controller or device.is_virtio_serial):
+            return
+        path = (*self._bridges.get(device.bus, ()), made)
         if device.is_bridge and device.id:
             # Of some kinds the bus is called as the bridge, of others "ID.0".
             self._bridges[device.id] = self._bridges[f"{device.id}.0"] = path
@@ -68,7 +90,9 @@ class Buses:
         if device.is_virtio_serial:
             # "-device virtio-serial-pci" without an id: its bus has QEMU's own name.
             name = f"{device.id}.0" if device.id else f"virtio-serial-bus.{_unnamed(self.virtio)}"
-            self.virtio.append(Bus(name, "virtio", device.max_ports, path=path))
+            bus = Bus(name, "virtio", device.max_ports, path=path)
+            self.virtio.append(bus)
+            self._named.setdefault(name, bus)
 
     def _add_usb(self, device: DeviceEntry, path: tuple[int, ...]) -> None:
         """Add a controller's bus, or join a companion to its own."""
@@ -88,7 +112,9 @@ class Buses:
         else:
             kind, ports = "uhci", UHCI_PORTS
         name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
-        self.usb.append(Bus(name, kind, ports, path=path))
+        bus = Bus(name, kind, ports, path=path)
+        self.usb.append(bus)
+        self._named.setdefault(name, bus)
 
 
 def _usb_of_board(ctx: RuleContext) -> list[Bus]:
@@ -102,18 +128,6 @@ def _usb_of_board(ctx: RuleContext) -> list[Bus]:
     if kind is None:
         return []
     return [Bus("usb-bus.0", kind, EHCI_PORTS if kind == "companion" else UHCI_PORTS)]
-
-
-def _named(buses: list[Bus], name: str) -> Bus | None:
-    """Return the bus of that name; where none is named, the one that QEMU finds first.
-
-    QEMU looks at the devices of a bus from the last one made to the first, and behind each
-    bridge as it comes to it (hw/core/qdev.c puts children at the head; run): a controller
-    behind an old bridge comes after a newer one beside that bridge.
-    """
-    if not name:
-        return max(buses, key=lambda bus: bus.path, default=None)
-    return next((bus for bus in buses if bus.name == name), None)
 
 
 def _unnamed(buses: list[Bus]) -> int:

@@ -196,11 +196,11 @@ class HostSides:
     def _fresh_id(self, id: str, number: int = -1) -> str:
         """Return an id like this one that nothing has, with this number if it can be."""
         stem = re.sub(r"[0-9]+\Z", "", id) or "serial"
-        numbers = {port.number for port in self._ctx.ports} - {number}
+        numbers = self._ctx.port_numbers
         wanted = [number] if number >= 0 else []
         found = next(
-            f"{stem}{number}" for number in (*wanted, *range(2000))
-            if f"{stem}{number}" not in self._ids and number not in numbers
+            f"{stem}{each}" for each in (*wanted, *range(2000))
+            if f"{stem}{each}" not in self._ids and (each == number or each not in numbers)
         )  # fmt: skip
         self._ids.add(found)
         return found

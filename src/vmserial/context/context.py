@@ -109,6 +109,11 @@ class RuleContext:
         return ports_of(self.view, self.lowered.command.labels if self.lowered else None)
 
     @once
+    def port_numbers(self) -> frozenset[int]:
+        """The numbers that ports have."""
+        return frozenset([port.number for port in self.ports])
+
+    @once
     def console(self) -> Port | None:
         """The port of the lowest number: it carries boot output, and stays where it is."""
         ports = [port for port in self.ports if not port.channel]
@@ -186,10 +191,17 @@ class RuleContext:
     @once
     def chardevs(self) -> Mapping[str, ChardevEntry]:
         """The chardevs by id, of one id the first."""
-        found: dict[str, ChardevEntry] = {}
-        for entry in self.view.chardevs:
-            found.setdefault(entry.id, entry)
-        return found
+        return self.view.chardevs_by_id
+
+    @once
+    def any_ids(self) -> frozenset[str]:
+        """Ids of devices, and the empty one where a device has none."""
+        return frozenset([device.id for device in self.view.devices])
+
+    @once
+    def bridge_ids(self) -> frozenset[str]:
+        """Ids of PCI bridges."""
+        return frozenset([device.id for device in self.view.devices if device.is_bridge])
 
     @once
     def made(self) -> tuple[DeviceEntry, ...]:
@@ -204,6 +216,8 @@ class RuleContext:
         """The place of each option (by ``id()``) in the order in which QEMU looks at them."""
         options = self.view.options
         last = {id(device.option) for device in self.made if device.option.params.is_json}
+        if not last:
+            return {id(option): place for place, option in enumerate(options)}
         late = [option for option in options if id(option) in last]
         early = [option for option in options if id(option) not in last]
         return {id(option): place for place, option in enumerate((*early, *late))}
@@ -239,21 +253,40 @@ class RuleContext:
         """The places on USB, virtio-serial and PCI: who has which, who collides."""
         return Occupancy(self)
 
+    @once
+    def _port_of_option(self) -> Mapping[int, int]:
+        """The place of each option's first port among the ports, by the option's ``id()``."""
+        return {id(port.option): place for place, port in reversed([*enumerate(self.ports)])}
+
+    @once
+    def _port_of_chardev(self) -> Mapping[str, int]:
+        """The place of each chardev's first port among the ports."""
+        return {port.chardev_id: place for place, port in reversed([*enumerate(self.ports)])}
+
+    @once
+    def place_of(self) -> Mapping[str, int]:
+        """The place of each port among the ports, by its name."""
+        return {port.name: place for place, port in reversed([*enumerate(self.ports)])}
+
     def ports_at(self, option: CommandOption, chardev_id: str) -> tuple[str, ...]:
         """Return the name of the port that has a host side; nothing for a monitor's."""
-        for port in self.ports:
-            if port.option is option or (chardev_id and port.chardev_id == chardev_id):
-                return (port.name,)
-        return ()
+        places = [self._port_of_option.get(id(option))]
+        if chardev_id:
+            places.append(self._port_of_chardev.get(chardev_id))
+        first = min((place for place in places if place is not None), default=None)
+        return () if first is None else (self.ports[first].name,)
 
     def chardev_user(self, chardev_id: str) -> str:
         """Return the name of the port that has a chardev; else the chardev's id."""
-        return next((p.name for p in self.ports if p.chardev_id == chardev_id), chardev_id)
+        place = self._port_of_chardev.get(chardev_id)
+        return chardev_id if place is None else self.ports[place].name
 
     def port_at(self, option: CommandOption, chardev_id: str) -> str:
         """Return the name of the port that an option is; else what uses the chardev, or itself."""
-        port = next((port.name for port in self.ports if port.option is option), "")
-        return port or (self.chardev_user(chardev_id) if chardev_id else str(option))
+        place = self._port_of_option.get(id(option))
+        if place is not None and self.ports[place].name:
+            return self.ports[place].name
+        return self.chardev_user(chardev_id) if chardev_id else str(option)
 
     def carries(self, device: DeviceEntry) -> bool:
         """Tell whether a device is a controller that ports may be on, where there are ports."""
@@ -270,8 +303,8 @@ class RuleContext:
         if known is not None:
             return known.bus.lower().startswith("pci")
         return (
-            device.pci is not None
-            or device.driver.endswith("-pci")
+            device.driver.endswith("-pci")
             or device.driver in _PCI
+            or device.pci is not None
             or (device.is_usb_controller and device.driver != "sysbus-ohci")
         )

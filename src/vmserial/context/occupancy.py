@@ -217,9 +217,9 @@ class Occupancy:
 
     def _bridge(self, bus: str) -> bool:
         """Tell whether any bridge makes a bus; "ID.0" is that of some kinds of bridges."""
-        ids = {device.id for device in self._ctx.view.devices if device.is_bridge}
-        others = {f"{device.id}.0" for device in self._ctx.view.devices}
-        return bus in ids or ("." in bus and bus.endswith(".0") and bus in others)
+        if bus in self._ctx.bridge_ids:
+            return True
+        return bus.endswith(".0") and bus[:-2] in self._ctx.any_ids
 
     def _take_pci(self, device: DeviceEntry, port: Port | None, bus: str, place: PciPlace) -> None:
         root = bus == self._platform.root_bus

@@ -22,7 +22,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
              SetKey(entry.option, "logappend", True)),
             f"{port.name}: what the guest says is kept in {logs}/{port.name}.log",
         )
-        for port, entry in found
+        for port, entry in (found if ctx.policy.logs else ())
     ]  # fmt: skip
     yield RULE.finding(
         "what the guest says while nobody is attached is lost: no chardev here has a logfile",

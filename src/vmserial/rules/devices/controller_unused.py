@@ -14,6 +14,8 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the controllers without a port; PVE adds its own without being asked."""
     if ctx.owner not in {"user", "libvirt"} or ctx.is_pve:
         return
+    if not any(device.is_virtio_serial for device in ctx.view.devices):
+        return
     ports = [device for device in ctx.view.devices if device.virtio_port is not None]
     found = found_by_themselves(ctx) if ctx.platform is not None else {}
     buses = {found.get(id(port.option), port.bus) for port in ports}

@@ -21,9 +21,10 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         count = len(ctx.view.onboard) or int(ctx.view.default_serial is not None)
         taken = {_NVRAM + place: "spapr-vty" for place in range(count)}
         taken[_NVRAM + count] = "spapr-nvram"
-    for port in sorted(ctx.ports, key=lambda port: ctx.order.get(id(port.option), 0)):
+    mine = [port for port in ctx.ports if port.driver == "spapr-vty"]
+    for port in sorted(mine, key=lambda port: ctx.order.get(id(port.option), 0)):
         place = integer(port.device.device.get("reg")) if port.device else None
-        if port.driver != "spapr-vty" or place is None:
+        if place is None:
             continue
         if place not in taken:
             taken[place] = "spapr-vty"

@@ -35,6 +35,21 @@ def _is_usb(driver: str) -> bool:
     return _USB.match(driver) is not None and not _makes_usb(driver)
 
 
+@lru_cache(maxsize=512)
+def _is_isa(driver: str) -> bool:
+    return _ISA.match(driver) is not None
+
+
+@lru_cache(maxsize=512)
+def _is_bridge(driver: str) -> bool:
+    return _PCI_BRIDGE.fullmatch(driver) is not None
+
+
+@lru_cache(maxsize=512)
+def _is_virtio_serial(driver: str) -> bool:
+    return _VIRTIO_SERIAL.match(driver) is not None
+
+
 @dataclass(frozen=True)
 class PciPlace:
     """A PCI address; ``bus`` is empty where QEMU chooses the root bus."""
@@ -93,13 +108,14 @@ class DeviceEntry:
     @property
     def bus(self) -> str:
         """The bus that it asks for, without the place on it."""
-        return self.get("bus")
+        return self.params.get("bus", "")
 
     @property
     def pci(self) -> PciPlace | None:
         """Its PCI address, if it has one."""
-        match = _PCI.match(self.get("addr"))
-        if match is None or self.is_usb or _ISA.match(self.driver):
+        address = self.params.get("addr")
+        match = _PCI.match(address) if address else None
+        if match is None or _is_usb(self.driver) or _is_isa(self.driver):
             return None
         # Hexadecimal with and without "0x" (hw/core/qdev-properties-system.c).
         slot = int(match.group(1), 16)
@@ -119,7 +135,7 @@ class DeviceEntry:
     @property
     def is_bridge(self) -> bool:
         """It makes a PCI bus of its id's name."""
-        return _PCI_BRIDGE.fullmatch(self.driver) is not None
+        return _is_bridge(self.driver)
 
     @property
     def usb(self) -> UsbPlace | None:
@@ -136,7 +152,7 @@ class DeviceEntry:
     @property
     def is_virtio_serial(self) -> bool:
         """It is a virtio-serial controller."""
-        return _VIRTIO_SERIAL.match(self.driver) is not None
+        return _is_virtio_serial(self.driver)
 
     @property
     def max_ports(self) -> int:
@@ -147,6 +163,6 @@ class DeviceEntry:
     @property
     def isa(self) -> IsaPlace | None:
         """What it asks for, if it is an ISA device."""
-        if _ISA.match(self.driver) is None:
+        if not _is_isa(self.driver):
             return None
         return IsaPlace(*(integer(self.get(key)) for key in ("index", "iobase", "irq")))

@@ -7,7 +7,7 @@ Each entry holds the option that it comes from, so that
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vmserial.errors import ConfigError, UsageError
@@ -41,6 +41,8 @@ SERIAL_DRIVERS: Mapping[str, tuple[str, ...]] = {
 """Devices that are serial ports (or sit where one does), and the keys of their chardevs."""
 
 _CHARDEV_KEYS = frozenset({"chardev", *(f"chardev{number}" for number in range(10))})
+_USERS = frozenset({"netdev", "object", "tpmdev"})
+"""Options beside devices and ports that use a chardev."""
 
 _PROGRAM = re.compile(r"(?:.*/)?qemu-system-([a-z0-9_]+)")
 _ARCH_OF_MACHINE = (
@@ -182,7 +184,7 @@ class CommandView:
         """
         return _Builder(command, arch, read_file).view()
 
-    @property
+    @once
     def onboard(self) -> tuple[PortOption, ...]:
         """The -serial options: the on-board UARTs by index."""
         return tuple(port for port in self.ports if port.kind == "serial")
@@ -192,7 +194,7 @@ class CommandView:
         """-monitor, -qmp, -qmp-pretty and -mon."""
         return tuple(p for p in self.ports if p.kind in {"monitor", "qmp", "qmp-pretty", "mon"})
 
-    @property
+    @once
     def serial_devices(self) -> tuple[SerialDevice, ...]:
         """The -device options that are serial ports, port by port."""
         return tuple(
@@ -201,20 +203,25 @@ class CommandView:
             for key in SERIAL_DRIVERS.get(device.driver, ())
         )
 
-    def host_ends(self) -> Iterator[HostEnd]:
-        """Yield each -chardev, and each option that has a backend of its own."""
-        for entry in self.chardevs:
-            yield entry.option, entry.id, entry.backend, entry.params
-        for port in self.ports:
-            if port.host.form == "inline":
-                yield port.option, "", port.host.backend, port.host.params
+    def host_ends(self) -> tuple[HostEnd, ...]:
+        """Return each -chardev, and each option that has a backend of its own."""
+        return self._host_ends
+
+    @once
+    def _host_ends(self) -> tuple[HostEnd, ...]:
+        found: list[HostEnd] = [(e.option, e.id, e.backend, e.params) for e in self.chardevs]
+        found += [
+            (port.option, "", port.host.backend, port.host.params)
+            for port in self.ports if port.host.form == "inline"
+        ]  # fmt: skip
+        return tuple(found)
 
     def chardev(self, chardev_id: str) -> ChardevEntry | None:
         """Return a chardev by its id."""
-        return self._chardev_of.get(chardev_id)
+        return self.chardevs_by_id.get(chardev_id)
 
     @once
-    def _chardev_of(self) -> Mapping[str, ChardevEntry]:
+    def chardevs_by_id(self) -> Mapping[str, ChardevEntry]:
         """The chardevs by id, of one id the first."""
         return {entry.id: entry for entry in reversed(self.chardevs)}
 
@@ -224,19 +231,25 @@ class CommandView:
 
     def uses(self) -> tuple[Use, ...]:
         """Return every use of a chardev by its id: ports, monitors, and all other options."""
+        return self._uses
+
+    @once
+    def _uses(self) -> tuple[Use, ...]:
         found = [
             Use(port.host.chardev_id, port.option, "chardev")
             for port in self.ports
             if port.host.form == "chardev"
         ]
         for device in self.devices:
+            if _CHARDEV_KEYS.isdisjoint(device.params):
+                continue
             found += [
                 Use(value, device.option, key)
                 for key, value in device.params.items()
                 if key in _CHARDEV_KEYS
             ]
         for option in self.options:
-            if option.name in {"netdev", "object", "tpmdev"} and option.params.get("chardev"):
+            if option.name in _USERS and option.params.get("chardev"):
                 found.append(Use(option.params.get("chardev"), option, "chardev"))
         return tuple(found)
 
@@ -246,6 +259,13 @@ class _Builder:
         self.command, self.wanted_arch, self.read_file = command, arch, read_file
         self.notes = list(command.notes)
         self.options = tuple(self.all_options())
+        self.by_name: dict[str, list[CommandOption]] = {}
+        for option in self.options:
+            self.by_name.setdefault(option.name, []).append(option)
+
+    def named(self, name: str) -> list[CommandOption]:
+        """Return the options of a name, in order."""
+        return self.by_name.get(name, [])
 
     def note(self, option: CommandOption, message: str, hint: str) -> None:
         self.notes.append(Note("warning", message, option.where, hint))
@@ -278,16 +298,13 @@ class _Builder:
         machine_type = machine.get("type", "")
         arch, assumed = self.arch(machine_type)
         globals_, sets = self.globals(), self.sets()
-        devices = tuple(
-            self.device(option, globals_, sets) for option in self.options
-            if option.name == "device" and not option.params.asks_for_help
-        )  # fmt: skip
-        chardevs = tuple(
-            self.chardev(option, sets) for option in self.options if option.name == "chardev"
-        )
+        devices = tuple([
+            self.device(option, globals_, sets) for option in self.named("device")
+            if not option.params.asks_for_help
+        ])  # fmt: skip
+        chardevs = tuple([self.chardev(option, sets) for option in self.named("chardev")])
         ports = self.ports()
-        names = {option.name for option in self.options}
-        nodefaults, nographic = "nodefaults" in names, "nographic" in names
+        nodefaults, nographic = "nodefaults" in self.by_name, "nographic" in self.by_name
         return CommandView(
             arch, assumed, machine_type, machine, machine_options, self.accelerators(machine),
             self.options, chardevs, devices, ports, nodefaults, nographic,
@@ -324,10 +341,10 @@ class _Builder:
         return "", False
 
     def accelerators(self, machine: Mapping[str, str]) -> tuple[str, ...]:
-        found = [o.params.get("accel") for o in self.options if o.name == "accel"]
+        found = [o.params.get("accel") for o in self.named("accel")]
         if not found and "accel" in machine:
             found = machine["accel"].split(":")
-        if any(option.name == "enable-kvm" for option in self.options) and "kvm" not in found:
+        if self.named("enable-kvm") and "kvm" not in found:
             found.insert(0, "kvm")
         return tuple(filter(None, found))
 
@@ -335,9 +352,7 @@ class _Builder:
 
     def globals(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
-        for option in self.options:
-            if option.name != "global":
-                continue
+        for option in self.named("global"):
             long = option.params
             if long.get("driver") and long.get("property"):
                 driver, key, value = long.get("driver"), long.get("property"), long.get("value")
@@ -354,9 +369,7 @@ class _Builder:
 
     def sets(self) -> dict[tuple[str, str], dict[str, str]]:
         found: dict[tuple[str, str], dict[str, str]] = {}
-        for option in self.options:
-            if option.name != "set":
-                continue
+        for option in self.named("set"):
             match = re.match(r"([^.]+)\.([^.]+)\.([^=]+)=(.*)\Z", option.value or "", re.DOTALL)
             if match is None:
                 self.note(option, f"{option} is not GROUP.ID.KEY=VALUE", "QEMU refuses it: mend it")
@@ -372,17 +385,20 @@ class _Builder:
         sets: Mapping[tuple[str, str], Mapping[str, str]],
     ) -> DeviceEntry:
         driver, identifier = option.params.get("driver"), option.params.get("id")
-        params = {**globals_.get(driver, {}), **option.params.values}
-        if identifier:
-            params |= sets.get(("device", identifier), {})
+        params = option.params.values
+        if driver in globals_:
+            params = {**globals_[driver], **params}
+        if identifier and ("device", identifier) in sets:
+            params = {**params, **sets["device", identifier]}
         return DeviceEntry(driver, identifier, params, option)
 
     def chardev(
         self, option: CommandOption, sets: Mapping[tuple[str, str], Mapping[str, str]]
     ) -> ChardevEntry:
-        params = dict(option.params.values)
+        params = option.params.values
         identifier = params.get("id", "")
-        params |= sets.get(("chardev", identifier), {})
+        if ("chardev", identifier) in sets:
+            params = {**params, **sets["chardev", identifier]}
         return ChardevEntry(identifier, params.get("backend", ""), params, option)
 
     # ------------------------------------------------------------------ ports
@@ -390,13 +406,20 @@ class _Builder:
     def ports(self) -> tuple[PortOption, ...]:
         found: list[PortOption] = []
         modes = {"monitor": "readline", "qmp": "control", "qmp-pretty": "control"}
+        kinds = {"mon", "serial", "parallel", "debugcon", "gdb", *modes}
+        if kinds.isdisjoint(self.by_name):
+            return ()
+        made: dict[str, int] = {}
         for option in self.options:
-            index = sum(port.kind == option.name for port in found)
+            if option.name not in kinds:
+                continue
+            index = made.get(option.name, 0)
+            made[option.name] = index + 1
             if option.name == "mon":
                 identifier, mode = option.params.get("chardev"), option.params.get("mode")
                 host = HostSide("chardev" if identifier else "unknown", identifier)
                 found.append(PortOption("mon", index, host, option, mode or "readline"))
-            elif option.name in {"serial", "parallel", "debugcon", "gdb", *modes}:
+            else:
                 host = host_side(option.value or "", listens=option.name == "gdb")
                 if host.form == "unknown":
                     self.note(
@@ -422,7 +445,7 @@ class _Builder:
         if nodefaults:
             return None, None
         drivers = {device.driver for device in devices}
-        globals_ = {o.params.get("driver") for o in self.options if o.name == "global"}
+        globals_ = {o.params.get("driver") for o in self.named("global")}
         serial = not (
             any(port.kind == "serial" for port in ports) or "isa-serial" in drivers | globals_
         )
@@ -435,7 +458,7 @@ class _Builder:
         if nographic:
             stdio = HostSide("inline", "", "stdio", {}, mux_monitor=serial and monitor)
             return stdio if serial else None, stdio if monitor and not serial else None
-        display = [o.params.get("type") for o in self.options if o.name == "display"]
+        display = [o.params.get("type") for o in self.named("display")]
         silent = bool(display) and display[-1] in {"none", "egl-headless"}
         screen = HostSide("inline", "", "vc", {"cols": "80", "rows": "24"})
         made = HostSide("inline", "", "null", {}) if silent else screen

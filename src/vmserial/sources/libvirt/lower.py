@@ -185,7 +185,7 @@ class _Lowering:
     def port(self, port: CharDevice, ports: PortParts) -> None:
         """Write a port with the host's end."""
         part = ports.devices.get(port)
-        if part is None and port not in self.domain.serials and port.target_type != "guestfwd":
+        if part is None and port.tag != "serial" and port.target_type != "guestfwd":
             return  # libvirt refuses it
         id = ports.ids[port]
         chardev = f"char{id}"

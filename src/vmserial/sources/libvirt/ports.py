@@ -30,7 +30,7 @@ class PortParts:
         self.twice: dict[CharDevice, str] = {}
         given: set[str] = set()
         for port in domain.characters:
-            id = alias(port.element, port.name)
+            id = alias(port.element, port.name) if "alias" in port.parts else port.name
             if id in given and id != port.name:
                 self.twice[port], id = id, port.name
             given.add(id)

@@ -131,7 +131,7 @@ def _console(domain: Domain, port: CharDevice) -> Iterator[Refusal]:
 
 def _serial(domain: Domain, port: CharDevice) -> Iterator[Refusal]:
     arch, type, model = domain.arch, port.target_type, port.target_model
-    if type and type not in {*_SERIALS, "none"}:
+    if type and type not in _SERIALS and type != "none":
         yield f"unknown target type '{type}' specified for character device", TARGET
         return
     if model and model not in _MODELS:
