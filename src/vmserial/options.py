@@ -143,13 +143,15 @@ class JsonOption(Option):
         members: of the object, in order.
     """
 
+    head = ""
+    params = ()
+    role = "other"
+    alone = False
     members: dict[str, Scalar]
 
     def __init__(self, flag: str, members: dict[str, Scalar]) -> None:
-        for name, value in (
-            ("flag", flag), ("head", ""), ("params", ()), ("role", "other"), ("members", members)
-        ):  # fmt: skip
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, "flag", flag)
+        self.__dict__["members"] = members
 
     @property
     def raw(self) -> str:
@@ -158,15 +160,13 @@ class JsonOption(Option):
 
         return json.dumps(self.members, separators=(",", ":"), ensure_ascii=False)
 
-    @property
-    def alone(self) -> bool:
-        """It has a value."""
-        return False
-
     def said(self, implied: str) -> dict[str, str]:
         """Return the members as QEMU reads them."""
         del implied
-        return {key: scalar_text(value) for key, value in self.members.items()}
+        return {
+            key: value if isinstance(value, str) else scalar_text(value)
+            for key, value in self.members.items()
+        }
 
 
 def render(options: Iterable[Option]) -> list[str]:

@@ -118,11 +118,13 @@ def _named(
     """Give each its number: the one that its chardev's id says, else the next free one."""
     entries = list(found)
     said: list[int | None] = []
+    numbered: set[int] = set()
     for chardev_id, *_ in entries:
         match = _NUMBERED.match(labels.get(chardev_id, chardev_id))
         number = int(match.group(1)) if match else None
-        said.append(None if number in said else number)
-    numbered = set(said)
+        said.append(None if number in numbered else number)
+        if number is not None:
+            numbered.add(number)
     free = iter(number for number in count() if number not in numbered)
     ports = []
     for (chardev_id, option, device, onboard), number in zip(entries, said, strict=True):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vmserial.lazy import once
 from vmserial.model import SourceRef
 from vmserial.sources.libvirt.elements import Element
 
@@ -50,10 +51,10 @@ class CharDevice:
         child = self.parts.get(part)
         return default if child is None else child.values.get(name, default)
 
-    @property
+    @once
     def type(self) -> str:
         """The host end's: ``pty``, ``unix``, ``tcp`` and so on."""
-        return self.element.get("type")
+        return self.element.values.get("type", "")
 
     @property
     def mode(self) -> str:
@@ -134,12 +135,12 @@ class CharDevice:
         """The ``<target>`` element."""
         return self.parts.get("target")
 
-    @property
+    @once
     def target_type(self) -> str:
         """Of ``<target>``."""
         return self.said("target", "type")
 
-    @property
+    @once
     def target_port(self) -> str:
         """Of ``<target>``."""
         return self.said("target", "port")
@@ -149,13 +150,13 @@ class CharDevice:
         """Of ``<target>``."""
         return self.said("target", "name")
 
-    @property
+    @once
     def target_model(self) -> str:
         """Of ``<target>``: the ``name`` of its ``<model>``."""
         model = self.target.child("model") if self.target else None
         return model.get("name") if model else ""
 
-    @property
+    @once
     def alias(self) -> str:
         """The ``name`` of ``<alias>``."""
         return self.said("alias", "name")
@@ -165,7 +166,7 @@ class CharDevice:
         """Where it sits, if that is said."""
         return address_of(self.parts.get("address"))
 
-    @property
+    @once
     def name(self) -> str:
         """``serial0``, ``console1``, ``channel0``."""
         return f"{self.tag}{self.number}"

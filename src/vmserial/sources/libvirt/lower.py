@@ -63,6 +63,7 @@ class _Lowering:
         self.dropped: list[Dropped] = []
         self.overrides = Overrides.of(domain)
         self.json = version >= _JSON_DEVICE
+        self.origin = Origin(None, "libvirt")
 
     def command(self) -> LoweredCommand:
         """Return the whole."""
@@ -113,8 +114,11 @@ class _Lowering:
         self, option: Option, element: Element | None, automatic: frozenset[str] = frozenset()
     ) -> None:
         """Write an option of libvirt's."""
-        where = element.where if element is not None else None
-        self.options.append(LoweredOption(option, Origin(where, "libvirt", element), automatic))
+        origin = self.origin
+        if element is None or origin.handle is not element:
+            where = element.where if element is not None else None
+            origin = self.origin = Origin(where, "libvirt", element)
+        self.options.append(LoweredOption(option, origin, automatic))
 
     def device(self, part: Part) -> None:
         """Write a ``-device``."""

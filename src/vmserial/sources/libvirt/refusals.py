@@ -57,25 +57,34 @@ def refusals(domain: Domain, ports: PortParts) -> list[Gap]:
     """Return what libvirt refuses, the first thing of each port."""
     found = []
     mirror = domain.mirror
+    # Ports mostly say the same of what they are: each sort is looked at once.
+    known: _Known = {}
     for port in (*domain.characters, *([mirror] if mirror is not None else [])):
-        for words, rule in _of(domain, port, port is mirror):
+        for words, rule in _of(domain, port, port is mirror, known):
             found.append(Gap("refused", words, port.where, rule, port.element))
             break
     return [*found, *_isa(domain), *_aliases(ports)]
 
 
-def _of(domain: Domain, port: CharDevice, mirrors: bool) -> Iterator[Refusal]:
+_Known = dict[tuple[str, str, str, str], tuple[Refusal, ...]]
+
+
+def _of(domain: Domain, port: CharDevice, mirrors: bool, known: _Known) -> Iterator[Refusal]:
     if port.type not in _TYPES:
         yield f"unknown type presented to host for character device: {port.type}", BACKEND
     if port.element.name == "channel":
         yield from _channel(port)
-    yield from _source(port)
+    if port.type != "pty":
+        yield from _source(port)
     if mirrors:
         return
     if port.element.name == "console":
         yield from _console(domain, port)
     if port.tag == "serial" and port.element.name == "serial":
-        yield from _serial(domain, port)
+        sort = port.target_type, port.target_model, domain.kind(port), port.said("address", "type")
+        if sort not in known:
+            known[sort] = tuple(_serial(domain, port))
+        yield from known[sort]
 
 
 def _channel(port: CharDevice) -> Iterator[Refusal]:
