@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vmserial.errors import UsageError
@@ -135,6 +135,14 @@ class Option:
         return (self.flag,) if value is None else (self.flag, value)
 
 
+@functools.cache
+def _json() -> Callable[[object], str]:
+    # Imported here: who reads a command line writes no JSON.
+    import json
+
+    return json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 class JsonOption(Option):
     """An option whose value is a JSON object, as libvirt writes it; text when it is wanted.
 
@@ -156,9 +164,7 @@ class JsonOption(Option):
     @property
     def raw(self) -> str:
         """The object."""
-        import json
-
-        return json.dumps(self.members, separators=(",", ":"), ensure_ascii=False)
+        return _json()(self.members)
 
     def said(self, implied: str) -> dict[str, str]:
         """Return the members as QEMU reads them."""

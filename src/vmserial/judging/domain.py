@@ -8,7 +8,7 @@ verdict.text            the repaired XML; what nothing concerns is as it was, by
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmserial.context import RepairPolicy
@@ -185,11 +185,11 @@ def _named(finding: Finding, verdict: Verdict) -> Finding:
     name = finding.ports[-1] if finding.ports else name
     if finding.ports and (words := _refusal(finding, option, verdict)):
         happens = f"{name}: libvirt refuses the domain: {words}"
-        return replace(finding, happens=happens, severity=Severity.FAILS)
+        return finding.but(happens=happens, severity=Severity.FAILS)
     subject = f"-{option.name} {option.value}"
     if not name or not finding.happens.startswith(subject):
         return finding
-    return replace(finding, happens=name + finding.happens[len(subject) :])
+    return finding.but(happens=name + finding.happens[len(subject) :])
 
 
 def _refusal(finding: Finding, option: CommandOption, verdict: Verdict) -> str:

@@ -42,6 +42,9 @@ class Writer:
         self._replaced: dict[int, frozenset[str]] = {}
         """Options that another one took the place of, and the keys that it took over."""
         self._chardev_of = {port: port.chardev_id for port in ctx.ports}
+        self._ports_of: dict[int, list[Port]] = {}
+        for port in ctx.ports:
+            self._ports_of.setdefault(id(port.option), []).append(port)
         self._wanted: dict[int, dict[str, Scalar]] = {}
         """What is changed of the devices, by option, beside their chardevs."""
         self._standing = {
@@ -53,9 +56,7 @@ class Writer:
 
     def note(self, edit: Edit) -> None:
         """Keep which chardev and other keys a port gets, for a device that it gets as well."""
-        for port in self._ctx.ports:
-            if edit.option is not port.option:
-                continue
+        for port in self._ports_of.get(id(edit.option), ()):
             if isinstance(edit, SetKey) and port.device and edit.key == port.device.key:
                 self._chardev_of[port] = str(edit.value)
             elif isinstance(edit, SetKey) and not names_chardev(edit):
