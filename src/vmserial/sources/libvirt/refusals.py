@@ -7,6 +7,7 @@ What it refuses of their places is found where they are given
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.model.origin import Gap
@@ -83,7 +84,8 @@ def _of(domain: Domain, port: CharDevice, mirrors: bool, known: _Known) -> Itera
     if port.tag == "serial" and port.element.name == "serial":
         sort = port.target_type, port.target_model, domain.kind(port), port.said("address", "type")
         if sort not in known:
-            known[sort] = tuple(_serial(domain, port))
+            # The first is enough: libvirt says no more.
+            known[sort] = tuple(islice(_serial(domain, port), 1))
         yield from known[sort]
 
 
