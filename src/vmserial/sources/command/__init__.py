@@ -20,6 +20,7 @@ from vmserial.sources.command.edits import (
     SetKey,
     edited,
 )
+from vmserial.sources.command.entries import ChardevEntry, PortOption, SerialDevice, Use
 from vmserial.sources.command.legacy import HostSide, host_side
 from vmserial.sources.command.places import (
     DeviceEntry,
@@ -28,14 +29,7 @@ from vmserial.sources.command.places import (
     UsbPlace,
     VirtioPort,
 )
-from vmserial.sources.command.view import (
-    SERIAL_DRIVERS,
-    ChardevEntry,
-    CommandView,
-    PortOption,
-    SerialDevice,
-    Use,
-)
+from vmserial.sources.command.view import SERIAL_DRIVERS, CommandView
 
 __all__ = [
     "SERIAL_DRIVERS",

@@ -25,8 +25,9 @@ from vmserial.model import (
 )
 from vmserial.sources import ports as numbering
 from vmserial.sources.command.document import CommandLine, CommandOption
+from vmserial.sources.command.entries import SerialDevice
 from vmserial.sources.command.legacy import HostSide
-from vmserial.sources.command.view import CommandView, ReadFile, SerialDevice
+from vmserial.sources.command.view import CommandView, ReadFile
 
 KIND_OF: Mapping[str, str] = {kind.driver: kind.name for kind in KINDS.values() if kind.driver}
 """The kind of port that each device is."""
