@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vmserial.context.chardevs import HostSides
 from vmserial.context.isa import IsaConflict, isa_conflicts
 from vmserial.context.occupancy import Occupancy
-from vmserial.context.ports import Port, ports_of
+from vmserial.context.ports import Port, PortNames, ports_of
 from vmserial.context.repairs import RepairPolicy
 from vmserial.lazy import once
 from vmserial.limits import ISA_SERIAL_PORTS
@@ -254,39 +254,23 @@ class RuleContext:
         return Occupancy(self)
 
     @once
-    def _port_of_option(self) -> Mapping[int, int]:
-        """The place of each option's first port among the ports, by the option's ``id()``."""
-        return {id(port.option): place for place, port in reversed([*enumerate(self.ports)])}
-
-    @once
-    def _port_of_chardev(self) -> Mapping[str, int]:
-        """The place of each chardev's first port among the ports."""
-        return {port.chardev_id: place for place, port in reversed([*enumerate(self.ports)])}
-
-    @once
-    def place_of(self) -> Mapping[str, int]:
-        """The place of each port among the ports, by its name."""
-        return {port.name: place for place, port in reversed([*enumerate(self.ports)])}
+    def named(self) -> PortNames:
+        """The ports by their options and chardevs."""
+        return PortNames(self.ports)
 
     def ports_at(self, option: CommandOption, chardev_id: str) -> tuple[str, ...]:
         """Return the name of the port that has a host side; nothing for a monitor's."""
-        places = [self._port_of_option.get(id(option))]
-        if chardev_id:
-            places.append(self._port_of_chardev.get(chardev_id))
-        first = min((place for place in places if place is not None), default=None)
-        return () if first is None else (self.ports[first].name,)
+        return self.named.at(option, chardev_id)
 
     def chardev_user(self, chardev_id: str) -> str:
         """Return the name of the port that has a chardev; else the chardev's id."""
-        place = self._port_of_chardev.get(chardev_id)
-        return chardev_id if place is None else self.ports[place].name
+        return self.named.user(chardev_id)
 
     def port_at(self, option: CommandOption, chardev_id: str) -> str:
         """Return the name of the port that an option is; else what uses the chardev, or itself."""
-        place = self._port_of_option.get(id(option))
-        if place is not None and self.ports[place].name:
-            return self.ports[place].name
-        return self.chardev_user(chardev_id) if chardev_id else str(option)
+        return self.named.of_option(option) or (
+            self.chardev_user(chardev_id) if chardev_id else str(option)
+        )
 
     def carries(self, device: DeviceEntry) -> bool:
         """Tell whether a device is a controller that ports may be on, where there are ports."""

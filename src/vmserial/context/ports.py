@@ -61,6 +61,40 @@ class Port:
         return f"-{self.option.name} {self.option.value}"
 
 
+class PortNames:
+    """The ports of a command line by what else they are known by.
+
+    Attributes:
+        places: the place of each among the ports, by its name.
+    """
+
+    def __init__(self, ports: tuple[Port, ...]) -> None:
+        self._ports = ports
+        # Of several the first.
+        last_first = list(enumerate(ports))[::-1]
+        self.places = {port.name: place for place, port in last_first}
+        self._by_option = {id(port.option): place for place, port in last_first}
+        self._by_chardev = {port.chardev_id: place for place, port in last_first}
+
+    def at(self, option: CommandOption, chardev_id: str) -> tuple[str, ...]:
+        """Return the name of the first port that is an option or has a chardev."""
+        places = [self._by_option.get(id(option))]
+        if chardev_id:
+            places.append(self._by_chardev.get(chardev_id))
+        first = min((place for place in places if place is not None), default=None)
+        return () if first is None else (self._ports[first].name,)
+
+    def user(self, chardev_id: str) -> str:
+        """Return the name of the port that has a chardev; else the chardev's id."""
+        place = self._by_chardev.get(chardev_id)
+        return chardev_id if place is None else self._ports[place].name
+
+    def of_option(self, option: CommandOption) -> str:
+        """Return the name of the port that an option is; else nothing."""
+        place = self._by_option.get(id(option))
+        return "" if place is None else self._ports[place].name
+
+
 def ports_of(view: CommandView, labels: Mapping[str, str] | None = None) -> tuple[Port, ...]:
     """Return the serial ports of a command line, in its order.
 

@@ -141,5 +141,5 @@ def _of_rule(rule: Rule, ctx: RuleContext) -> list[Finding]:
 
 def _place(ctx: RuleContext, finding: Finding) -> tuple[int, int]:
     """Return where a finding stands: as QEMU comes to its option; on a card, its port."""
-    port = ctx.place_of.get(finding.ports[-1], -1) if finding.ports else -1
+    port = ctx.named.places.get(finding.ports[-1], -1) if finding.ports else -1
     return ctx.order.get(id(finding.options[0]), -1) if finding.options else -1, port
