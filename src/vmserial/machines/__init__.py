@@ -7,10 +7,16 @@ import pkgutil
 from collections.abc import Mapping
 
 from vmserial.errors import UsageError
-from vmserial.machines.base import WITHOUT_PCI, Architecture, OnBoardUart, Platform
+from vmserial.machines.base import (
+    WITHOUT_PCI,
+    WITHOUT_VIRTIO_MMIO,
+    Architecture,
+    OnBoardUart,
+    Platform,
+)
 
 __all__ = [
-    "ARCHITECTURES", "WITHOUT_PCI", "Architecture", "OnBoardUart", "Platform", "architecture",
+    "ARCHITECTURES", "WITHOUT_PCI", "WITHOUT_VIRTIO_MMIO", "Architecture", "OnBoardUart", "Platform", "architecture",
 ]  # fmt: skip
 
 

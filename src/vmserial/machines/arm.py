@@ -11,6 +11,7 @@ VEXPRESS = Platform(
     name="vexpress-a9",
     prefixes=("vexpress-a15",),
     root_bus="",
+    virtio_mmio=True,
     pcie=False,
     # No PCI at all.
     board_slots=frozenset(range(PCI_SLOTS)),

@@ -55,6 +55,7 @@ class Platform:
             built-in AHCI) or empty.
         uart: its on-board UARTs, or None.
         virtio_serial: the controller of its virtio ports.
+        virtio_mmio: it has transports of virtio-mmio, the bus of ``virtio-…-device``.
         default_slots: where QEMU puts the network and graphics card that it adds by itself.
         source: where the numbers come from.
     """
@@ -70,6 +71,7 @@ class Platform:
     uart: OnBoardUart | None
     source: str
     virtio_serial: str = "virtio-serial-pci"
+    virtio_mmio: bool = False
     default_slots: frozenset[int] = frozenset()
 
 
@@ -129,3 +131,6 @@ WITHOUT_PCI = frozenset(
     """.split()
 )
 """Machine types without a PCI bus, beside those that are planned on (QEMU 7.2.22: run)."""
+
+WITHOUT_VIRTIO_MMIO = WITHOUT_PCI - {"xlnx-versal-virt"} | {"sbsa-ref"}
+"""Boards without transports of virtio-mmio."""

@@ -1,11 +1,11 @@
-"""A device for PCI on a machine that has none."""
+"""A device for PCI, or for virtio-mmio, on a machine that has none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from vmserial.context import RuleContext
-from vmserial.machines import WITHOUT_PCI
+from vmserial.machines import WITHOUT_PCI, WITHOUT_VIRTIO_MMIO
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import PLACES, Rule
 from vmserial.sources.command import DeviceEntry
@@ -17,6 +17,7 @@ _QOM = {"virtio-serial": "virtio-serial-pci"}
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the serial devices and their controllers that find no bus."""
+    yield from _mmio(ctx)
     if not _without_pci(ctx):
         return
     for device in ctx.made:
@@ -27,6 +28,21 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         yield RULE.finding(
             f"{device.option}: No 'PCI' bus found for device '{driver}'", device.option, names
         )
+
+
+def _mmio(ctx: RuleContext) -> Iterator[Finding]:
+    if ctx.platform is not None:
+        lacks = not ctx.platform.virtio_mmio
+    else:
+        lacks = ctx.machine_type in WITHOUT_VIRTIO_MMIO
+    for device in ctx.made if lacks else ():
+        if device.driver == "virtio-serial-device" and not device.params.get("bus"):
+            instead = ctx.platform.virtio_serial if ctx.platform else ""
+            yield RULE.finding(
+                f"{device.option}: No 'virtio-bus' bus found for device '{device.driver}'",
+                device.option,
+                fix=f"use {instead}" if instead else "use another machine type, such as virt",
+            )
 
 
 def _without_pci(ctx: RuleContext) -> bool:
