@@ -96,6 +96,40 @@ def test_c10_what_fix_leaves_has_the_hint_that_doctor_gives(
     assert "142" not in left
 
 
+# ------------------------------------------------------------------ ports by their names
+
+
+def test_a4_a_console_is_named_as_a_serial_port_is(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_qemu(here / "bin" / "qemu-system-s390x", "s390x")
+    console = "<console type='pty'><target type='sclp'/></console>"
+    (here / "s.xml").write_text(
+        "<domain type='qemu'><name>s</name><memory>1</memory><os><type arch='s390x' "
+        "machine='s390-ccw-virtio'>hvm</type></os><devices><serial type='pty'/>"
+        f"{console}{console}</devices></domain>"
+    )
+    assert run(["doctor", "s.xml"]) == 1
+    out = capsys.readouterr().out
+    assert "fails to start: console1, console2 (s.xml:1)  [sclp-limit]" in out
+    assert "and the same for console2" in out
+
+
+def test_d1_a_port_that_is_planned_by_another_number_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_qemu(here / "bin" / "qemu-system-x86_64", "x86_64")
+    (here / "u.xml").write_text(
+        "<domain type='qemu'><name>u</name><memory>1</memory><os><type arch='x86_64' "
+        "machine='q35'>hvm</type></os><devices><serial type='pty'><target type='usb-serial'/>"
+        "</serial><serial type='pty'><target type='isa-serial'/></serial></devices></domain>"
+    )
+    assert run(["plan", "u.xml"]) == 0
+    answer = capsys.readouterr()
+    assert "serial0 is planned as serial1" in answer.err
+    assert "serial1 is planned as serial0" in answer.err
+
+
 # ------------------------------------------------------------------ C9: each board's own UART
 
 

@@ -143,14 +143,18 @@ def print_section(title: str, lines: Sequence[str]) -> None:
 
 
 def ranges(names: Iterable[str]) -> str:
-    """Return port names shortly: ``serial1``, ``serial3-serial9``, or nothing for none."""
-    numbers = sorted({int(m[1]) for name in names if (m := re.fullmatch(r"serial(\d+)", name))})
+    """Return port names shortly: ``serial1``, ``serial3-serial9``, or nothing for none.
+
+    Others, such as ``console1`` and ``channel0``, follow as they are.
+    """
+    found = {name: re.fullmatch(r"serial(\d+)", name) for name in names}
+    numbers = sorted({int(match[1]) for match in found.values() if match})
     parts = []
     for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
         members = [number for _, number in run]
         first, last = members[0], members[-1]
         parts.append(f"serial{first}" if first == last else f"serial{first}-serial{last}")
-    return ", ".join(parts)
+    return ", ".join([*parts, *(name for name, match in found.items() if not match)])
 
 
 def alike(items: Iterable[T], texts: Callable[[T], Sequence[str]]) -> list[list[T]]:

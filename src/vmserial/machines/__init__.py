@@ -16,7 +16,8 @@ from vmserial.machines.base import (
 )
 
 __all__ = [
-    "ARCHITECTURES", "WITHOUT_PCI", "WITHOUT_VIRTIO_MMIO", "Architecture", "OnBoardUart", "Platform", "architecture",
+    "ARCHITECTURES", "WITHOUT_PCI", "WITHOUT_VIRTIO_MMIO", "Architecture", "OnBoardUart",
+    "Platform", "architecture",
 ]  # fmt: skip
 
 

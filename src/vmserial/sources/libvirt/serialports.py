@@ -177,6 +177,13 @@ class PortTranslation:
             )
         elif port.tag == "console" and port not in self.domain.serials[:1]:
             self.note(port.element, f"{port.name} is planned as serial{number}", kind="replaced")
+        elif port.name != f"serial{number}" and re.fullmatch(r"serial[0-9]+", port.name):
+            self.note(
+                port.element,
+                f"{port.name} is planned as serial{number}: COM1 to COM4 have the numbers that "
+                "libvirt gives them, the others what is free",
+                kind="replaced",
+            )
         return SerialPort(number, self.chardev(port, number), kind=kind, where=port.where)
 
     def chardev(self, port: CharDevice, number: int) -> Chardev:
