@@ -144,3 +144,26 @@ def test_c9_only_a_board_with_a_pl011_is_said_to_have_one(arch: str, blocks: boo
     assert [each.kind for each in made.assignments] == ["uart"]
     assert any("pl011" in text for text in made.warnings) == blocks
     assert any("pl011" in text for text in made.assignments[0].cautions) == blocks
+
+
+# ------------------------------------------------------------------ D10: heeded or refused
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("guest.xml --arch x86_64", "--arch"),
+        ("guest.xml --pending", "--pending"),
+        ("guest.xml --snapshot before", "--snapshot"),
+        ("start.sh --vmid 142", "--vmid"),
+        ("guest.xml --paused --mutant drop@serial0", "--mutant"),
+        ("guest.xml --paused --sizes full", "--sizes"),
+        ("142.conf --paused --suite trixie", "--suite"),
+    ],
+)
+def test_d10_verify_refuses_what_it_would_ignore(
+    here: Path, capsys: pytest.CaptureFixture[str], words: str, option: str
+) -> None:
+    del here
+    assert run(["verify", *words.split()]) == 2
+    assert f"where: {option}\n" in capsys.readouterr().err

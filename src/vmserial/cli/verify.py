@@ -150,6 +150,8 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
     asked = resolved(asked)
     fixed, paused = words.pop("fixed"), words.pop("paused")
     stands = verify_request.stands(asked, words["cases"], fixed=fixed, paused=paused)
+    if paused:
+        verify_request.refuse_booted(words)
     words["call"] = call()
     with contextlib.closing(reporter(quiet)) as progress:
         if stands:

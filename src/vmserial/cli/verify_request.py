@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,12 +77,52 @@ def stands(asked: Asked, cases: Sequence[str], *, fixed: bool, paused: bool) -> 
                 "TOML (vmserial convert)",
                 where=option,
             )  # fmt: skip
+    _refuse_others(asked, given.kind)
     if len(asked.kinds) > 1:
         raise UsageError(
             "fix takes one --type at a time", hint="run verify --fixed once for each",
             where="--type",
         )  # fmt: skip
     return True
+
+
+def _refuse_others(asked: Asked, kind: str) -> None:
+    """Refuse what is of another kind of input."""
+    if kind == "domain" and (asked.arch or asked.archs):
+        raise UsageError(
+            f"--arch changes nothing: {asked.input} says its own", hint="leave it out",
+            where="--arch",
+        )  # fmt: skip
+    for option, said in (
+        ("--vmid", asked.vmid is not None), ("--snapshot", asked.snapshot is not None),
+        ("--pending", asked.pending),
+    ):  # fmt: skip
+        if said and kind != "pve":
+            raise UsageError(
+                f"{option} is of a PVE configuration, and {asked.input or 'this'} is none",
+                hint="leave it out", where=option,
+            )  # fmt: skip
+
+
+_BOOTED = {
+    "mutants": "--mutant", "sizes": "--sizes", "suites": "--suite", "kernel": "--kernel",
+    "mirror": "--mirror",
+}  # fmt: skip
+"""What a paused QEMU, which carries no data and boots nothing, has no part for."""
+
+
+def refuse_booted(words: Mapping[str, Any]) -> None:
+    """Refuse beside --paused what is of a guest that boots.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    for name, option in _BOOTED.items():
+        if words.get(name):
+            raise UsageError(
+                f"{option} is of a guest that boots, and --paused boots none",
+                hint="leave one of them out", where=option,
+            )  # fmt: skip
 
 
 def _refuse_backends(asked: Asked) -> None:
