@@ -182,6 +182,8 @@ def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
     machine_type = view.machine_type.partition("+pve")[0]
     if not machine_type and arch in ARCHITECTURES:
         machine_type = ARCHITECTURES[arch].machine_type("")
+    if not machine_type:
+        machine_type = probe(path, arch=arch).default_machine
     secure = view.machine.get("secure")
     options = (("secure", secure),) if secure else ()
     try:

@@ -122,12 +122,27 @@ def _usb_of_board(ctx: RuleContext) -> list[Bus]:
     if ctx.platform is None:
         return []
     names = {option.name for option in ctx.view.options}
-    if not (names & _LEGACY_USB or is_on(ctx.view.machine.get("usb"))):
-        return []
+    asked = bool(names & _LEGACY_USB) or is_on(ctx.view.machine.get("usb"))
+    if ctx.platform.name == "pseries":
+        return _usb_of_pseries(ctx, asked)
     kind = {"pc": "uhci", "q35": "companion"}.get(ctx.platform.name)
-    if kind is None:
+    if kind is None or not asked:
         return []
     return [Bus("usb-bus.0", kind, EHCI_PORTS if kind == "companion" else UHCI_PORTS)]
+
+
+def _usb_of_pseries(ctx: RuleContext, asked: bool) -> list[Bus]:
+    """Return its xhci: with a screen it is there unasked, with a keyboard and a mouse on it.
+
+    hw/ppc/spapr.c; run with 7.2.
+    """
+    vga = [option.value for option in ctx.view.options if option.name == "vga"]
+    screen = vga[-1] != "none" if vga else not ctx.view.nodefaults
+    unasked = screen and not ctx.view.nodefaults and not ctx.view.machine.get("usb")
+    if not asked and not unasked:
+        return []
+    taken = {"1": "usb-kbd", "2": "usb-mouse"} if screen else {}
+    return [Bus("usb-bus.0", "xhci", XHCI_DEFAULT_PORTS, taken)]
 
 
 def _unnamed(buses: list[Bus]) -> int:

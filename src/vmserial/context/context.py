@@ -134,10 +134,15 @@ class RuleContext:
         """The machine type without PVE's suffix; empty where none is given."""
         return _PVE_SUFFIX.sub("", self.view.machine_type)
 
+    @property
+    def board(self) -> str:
+        """The machine type, said or the binary's default; empty where neither is known."""
+        return self.machine_type or self.capabilities.default_machine
+
     @once
     def platform(self) -> Platform | None:
         """The machine type's facts, if serial ports are planned on it."""
-        return self.architecture.platform(self.machine_type) if self.architecture else None
+        return self.architecture.platform(self.board) if self.architecture else None
 
     @once
     def is_pve(self) -> bool:

@@ -64,6 +64,11 @@ class Capabilities:
         """``7.2.22``."""
         return ".".join(str(part) for part in self.version)
 
+    @property
+    def default_machine(self) -> str:
+        """The machine type of a command that names none; empty where there is none."""
+        return next((each.name for each in self.machines.values() if each.default), "")
+
 
 @dataclass(frozen=True)
 class GuestProfile:

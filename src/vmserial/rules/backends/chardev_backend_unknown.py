@@ -16,8 +16,8 @@ _KNOWN = frozenset(
 )
 """The backends of -chardev from QEMU 5.2 to 11.1."""
 
-_ASKED = frozenset({"hub"})
-"""Those of newer versions that are in no module: a binary that does not name them lacks them."""
+_ASKED = frozenset({"console", "hub"})
+"""Those of newer versions or other hosts, in no module: a binary that lacks them says so."""
 
 _FORMS = frozenset({"file", "pipe", "tcp", "telnet", "tn3270", "udp", "unix", "vc", "websocket"})
 """What stands before the colon in the short forms."""
@@ -26,12 +26,10 @@ _FORMS = frozenset({"file", "pipe", "tcp", "telnet", "tn3270", "udp", "unix", "v
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the options whose backend QEMU does not know."""
     lacks = _ASKED - ctx.capabilities.chardevs if ctx.capabilities.chardevs else frozenset()
-    for entry in ctx.view.chardevs:
-        if entry.backend and entry.backend not in _KNOWN - lacks:
-            yield RULE.finding(
-                f"{entry.option}: '{entry.backend}' is not a valid char driver name", entry.option,
-                ctx.ports_at(entry.option, entry.id),
-            )  # fmt: skip
+    for option, id, backend, _ in ctx.view.host_ends():
+        if backend and backend not in _KNOWN - lacks:
+            yield RULE.finding(f"{option}: '{backend}' is not a valid char driver name", option,
+                               ctx.ports_at(option, id))  # fmt: skip
     for port in ctx.view.ports:
         value = port.option.value or ""
         if port.host.form != "unknown" or port.kind == "mon":

@@ -15,9 +15,13 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     if ctx.arch != "s390x":
         return
     kinds = {"sclpconsole": "VT220", "sclplmconsole": "line-mode"}
-    # The board makes the first -serial the one, the second the other.
+    # The board makes the first -serial the one, the second the other; of "none" it makes none.
     drivers = [*kinds]
-    taken = {drivers[port.index] for port in ctx.view.onboard if port.index < len(kinds)}
+    taken = {
+        drivers[port.index]
+        for port in ctx.view.onboard
+        if port.index < len(kinds) and port.host.form != "none"
+    }
     if ctx.view.default_serial is not None:
         taken.add(drivers[0])
     for port in sorted(ctx.ports, key=lambda port: ctx.order.get(id(port.option), 0)):

@@ -50,7 +50,7 @@ def _without_pci(ctx: RuleContext) -> bool:
         return not is_on(ctx.view.machine.get("pcie"))
     if ctx.platform is not None:
         return not ctx.platform.root_bus
-    return ctx.machine_type in WITHOUT_PCI
+    return ctx.board in WITHOUT_PCI
 
 
 def _carries(device: DeviceEntry) -> bool:
