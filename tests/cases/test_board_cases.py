@@ -8,9 +8,8 @@ import pytest
 from test_command_cases import HEAD, SCLP, judged, mended, wrong
 
 import findings
-from vmserial.guests import profile
 from vmserial.judging import judge
-from vmserial.model import MachineType, Severity
+from vmserial.model import GuestProfile, MachineType, Severity
 from vmserial.sources.command import CommandLine
 
 PSERIES = "qemu-system-ppc64 -M pseries"
@@ -70,37 +69,11 @@ def test_a8_pseries_has_usb_where_it_has_a_screen(words: str, there: bool) -> No
         assert wrong(f"{PSERIES} {words} {USB},port=3") == []
 
 
-@pytest.mark.parametrize(
-    ("head", "after"),
-    [
-        (HEAD, "virtio-serial-pci"),
-        ("qemu-system-s390x -M s390-ccw-virtio -nodefaults", "virtio-serial-ccw"),
-        (f"{PSERIES} -nodefaults", "virtio-serial-pci"),
-        ("qemu-system-aarch64 -M raspi3b", ""),
-        ("qemu-system-i386 -M pc -nodefaults", ""),
-    ],
-)
-def test_a8_a_board_without_virtio_mmio(head: str, after: str) -> None:
-    text = f"{head} -device virtio-serial-device -chardev null,id=a -device virtconsole,chardev=a"
-    assert ("virtio-bus-missing", Severity.FAILS) in wrong(text)
-    if after:
-        assert mended(text) == text.replace("virtio-serial-device", after)
-
-
-@pytest.mark.parametrize(
-    "head",
-    ["qemu-system-aarch64 -M virt", "qemu-system-riscv64 -M virt", "qemu-system-x86_64 -M microvm"],
-)
-def test_a8_a_board_with_virtio_mmio(head: str) -> None:
-    text = f"{head} -nodefaults -device virtio-serial-device"
-    assert "virtio-bus-missing" not in {id for id, _ in wrong(text)}
-
-
 def of_default(text: str, arch: str, default: str) -> list[str]:
     known = findings.capabilities(arch)
     machines = {default: MachineType(default, default=True), "virt": MachineType("virt")}
     capabilities = replace(known, machines=machines, onboard_uarts={"g3beige": 2})
-    verdict = judge(CommandLine.parse(text), capabilities, profile.unknown(arch))
+    verdict = judge(CommandLine.parse(text), capabilities, GuestProfile("unknown", assumed=True))
     return [f.id for f in verdict.found if f.severity is not Severity.NOTE]
 
 
