@@ -15,8 +15,6 @@ from vmserial.cli.options import json_option
 from vmserial.cli.output import print_json, print_table, ranges, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from vmserial.pve.listing import Listed
 
 
@@ -59,7 +57,7 @@ Exit code 1: something is wrong with a VM.""",
 @json_option
 def list_command(root: str, arch: str, as_json: bool) -> int:
     """Show all VMs, their serial ports and what is wrong with them."""
-    rows = list(_rows(Path(root), arch))
+    rows = _rows(Path(root), arch)
     if as_json:
         print_json([_data(row) for row in rows])
     else:
@@ -67,7 +65,8 @@ def list_command(root: str, arch: str, as_json: bool) -> int:
     return 1 if any(row.findings or row.problem for row in rows) else 0
 
 
-def _rows(root: Path, arch: str) -> Iterator[Listed]:
+def _rows(root: Path, arch: str) -> list[Listed]:
+    from vmserial.cli.beside import each
     from vmserial.cli.pve_vm import of_conf
     from vmserial.errors import UsageError
     from vmserial.machines import architecture
@@ -75,15 +74,19 @@ def _rows(root: Path, arch: str) -> Iterator[Listed]:
     from vmserial.pve.listing import Listed, listed
 
     host = architecture(arch).name if arch else ""
-    for place in tree.places(root):
+
+    def row(place: tree.Place) -> Listed:
         try:
             conf = tree.read(place)
             vm = of_conf(Asked(), conf, host or tree.host_arch(place.root), quiet=True)
-            yield listed(conf, vm.machine, vm.capabilities, vm.guest, shim=vm.shim, look_at=vm.look)
+            return listed(conf, vm.machine, vm.capabilities, vm.guest, shim=vm.shim,
+                          look_at=vm.look)  # fmt: skip
         except UsageError as error:
             # One file that cannot be read must not hide the others.
             where = f"{error.where}: " if error.where else ""
-            yield Listed(place.vmid, place.node, problem=f"{where}{error.message}")
+            return Listed(place.vmid, place.node, problem=f"{where}{error.message}")
+
+    return each(row, list(tree.places(root)))
 
 
 def _show(rows: list[Listed], root: str) -> None:

@@ -87,4 +87,6 @@ def listed(
         )
         for port in sorted(machine.ports, key=lambda port: port.index)
     )
-    return Listed(conf.place.vmid, conf.place.node, machine.name, machine.arch, ports, wrong(found))
+    # What mends a finding, and the option that it is about, are nobody's here.
+    said = tuple(finding.but(options=(), repairs=()) for finding in wrong(found))
+    return Listed(conf.place.vmid, conf.place.node, machine.name, machine.arch, ports, said)
