@@ -102,17 +102,8 @@ class _Said(CommandOption):
         option: Option = self.__dict__["option"]
         values = option.said(tables.IMPLIED_KEY.get(self.name, ""))
         if values is None:
-            return self.read()
+            return _read(self.name, self.value, self.where)
         return _Keys(self, values, option)
-
-    def read(self) -> Params:
-        """Read the value's text."""
-        return Params.parse(
-            self.value or "",
-            tables.IMPLIED_KEY.get(self.name, ""),
-            where=str(self.where),
-            json_too=self.name in tables.READS_JSON,
-        )
 
 
 class _Keys(Params):
@@ -120,21 +111,30 @@ class _Keys(Params):
 
     def __init__(self, of: _Said, values: dict[str, str], option: Option) -> None:
         self.__dict__.update(
-            of=of, values=values, is_json=isinstance(option, JsonOption), bare=frozenset(),
+            name=of.name, where=of.where, option=option, values=values,
+            is_json=isinstance(option, JsonOption), bare=frozenset(),
             asks_for_help=option.head in {"help", "?"},
         )  # fmt: skip
 
     @once
     def source(self) -> str:
         """The value as it is written."""
-        of: _Said = self.__dict__["of"]
-        return of.value or ""
+        option: Option = self.__dict__["option"]
+        return option.value() or ""
 
     @once
     def items(self) -> tuple[Param, ...]:
         """The keys and values with their places in the text."""
-        of: _Said = self.__dict__["of"]
-        return of.read().items
+        own = self.__dict__
+        return _read(own["name"], self.source, own["where"]).items
+
+
+def _read(name: str, value: str | None, where: SourceRef) -> Params:
+    """Read a value's text."""
+    return Params.parse(
+        value or "", tables.IMPLIED_KEY.get(name, ""), where=str(where),
+        json_too=name in tables.READS_JSON,
+    )  # fmt: skip
 
 
 def _word(index: int, text: str) -> Word:

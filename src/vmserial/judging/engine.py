@@ -128,13 +128,16 @@ def findings_of(ctx: RuleContext) -> tuple[Finding, ...]:
 
 def _of_rule(rule: Rule, ctx: RuleContext) -> list[Finding]:
     """Return what one rule finds, under the id that its owner knows and as far as is allowed."""
+    found = [*rule.check(ctx)]
+    if not found:
+        return found
     made: list[Finding] = []
-    for finding in rule.check(ctx):
+    for finding in found:
         option = finding.options[0] if finding.options else None
         if rule.aliases and isinstance(option, CommandOption):
-            finding = replace(finding, id=rule.id_for(ctx, option))
+            finding = finding.but(id=rule.id_for(ctx, option))
         if finding.assumed and ctx.policy.cautious:
-            finding = replace(finding, repairs=())
+            finding = finding.but(repairs=())
         made.append(finding)
     return made
 

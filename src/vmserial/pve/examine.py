@@ -163,13 +163,14 @@ def _twice(answer: Mended, machine: Machine) -> Iterator[Finding]:
 
 def _of_buses(lowered: LoweredCommand) -> Iterator[Finding]:
     """Yield the user's devices on buses that PVE's command has for other configurations only."""
-    buses = set(_buses(lowered.options))
     for each in lowered.options:
         if each.option.flag != "-device" or each.origin.owner != "user":
             continue
         head, pairs = parts_of(each.option)
         bus = dict(pairs).get("bus", "")
-        if head not in _JUDGED and _PVES_BUS.match(bus) and bus not in buses:
+        if head in _JUDGED or not _PVES_BUS.match(bus):
+            continue
+        if bus not in set(_buses(lowered.options)):
             yield Finding(
                 "bus-missing", Severity.FAILS,
                 f"-device {each.option.value()}: Bus '{bus}' not found",
