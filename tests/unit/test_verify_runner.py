@@ -28,6 +28,7 @@ from vmserial.model import (
 from vmserial.paths import runtime_base
 from vmserial.planning.planner import plan
 from vmserial.progress import Silent
+from vmserial.sources import load
 from vmserial.verify import results, results_file
 from vmserial.verify.cases.maximum import find_limit
 from vmserial.verify.request import Limits
@@ -137,6 +138,14 @@ def test_a_users_disks_and_networks_are_never_touched(tmp_path: Path) -> None:
     assert "its own args" in made.notes[0]
     whole = plan(machine, environment(tmp_path).capabilities, environment(tmp_path).guest.profile)
     assert any(option.role == "net" for option in whole.options)
+
+
+def test_a_controllers_thread_is_there_with_it(tmp_path: Path) -> None:
+    conf = Path(__file__).parents[1] / "data" / "pve" / "142.conf"
+    made = setup(load(str(conf)), environment(tmp_path), "unix", lambda name: name)
+    assert "iothread,id=iothread-virtioscsi0" in made.argv
+    assert any(word.endswith(",iothread=iothread-virtioscsi0") for word in made.argv)
+    assert not any("drive-scsi0" in word for word in made.argv)
 
 
 def test_a_refused_input_is_refused(tmp_path: Path) -> None:

@@ -398,6 +398,10 @@ def findings(probed: Probed) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+_AFTERWARDS = frozenset({"serial-backend"})
+"""What QEMU says after the line that tells why."""
+
+
 def _start_findings(probed: Probed) -> Sequence[Finding]:
     # Large, and only the way to an error needs it.
     from vmserial import catalogue
@@ -405,6 +409,7 @@ def _start_findings(probed: Probed) -> Sequence[Finding]:
     known = catalogue.matches(probed.words)
     # A warning before the end is not what ended it.
     meant = [match for match in known if match.doc.effect is catalogue.Effect.FAILS] or known
+    meant = [match for match in meant if match.doc.id not in _AFTERWARDS] or meant
     if not meant:
         return [
             Finding(

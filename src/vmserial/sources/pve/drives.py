@@ -124,8 +124,9 @@ def iothreads(to: Emission, found: list[Drive]) -> None:
         if on(drive.parts, "iothread") and (drive.bus == "virtio" or single):
             name = f"virtioscsi{drive.number}" if drive.bus == "scsi" else drive.name
             if drive.bus in {"virtio", "scsi"}:
+                role = "controller" if drive.bus == "scsi" else "disk"
                 to.put("-object", "iothread", ("id", f"iothread-{name}"),
-                       by=to.reading.settings[drive.name])  # fmt: skip
+                       by=to.reading.settings[drive.name], role=role)  # fmt: skip
 
 
 def attached(to: Emission, found: list[Drive], boot: BootOrder) -> None:
