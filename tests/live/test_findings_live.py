@@ -112,7 +112,7 @@ def test_mended_each_port_has_a_device(id: str, tmp_path: Path) -> None:
         ("pci-no-bus", "raspi3b", "virt"),
         ("chardev-backend-unknown", "chardev,a", "chardev:a"),
         ("chardev-id", "1a", "serial0"),
-        ("machine-unknown", "-nodefaults", "-machine virt -nodefaults"),
+        ("machine-unknown", "-nodefaults", "-machine virt"),
     ],
 )
 def test_it_starts_as_its_owner_is_told_to_mend_it(

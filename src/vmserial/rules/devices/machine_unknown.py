@@ -15,7 +15,9 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         return
     usual = "virt" if "virt" in ctx.capabilities.machines else "TYPE"
     yield RULE.finding(
-        "No machine specified, and there is no default", None, fix=f"name one: -machine {usual}"
+        f"qemu-system-{ctx.arch}: No machine specified, and there is no default",
+        None,
+        fix=f"name one: -machine {usual}",
     )
 
 
