@@ -112,9 +112,15 @@ def families(params: Mapping[str, str]) -> frozenset[int]:
     return frozenset(wanted or FAMILIES - refused) or FAMILIES
 
 
+_LISTENING = frozenset({"s", "vnc", "display", "incoming", "netdev", "nic", "net"})
+"""Options beside chardevs and ports that can make QEMU listen."""
+
+
 def others(view: CommandView) -> Iterator[TcpServer]:
     """Yield the TCP ports that other parts of QEMU listen on: screens, networks, a debugger."""
     for option in view.options:
+        if option.name not in _LISTENING:
+            continue
         value = option.value or ""
         places: list[tuple[str, str]] = []
         if option.name == "s":

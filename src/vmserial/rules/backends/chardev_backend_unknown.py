@@ -26,14 +26,15 @@ _FORMS = frozenset({"file", "pipe", "tcp", "telnet", "tn3270", "udp", "unix", "v
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the options whose backend QEMU does not know."""
     lacks = _ASKED - ctx.capabilities.chardevs if ctx.capabilities.chardevs else frozenset()
+    known = _KNOWN - lacks
     for option, id, backend, _ in ctx.view.host_ends():
-        if backend and backend not in _KNOWN - lacks:
+        if backend and backend not in known:
             yield RULE.finding(f"{option}: '{backend}' is not a valid char driver name", option,
                                ctx.ports_at(option, id))  # fmt: skip
     for port in ctx.view.ports:
-        value = port.option.value or ""
         if port.host.form != "unknown" or port.kind == "mon":
             continue
+        value = port.option.value or ""
         words = f"'{value}' is not a valid char driver"
         if value.partition(":")[0] in _FORMS:
             words = f"could not connect serial device to character backend '{value}'"
