@@ -406,33 +406,3 @@ def test_c1_consoles_count_as_open_whatever_is_behind_them() -> None:
     assert ("virtio-queue-overflow", Severity.DEAD) in wrong(
         text.replace("-chardev null,id=c0", "-chardev file,path=/run/f,id=c0")
     )
-
-
-@pytest.mark.parametrize(
-    ("command", "instead"),
-    [
-        ("qemu-system-aarch64 -M raspi3b", ""),
-        ("qemu-system-aarch64 -M sbsa-ref", ""),
-        ("qemu-system-x86_64 -M q35", "virtio-serial-pci"),
-        ("qemu-system-x86_64", "virtio-serial-pci"),
-        ("qemu-system-s390x -M s390-ccw-virtio", "virtio-serial-ccw"),
-        ("qemu-system-ppc64 -M pseries", "virtio-serial-pci"),
-    ],
-)
-def test_a8_a_board_without_virtio_mmio(command: str, instead: str) -> None:
-    """Seen with QEMU 7.2.22; virt, vexpress and microvm have it and start."""
-    words = f"{command} -nodefaults -device virtio-serial-device"
-    (found,) = [f for f in judged(words).found if f.severity is Severity.FAILS]
-    assert found.id == "pci-no-bus"
-    assert found.happens.endswith("No 'virtio-bus' bus found for device 'virtio-serial-device'")
-    assert instead in found.fix
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["qemu-system-aarch64 -M virt", "qemu-system-arm -M vexpress-a9", "qemu-system-riscv64 -M virt",
-     "qemu-system-x86_64 -M microvm", "qemu-system-aarch64 -M xlnx-versal-virt"],
-)  # fmt: skip
-def test_a8_a_board_with_virtio_mmio(command: str) -> None:
-    words = f"{command} -nodefaults -device virtio-serial-device"
-    assert not [f for f in judged(words).found if f.severity is Severity.FAILS]

@@ -14,6 +14,7 @@ from vmserial.guests.profile import unknown
 from vmserial.judging import RepairPolicy
 from vmserial.judging.domain import judge
 from vmserial.model import Capabilities, Severity
+from vmserial.model.host import HostFacts
 from vmserial.planning.planner import plan
 from vmserial.sources.libvirt import Document, Domain, machine
 from vmserial.sources.libvirt.writer import write
@@ -280,3 +281,52 @@ def test_d10_a_kind_is_taken_where_the_guest_has_room() -> None:
     assert [Domain.of(verdict.document).kind(p) for p in Domain.of(verdict.document).serials] == [
         "system-serial", "pci-serial",
     ]  # fmt: skip
+
+
+SPICE = "<graphics type='spice'/>"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>",
+         "chardev 'spicevmc' not supported without spice graphics"),
+        ("<serial type='spiceport'><source channel='org.x.y.0'/></serial><graphics type='vnc'/>",
+         "chardev 'spiceport' not supported without spice graphics"),
+        (f"<serial type='spiceport'/>{SPICE}",
+         "Missing source channel attribute for char device"),
+        ("<channel type='unix'><target type='guestfwd' address='10.0.2.1' port='4600'/></channel>",
+         "Missing source path attribute for char device"),
+    ],
+)  # fmt: skip
+def test_a10_a_host_side_that_libvirt_9_refuses(body: str, says: str) -> None:
+    (found,) = [f for f in judged(domain(body, "x86_64", "q35")).findings
+                if f.severity is Severity.FAILS]  # fmt: skip
+    assert found.happens.endswith(f"libvirt refuses the domain: {says}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [f"<serial type='spiceport'><source channel='org.x.y.0'/></serial>{SPICE}",
+     "<serial type='dbus'><source channel='a.b'/></serial>",
+     # libvirt listens at the path that it chooses.
+     "<channel type='unix'><source mode='connect'/><target type='virtio' name='q'/></channel>"],
+)  # fmt: skip
+def test_a10_a_host_side_that_libvirt_9_starts(body: str) -> None:
+    path = "/var/lib/libvirt/qemu/channel/target/domain-1-d/q"
+    host = HostFacts({path: "missing"}, tcp_seen=True)
+    known = Capabilities((7, 2, 0), "x86_64", measured=False)
+    verdict = judge(
+        domain(body, "x86_64", "q35"), known, unknown("x86_64"), RepairPolicy(), host=host
+    )
+    assert not [f for f in verdict.findings if f.severity is Severity.FAILS]
+
+
+@pytest.mark.parametrize(
+    "body", ["<serial type='nmdm'><source master='/dev/nmdm0A' slave='/dev/nmdm0B'/></serial>",
+             "<channel type='file'><target type='virtio' name='q'/></channel>"],
+)  # fmt: skip
+def test_a10_what_libvirt_refuses_is_said_once(body: str) -> None:
+    found = [f.happens for f in judged(domain(body, "x86_64", "q35")).findings]
+    refused = [text for text in found if "libvirt refuses" in text]
+    assert len(refused) == 1

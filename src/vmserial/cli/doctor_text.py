@@ -120,7 +120,7 @@ def _show(group: list[Finding]) -> None:
     place = f" ({', '.join(places)})" if places else ""
     headline(str(finding.severity), f": {ranges(ports) or 'the VM'}{place}  [{finding.id}]", RED)
     item(finding.happens, "  what: ")
-    if ports[1:]:
+    if len(group) > 1:
         item(f"and the same for {ranges(ports[1:])}", "        ")
     item(finding.why, "  why:  ")
     item(finding.fix, "  do:   ")

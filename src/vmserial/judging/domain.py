@@ -161,6 +161,9 @@ def _shown(found: Iterable[Finding], verdict: Verdict) -> tuple[Finding, ...]:
     QEMU never gets to say.
     """
     shown = [_named(f, verdict) for f in found if not _said_by_libvirt(f, verdict)]
+    # What QEMU would say in two ways libvirt refuses in one.
+    once = {(f.id, f.happens, f.ports): f for f in reversed(shown)}
+    shown = [f for f in shown if once[f.id, f.happens, f.ports] is f]
     return worst_first(finding.explained() for finding in shown)
 
 

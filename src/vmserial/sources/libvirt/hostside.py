@@ -14,6 +14,8 @@ TLS_DIRECTORY = "/etc/pki/qemu"
 CHANNELS = "/var/lib/libvirt/qemu/channel/target"
 """Where libvirt makes the sockets of channels without a path."""
 
+_LISTENS = (("server", "on"), ("wait", "off"))
+
 _RECONNECT_MS = (9, 2, 0)
 """The first QEMU with ``reconnect-ms``; 10.2 has no ``reconnect`` any more."""
 
@@ -55,7 +57,8 @@ def host_side(port: CharDevice, id: str, domain: str, version: tuple[int, ...]) 
             if not path and port.tag == "channel":
                 path = f"{CHANNELS}/domain-1-{domain[:20]}/{port.target_name}"
                 automatic = frozenset({"path"})
-            keys += [("path", path), *_socket(port, version)]
+            # libvirt listens at a path of its own choice, whatever the mode says.
+            keys += [("path", path), *(_LISTENS if automatic else _socket(port, version))]
             head = "socket"
         case "tcp":
             keys += [("host", port.host), ("port", port.service)]
@@ -104,7 +107,7 @@ def host_side(port: CharDevice, id: str, domain: str, version: tuple[int, ...]) 
 
 def _socket(port: CharDevice, version: tuple[int, ...]) -> list[tuple[str, str]]:
     if port.mode != "connect":
-        return [("server", "on"), ("wait", "off")]
+        return list(_LISTENS)
     seconds = port.reconnect
     if seconds is None:
         return [] if port.retries != "no" else [(_reconnect(version), "0")]

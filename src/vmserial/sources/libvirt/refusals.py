@@ -77,6 +77,8 @@ def _of(domain: Domain, port: CharDevice, mirrors: bool, known: _Known) -> Itera
         yield from _channel(port)
     if port.type != "pty":
         yield from _source(port)
+        if port.type in {"spiceport", "spicevmc"} and not _has_spice(domain):
+            yield f"chardev '{port.type}' not supported without spice graphics", ""
     if mirrors:
         return
     if port.element.name == "console":
@@ -117,15 +119,24 @@ def _source(port: CharDevice) -> Iterator[Refusal]:
             yield "chardev reconnect source timeout cannot be '0'", RECONNECT
     lacks = ""
     if (port.type in {"file", "pipe", "dev"} and not port.path) or (
-        port.type == "unix" and not port.path and port.tag != "channel"
+        port.type == "unix"
+        and not port.path
+        and (port.tag, port.target_type) != ("channel", "virtio")
     ):
         lacks = "path"
+    elif port.type in {"spiceport", "dbus"} and not port.channel:
+        lacks = "channel"
     elif port.type == "tcp" and not port.host:
         lacks = "host"
     elif port.type in {"tcp", "udp"} and not port.service:
         lacks = "service"
     if lacks:
         yield f"Missing source {lacks} attribute for char device", "chardev-incomplete"
+
+
+def _has_spice(domain: Domain) -> bool:
+    graphics = domain.devices.named("graphics") if domain.devices else []
+    return any(each.get("type") == "spice" for each in graphics)
 
 
 def _console(domain: Domain, port: CharDevice) -> Iterator[Refusal]:
