@@ -198,7 +198,6 @@ def test_of_twenty_vms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_a_verb_that_says_less_is_seen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vmserial.cli.named.ids", lambda _: [])
     monkeypatch.setattr("vmserial.cli.subject_command.ids", lambda _: [])
     path = next(path for path in COMMANDS if path.stem == "isa-limit")
     with pytest.raises(AssertionError):
