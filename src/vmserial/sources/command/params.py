@@ -81,7 +81,9 @@ class Params:
         """
         if json_too and source.lstrip(" \t\r\n").startswith("{"):
             return cls(source, tuple(_json_items(source, where)), True)
-        return cls(source, tuple(_key_value_items(source, implied)))
+        if ",," in source:
+            return cls(source, tuple(_key_value_items(source, implied)))
+        return _Plain(source, implied)
 
     @once
     def values(self) -> Mapping[str, str]:
@@ -169,6 +171,38 @@ class Params:
                                 source[:start])  # fmt: skip
                 source = before + source[end:]
         return source
+
+
+class _Plain(Params):
+    """A key=value text without a doubled comma; where its parts stand is seldom asked for."""
+
+    def __init__(self, source: str, implied: str) -> None:
+        values: dict[str, str] = {}
+        bare: set[str] = set()
+        for place, part in enumerate(source.split(",")):
+            key, equals, value = part.partition("=")
+            if not equals:
+                if not place and implied and part:
+                    key, value = implied, part
+                elif place and part.startswith("no") and len(part) > 2:
+                    key, value = part[2:], "off"
+                    bare.add(key)
+                elif part:
+                    value = "on"
+                    bare.add(key)
+                else:
+                    continue
+            values[key] = value
+        first = source.partition(",")[0]
+        self.__dict__.update(
+            source=source, implied=implied, values=values, bare=frozenset(bare),
+            asks_for_help=not bare.isdisjoint(_HELP) or (bool(implied) and first in _HELP),
+        )  # fmt: skip
+
+    @once
+    def items(self) -> tuple[Param, ...]:
+        """Its keys and values in order."""
+        return tuple(_key_value_items(self.source, self.__dict__["implied"]))
 
 
 def _key_value_items(source: str, implied: str) -> list[Param]:
