@@ -167,3 +167,33 @@ def test_d10_verify_refuses_what_it_would_ignore(
     del here
     assert run(["verify", *words.split()]) == 2
     assert f"where: {option}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["plan", "showcmd"])
+def test_d10_what_is_laid_over_an_input_is_not_what_its_owner_starts(
+    here: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    conf = _tree_of(here)
+    conf.write_text("arch: aarch64\nserial0: socket\nvga: serial0\n")
+    call = ["203", "--root", "copy", "--socket-dir", "/elsewhere", "--ports", "3"]
+    assert run(["doctor", *call[:3]]) == 0
+    assert run([verb, *call]) == 0
+    assert "vmserial doctor says why" not in capsys.readouterr().err
+
+
+def test_c10_the_call_that_is_named_has_the_options_that_it_needs(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "v.sh").write_text("qemu-system-$ARCH -M virt -serial pty -serial pty\n")
+    assert run(["doctor", "v.sh", "--arch", "aarch64"]) == 1
+    assert "`vmserial fix v.sh --arch aarch64` mends it" in capsys.readouterr().out
+    assert run(["fix", "v.sh", "--arch", "aarch64", "--no-check"]) == 0
+    (here / "kylin.conf").write_text("serial0: socket\nserial1: socket\n")
+    capsys.readouterr()
+    assert run(["doctor", "kylin.conf", "--arch", "aarch64", "--vmid", "7"]) == 1
+    assert "`vmserial fix kylin.conf --arch aarch64 --vmid 7 --apply`" in capsys.readouterr().out
+    assert run(["fix", *"kylin.conf --arch aarch64 --vmid 7 --apply --no-check".split()]) == 0
+    capsys.readouterr()
+    words = ["-M", "virt", "-serial", "pty", "-serial", "pty"]
+    assert run(["doctor", "--arch", "aarch64", "--", "qemu-system-aarch64", *words]) == 1
+    assert "`vmserial fix --arch aarch64 -- …` mends it" in capsys.readouterr().out

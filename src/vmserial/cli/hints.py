@@ -21,8 +21,7 @@ _VERB = re.compile(r"(?<=vmserial )([a-z]+) 142(?:\.conf)?\b")
 _NUMBER = re.compile(r"\b142\b")
 """That VM's number in PVE's own calls and paths."""
 
-_ARGUMENT = "'…'"
-_NO_FILE = frozenset({"-", "-- …", _ARGUMENT})
+_ARGUMENT, _STDIN, _WORDS = "'…'", "-", "-- …"
 """How an input is given that is no file."""
 
 
@@ -53,7 +52,7 @@ def of_this_vm(
         if _general(finding):
             fix = _NUMBER.sub(str(vmid or "VMID"), _VERB.sub(lambda of: f"{of[1]} {given}", fix))
         fix = fix.replace("vmserial fix --way", f"vmserial fix {given} --way")
-        if given in _NO_FILE:
+        if _is_no_file(given):
             # There is nothing to write back to.
             fix = fix.replace(f"fix {given} --apply", f"fix {given}")
         if finding.id in mended and "vmserial fix" not in fix:
@@ -86,18 +85,30 @@ def below(root: str) -> str:
 
 
 def call(asked: Asked) -> str:
-    """Return how the input is given to another verb."""
+    """Return how the input is given to another verb, with the options that say what it is."""
     import shlex
 
     from vmserial.cli.subject import ARGUMENT, OF_DOMAIN, input_of
 
     given = input_of(asked)
+    said = (
+        ("--arch", asked.arch), ("--vmid", "" if asked.vmid is None else str(asked.vmid)),
+        ("--connect", asked.connect),
+    )  # fmt: skip
+    options = [f"{name} {shlex.quote(value)}" for name, value in said if value]
     if given.words:
-        return "-- …"
+        return " ".join([*options, _WORDS])
     if given.place is not None:
-        return of_place(given.place)
-    if given.path:
-        return shlex.quote(given.path)
-    if given.name.startswith(OF_DOMAIN):
-        return shlex.quote(given.name.removeprefix(OF_DOMAIN))
-    return _ARGUMENT if given.name == ARGUMENT else "-"
+        what = of_place(given.place)
+    elif given.path:
+        what = shlex.quote(given.path)
+    elif given.name.startswith(OF_DOMAIN):
+        what = shlex.quote(given.name.removeprefix(OF_DOMAIN))
+    else:
+        what = _ARGUMENT if given.name == ARGUMENT else _STDIN
+    return " ".join([what, *options])
+
+
+def _is_no_file(given: str) -> bool:
+    """Tell whether a call is about what is no file, so that nothing can be written back."""
+    return given.startswith((_STDIN + " ", _ARGUMENT)) or given == _STDIN or _WORDS in given

@@ -32,7 +32,8 @@ def named(asked: Asked) -> list[Finding]:
     given = input_of(asked)
     if given.kind == "machine":
         return []  # what is wrong with a plan of ours the plan says
-    found, _ = silently(lambda: module_of(given.kind).doctor(asked, FixWords()))
+    owners = _as_its_owner_starts_it(asked)
+    found, _ = silently(lambda: module_of(given.kind).doctor(owners, FixWords()))
     wrong = [finding for finding in found if finding.severity is not Severity.NOTE]
     for finding in wrong:
         place = f"{finding.where}: " if finding.where else ""
@@ -41,6 +42,16 @@ def named(asked: Asked) -> list[Finding]:
             f"[{finding.id}] (vmserial doctor says why)"
         )
     return wrong
+
+
+def _as_its_owner_starts_it(asked: Asked) -> Asked:
+    """Return what was asked without the options that are laid over the input for the plan."""
+    return Asked(
+        input=asked.input, given=asked.given, command=asked.command, root=asked.root,
+        connect=asked.connect, arch=asked.arch, archs=asked.archs, qemu=asked.qemu,
+        guest=asked.guest, append=asked.append, vmid=asked.vmid, snapshot=asked.snapshot,
+        pending=asked.pending,
+    )  # fmt: skip
 
 
 def named_and_planned(asked: Asked, name: Callable[[Asked], object] = named) -> Plan:
