@@ -197,3 +197,14 @@ def test_c10_the_call_that_is_named_has_the_options_that_it_needs(
     words = ["-M", "virt", "-serial", "pty", "-serial", "pty"]
     assert run(["doctor", "--arch", "aarch64", "--", "qemu-system-aarch64", *words]) == 1
     assert "`vmserial fix --arch aarch64 -- …` mends it" in capsys.readouterr().out
+
+
+def test_a_template_which_pve_never_starts_has_no_dead_port(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = _tree_of(here)
+    conf.write_text("arch: aarch64\nserial0: socket\nserial1: socket\ntemplate: 1\n")
+    assert run(["doctor", "203", "--root", "copy"]) == 0
+    assert "a template: PVE starts it for its disks alone" in capsys.readouterr().out
+    conf.write_text(conf.read_text().replace("template: 1", "template: 0"))
+    assert run(["doctor", "203", "--root", "copy"]) == 1

@@ -30,6 +30,7 @@ from vmserial.pve.mend import Mended, Way, look, mend
 from vmserial.sources.pve import Document
 from vmserial.sources.pve import machine as read_machine
 from vmserial.sources.pve.lower import PveHost, lower
+from vmserial.sources.pve.reading import Reading
 from vmserial.sources.pve.wanted import STALE, Wish
 
 _PVES_BUS = re.compile(
@@ -75,9 +76,13 @@ def examine(
     judged = _judged(answer, {name for f in own for name in f.ports}, frozenset(leaving))
     said = {name for f in wrong((*judged, *own)) for name in f.ports}
     found = [*judged, *own]
+    template = Reading.of(document, None, False).flag("template")
+    if template:
+        text = "a template: PVE starts it for its disks alone, without a serial port; judge a clone"
+        found.append(Finding("caution", Severity.NOTE, text, "how PVE starts it", "know it"))
     found += [
         _of_wish(wish, machine) for wish in answer.wished
-        if wish.port.name not in said and (told is None or wish.port.name in told)
+        if not template and wish.port.name not in said and (told is None or wish.port.name in told)
     ]  # fmt: skip
     if way == "args":
         found += _stuck(answer, machine)
