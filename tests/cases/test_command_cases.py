@@ -406,3 +406,22 @@ def test_c1_consoles_count_as_open_whatever_is_behind_them() -> None:
     assert ("virtio-queue-overflow", Severity.DEAD) in wrong(
         text.replace("-chardev null,id=c0", "-chardev file,path=/run/f,id=c0")
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-mon chardev=nope", 'chardev "nope" not found'),
+        ("-monitor chardev:nope", 'chardev "nope" not found'),
+        ("-parallel chardev:nope", "could not connect parallel device"),
+        ("-debugcon chardev:nope", "invalid character backend"),
+        ("-device isa-debugcon,chardev=nope", "can't find value 'nope'"),
+    ],
+)
+def test_a_chardev_that_is_not_there_is_missed_by_others_than_ports(words: str, said: str) -> None:
+    verdict = judged(f"qemu-system-x86_64 -M q35 -nodefaults {words}")
+    assert [(f.id, f.severity) for f in verdict.found] == [("chardev-missing", Severity.FAILS)]
+    assert said in verdict.found[0].happens
+    assert not verdict.changes
+    there = judged(f"qemu-system-x86_64 -M q35 -nodefaults -chardev null,id=nope {words}")
+    assert not there.found

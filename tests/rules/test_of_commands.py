@@ -177,7 +177,8 @@ def test_a_property_that_a_device_does_not_have(device: str, right: bool) -> Non
 
 @pytest.mark.parametrize(
     ("machine", "device", "right"),
-    [("raspi3b", "virtio-serial", False), ("raspi3b", "virtio-serial-device", True),
+    [("raspi3b", "virtio-serial", False), ("raspi3b", "virtio-serial-device", False),
+     ("virt", "virtio-serial-device", True),
      ("ast2600-evb", "virtio-serial-pci", False), ("sbsa-ref", "virtio-serial-pci", True)],
 )  # fmt: skip
 def test_a_board_without_pci(machine: str, device: str, right: bool) -> None:

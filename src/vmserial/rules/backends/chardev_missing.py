@@ -1,7 +1,8 @@
-"""A port names a chardev that is not there."""
+"""A port, a monitor or another device names a chardev that is not there."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from vmserial.context import RuleContext
@@ -9,20 +10,39 @@ from vmserial.context.chardevs import qom_name
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import USES, Rule
 
+_QEMUS_OWN = re.compile(r"(?:serial|parallel|compat_monitor|debugcon|gdb|stdio)[0-9]*\Z")
+"""What QEMU calls the chardevs that it makes for options which name none."""
+
+_WORDS = {
+    "mon": 'chardev "{id}" not found',
+    "monitor": 'chardev "{id}" not found',
+    "qmp": 'chardev "{id}" not found',
+    "parallel": "could not connect parallel device to character backend 'chardev:{id}'",
+    "debugcon": "invalid character backend 'chardev:{id}'",
+}
+"""QEMU's words by the option (run with 7.2)."""
+
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
-    """Yield the ports whose chardev nobody makes."""
+    """Yield who names a chardev that nobody makes; only a port is given one."""
     for use in ctx.host_sides.uses:
         if use.kind != "chardev-missing":
             continue
-        id = use.port.chardev_id
+        wanted = use.port.chardev_id
         if use.port.onboard is not None:
-            happens = f"could not connect serial device to character backend '{id}'"
+            happens = f"could not connect serial device to character backend '{wanted}'"
         else:
-            happens = f"Property '{qom_name(use.port.driver)}.chardev' can't find value '{id}'"
-        added = use.new == id and use.port.device is not None
+            happens = f"Property '{qom_name(use.port.driver)}.chardev' can't find value '{wanted}'"
+        added = use.new == wanted and use.port.device is not None
         text = "{name}: the chardev {new} was added" if added else "{name} got the chardev {new}"
         yield RULE.of_port(use.port, happens, use.given(text), assumed=True)
+    ports = {id(port.option) for port in ctx.ports}
+    for other in ctx.view.uses():
+        known = other.chardev_id in ctx.chardevs or _QEMUS_OWN.match(other.chardev_id)
+        if known or id(other.option) in ports or ctx.owner_of(other.option) != "user":
+            continue
+        words = _WORDS.get(other.option.name, "can't find value '{id}'").format(id=other.chardev_id)
+        yield RULE.finding(f"{other.option}: {words}", other.option)
 
 
 RULE = Rule("chardev-missing", Severity.FAILS, USES, check)
