@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vmserial.cli.named import named, named_and_planned
+from vmserial.cli.named import named_and_planned
 from vmserial.cli.output import json_text
 
 if TYPE_CHECKING:
     from vmserial.cli.asked import Asked
 
 
-def command_text(
-    asked: Asked, *, pretty: bool, as_json: bool, name: Callable[[Asked], object] = named
-) -> str:
+def command_text(asked: Asked, *, pretty: bool, as_json: bool) -> str:
     """Return the command line that starts a VM, as a shell or a JSON parser reads it.
 
     Args:
         asked: with its input read.
         pretty: one option a line.
         as_json: a JSON array of words.
-        name: says what is wrong with the input as its owner starts it.
 
     Raises:
         PlanRefused: the ports do not fit.
@@ -32,7 +28,7 @@ def command_text(
     from vmserial.options import pretty as pretty_text
     from vmserial.planning.planner import require
 
-    made = named_and_planned(asked, name)
+    made = named_and_planned(asked)
     require(made)
     words = command_line(made)
     if as_json:

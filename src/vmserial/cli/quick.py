@@ -16,13 +16,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Callable, Sequence
-
-TYPE_CHECKING = False
-"""Known to type checkers by its name; typing itself takes 3 ms."""
-
-if TYPE_CHECKING:
-    from vmserial.cli.asked import Asked
+from collections.abc import Sequence
 
 _SWITCH = "VMSERIAL_QUICK"
 
@@ -140,11 +134,7 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
     if verb == "showcmd":
         from vmserial.cli.command_text import command_text
 
-        words = _named_beside(asked)
-        text = command_text(
-            asked, pretty="--pretty" in flags, as_json=as_json,
-            name=lambda _: sys.stderr.write(words()),
-        )  # fmt: skip
+        text = command_text(asked, pretty="--pretty" in flags, as_json=as_json)
         sys.stdout.write(text)
         return 0
     if verb == "plan":
@@ -160,41 +150,3 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
     from vmserial.cli.mending import fix
 
     return fix(asked, FixWords(diff=True, no_check=True))
-
-
-def _named_beside(asked: Asked) -> Callable[[], str]:
-    """Judge an input in a process beside this one, which plans it meanwhile.
-
-    The two have next to nothing in common but the input, and take equally long.
-
-    Returns:
-        A function that waits for what :func:`vmserial.cli.named.named` says, and returns it.
-        LookupError: it could not be said.
-    """
-    from vmserial.cli.subject import input_of
-
-    input_of(asked)  # both see the same bytes
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            from vmserial.cli.named import named
-
-            sys.stderr = page = io.StringIO()
-            named(asked)
-            with open(writer, "w", encoding="utf-8", errors="surrogateescape") as pipe:  # noqa: PTH123
-                pipe.write(page.getvalue())
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writer)
-
-    def words() -> str:
-        with open(reader, encoding="utf-8", errors="surrogateescape") as pipe:  # noqa: PTH123
-            text = pipe.read()
-        if os.waitpid(child, 0)[1]:
-            raise LookupError
-        return text
-
-    return words
