@@ -6,6 +6,7 @@ import gc
 import os
 import pickle
 import signal
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -79,7 +80,10 @@ class _Child(Generic[B]):
 
 def _begun(work: Callable[[A], B], part: Sequence[A]) -> _Child[B]:
     reader, writer = os.pipe()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn where there are threads: none of ours holds a lock here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid:
         os.close(writer)
         return _Child(pid, reader)
