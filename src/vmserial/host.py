@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from vmserial.model.host import Family, HostFacts, PathKind, TcpListener
+from vmserial.values import is_on
 
 _LISTEN = "0A"
 """TCP_LISTEN of include/net/tcp_states.h, as /proc/net/tcp prints it."""
@@ -16,7 +17,6 @@ _ACCEPTS = 0x10000
 """__SO_ACCEPTCON in the flags of /proc/net/unix (proc(5)): somebody listens."""
 
 _WITH_PATH = frozenset({"serial", "tty", "parallel", "parport", "file", "pipe", "pty"})
-_YES = frozenset({"on", "yes", "true", "y"})
 
 
 def look(sides: Iterable[tuple[str, Mapping[str, str]]], files: Iterable[str] = ()) -> HostFacts:
@@ -37,7 +37,7 @@ def look(sides: Iterable[tuple[str, Mapping[str, str]]], files: Iterable[str] = 
         if backend == "socket":
             tcp = tcp or bool(params.get("port"))
             unix = unix or bool(path)
-            wanted.append("" if params.get("abstract") in _YES else path)
+            wanted.append("" if is_on(params.get("abstract")) else path)
         elif backend in _WITH_PATH:
             wanted.append(path)
         if backend == "pipe" and path:

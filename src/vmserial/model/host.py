@@ -23,7 +23,6 @@ class TcpListener:
         family: of its address.
         address: as text; ``0.0.0.0`` or ``::`` for all addresses.
         port: its number.
-        both: it is an IPv6 socket that takes IPv4 as well (/proc does not tell: assumed not).
     """
 
     family: Family
@@ -41,7 +40,7 @@ class HostFacts:
     """What was seen; what is in none of the fields was not looked at.
 
     Attributes:
-        paths: what stands at each path, without following nothing but its links.
+        paths: what stands at each path, its links followed.
         listening: UNIX socket paths (``@name`` of abstract ones) with a listener.
         tcp: TCP listeners.
         tcp_seen: the listeners could be read at all.
