@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from vmserial import chardevs
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.devices import KINDS, DeviceKind, kind
 from vmserial.errors import UsageError
 from vmserial.limits import AUTO_USB_PORTS
@@ -56,13 +56,13 @@ class Placer:
     """Places ports on a board, and collects why some cannot be carried.
 
     Attributes:
-        board: its places; changed with each port.
+        allocator: its places; changed with each port.
         refusals: what could not be placed.
         chardevs: the option of each backend that can be written, by the port's name.
     """
 
-    def __init__(self, board: Board, refusals: list[Finding] | None = None) -> None:
-        self.board = board
+    def __init__(self, allocator: Allocator, refusals: list[Finding] | None = None) -> None:
+        self.allocator = allocator
         self.refusals: list[Finding] = [] if refusals is None else refusals
         self.chardevs: dict[str, Option] = {}
 
@@ -72,7 +72,7 @@ class Placer:
         None where it cannot be carried; then the refusal is in :attr:`refusals`.
         """
         try:
-            name, version = port.name, self.board.capabilities.version
+            name, version = port.name, self.allocator.capabilities.version
             self.chardevs[name] = chardevs.option(name, port.chardev, version)
             if port.state == "absent":
                 chardevs.qmp(name, port.chardev, version)
@@ -85,12 +85,12 @@ class Placer:
         """Give a port the device that its owner gives it; None if its backend cannot be written."""
         try:
             self.chardevs[port.name] = chardevs.option(
-                port.name, port.chardev, self.board.capabilities.version
+                port.name, port.chardev, self.allocator.capabilities.version
             )
         except UsageError as error:
             self.refuse(port, "bad-value", error.message, error.hint)
             return None
-        return KINDS[name].place(self.board, port, _WHY[name])
+        return KINDS[name].place(self.allocator, port, _WHY[name])
 
     def place(self, port: SerialPort) -> Assignment | None:
         """Give a port its device and its place, whatever its backend is.
@@ -101,29 +101,31 @@ class Placer:
         if port.kind == "auto":
             return self.assign_auto(port)
         chosen = kind(port.kind)
-        problem = self.hotplug_obstacle(chosen, port) or chosen.obstacle(self.board, port)
+        problem = self.hotplug_obstacle(chosen, port) or chosen.obstacle(self.allocator, port)
         if problem is not None:
             self.refusals.append(problem)
             return None
-        return chosen.place(self.board, port, f"{chosen.name} was asked for")
+        return chosen.place(self.allocator, port, f"{chosen.name} was asked for")
 
     def assign_auto(self, port: SerialPort) -> Assignment | None:
         """Give a port the first kind of its architecture that fits."""
         passed: list[str] = []
-        for name in self.board.architecture.order:
+        for name in self.allocator.architecture.order:
             candidate = KINDS[name]
-            if name in self.board.avoid:
+            if name in self.allocator.avoid:
                 passed.append(f"{name}: not unasked")
                 continue
-            if name == "usb" and self.board.ttyusb >= AUTO_USB_PORTS:
+            if name == "usb" and self.allocator.ttyusb >= AUTO_USB_PORTS:
                 passed.append(f"usb: {AUTO_USB_PORTS} are taken, more is not proven")
                 continue
-            problem = self.hotplug_obstacle(candidate, port) or candidate.obstacle(self.board, port)
+            problem = self.hotplug_obstacle(candidate, port) or candidate.obstacle(
+                self.allocator, port
+            )
             if problem is None:
                 reason = _WHY.get(name, candidate.title)
                 if passed:
                     reason += f" (not {'; not '.join(passed)})"
-                return candidate.place(self.board, port, reason)
+                return candidate.place(self.allocator, port, reason)
             passed.append(f"{name}: {_short(problem)}")
         self.refuse(
             port,
@@ -148,7 +150,7 @@ class Placer:
         """Return it with the final form of a card that later ports joined."""
         if assignment.device is None:
             return assignment
-        for device in self.board.devices:
+        for device in self.allocator.devices:
             if device.id == assignment.device.id:
                 return replace(assignment, device=device)
         return assignment

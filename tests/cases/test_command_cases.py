@@ -12,13 +12,13 @@ import pytest
 import findings
 from vmserial.context import RepairPolicy
 from vmserial.guests import profile
-from vmserial.judging import Verdict, judge
+from vmserial.judging import Judgement, judge
 from vmserial.machines import ARCHITECTURES
 from vmserial.model import GuestProfile, Severity
 from vmserial.sources.command import CommandLine, CommandView
 
 
-def judged(text: str, policy: RepairPolicy | None = None) -> Verdict:
+def judged(text: str, policy: RepairPolicy | None = None) -> Judgement:
     command = CommandLine.parse(text)
     arch = CommandView.of(command).arch
     guest = profile.unknown(arch) if arch in ARCHITECTURES else GuestProfile("unknown")

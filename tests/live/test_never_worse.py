@@ -16,9 +16,9 @@ from random_vms import Confs, Domains, Wider
 from test_findings_live import here
 
 from vmserial.cli import subject_domain
-from vmserial.cli.asked import Asked
 from vmserial.cli.standing import of_domain, refusals, standing
 from vmserial.cli.subject import FixWords, resolved
+from vmserial.cli.vm_options import VmOptions
 from vmserial.context import EditOptions, RuleContext
 from vmserial.errors import QemuStartError
 from vmserial.guests import profile
@@ -94,7 +94,7 @@ def test_a_random_command(seed: int, tmp_path: Path) -> None:
 
 
 def of_file(path: Path, seed: int) -> None:
-    asked = resolved(Asked(input=str(path), vmid=142 if path.suffix == ".conf" else None))
+    asked = resolved(VmOptions(input=str(path), vmid=142 if path.suffix == ".conf" else None))
     before, name = standing(asked)
     after, _ = standing(asked, fixed=True)
     if before.command.argv() != after.command.argv():
@@ -114,7 +114,7 @@ def test_a_random_domain(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "r.xml"
     path.write_text(Domains(seed).xml())
     of_file(path, seed)
-    asked = resolved(Asked(input=str(path)))
+    asked = resolved(VmOptions(input=str(path)))
     document = subject_domain.read(asked)
     verdict, domain = subject_domain.judged(asked, FixWords(), document)
     capabilities = subject_domain.capabilities_of(asked, domain)

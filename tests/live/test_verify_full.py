@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vmserial import board
+from vmserial import allocator
 from vmserial.cli.main import run
 from vmserial.guests.foreign import fetch
 from vmserial.progress import Silent
@@ -82,8 +82,8 @@ def test_a_sixteenth_virtio_port_of_a_controller_is_found_dead(
     # The guest never hears of its client (VIRTIO_SERIAL_SAFE_PORTS); its writer waits for ever.
     # QEMU 10.0.13 has longer queues, so the binary is a given one.
     qemu = fetch("bookworm", ["aarch64"], reporter=Silent())["aarch64"]
-    monkeypatch.setattr(board, "VIRTIO_SERIAL_SAFE_PORTS", 16)
-    monkeypatch.setattr(board, "VIRTIO_CONTROL_MESSAGES", 32)
+    monkeypatch.setattr(allocator, "VIRTIO_SERIAL_SAFE_PORTS", 16)
+    monkeypatch.setattr(allocator, "VIRTIO_CONTROL_MESSAGES", 32)
     words = ["--ports", "17", "--type", "virtio", "--sizes", "smoke", "--qemu", str(qemu)]
     assert run(["verify", "--arch", "aarch64", *words, "--out", str(tmp_path), "--quiet"]) == 1
     (found,) = read(tmp_path / "results.jsonl")

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.main import run
 from vmserial.cli.subject import FixWords, Kind, module_of, resolved
+from vmserial.cli.vm_options import VmOptions
 from vmserial.guests import images
 from vmserial.model import Severity
 from vmserial.progress import Silent
@@ -48,7 +48,7 @@ def red(checks: list[Check]) -> dict[str, str]:
 
 def condemned(path: Path, kind: Kind) -> set[tuple[str, str]]:
     """Return the ids and ports that doctor names."""
-    asked = resolved(Asked(input=str(path), vmid=142 if kind == "pve" else None))
+    asked = resolved(VmOptions(input=str(path), vmid=142 if kind == "pve" else None))
     found, _ = module_of(kind).doctor(asked, FixWords())
     return {
         (finding.id, port)

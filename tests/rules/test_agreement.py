@@ -12,7 +12,7 @@ import pytest
 
 import findings
 from vmserial.guests import profile
-from vmserial.judging import RepairPolicy, Verdict, judge
+from vmserial.judging import Judgement, RepairPolicy, judge
 from vmserial.model import Capabilities, Severity
 from vmserial.model.origin import LoweredCommand
 from vmserial.rules.index import PHASES
@@ -193,16 +193,16 @@ def capabilities(row: Row) -> Capabilities:
     return findings.capabilities(row.arch)
 
 
-def judged(row: Row, source: CommandLine | LoweredCommand) -> Verdict:
+def judged(row: Row, source: CommandLine | LoweredCommand) -> Judgement:
     return judge(source, capabilities(row), profile.unknown(row.arch), row.policy)
 
 
-def by_command(row: Row) -> Verdict:
+def by_command(row: Row) -> Judgement:
     words = f"qemu-system-{row.arch} -machine {row.machine} -nodefaults {row.command}"
     return judged(row, CommandLine.parse(words))
 
 
-def by_domain(row: Row) -> Verdict:
+def by_domain(row: Row) -> Judgement:
     text = (
         f"<domain type='qemu'><name>v</name><memory>524288</memory><os><type arch='{row.arch}' "
         f"machine='{row.machine}'>hvm</type></os><devices>{row.xml}</devices></domain>"
@@ -210,14 +210,14 @@ def by_domain(row: Row) -> Verdict:
     return judged(row, lower_domain(Domain.of(DomainDocument.parse(text.encode()))))
 
 
-def by_conf(row: Row) -> Verdict:
+def by_conf(row: Row) -> Judgement:
     machine = "q35" if row.machine == "q35" else ""
     text = f"arch: {row.arch}\n" + (f"machine: {machine}\n" if machine else "") + row.conf
     lowered = lower_pve(PveDocument.parse(text, "100.conf"), 100, PveHost(row.arch))
     return judged(row, lowered)
 
 
-SOURCES: dict[str, Callable[[Row], Verdict]] = {
+SOURCES: dict[str, Callable[[Row], Judgement]] = {
     "command": by_command, "xml": by_domain, "conf": by_conf,
 }  # fmt: skip
 ALIASES = {
@@ -225,7 +225,7 @@ ALIASES = {
 }
 
 
-def ids(verdict: Verdict) -> set[str]:
+def ids(verdict: Judgement) -> set[str]:
     """Return the findings that are more than notes, by the id that all sources know."""
     found = (f for f in verdict.found if f.severity is not Severity.NOTE)
     return {ALIASES.get(finding.id, finding.id) for finding in found}

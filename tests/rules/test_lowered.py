@@ -9,7 +9,7 @@ import pytest
 import findings
 from vmserial.context.origins import Origins
 from vmserial.guests import profile
-from vmserial.judging import RepairPolicy, Verdict, judge
+from vmserial.judging import Judgement, RepairPolicy, judge
 from vmserial.model import SourceRef
 from vmserial.model.origin import Gap, LoweredCommand, LoweredOption, Origin, Owner
 from vmserial.options import Option
@@ -36,7 +36,7 @@ def lowered(
                           labels=labels)  # fmt: skip
 
 
-def judged(command: LoweredCommand, policy: RepairPolicy | None = None) -> Verdict:
+def judged(command: LoweredCommand, policy: RepairPolicy | None = None) -> Judgement:
     return judge(
         command, findings.capabilities(command.arch), profile.unknown(command.arch), policy
     )

@@ -6,7 +6,7 @@ import pytest
 
 import findings
 from vmserial.guests import profile
-from vmserial.judging import Verdict, judge
+from vmserial.judging import Judgement, judge
 from vmserial.model import Severity
 from vmserial.sources.command import CommandLine
 
@@ -15,7 +15,7 @@ BARE = f"{PC} -nodefaults -display none"
 SERVER = "server=on,wait=off"
 
 
-def judged(text: str) -> Verdict:
+def judged(text: str) -> Judgement:
     command = CommandLine.parse(text)
     arch = command.program.rpartition("-")[2]
     return judge(command, findings.capabilities(arch), profile.unknown(arch))

@@ -9,7 +9,7 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from vmserial.guests import profile
-from vmserial.judging import RepairPolicy, Verdict, judge
+from vmserial.judging import Judgement, RepairPolicy, judge
 from vmserial.model import Capabilities
 from vmserial.qemu.binary import from_json
 from vmserial.sources.command import CommandLine, CommandView
@@ -75,7 +75,7 @@ def capabilities(arch: str, version: str = "7.2") -> Capabilities:
 
 def judged(
     id: str, of: CommandLine | None = None, on: Callable[[str], Capabilities] = capabilities
-) -> Verdict:
+) -> Judgement:
     """Judge a finding's command line, or another with its wishes.
 
     Args:

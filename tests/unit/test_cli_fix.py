@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import findings
-from vmserial.cli.asked import Asked
 from vmserial.cli.main import run
 from vmserial.cli.subject import input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.model import Capabilities
 from vmserial.sources.command import CommandLine
 
@@ -32,7 +32,7 @@ exec qemu-system-aarch64 -M virt -m 1G \\
 def no_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer for a recorded QEMU 7.2 of the command's architecture, without one."""
 
-    def answered(asked: Asked, command: CommandLine) -> Capabilities:
+    def answered(asked: VmOptions, command: CommandLine) -> Capabilities:
         del asked
         return findings.capabilities("x86_64" if "x86_64" in command.program else "aarch64")
 
@@ -144,7 +144,7 @@ def test_what_is_wrong_with_the_call(
 )
 def test_what_a_file_is(name: str, content: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
-    assert input_of(Asked(input=str(tmp_path / name))).kind == kind
+    assert input_of(VmOptions(input=str(tmp_path / name))).kind == kind
 
 
 def test_a_machine_that_is_not_planned_says_what_was_measured(

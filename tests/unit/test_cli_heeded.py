@@ -10,8 +10,8 @@ import pytest
 from plans import remembered
 
 from vmserial.cli import heeded, main
-from vmserial.cli.asked import Asked
 from vmserial.cli.subject import Input
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError
 
 SOURCE = Path(__file__).parents[2] / "src/vmserial"
@@ -122,7 +122,7 @@ REFUSED = {
 
 def test_the_fields_are_all_there() -> None:
     assert set(VALUES) == set(heeded.OPTIONS)
-    assert set(heeded.OPTIONS) == {*Asked.__dataclass_fields__} - {
+    assert set(heeded.OPTIONS) == {*VmOptions.__dataclass_fields__} - {
         "input", "command", "given", "root", "connect", "kind", "archs",
     }  # fmt: skip
 
@@ -131,7 +131,7 @@ def test_the_fields_are_all_there() -> None:
 def test_what_has_no_part_is_refused_by_name(verb: heeded.Verb, kind: str) -> None:
     refused = set()
     for name, value in VALUES.items():
-        asked = Asked(given=INPUTS[kind], **{name: value})  # type: ignore[arg-type]
+        asked = VmOptions(given=INPUTS[kind], **{name: value})  # type: ignore[arg-type]
         try:
             heeded.check(asked, verb)
         except UsageError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from vmserial.cli import main, verify, verify_request
-from vmserial.cli.asked import Asked
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError
 from vmserial.guests.images import SUITES
 from vmserial.guests.profile import KNOWN
@@ -22,10 +22,10 @@ from vmserial.verify.request import CEILINGS, Limits, VerifyReport, VerifyReques
 from vmserial.verify.results import GUEST_TO_HOST, Check, HostFacts, Verdict
 from vmserial.verify.wire.form import FULL, LADDERS, SMOKE
 
-ARM = Asked(arch="aarch64")
+ARM = VmOptions(arch="aarch64")
 
 
-def asked(words: Asked = ARM, **more: Any) -> VerifyRequest:
+def asked(words: VmOptions = ARM, **more: Any) -> VerifyRequest:
     return verify_request.request(words, **more)
 
 
@@ -42,35 +42,35 @@ def test_nothing_said_is_the_verifications_own_choice() -> None:
 def test_an_input_is_what_is_tried(tmp_path: Path) -> None:
     conf = tmp_path / "142.conf"
     conf.write_text("arch: aarch64\nserial0: socket\nserial1: socket\n")
-    made = asked(Asked(input=str(conf), kind="pci", kinds=("pci",)))
+    made = asked(VmOptions(input=str(conf), kind="pci", kinds=("pci",)))
     assert made.given
     assert made.chosen_cases == ("input",)
     assert [port.kind for port in made.machine.ports] == ["auto", "pci"]
 
 
 def test_a_number_of_ports_is_an_input() -> None:
-    made = asked(Asked(arch="aarch64", ports=6))
+    made = asked(VmOptions(arch="aarch64", ports=6))
     assert made.chosen_cases == ("input",)
     assert len(made.machine.ports) == 6
 
 
 def test_ports_that_no_case_looks_at_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    asked(Asked(arch="aarch64", ports=6), cases=("large",))
+    asked(VmOptions(arch="aarch64", ports=6), cases=("large",))
     assert "--ports has no part in large" in capsys.readouterr().err
-    asked(Asked(arch="aarch64", ports=6), cases=("large", "input"))
+    asked(VmOptions(arch="aarch64", ports=6), cases=("large", "input"))
     assert capsys.readouterr().err == ""
 
 
 def test_several_types_and_binaries_are_several_runs() -> None:
-    made = asked(Asked(arch="aarch64", kinds=("usb", "pci"), qemu=("/a", "/b")))
+    made = asked(VmOptions(arch="aarch64", kinds=("usb", "pci"), qemu=("/a", "/b")))
     assert made.kinds == ("usb", "pci")
     assert made.binaries == ("/a", "/b")
-    assert asked(Asked(arch="aarch64", kind="auto", kinds=("auto",))).kinds == ()
+    assert asked(VmOptions(arch="aarch64", kind="auto", kinds=("auto",))).kinds == ()
 
 
 def test_several_types_of_one_input_are_refused() -> None:
     with pytest.raises(UsageError, match="one --type at a time"):
-        asked(Asked(input="142.conf", kinds=("usb", "pci")))
+        asked(VmOptions(input="142.conf", kinds=("usb", "pci")))
 
 
 def test_numbers_reach_the_verification() -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from vmserial.context.repairs import fresh
 from vmserial.guests import profile
-from vmserial.judging import Verdict, judge
+from vmserial.judging import Judgement, judge
 from vmserial.model import Capabilities
 from vmserial.sources.command import CommandLine
 
 
-def judged(command: CommandLine, arch: str) -> Verdict:
+def judged(command: CommandLine, arch: str) -> Judgement:
     capabilities = Capabilities((7, 2, 0), arch, onboard_uarts={"virt": 1})
     return judge(command, capabilities, profile.unknown(arch))
 

@@ -10,7 +10,7 @@ import pytest
 import findings
 from vmserial import catalogue
 from vmserial.guests import profile
-from vmserial.judging import RepairPolicy, Verdict, judge
+from vmserial.judging import Judgement, RepairPolicy, judge
 from vmserial.model import Severity
 from vmserial.rules.base import HOST
 from vmserial.rules.index import PHASES
@@ -81,7 +81,7 @@ def test_the_severity_is_the_catalogues_effect() -> None:
             assert severities >= dead, id
 
 
-def judge_text(text: str, policy: RepairPolicy | None = None, assumed: bool = True) -> Verdict:
+def judge_text(text: str, policy: RepairPolicy | None = None, assumed: bool = True) -> Judgement:
     command = CommandLine.parse(text)
     arch = CommandView.of(command).arch
     guest = replace(profile.unknown(arch), assumed=assumed)

@@ -20,7 +20,7 @@ from vmserial.errors import VmserialError
 from vmserial.guests.profile import unknown
 from vmserial.judging import domain as of_domain
 from vmserial.judging import engine
-from vmserial.judging.base import Verdict
+from vmserial.judging.base import Judgement
 from vmserial.model import Capabilities
 from vmserial.model.origin import LoweredCommand
 from vmserial.sources.command import CommandLine, CommandView
@@ -46,7 +46,7 @@ class Round:
     """One round of judging: before, and after it in both ways."""
 
     lowered: LoweredCommand
-    verdict: Verdict
+    verdict: Judgement
     raised: Raised
 
 

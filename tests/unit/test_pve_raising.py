@@ -10,7 +10,7 @@ import pytest
 from plans import binary
 
 from vmserial.guests import profile
-from vmserial.judging import Verdict, judge
+from vmserial.judging import Judgement, judge
 from vmserial.model.origin import LoweredCommand
 from vmserial.options import Option
 from vmserial.sources.command.edits import SetKey
@@ -29,7 +29,7 @@ TEXTS = {
 }  # fmt: skip
 
 
-def verdict_of(text: str) -> tuple[Document, LoweredCommand, Verdict]:
+def verdict_of(text: str) -> tuple[Document, LoweredCommand, Judgement]:
     document = Document.parse(text, "142.conf")
     lowered = lower(document, 142)
     has = binary(lowered.arch)
@@ -60,7 +60,7 @@ def test_raised_and_lowered_is_the_repaired_command(name: str) -> None:
     assert all(word in now for word in own if word in wanted)
 
 
-def _options(verdict: Verdict) -> list[Option]:
+def _options(verdict: Judgement) -> list[Option]:
     return [
         Option(o.flag, raw=o.value) if o.flag else Option(str(o.value))
         for o in verdict.command.options

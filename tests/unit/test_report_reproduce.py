@@ -9,7 +9,7 @@ import pytest
 from fake_qemu import Fault
 from fake_qemu.environment import SIZES, prove
 
-from vmserial.cli.asked import Asked
+from vmserial.cli.vm_options import VmOptions
 from vmserial.report import run_of
 from vmserial.report.reproduce import again, piped
 from vmserial.verify.request import VerifyReport
@@ -110,7 +110,7 @@ def repeated(folder: Path, fault: Fault, command: str) -> VerifyReport:
     assert (name, verify) == ("vmserial", "verify")
     context = verb.make_context("verify", words)
     asked = request(
-        Asked(arch=context.params["archs"][0], kinds=context.params["kind"]),
+        VmOptions(arch=context.params["archs"][0], kinds=context.params["kind"]),
         seed=context.params["seed"], cases=context.params["cases"],
     )  # fmt: skip
     return prove(

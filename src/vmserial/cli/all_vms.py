@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmserial.cli import pve_vm, subject_pve
-from vmserial.cli.asked import Asked
 from vmserial.cli.hints import below, of_place
 from vmserial.cli.named import as_data
 from vmserial.cli.output import complain, print_json, print_table, ranges, say
 from vmserial.cli.subject import FixWords, Input
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError, VmserialError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Row:
     problem: str = ""
 
 
-def check(asked: Asked) -> None:
+def check(asked: VmOptions) -> None:
     """Refuse what cannot be said of all VMs at once.
 
     Raises:
@@ -55,7 +55,7 @@ def check(asked: Asked) -> None:
             "--all is about every VM below --root, and an input is given as well",
             hint="leave one of them out", where=asked.input or "--",
         )  # fmt: skip
-    usual = Asked()
+    usual = VmOptions()
     for name, option in (("name", "--name"), ("vmid", "--vmid"), ("snapshot", "--snapshot"),
                          ("pending", "--pending")):  # fmt: skip
         if getattr(asked, name) != getattr(usual, name):
@@ -65,7 +65,7 @@ def check(asked: Asked) -> None:
             )  # fmt: skip
 
 
-def doctor(asked: Asked) -> list[Row]:
+def doctor(asked: VmOptions) -> list[Row]:
     """Judge all VMs.
 
     Raises:
@@ -83,7 +83,7 @@ def doctor(asked: Asked) -> list[Row]:
     return list(_each(asked, judged))
 
 
-def fix(asked: Asked, words: FixWords) -> int:
+def fix(asked: VmOptions, words: FixWords) -> int:
     """Mend all VMs: say what would change, or write it; one that cannot be is a row.
 
     Raises:
@@ -124,7 +124,7 @@ def fix(asked: Asked, words: FixWords) -> int:
     return _code(rows)
 
 
-def _each(asked: Asked, work: Callable[[Vm], Row]) -> Iterator[Row]:
+def _each(asked: VmOptions, work: Callable[[Vm], Row]) -> Iterator[Row]:
     from vmserial.machines import architecture
     from vmserial.pve import tree
 

@@ -9,10 +9,10 @@ from vmserial.cli.named import named_and_planned
 from vmserial.cli.output import json_text
 
 if TYPE_CHECKING:
-    from vmserial.cli.asked import Asked
+    from vmserial.cli.vm_options import VmOptions
 
 
-def command_text(asked: Asked, *, pretty: bool, as_json: bool) -> str:
+def command_text(asked: VmOptions, *, pretty: bool, as_json: bool) -> str:
     """Return the command line that starts a VM, as a shell or a JSON parser reads it.
 
     Args:

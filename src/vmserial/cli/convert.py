@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.gather import capabilities_of, guest_of, read_machine, tell
 from vmserial.cli.heeded import check
 from vmserial.cli.options import VmCommand, json_option, machine_options
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.subject import resolved
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ and the rest was written; 2: the input is wrong.""",
               help="Write it into this file.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace FILE if it is there; a backup is kept.")
 @json_option
-def command(asked: Asked, target: str, output: str, force: bool, as_json: bool) -> int:
+def command(asked: VmOptions, target: str, output: str, force: bool, as_json: bool) -> int:
     """Turn a PVE configuration, a libvirt domain, TOML or a QEMU command into another of them.
 
     INPUT is any of the four: a file, a command on stdin (-) or after --. What a format cannot
@@ -115,7 +115,7 @@ def write(path: str, text: str, *, force: bool) -> None:
         complain(f"written: {path}; as it was: {backup}")
 
 
-def _binary(asked: Asked, machine: Machine, target: str) -> Capabilities | None:
+def _binary(asked: VmOptions, machine: Machine, target: str) -> Capabilities | None:
     """Ask the binary that the result is for; None where the format needs none, or none is here."""
     if target not in {"argv", "libvirt"}:
         return None
@@ -128,7 +128,7 @@ def _binary(asked: Asked, machine: Machine, target: str) -> Capabilities | None:
         return None
 
 
-def _vmid(asked: Asked, output: str) -> int:
+def _vmid(asked: VmOptions, output: str) -> int:
     """Return the number of the VM that is written: said, or told by a file's name."""
     for path in (output, asked.input):
         match = re.search(r"(?:\A|/)([1-9][0-9]{0,8})\.conf\Z", path)

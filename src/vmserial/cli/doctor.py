@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.doctor_text import doctor, write_junit
 from vmserial.cli.options import VmCommand, fix_words, json_option, machine_options
 from vmserial.cli.subject import FixWords
+from vmserial.cli.vm_options import VmOptions
 
 
 @click.command(
@@ -37,7 +37,7 @@ Exit code 0: nothing is wrong; 1: there is something; with --all: with at least 
               help="Write what is found as junit.xml, too.")  # fmt: skip
 @fix_words
 @json_option
-def command(asked: Asked, words: FixWords, every: bool, junit: str, as_json: bool) -> int:
+def command(asked: VmOptions, words: FixWords, every: bool, junit: str, as_json: bool) -> int:
     """Say what would fail to start, what would be silently dead, why, and what to do.
 
     INPUT is a configuration, a libvirt domain (XML, or its name), a PVE VM's number, or a QEMU
@@ -48,7 +48,7 @@ def command(asked: Asked, words: FixWords, every: bool, junit: str, as_json: boo
     return doctor(asked, words, as_json=as_json, junit=junit)
 
 
-def _of_all(asked: Asked, words: FixWords, junit: str, as_json: bool) -> int:
+def _of_all(asked: VmOptions, words: FixWords, junit: str, as_json: bool) -> int:
     from vmserial.cli import all_vms
 
     if words.live_probe or words.boot:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.heeded import check
 from vmserial.cli.named import as_data
 from vmserial.cli.output import RED, alike, headline, item, print_json, ranges, say
 from vmserial.cli.subject import FixWords, input_of, module_of, resolved
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.model import Finding
 
 
-def doctor(asked: Asked, words: FixWords, *, as_json: bool, junit: str = "") -> int:
+def doctor(asked: VmOptions, words: FixWords, *, as_json: bool, junit: str = "") -> int:
     """Judge an input, print what is wrong with it, and return the exit code.
 
     Args:

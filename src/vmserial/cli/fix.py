@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.mending import fix as mend
 from vmserial.cli.options import VmCommand, fix_words, json_option, machine_options
 from vmserial.cli.subject import FixWords
+from vmserial.cli.vm_options import VmOptions
 
 
 @click.command(
@@ -60,7 +60,7 @@ start or that an open port would be dead; --no-check leaves that out. Exit code 
 @click.option("--all", "every", is_flag=True, help="All VMs of the PVE host at --root.")
 @fix_words
 @json_option
-def command(asked: Asked, words: FixWords, every: bool, as_json: bool) -> int:
+def command(asked: VmOptions, words: FixWords, every: bool, as_json: bool) -> int:
     """Mend a QEMU command, a libvirt domain (XML) or a PVE VM (its number or its .conf)."""
     from dataclasses import replace
 

@@ -10,8 +10,8 @@ from vmserial.cli.output import complain
 from vmserial.cli.subject import input_of
 
 if TYPE_CHECKING:
-    from vmserial.cli.asked import Asked
     from vmserial.cli.subject import Input
+    from vmserial.cli.vm_options import VmOptions
     from vmserial.model import Capabilities, GuestProfile, Machine, Note, Plan
     from vmserial.qemu.accel import Proof
     from vmserial.sources.overrides import Overrides
@@ -34,7 +34,7 @@ class Situation:
     proof: Proof
 
 
-def overrides(asked: Asked) -> Overrides:
+def overrides(asked: VmOptions) -> Overrides:
     """Return the options that change the input's machine."""
     from vmserial.sources.overrides import Overrides
 
@@ -42,7 +42,7 @@ def overrides(asked: Asked) -> Overrides:
     return Overrides(**{name: getattr(asked, name) for name in shared})
 
 
-def read_machine(asked: Asked) -> Machine:
+def read_machine(asked: VmOptions) -> Machine:
     """Return the machine of the input, whatever it is, with the options put over it.
 
     Raises:
@@ -58,7 +58,7 @@ def read_machine(asked: Asked) -> Machine:
     return apply(_machine_of(asked, given), overrides(asked))
 
 
-def _machine_of(asked: Asked, given: Input) -> Machine:
+def _machine_of(asked: VmOptions, given: Input) -> Machine:
     from vmserial import sources
 
     vmid, arch = asked.vmid, asked.arch
@@ -116,7 +116,7 @@ def capabilities_of(machine: Machine, binary: str = "") -> tuple[Capabilities, P
     return accel.with_proof(capabilities, proof), proof
 
 
-def guest_of(asked: Asked, machine: Machine) -> GuestProfile:
+def guest_of(asked: VmOptions, machine: Machine) -> GuestProfile:
     """Return the guest that was named, or the assumed one of the architecture.
 
     Raises:
@@ -129,7 +129,7 @@ def guest_of(asked: Asked, machine: Machine) -> GuestProfile:
     return guest_profile(asked, machine.arch, machine.boot.append if machine.boot else "")
 
 
-def guest_profile(asked: Asked, arch: str, append: str) -> GuestProfile:
+def guest_profile(asked: VmOptions, arch: str, append: str) -> GuestProfile:
     """As :func:`guest_of`, for an architecture and the kernel's command line."""
     from vmserial.guests import profile
 
@@ -142,7 +142,7 @@ def guest_profile(asked: Asked, arch: str, append: str) -> GuestProfile:
     return profile.assumed(arch, append)
 
 
-def gather(asked: Asked) -> Situation:
+def gather(asked: VmOptions) -> Situation:
     """Read the input, ask the binary, name the guest; say on stderr what the input lacks.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.subject import FixWords, Input, input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError
 
 Verb = Literal["doctor", "fix", "plan", "showcmd", "run", "convert"]
@@ -43,7 +43,7 @@ _HINTS: Mapping[str, str] = {
 }
 
 
-def check(asked: Asked, verb: Verb, target: str = "") -> None:
+def check(asked: VmOptions, verb: Verb, target: str = "") -> None:
     """Refuse an option that the verb does not heed for this kind of input.
 
     Args:
@@ -57,7 +57,7 @@ def check(asked: Asked, verb: Verb, target: str = "") -> None:
     given = input_of(asked)
     kind = _kind(given)
     heeded = _heeded(verb, kind, target)
-    usual = Asked()
+    usual = VmOptions()
     for name, option in OPTIONS.items():
         if name not in heeded and getattr(asked, name) != getattr(usual, name):
             raise _refused(option, f"{verb} --to {target}" if target else verb, kind, name)
@@ -102,7 +102,7 @@ def _refused(option: str, verb: str, kind: str, name: str) -> UsageError:
     )
 
 
-def check_fix(asked: Asked, words: FixWords) -> None:
+def check_fix(asked: VmOptions, words: FixWords) -> None:
     """Refuse what `fix` does not heed for this kind of input, or not together.
 
     Raises:

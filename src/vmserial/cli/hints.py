@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmserial.cli.asked import Asked
+    from vmserial.cli.vm_options import VmOptions
     from vmserial.model import Finding
     from vmserial.pve.tree import Place
 
@@ -84,7 +84,7 @@ def below(root: str) -> str:
     return "" if root == "/" else f" --root {shlex.quote(root)}"
 
 
-def call(asked: Asked) -> str:
+def call(asked: VmOptions) -> str:
     """Return how the input is given to another verb, with the options that say what it is."""
     import shlex
 

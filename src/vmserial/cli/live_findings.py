@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.subject import FixWords
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.model import Finding
@@ -28,7 +28,7 @@ def probed(command: CommandLine, arch: str, binary: str, known: Sequence[Finding
     return [finding for finding in found if (finding.id, finding.ports) not in said]
 
 
-def of_source(asked: Asked, words: FixWords, known: Sequence[Finding]) -> list[Finding]:
+def of_source(asked: VmOptions, words: FixWords, known: Sequence[Finding]) -> list[Finding]:
     """Return what the command shows that PVE or libvirt start.
 
     Args:
@@ -50,7 +50,7 @@ def of_source(asked: Asked, words: FixWords, known: Sequence[Finding]) -> list[F
     return found
 
 
-def booted(command: CommandLine, asked: Asked, binary: str) -> list[Finding]:
+def booted(command: CommandLine, asked: VmOptions, binary: str) -> list[Finding]:
     """Prove each port on a booted test guest and return those that are not proven.
 
     Raises:
@@ -65,7 +65,11 @@ def booted(command: CommandLine, asked: Asked, binary: str) -> list[Finding]:
     told = reporter()
     try:
         report = prove_command(
-            command, binary=binary, arch=asked.arch, reporter=told, proof=Proof(unattended=True)
+            command,
+            binary=binary,
+            arch=asked.arch,
+            reporter=told,
+            proof=Proof(unattended=True),
         )
     finally:
         told.close()

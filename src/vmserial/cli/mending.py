@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.heeded import check, check_fix
 from vmserial.cli.subject import FixWords, input_of, module_of, resolved
+from vmserial.cli.vm_options import VmOptions
 
 
-def fix(asked: Asked, words: FixWords) -> int:
+def fix(asked: VmOptions, words: FixWords) -> int:
     """Mend an input, show or write it, and return the exit code.
 
     Raises:

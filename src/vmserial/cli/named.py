@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.output import complain, ranges, silently
 from vmserial.cli.subject import FixWords, input_of, module_of
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.model import Finding, Plan
 
 
-def named(asked: Asked) -> list[Finding]:
+def named(asked: VmOptions) -> list[Finding]:
     """Say what `doctor` finds wrong with an input that somebody else starts; return it.
 
     Args:
@@ -44,9 +44,9 @@ def named(asked: Asked) -> list[Finding]:
     return wrong
 
 
-def _as_its_owner_starts_it(asked: Asked) -> Asked:
+def _as_its_owner_starts_it(asked: VmOptions) -> VmOptions:
     """Return what was asked without the options that are laid over the input for the plan."""
-    return Asked(
+    return VmOptions(
         input=asked.input, given=asked.given, command=asked.command, root=asked.root,
         connect=asked.connect, arch=asked.arch, archs=asked.archs, qemu=asked.qemu,
         guest=asked.guest, append=asked.append, vmid=asked.vmid, snapshot=asked.snapshot,
@@ -54,7 +54,7 @@ def _as_its_owner_starts_it(asked: Asked) -> Asked:
     )  # fmt: skip
 
 
-def named_and_planned(asked: Asked, name: Callable[[Asked], object] = named) -> Plan:
+def named_and_planned(asked: VmOptions, name: Callable[[VmOptions], object] = named) -> Plan:
     """Plan an input, and say what is wrong with it as its owner starts it.
 
     Raises:

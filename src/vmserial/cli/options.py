@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from vmserial.cli import completing
-from vmserial.cli.asked import Asked, Single
 from vmserial.cli.subject import FixWords
+from vmserial.cli.vm_options import Single, VmOptions
 
 KINDS = (
     "auto", "uart", "isa", "usb", "pci", "pci-2x", "pci-4x", "virtio", "virtconsole",
@@ -160,7 +160,7 @@ def machine_options(
         def collected(**words: Any) -> Any:
             mine: dict[str, Any] = {
                 name: words.pop(name)
-                for name in Asked.__dataclass_fields__
+                for name in VmOptions.__dataclass_fields__
                 # A verb without the guest's options may have its own of these names.
                 if name in words and (guest or name not in _GUEST_NAMES)
             }
@@ -180,7 +180,7 @@ def machine_options(
             for name in ("console_kind", "accel"):
                 mine[name] = mine[name] or ""
             mine["command"] = click.get_current_context().meta.get(_COMMAND, ())
-            return function(asked=Asked(**mine), **words)
+            return function(asked=VmOptions(**mine), **words)
 
         return with_options(options)(collected)
 

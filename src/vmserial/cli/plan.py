@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.options import VmCommand, json_option, machine_options
 from vmserial.cli.plan_text import plan
+from vmserial.cli.vm_options import VmOptions
 
 
 @click.command(
@@ -23,6 +23,6 @@ Exit code 1: some port cannot be carried; the others are shown all the same.""",
 )
 @machine_options()
 @json_option
-def command(asked: Asked, as_json: bool) -> int:
+def command(asked: VmOptions, as_json: bool) -> int:
     """Show each port's device, bus, address and guest node, with the reason."""
     return plan(asked, as_json=as_json)

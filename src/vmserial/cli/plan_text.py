@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.heeded import check
 from vmserial.cli.named import as_data, named, named_and_planned
 from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
 from vmserial.cli.subject import resolved
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.model import Finding, Plan
 
 
-def plan(asked: Asked, *, as_json: bool) -> int:
+def plan(asked: VmOptions, *, as_json: bool) -> int:
     """Plan an input, print where each port goes, and return the exit code.
 
     Raises:

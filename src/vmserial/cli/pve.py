@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from vmserial.cli import completing
-from vmserial.cli.asked import Asked
 from vmserial.cli.hints import below
 from vmserial.cli.named import as_data
 from vmserial.cli.options import json_option
 from vmserial.cli.output import print_json, print_table, ranges, say
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.pve.listing import Listed
@@ -78,7 +78,7 @@ def _rows(root: Path, arch: str) -> list[Listed]:
     def row(place: tree.Place) -> Listed:
         try:
             conf = tree.read(place)
-            vm = of_conf(Asked(), conf, host or tree.host_arch(place.root), quiet=True)
+            vm = of_conf(VmOptions(), conf, host or tree.host_arch(place.root), quiet=True)
             return listed(conf, vm.machine, vm.capabilities, vm.guest, shim=vm.shim,
                           look_at=vm.look)  # fmt: skip
         except UsageError as error:

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_of, overrides
 from vmserial.cli.output import complain
 from vmserial.cli.subject import input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def shim_installed(root: Path | None, arch: str) -> bool:
         return False
 
 
-def place_of(asked: Asked) -> Place:
+def place_of(asked: VmOptions) -> Place:
     """Return where the VM's configuration is; its number is 0 where nobody says it."""
     from vmserial.pve import tree
 
@@ -90,7 +90,7 @@ def place_of(asked: Asked) -> Place:
     return tree.Place(number, Path(given.path or given.name), None)
 
 
-def read(asked: Asked) -> Vm:
+def read(asked: VmOptions) -> Vm:
     """Take a VM's configuration as it was read, ask its binary, name its guest.
 
     Raises:
@@ -107,7 +107,7 @@ def read(asked: Asked) -> Vm:
     return of_conf(asked, conf, tree.host_arch(place.root))
 
 
-def of_conf(asked: Asked, conf: Conf, host: str, *, quiet: bool = False) -> Vm:
+def of_conf(asked: VmOptions, conf: Conf, host: str, *, quiet: bool = False) -> Vm:
     """As :func:`read`, of a configuration that was read.
 
     Args:
@@ -122,7 +122,7 @@ def of_conf(asked: Asked, conf: Conf, host: str, *, quiet: bool = False) -> Vm:
     return Vm(conf, machine, capabilities, guest_of(asked, machine), shim)
 
 
-def machine_of(asked: Asked, conf: Conf, document: Document, host: str) -> Machine:
+def machine_of(asked: VmOptions, conf: Conf, document: Document, host: str) -> Machine:
     """Return what a document says, with the user's options put over it.
 
     Raises:
@@ -171,7 +171,7 @@ def _probed(
     return probe(path, machine_types=[machine_type], machine_options=options, arch=arch)
 
 
-def current_only(asked: Asked) -> None:
+def current_only(asked: VmOptions) -> None:
     """Refuse to mend another view than the current settings.
 
     Raises:

@@ -128,9 +128,9 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
 
     sys.modules |= {"dataclasses": dataclasses, "pkgutil": pkgutil, "re": lazyre}
     sys.modules |= dict.fromkeys(_NEVER)  # type: ignore[arg-type] # None forbids the import
-    from vmserial.cli.asked import Asked
+    from vmserial.cli.vm_options import VmOptions
 
-    asked, as_json = Asked(path), "--json" in flags
+    asked, as_json = VmOptions(path), "--json" in flags
     if verb == "showcmd":
         from vmserial.cli.command_text import command_text
 

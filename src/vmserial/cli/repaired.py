@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.output import complain, printable
 from vmserial.cli.subject import FixWords, input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def finish(
-    asked: Asked,
+    asked: VmOptions,
     words: FixWords,
     *,
     before: str,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.heeded import check
 from vmserial.cli.named import named_and_planned
 from vmserial.cli.options import VmCommand, machine_options
 from vmserial.cli.output import complain, print_table, say
 from vmserial.cli.subject import resolved
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.model import Plan
@@ -34,7 +34,7 @@ Ctrl-C ends the VM as a pulled plug does; nothing is left behind. Exit code 0: t
 down; 1: it did not start, or QEMU failed.""",
 )
 @machine_options()
-def command(asked: Asked) -> None:
+def command(asked: VmOptions) -> None:
     """Start the planned VM in the foreground and say where each port is reached."""
     from vmserial.cli.host_facts import of_plan
     from vmserial.errors import PlanRefused

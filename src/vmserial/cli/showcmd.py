@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.command_text import command_text
 from vmserial.cli.heeded import check
 from vmserial.cli.options import VmCommand, json_option, machine_options
 from vmserial.cli.subject import resolved
+from vmserial.cli.vm_options import VmOptions
 
 
 @click.command(
@@ -28,7 +28,7 @@ is printed.""",
 @machine_options()
 @click.option("--pretty", is_flag=True, help="One option a line, as 'qm showcmd --pretty'.")
 @json_option
-def command(asked: Asked, pretty: bool, as_json: bool) -> None:
+def command(asked: VmOptions, pretty: bool, as_json: bool) -> None:
     """Print the QEMU command line that gives the VM its ports."""
     if pretty and as_json:
         raise click.UsageError("--pretty and --json are two forms of the same; take one")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.output import complain
 from vmserial.cli.subject import FixWords, input_of
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.cli.pve_vm import Vm
@@ -23,7 +23,7 @@ _HELD = frozenset({"address-in-use", "address-half-taken"})
 """What another process may listen on: of a VM that is proven while it runs, the VM itself."""
 
 
-def standing(asked: Asked, *, fixed: bool = False) -> tuple[Standing, str]:
+def standing(asked: VmOptions, *, fixed: bool = False) -> tuple[Standing, str]:
     """Return an input as it stands, or as `fix` would make it, and the binary that runs it.
 
     Args:
@@ -40,7 +40,7 @@ def standing(asked: Asked, *, fixed: bool = False) -> tuple[Standing, str]:
     return _pve(asked, words, fixed) if kind == "pve" else _domain(asked, words, fixed)
 
 
-def _command(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
+def _command(asked: VmOptions, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     from vmserial.cli import subject_command
     from vmserial.verify.standing import Standing
 
@@ -67,7 +67,7 @@ def _unheld(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(kept)
 
 
-def _pve(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
+def _pve(asked: VmOptions, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     from vmserial.cli import pve_vm, subject_pve
 
     vm = pve_vm.read(asked)
@@ -91,7 +91,7 @@ def _behind_the_shim(command: CommandLine, vm: Vm) -> CommandLine:
     return judge(command, vm.capabilities, vm.guest, RepairPolicy(cautious=True)).command
 
 
-def _domain(asked: Asked, words: FixWords, fixed: bool) -> tuple[Standing, str]:
+def _domain(asked: VmOptions, words: FixWords, fixed: bool) -> tuple[Standing, str]:
     from vmserial.cli import subject_domain
     from vmserial.errors import BinaryError
 
@@ -132,7 +132,7 @@ def refusals(lowered: LoweredCommand) -> list[Gap]:
     return [gap for gap in lowered.gaps if gap.id == "refused"]
 
 
-def of_conf(asked: Asked, vm: Vm, document: Document) -> tuple[CommandLine, LoweredCommand]:
+def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, LoweredCommand]:
     """Return what PVE starts of a VM's configuration, as this machine's QEMU takes it.
 
     Args:

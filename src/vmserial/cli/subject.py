@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from vmserial.cli.asked import Asked
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ class FixWords:
 class Subject(Protocol):
     """A module that knows one kind of subject: ``cli/subject_<kind>.py``."""
 
-    def doctor(self, asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+    def doctor(self, asked: VmOptions, words: FixWords) -> tuple[list[Finding], str]:
         """Return what is wrong, and what it is about in a few words."""
 
-    def fix(self, asked: Asked, words: FixWords) -> int:
+    def fix(self, asked: VmOptions, words: FixWords) -> int:
         """Mend it, print or write it, and return the exit code."""
 
 
@@ -118,7 +118,7 @@ def module_of(kind: Kind) -> Subject:
     return subject
 
 
-def resolved(asked: Asked) -> Asked:
+def resolved(asked: VmOptions) -> VmOptions:
     """Return ``asked`` with its input read: ``given`` is set, ``input`` is what messages call it.
 
     Raises:
@@ -132,7 +132,7 @@ def resolved(asked: Asked) -> Asked:
     return replace(asked, input=found.name, given=found)
 
 
-def _refuse_places(asked: Asked, found: Input) -> None:
+def _refuse_places(asked: VmOptions, found: Input) -> None:
     """Refuse what says where an input is looked for that was not looked for there."""
     if asked.root != "/" and not _VMID.match(asked.input):
         raise UsageError(
@@ -146,14 +146,14 @@ def _refuse_places(asked: Asked, found: Input) -> None:
         )  # fmt: skip
 
 
-def input_of(asked: Asked) -> Input:
+def input_of(asked: VmOptions) -> Input:
     """Return what a verb is about, as :func:`resolved` finds it."""
     found = resolved(asked).given
     assert found is not None
     return found
 
 
-def _input(asked: Asked) -> Input:
+def _input(asked: VmOptions) -> Input:
     text = asked.input
     if asked.command:
         if text:
@@ -178,7 +178,7 @@ def _input(asked: Asked) -> Input:
     return _of_file(asked, text)
 
 
-def _says_a_vm(asked: Asked) -> bool:
+def _says_a_vm(asked: VmOptions) -> bool:
     """Tell whether options alone describe a VM, so that stdin is somebody else's."""
     return bool(asked.arch or asked.ports is not None or asked.machine_type)
 
@@ -194,7 +194,7 @@ def _told(raw: bytes, name: str, path: str = "", place: Place | None = None) -> 
     return Input("machine" if kind == "toml" else kind, name, raw, path, (), place)
 
 
-def _of_file(asked: Asked, path: str) -> Input:
+def _of_file(asked: VmOptions, path: str) -> Input:
     from vmserial.sources import read_bytes
 
     found = _told(read_bytes(path), path)
@@ -222,7 +222,7 @@ def place_in_tree(path: str) -> Place | None:
     return place if place.root is not None else None
 
 
-def _of_tree(asked: Asked, vmid: int) -> Input:
+def _of_tree(asked: VmOptions, vmid: int) -> Input:
     from pathlib import Path
 
     from vmserial.pve import tree

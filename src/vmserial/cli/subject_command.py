@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile, tell
 from vmserial.cli.hints import call, of_this_vm
 from vmserial.cli.host_facts import facts, here
@@ -14,16 +13,17 @@ from vmserial.cli.never_worse import refused
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish, write
 from vmserial.cli.subject import ARGUMENT, FixWords, input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import BinaryError, UsageError
 from vmserial.sources import read_file
 
 if TYPE_CHECKING:
-    from vmserial.judging import Verdict
+    from vmserial.judging import Judgement
     from vmserial.model import Capabilities, Finding
     from vmserial.sources.command import CommandLine
 
 
-def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+def doctor(asked: VmOptions, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a command line."""
     command = read(asked)
     verdict, capabilities = judged(asked, words, command)
@@ -46,7 +46,7 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
 
 def _hinted(
     findings: Iterable[Finding],
-    asked: Asked,
+    asked: VmOptions,
     command: CommandLine,
     arch: str,
     mended: Collection[str] = (),
@@ -62,7 +62,7 @@ def _hinted(
     return of_this_vm(findings, call(asked), arch, ports, mended=mended)
 
 
-def fix(asked: Asked, words: FixWords) -> int:
+def fix(asked: VmOptions, words: FixWords) -> int:
     """Print the mended command line, or write it where it came from."""
     from vmserial.sources.command.layout import pretty
 
@@ -87,7 +87,7 @@ def fix(asked: Asked, words: FixWords) -> int:
     )  # fmt: skip
 
 
-def read(asked: Asked, *, quiet: bool = False) -> CommandLine:
+def read(asked: VmOptions, *, quiet: bool = False) -> CommandLine:
     """Read the command line; its notes are told unless ``quiet``.
 
     Raises:
@@ -105,7 +105,9 @@ def read(asked: Asked, *, quiet: bool = False) -> CommandLine:
     return command
 
 
-def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict, Capabilities]:
+def judged(
+    asked: VmOptions, words: FixWords, command: CommandLine
+) -> tuple[Judgement, Capabilities]:
     """Judge a command line on its own binary, or on this machine's of that architecture.
 
     What the host has at the command's paths and ports counts, too, if the command's emulator
@@ -141,7 +143,7 @@ def judged(asked: Asked, words: FixWords, command: CommandLine) -> tuple[Verdict
     return verdict, capabilities
 
 
-def capabilities_of(asked: Asked, command: CommandLine) -> Capabilities:
+def capabilities_of(asked: VmOptions, command: CommandLine) -> Capabilities:
     """Ask the command's own binary; where this machine does not have it, its like.
 
     Raises:
@@ -198,7 +200,7 @@ def _append(command: CommandLine) -> str:
     return values[-1] if values else ""
 
 
-def _json(verdict: Verdict) -> dict[str, object]:
+def _json(verdict: Judgement) -> dict[str, object]:
     return {
         "command": verdict.command.argv(),
         "found": ids(verdict.found),

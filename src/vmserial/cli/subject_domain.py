@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.gather import guest_profile
 from vmserial.cli.hints import call, of_this_vm
 from vmserial.cli.named import ids
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import finish, write
 from vmserial.cli.subject import FixWords, input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import BinaryError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _SERVES = {"arm": ("aarch64",), "x86_64": ("i386",)}
 ARM, and libvirt's i686 is judged as x86."""
 
 
-def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+def doctor(asked: VmOptions, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a domain."""
     document = read(asked)
     verdict, domain = judged(asked, words, document)
@@ -43,13 +43,13 @@ def _count(domain: Domain) -> int:
 
 
 def _hinted(
-    findings: Iterable[Finding], asked: Asked, domain: Domain, mended: Collection[str] = ()
+    findings: Iterable[Finding], asked: VmOptions, domain: Domain, mended: Collection[str] = ()
 ) -> list[Finding]:
     """Return findings whose hints name this domain's architecture and number of ports."""
     return of_this_vm(findings, call(asked), domain.arch, lambda: _count(domain), mended=mended)
 
 
-def fix(asked: Asked, words: FixWords) -> int:
+def fix(asked: VmOptions, words: FixWords) -> int:
     """Print what would change, or write it."""
     document = read(asked)
     verdict, domain = judged(asked, words, document)
@@ -80,7 +80,11 @@ def fix(asked: Asked, words: FixWords) -> int:
 
 
 def _worse(
-    asked: Asked, words: FixWords, document: Document, verdict: DomainVerdict, domain: Domain
+    asked: VmOptions,
+    words: FixWords,
+    document: Document,
+    verdict: DomainVerdict,
+    domain: Domain,
 ) -> str:
     """Return why a change must not be made: what libvirt starts would be worse."""
     from vmserial.cli.never_worse import refused, said
@@ -98,7 +102,7 @@ def _worse(
     return refused(words, before, after, capabilities)
 
 
-def read(asked: Asked) -> Document:
+def read(asked: VmOptions) -> Document:
     """Read the domain.
 
     Raises:
@@ -111,7 +115,7 @@ def read(asked: Asked) -> Document:
     return Document.parse(given.raw, given.name)
 
 
-def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
+def judged(asked: VmOptions, words: FixWords, document: Document) -> tuple[DomainVerdict, Domain]:
     """Judge a domain on its emulator, or on this machine's QEMU of that architecture.
 
     What the host has at the domain's paths and ports counts, too, if the domain's emulator is
@@ -139,7 +143,7 @@ def judged(asked: Asked, words: FixWords, document: Document) -> tuple[DomainVer
     return judge(document, capabilities, guest, policy, host=host), domain
 
 
-def capabilities_of(asked: Asked, domain: Domain, *, quiet: bool = False) -> Capabilities:
+def capabilities_of(asked: VmOptions, domain: Domain, *, quiet: bool = False) -> Capabilities:
     """Ask the domain's own emulator, else its like; without any, an old one is assumed.
 
     Raises:

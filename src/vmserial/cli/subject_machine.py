@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.gather import gather, planned
 from vmserial.cli.subject import FixWords
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
     from vmserial.model import Finding, Plan
 
 
-def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+def doctor(asked: VmOptions, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a configuration, on this binary, this guest and this host."""
     from vmserial import doctor as judge
 
@@ -30,7 +30,7 @@ def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
     return findings, f"{situation.machine.name}: {count} serial port{'' if count == 1 else 's'}"
 
 
-def fix(asked: Asked, words: FixWords) -> int:
+def fix(asked: VmOptions, words: FixWords) -> int:
     """Refuse: what vmserial plans itself is right from the start."""
     del words
     raise UsageError(

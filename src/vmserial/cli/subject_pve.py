@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.cli import pve_vm
-from vmserial.cli.asked import Asked
 from vmserial.cli.gather import tell
 from vmserial.cli.hints import call, of_this_vm
 from vmserial.cli.named import ids
 from vmserial.cli.output import complain, print_json
 from vmserial.cli.repaired import diff, finish, no_file, write
 from vmserial.cli.subject import FixWords, input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vmserial.pve.mend import Mended, Way
 
 
-def doctor(asked: Asked, words: FixWords) -> tuple[list[Finding], str]:
+def doctor(asked: VmOptions, words: FixWords) -> tuple[list[Finding], str]:
     """Return what is wrong with a VM as PVE starts it."""
     del words
     given = input_of(asked)
@@ -61,7 +61,7 @@ def examined(vm: Vm, *, on_this_host: bool = True) -> tuple[Finding, ...]:
     )  # fmt: skip
 
 
-def fix(asked: Asked, words: FixWords) -> int:
+def fix(asked: VmOptions, words: FixWords) -> int:
     """Mend a VM's configuration: show what would change, or write it."""
     from vmserial.pve import store
     from vmserial.pve.consequences import consequences
@@ -113,7 +113,7 @@ def fix(asked: Asked, words: FixWords) -> int:
 
 
 def mended(
-    asked: Asked, words: FixWords, vm: Vm, *, on_this_host: bool = True
+    asked: VmOptions, words: FixWords, vm: Vm, *, on_this_host: bool = True
 ) -> tuple[Mended, tuple[Finding, ...]]:
     """Return what `fix` makes of a VM's configuration, and what is wrong with it still."""
     from vmserial.pve.examine import examine, wrong
@@ -133,7 +133,7 @@ def mended(
     return made, tuple(wrong(left))
 
 
-def worse(asked: Asked, words: FixWords, vm: Vm, made: Mended) -> str:
+def worse(asked: VmOptions, words: FixWords, vm: Vm, made: Mended) -> str:
     """Return why a change must not be made: what PVE starts would be worse; empty if it may."""
     from vmserial.cli.never_worse import refused
     from vmserial.cli.standing import of_conf

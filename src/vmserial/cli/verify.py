@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vmserial.cli import completing
-from vmserial.cli.asked import Asked
 from vmserial.cli.delivery import call, carry_out
 from vmserial.cli.options import VmCommand, json_option, machine_options, with_options
 from vmserial.cli.subject import resolved
+from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
     from vmserial.cli.delivery import Begin
@@ -138,7 +138,7 @@ proves nothing either way.""",
 @machine_options(guest=False, many=True)
 @with_options(_OPTIONS)
 @json_option
-def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
+def command(asked: VmOptions, as_json: bool, quiet: bool, **words: Any) -> int:
     """Boot test guests and prove every port in both directions.
 
     The data is framed, seeded and checksummed: loss, duplication, reordering, corruption and
@@ -161,7 +161,7 @@ def command(asked: Asked, as_json: bool, quiet: bool, **words: Any) -> int:
         return carry_out(begin, progress, out=words["out"], as_json=as_json)
 
 
-def _as_planned(asked: Asked, words: dict[str, Any], progress: Reporter) -> Begin:
+def _as_planned(asked: VmOptions, words: dict[str, Any], progress: Reporter) -> Begin:
     """Prove what vmserial plans; each architecture in its turn."""
     from vmserial.cli.verify_request import request
     from vmserial.verify import runner
@@ -186,7 +186,7 @@ def _as_planned(asked: Asked, words: dict[str, Any], progress: Reporter) -> Begi
 
 
 def _as_it_stands(
-    asked: Asked, words: dict[str, Any], progress: Reporter, *, fixed: bool, paused: bool
+    asked: VmOptions, words: dict[str, Any], progress: Reporter, *, fixed: bool, paused: bool
 ) -> Begin:
     """Prove the command that the input's owner starts."""
     from vmserial.cli.standing import standing

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vmserial.cli.asked import Asked
 from vmserial.cli.gather import read_machine, tell
 from vmserial.cli.output import complain
 from vmserial.cli.subject import input_of
+from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _MENDING = frozenset({"kinds", "hotplug"})
 """Of these, what `fix` listens to."""
 
 
-def stands(asked: Asked, cases: Sequence[str], *, fixed: bool, paused: bool) -> bool:
+def stands(asked: VmOptions, cases: Sequence[str], *, fixed: bool, paused: bool) -> bool:
     """Tell whether an input is proven as it stands, and not as vmserial plans it.
 
     Args:
@@ -86,7 +86,7 @@ def stands(asked: Asked, cases: Sequence[str], *, fixed: bool, paused: bool) -> 
     return True
 
 
-def _refuse_others(asked: Asked, kind: str) -> None:
+def _refuse_others(asked: VmOptions, kind: str) -> None:
     """Refuse what is of another kind of input."""
     if kind == "domain" and (asked.arch or asked.archs):
         raise UsageError(
@@ -125,7 +125,7 @@ def refuse_booted(words: Mapping[str, Any]) -> None:
             )  # fmt: skip
 
 
-def _refuse_backends(asked: Asked) -> None:
+def _refuse_backends(asked: VmOptions) -> None:
     """Refuse what would be ignored: a port under test has a host side of the test's own."""
     for option, said in (
         ("--backend", asked.backend or asked.port_backends), ("--socket-dir", asked.socket_dir)
@@ -139,7 +139,7 @@ def _refuse_backends(asked: Asked) -> None:
 
 
 def standing_request(
-    asked: Asked, *, ceilings: tuple[str, ...] = (), cycles: int | None = None,
+    asked: VmOptions, *, ceilings: tuple[str, ...] = (), cycles: int | None = None,
     endpoint: str = "unix", **words: Any,
 ) -> VerifyRequest:  # fmt: skip
     """Return what the options ask for of an input that is proven as it stands.
@@ -166,7 +166,7 @@ def standing_request(
 
 
 def request(
-    asked: Asked, *, ceilings: tuple[str, ...] = (), sizes: str | None = None,
+    asked: VmOptions, *, ceilings: tuple[str, ...] = (), sizes: str | None = None,
     cycles: int | None = None, timeout: float | None = None, **words: Any,
 ) -> VerifyRequest:  # fmt: skip
     """Return what the options ask for.

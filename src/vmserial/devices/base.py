@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.model import Assignment, Finding, SerialPort, Severity, refusal
 
 
@@ -28,25 +28,27 @@ class DeviceKind(ABC):
     cautions: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """Tell why this board, binary or guest cannot carry another port of this kind.
 
         None means that :meth:`place` will succeed.  Nothing is changed.
         """
 
     @abstractmethod
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """Take the place.  Only called where :meth:`obstacle` found none."""
 
-    def missing_driver(self, board: Board, port: SerialPort, *drivers: str) -> Finding | None:
+    def missing_driver(
+        self, allocator: Allocator, port: SerialPort, *drivers: str
+    ) -> Finding | None:
         """Refuse if the binary lacks one of ``drivers`` (an unknown binary lacks none)."""
-        known = board.capabilities.devices
+        known = allocator.capabilities.devices
         for driver in drivers:
             if known and driver not in known:
                 return refusal(
                     "binary-no-device",
                     f"'{driver}' is not a device of this QEMU "
-                    f"({board.capabilities.target} {board.capabilities.version_text})",
+                    f"({allocator.capabilities.target} {allocator.capabilities.version_text})",
                     fix=f"choose another type than {self.name}, or --type auto",
                     ports=(port.name,),
                     where=port.where,
@@ -66,22 +68,22 @@ class DeviceKind(ABC):
 
 
 def guest_8250_full(
-    kind: DeviceKind, board: Board, port: SerialPort, more: int = 1
+    kind: DeviceKind, allocator: Allocator, port: SerialPort, more: int = 1
 ) -> Finding | None:
     """Refuse if the guest's kernel would register fewer 8250 ports than this needs."""
-    limit = board.guest.uarts_8250
-    if board.uarts_8250 + more <= limit:
+    limit = allocator.guest.uarts_8250
+    if allocator.uarts_8250 + more <= limit:
         return None
-    if board.guest.nr_uarts > limit:
-        way = f"boot the guest with 8250.nr_uarts={board.guest.nr_uarts}, or "
+    if allocator.guest.nr_uarts > limit:
+        way = f"boot the guest with 8250.nr_uarts={allocator.guest.nr_uarts}, or "
     else:
         way = ""
     return kind.refuse(
         port,
         "guest-8250-limit",
-        f"the guest {board.guest.name} registers {limit} 8250 ports ({board.guest.source}); "
-        f"{board.uarts_8250} are taken and {port.name} as {kind.name} needs {more} more: it would "
-        "be dead in the guest although QEMU is content",
+        f"the guest {allocator.guest.name} registers {limit} 8250 ports "
+        f"({allocator.guest.source}); {allocator.uarts_8250} are taken and {port.name} as "
+        f"{kind.name} needs {more} more: it would be dead in the guest although QEMU is content",
         f"{way}use --type auto, usb or virtio for the ports past {limit}, "
         "or name the guest with --guest",
         Severity.DEAD,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind, guest_8250_full
 from vmserial.limits import ISA_SERIAL_PLACES, ISA_SERIAL_PORTS
 from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort
@@ -16,17 +16,17 @@ class IsaSerialKind(DeviceKind):
     title = "a 16550A on the ISA bus; x86 only, four at most"
     hot_pluggable = False
 
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        if not board.platform.isa:
+        if not allocator.platform.isa:
             return self.refuse(
                 port,
                 "kind-not-on-arch",
-                f"'isa-serial' is not a valid device model name: {board.architecture.name} "
-                f"{board.platform.name} has no ISA bus",
+                f"'isa-serial' is not a valid device model name: {allocator.architecture.name} "
+                f"{allocator.platform.name} has no ISA bus",
                 "use --type auto, usb, pci or virtio",
             )
-        if not board.isa_free:
+        if not allocator.isa_free:
             return self.refuse(
                 port,
                 "isa-limit",
@@ -34,15 +34,17 @@ class IsaSerialKind(DeviceKind):
                 "are taken",
                 "use --type auto, usb, pci or virtio for it",
             )
-        return self.missing_driver(board, port, self.driver) or guest_8250_full(self, board, port)
+        return self.missing_driver(allocator, port, self.driver) or guest_8250_full(
+            self, allocator, port
+        )
 
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
         # serialN is COM N+1 where that is free, as PVE and every PC user expect.
-        wanted = board.isa_at.get(port.name, port.index)
-        index = wanted if wanted in board.isa_free else board.isa_free[0]
-        board.isa_free.remove(index)
-        board.uarts_8250 += 1
+        wanted = allocator.isa_at.get(port.name, port.index)
+        index = wanted if wanted in allocator.isa_free else allocator.isa_free[0]
+        allocator.isa_free.remove(index)
+        allocator.uarts_8250 += 1
         base, irq = ISA_SERIAL_PLACES[index]
         return Assignment(
             port=port,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind
 from vmserial.model import Assignment, Finding, SerialPort, Severity
 
@@ -15,38 +15,38 @@ class OnBoardUartKind(DeviceKind):
     title = "the board's own UART; it carries firmware and boot output"
     hot_pluggable = False
 
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        uart = board.platform.uart
+        uart = allocator.platform.uart
         if uart is None:
             return self.refuse(
                 port,
                 "kind-not-on-arch",
-                f"{board.architecture.name} {board.platform.name} has no on-board UART that "
-                "-serial alone reaches",
+                f"{allocator.architecture.name} {allocator.platform.name} has no on-board UART "
+                "that -serial alone reaches",
                 "its classic ports are isa-serial: use --type isa",
             )
-        if board.uarts_left > 0:
+        if allocator.uarts_left > 0:
             return None
-        old = board.capabilities.version < (9, 1, 0)
+        old = allocator.capabilities.version < (9, 1, 0)
         newer = "; QEMU 9.1 and later wire up two" if old else ""
         return self.refuse(
             port,
             "onboard-uart-limit",
-            f"{board.platform.name} of QEMU {board.capabilities.version_text} wires up "
-            f"{board.uarts_used + board.uarts_of_args} {uart.model}, and {port.name} would be one "
-            "more: QEMU starts and the port is silently dead",
+            f"{allocator.platform.name} of QEMU {allocator.capabilities.version_text} wires up "
+            f"{allocator.uarts_used + allocator.uarts_of_args} {uart.model}, and {port.name} would "
+            "be one more: QEMU starts and the port is silently dead",
             f"use --type auto, usb, pci or virtio for it{newer}",
             Severity.DEAD,
         )
 
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
-        uart = board.platform.uart
+        uart = allocator.platform.uart
         assert uart is not None
-        number = board.uarts_used
-        board.uarts_used += 1
-        board.uarts_left -= 1
+        number = allocator.uarts_used
+        allocator.uarts_used += 1
+        allocator.uarts_left -= 1
         identity = uart.identities[number]
         return Assignment(
             port=port,

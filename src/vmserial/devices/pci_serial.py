@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind, guest_8250_full
 from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
@@ -15,42 +15,43 @@ class PciSerialKind(DeviceKind):
     title = "a 16550A on PCI; bounded by the guest's 8250 ports"
     hot_pluggable = True
 
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        problem = pci_uart_obstacle(self, board, port, 1)
+        problem = pci_uart_obstacle(self, allocator, port, 1)
         if problem:
             return problem
         if not port.hotplug:
-            return None if board.pci_functions_left() else _full(self, port)
-        if not board.guest.pci_hotplug:
+            return None if allocator.pci_functions_left() else _full(self, port)
+        if not allocator.guest.pci_hotplug:
             return self.refuse(
                 port,
                 "guest-driver-missing",
-                f"the guest {board.guest.name} does not handle PCI hot-plug ({board.guest.source})",
+                f"the guest {allocator.guest.name} does not handle PCI hot-plug "
+                f"({allocator.guest.source})",
                 "use --type usb or virtio for a port that is to be hot-plugged",
                 Severity.DEAD,
             )
-        if not board.platform.pcie:
-            return None if board.has_free_slot else _full(self, port)
-        if board.root_ports >= board.platform.root_ports:
+        if not allocator.platform.pcie:
+            return None if allocator.has_free_slot else _full(self, port)
+        if allocator.root_ports >= allocator.platform.root_ports:
             return self.refuse(
                 port,
                 "pci-io-windows",
-                f"{board.platform.name} boots with {board.platform.root_ports} root ports that "
-                "have an I/O window (64 KiB in all, 4 KiB each), and all are taken",
+                f"{allocator.platform.name} boots with {allocator.platform.root_ports} root ports "
+                "that have an I/O window (64 KiB in all, 4 KiB each), and all are taken",
                 "use --type usb or virtio for further hot-pluggable ports",
             )
-        missing = self.missing_driver(board, port, "pcie-root-port")
+        missing = self.missing_driver(allocator, port, "pcie-root-port")
         if missing:
             return missing
-        return None if board.pci_functions_left(root_port=True) else _full(self, port)
+        return None if allocator.pci_functions_left(root_port=True) else _full(self, port)
 
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
         device_id = f"pciserial{port.index}"
         chardev = ("chardev", port.name)
-        if port.hotplug and board.platform.pcie:
-            made = board.root_port()
+        if port.hotplug and allocator.platform.pcie:
+            made = allocator.root_port()
             assert made is not None
             root_port, root = made
             device = Device(
@@ -58,37 +59,37 @@ class PciSerialKind(DeviceKind):
             )
             path, bus, address = f"{root.path}/00.0", root_port.id, "00.0"
         elif port.hotplug:
-            own = board.own_slot()
+            own = allocator.own_slot()
             assert own is not None
             device = Device(
                 self.driver, device_id, (("bus", own.bus), ("addr", own.address), chardev)
             )
             path, bus, address = own.path, own.bus, own.address
         else:
-            packed = board.pack_device(self.driver, device_id, chardev)
+            packed = allocator.pack_device(self.driver, device_id, chardev)
             assert packed is not None
             device, place = packed
             path, bus, address = place.path, place.bus, place.address
-        board.uarts_8250 += 1
+        allocator.uarts_8250 += 1
         return pci_assignment(self, port, device, bus, address, f"{path}#0", port.hotplug, reason)
 
 
 def pci_uart_obstacle(
-    kind: DeviceKind, board: Board, port: SerialPort, more: int
+    kind: DeviceKind, allocator: Allocator, port: SerialPort, more: int
 ) -> Finding | None:
     """Refuse what the binary or the guest's 8250 driver cannot carry."""
-    missing = kind.missing_driver(board, port, kind.driver)
+    missing = kind.missing_driver(allocator, port, kind.driver)
     if missing:
         return missing
-    if not board.guest.pci_serial:
+    if not allocator.guest.pci_serial:
         return kind.refuse(
             port,
             "guest-driver-missing",
-            f"the guest {board.guest.name} has no 8250_pci driver ({board.guest.source})",
+            f"the guest {allocator.guest.name} has no 8250_pci driver ({allocator.guest.source})",
             "use --type usb or virtio",
             Severity.DEAD,
         )
-    return guest_8250_full(kind, board, port, more)
+    return guest_8250_full(kind, allocator, port, more)
 
 
 def _full(kind: DeviceKind, port: SerialPort) -> Finding:
@@ -138,35 +139,35 @@ class PciCardKind(DeviceKind):
         self.driver = f"pci-serial-{uarts}x"  # type: ignore[misc]
         self.title = f"{uarts} 16550A on one PCI function"  # type: ignore[misc]
 
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        if self._open_card(board) is not None:
+        if self._open_card(allocator) is not None:
             return None
         # A new card brings all its UARTs into the guest, used or not.
-        problem = pci_uart_obstacle(self, board, port, self.uarts)
+        problem = pci_uart_obstacle(self, allocator, port, self.uarts)
         if problem:
             return problem
-        return None if board.pci_functions_left() else _full(self, port)
+        return None if allocator.pci_functions_left() else _full(self, port)
 
-    def _open_card(self, board: Board) -> Device | None:
-        for device in board.devices:
+    def _open_card(self, allocator: Allocator) -> Device | None:
+        for device in allocator.devices:
             if device.driver == self.driver and len(_chardevs(device)) < self.uarts:
                 return device
         return None
 
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
-        card = self._open_card(board)
+        card = self._open_card(allocator)
         if card is None:
-            made = board.pack_device(self.driver, f"pciserial{self.uarts}x-{port.index}")
+            made = allocator.pack_device(self.driver, f"pciserial{self.uarts}x-{port.index}")
             assert made is not None
             card = made[0]
-            board.uarts_8250 += self.uarts
+            allocator.uarts_8250 += self.uarts
         else:
-            board.devices.remove(card)
+            allocator.devices.remove(card)
         number = len(_chardevs(card)) + 1
         card = Device(card.driver, card.id, (*card.properties, (f"chardev{number}", port.name)))
-        board.devices.append(card)
+        allocator.devices.append(card)
         properties = dict(card.properties)
         address = str(properties["addr"])
         return pci_assignment(
@@ -175,7 +176,7 @@ class PciCardKind(DeviceKind):
             card,
             str(properties["bus"]),
             f"{address} uart {number}",
-            f"{board.machine.free_path}{address}#{number - 1}",
+            f"{allocator.machine.free_path}{address}#{number - 1}",
             False,
             reason,
         )

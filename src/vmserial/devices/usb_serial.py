@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind
 from vmserial.limits import TTYUSB_NODES
 from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
@@ -24,21 +24,21 @@ class UsbSerialKind(DeviceKind):
         "chardev must always drain it",
     )
 
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        missing = self.missing_driver(board, port, self.driver, "qemu-xhci")
+        missing = self.missing_driver(allocator, port, self.driver, "qemu-xhci")
         if missing:
             return missing
-        if not board.guest.usb_serial:
+        if not allocator.guest.usb_serial:
             return self.refuse(
                 port,
                 "guest-driver-missing",
-                f"the guest {board.guest.name} has no ftdi_sio or xhci driver "
-                f"({board.guest.source})",
+                f"the guest {allocator.guest.name} has no ftdi_sio or xhci driver "
+                f"({allocator.guest.source})",
                 "use --type pci or virtio",
                 Severity.DEAD,
             )
-        if board.ttyusb >= TTYUSB_NODES:
+        if allocator.ttyusb >= TTYUSB_NODES:
             return self.refuse(
                 port,
                 "ttyusb-limit",
@@ -46,7 +46,7 @@ class UsbSerialKind(DeviceKind):
                 "use --type virtio for the rest",
                 Severity.DEAD,
             )
-        if not any(c.free for c in board.usb) and not board.pci_functions_left():
+        if not any(c.free for c in allocator.usb) and not allocator.pci_functions_left():
             return self.refuse(
                 port,
                 "pci-full",
@@ -55,12 +55,12 @@ class UsbSerialKind(DeviceKind):
             )
         return None
 
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
-        taken = board.usb_port()
+        taken = allocator.usb_port()
         assert taken is not None
         controller, number = taken
-        board.ttyusb += 1
+        allocator.ttyusb += 1
         bus = f"{controller.device.id}.0"
         name = port.name
         return Assignment(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind
 from vmserial.limits import HVC_NODES, VIRTIO_CONTROL_QUEUE, VIRTIO_SERIAL_SAFE_PORTS
 from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
@@ -27,20 +27,23 @@ class VirtioKind(DeviceKind):
     messages = 2
     """What QEMU answers when a starting guest takes this port: its name, and its client."""
 
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        missing = self.missing_driver(board, port, self.driver, board.platform.virtio_serial)
+        missing = self.missing_driver(
+            allocator, port, self.driver, allocator.platform.virtio_serial
+        )
         if missing:
             return missing
-        if not board.guest.virtio_console:
+        if not allocator.guest.virtio_console:
             return self.refuse(
                 port,
                 "guest-driver-missing",
-                f"the guest {board.guest.name} has no virtio_console driver ({board.guest.source})",
+                f"the guest {allocator.guest.name} has no virtio_console driver "
+                f"({allocator.guest.source})",
                 "use --type usb or pci",
                 Severity.DEAD,
             )
-        if board.virtio_room(self.messages) is None and not board.virtio_places_left():
+        if allocator.virtio_room(self.messages) is None and not allocator.virtio_places_left():
             return self.refuse(
                 port,
                 "pci-full",
@@ -50,9 +53,9 @@ class VirtioKind(DeviceKind):
             )
         return None
 
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
-        taken = board.virtio_port(self.messages)
+        taken = allocator.virtio_port(self.messages)
         assert taken is not None
         controller, number = taken
         bus = f"{controller.device.id}.0"
@@ -92,9 +95,9 @@ class VirtconsoleKind(VirtioKind):
     messages = 3
     """As above, and that it is a console."""
 
-    def obstacle(self, board: Board, port: SerialPort) -> Finding | None:
+    def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        if board.hvc >= HVC_NODES:
+        if allocator.hvc >= HVC_NODES:
             return self.refuse(
                 port,
                 "hvc-limit",
@@ -103,12 +106,12 @@ class VirtconsoleKind(VirtioKind):
                 "use --type virtio (virtserialport) for the rest",
                 Severity.DEAD,
             )
-        return super().obstacle(board, port)
+        return super().obstacle(allocator, port)
 
-    def place(self, board: Board, port: SerialPort, reason: str) -> Assignment:
+    def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
-        board.hvc += 1
-        return super().place(board, port, reason)
+        allocator.hvc += 1
+        return super().place(allocator, port, reason)
 
     def node(self, port: SerialPort) -> str:
         """Return ``/dev/hvc*``: the kernel chooses the number."""

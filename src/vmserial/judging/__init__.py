@@ -8,7 +8,7 @@ verdict.command.argv()  the repaired command; all that was right is as it was
 from __future__ import annotations
 
 from vmserial.context import RepairPolicy
-from vmserial.judging.base import Answer, Change, Verdict
+from vmserial.judging.base import Answer, Change, Judgement
 from vmserial.judging.engine import judge
 
-__all__ = ["Answer", "Change", "RepairPolicy", "Verdict", "judge"]
+__all__ = ["Answer", "Change", "Judgement", "RepairPolicy", "judge"]

@@ -7,8 +7,8 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from itertools import count
 
-from vmserial.board import Board, Controller
-from vmserial.board import PciPlace as BoardPlace
+from vmserial.allocator import Allocator, Controller
+from vmserial.allocator import PciPlace as BoardPlace
 from vmserial.context import Port, RuleContext
 from vmserial.context.buses import found_by_themselves
 from vmserial.context.occupancy import MESSAGES
@@ -34,7 +34,7 @@ bridge at 0x1e; QEMU's own examples begin at the lowest slots.
 _OURS = re.compile(r"vmserial-(xhci|virtio|rp)([0-9]+)\Z")
 
 
-def board_of(ctx: RuleContext, moving: Set[Port]) -> Board:
+def allocator_of(ctx: RuleContext, moving: Set[Port]) -> Allocator:
     """Return the board with all that stays where it is."""
     assert ctx.platform is not None
     assert ctx.architecture is not None
@@ -43,33 +43,33 @@ def board_of(ctx: RuleContext, moving: Set[Port]) -> Board:
         machine = on_pve(machine, ctx.platform.name)
     elif not ctx.complete:
         machine = replace(machine, free_slots=UNSEEN_FREE_SLOTS)
-    board = Board(machine, ctx.architecture, ctx.platform, ctx.capabilities, ctx.guest)
-    board.avoid = ctx.policy.avoid
+    allocator = Allocator(machine, ctx.architecture, ctx.platform, ctx.capabilities, ctx.guest)
+    allocator.avoid = ctx.policy.avoid
     staying = [port for port in ctx.ports if port not in moving]
-    board.isa_free = list(range(ISA_SERIAL_PORTS)) if ctx.platform.isa else []
+    allocator.isa_free = list(range(ISA_SERIAL_PORTS)) if ctx.platform.isa else []
     moved_options = {id(port.option) for port in moving}
     for device in ctx.view.devices:
         place = device.pci
         if place and id(device.option) not in moved_options:
             if device.bus in ctx.root_buses:
-                board.take(place.slot)
+                allocator.take(place.slot)
             elif device.bus == machine.free_bus:
-                board.take(place.slot, device.bus)
-    _automatic(ctx, board, moved_options)
-    _ours(ctx, board, moved_options)
+                allocator.take(place.slot, device.bus)
+    _automatic(ctx, allocator, moved_options)
+    _ours(ctx, allocator, moved_options)
     # "-serial none" takes a UART's place too.
     gone = {id(port.option) for port in moving}
     onboard = sum(id(port.option) not in gone for port in ctx.view.onboard)
     if ctx.platform.isa:
-        _isa(ctx, board, staying)
+        _isa(ctx, allocator, staying)
     else:
-        board.uarts_left = max(ctx.uarts - onboard, 0)
-        board.uarts_used = onboard
+        allocator.uarts_left = max(ctx.uarts - onboard, 0)
+        allocator.uarts_used = onboard
     cards = {id(p.option): PCI_UARTS[p.driver] for p in staying if p.driver in PCI_UARTS}
-    board.uarts_8250 += sum(cards.values())
-    board.ttyusb = sum(port.driver == "usb-serial" for port in staying)
-    board.hvc = sum(port.driver == "virtconsole" for port in staying)
-    return board
+    allocator.uarts_8250 += sum(cards.values())
+    allocator.ttyusb = sum(port.driver == "usb-serial" for port in staying)
+    allocator.hvc = sum(port.driver == "virtconsole" for port in staying)
+    return allocator
 
 
 def _has_pves_bridge(ctx: RuleContext) -> bool:
@@ -77,10 +77,10 @@ def _has_pves_bridge(ctx: RuleContext) -> bool:
     return not ctx.complete or any(device.id == PVE_BRIDGE for device in ctx.view.devices)
 
 
-def _isa(ctx: RuleContext, board: Board, staying: Sequence[Port]) -> None:
+def _isa(ctx: RuleContext, allocator: Allocator, staying: Sequence[Port]) -> None:
     made = 0
     if ctx.view.default_serial is not None:
-        board.isa_free.remove(0)
+        allocator.isa_free.remove(0)
         made = 1
     for port in staying:
         if port.onboard is None and port.driver != "isa-serial":
@@ -88,13 +88,13 @@ def _isa(ctx: RuleContext, board: Board, staying: Sequence[Port]) -> None:
         place = port.device.device.isa if port.device else None
         index = place.index if place else port.onboard.index if port.onboard else None
         index = made if index is None else index
-        if index in board.isa_free:
-            board.isa_free.remove(index)
+        if index in allocator.isa_free:
+            allocator.isa_free.remove(index)
         made += 1
-    board.uarts_8250 += made
+    allocator.uarts_8250 += made
 
 
-def _automatic(ctx: RuleContext, board: Board, moved: set[int]) -> None:
+def _automatic(ctx: RuleContext, allocator: Allocator, moved: set[int]) -> None:
     """Take the slots that QEMU gives to devices that name none: from the lowest on."""
     count = sum(
         ctx.is_pci(device) and device.pci is None and device.bus in ctx.root_buses
@@ -104,12 +104,12 @@ def _automatic(ctx: RuleContext, board: Board, moved: set[int]) -> None:
     if not ctx.view.nodefaults:
         count += 2  # a network card and a graphics card
     for slot in range(1, PCI_SLOTS):
-        if count and board.is_free(slot):
-            board.take(slot)
+        if count and allocator.is_free(slot):
+            allocator.take(slot)
             count -= 1
 
 
-def _ours(ctx: RuleContext, board: Board, moved: set[int]) -> None:
+def _ours(ctx: RuleContext, allocator: Allocator, moved: set[int]) -> None:
     """Take over the controllers that an earlier mending added, with what is free on them."""
     found = found_by_themselves(ctx)
     for device in ctx.view.devices:
@@ -117,10 +117,10 @@ def _ours(ctx: RuleContext, board: Board, moved: set[int]) -> None:
         if match is None or (device.pci is None and device.driver.endswith("-pci")):
             continue
         made = Device(device.driver, device.id)
-        board.devices.append(made)
+        allocator.devices.append(made)
         if device.pci is not None:
-            bus = device.bus or board.platform.root_bus
-            board.resume(BoardPlace(bus, device.pci.slot, device.pci.function))
+            bus = device.bus or allocator.platform.root_bus
+            allocator.resume(BoardPlace(bus, device.pci.slot, device.pci.function))
         users = [
             d for d in ctx.made
             if found.get(id(d.option), d.bus) == f"{device.id}.0" and id(d.option) not in moved
@@ -128,11 +128,11 @@ def _ours(ctx: RuleContext, board: Board, moved: set[int]) -> None:
         if match.group(1) == "xhci":
             used = _numbers(users, "port")
             free = [port for port in range(1, XHCI_PORTS + 1) if port not in used]
-            board.usb.append(Controller(made, free))
+            allocator.usb.append(Controller(made, free))
         elif match.group(1) == "virtio":
-            board.virtio.append(_virtio(made, users))
+            allocator.virtio.append(_virtio(made, users))
         else:
-            board.root_ports = max(board.root_ports, int(match.group(2)) + 1)
+            allocator.root_ports = max(allocator.root_ports, int(match.group(2)) + 1)
 
 
 def _numbers(users: Sequence[DeviceEntry], key: str) -> set[int | None]:

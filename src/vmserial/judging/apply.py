@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from vmserial.context import EditOptions, MovePci, Port, Relocate, RuleContext
 from vmserial.context.buses import found_by_themselves
-from vmserial.judging.allocate import board_of
+from vmserial.judging.allocate import allocator_of
 from vmserial.judging.base import Answer, Change
 from vmserial.judging.writing import Writer
 from vmserial.model import Chardev, Finding, Null, SerialPort
@@ -75,15 +75,17 @@ class Applied:
         ]  # fmt: skip
         self._moving |= {port for port, _ in self._with_them}
         asked = any(finding.repairs for finding in found)
-        self._board = board_of(ctx, self._moving) if ctx.platform and asked else None
-        self._known = {device.id for device in self._board.devices} if self._board else set()
-        self._placer = Placer(self._board) if self._board else None
+        self._allocator = allocator_of(ctx, self._moving) if ctx.platform and asked else None
+        self._known = (
+            {device.id for device in self._allocator.devices} if self._allocator else set()
+        )
+        self._placer = Placer(self._allocator) if self._allocator else None
         self._writer = Writer(ctx, self._moving, frozenset(self._known))
         for edit in self._edits_asked():
             self._writer.note(edit)
-            if self._board and isinstance(edit, SetKey) and edit.key == "index":
+            if self._allocator and isinstance(edit, SetKey) and edit.key == "index":
                 # The indexes that isa-serial devices get by other changes.
-                self._board.isa_free = [i for i in self._board.isa_free if i != edit.value]
+                self._allocator.isa_free = [i for i in self._allocator.isa_free if i != edit.value]
 
     def _edits_asked(self) -> Iterable[Edit]:
         for finding in self.found:
@@ -186,7 +188,7 @@ class Applied:
 
     def _move_pci(self, finding: Finding, repair: MovePci) -> Answer | None:
         """Move a PCI device to a free slot of the root bus; None if there is none."""
-        place = self._board.own_slot() if self._board else None
+        place = self._allocator.own_slot() if self._allocator else None
         if place is None:
             return None
         edits = (
@@ -199,10 +201,10 @@ class Applied:
 
     def _controllers(self, edits: Sequence[Edit]) -> list[Edit]:
         """Return the controllers that are new, before the first option that is changed."""
-        if self._board is None:
+        if self._allocator is None:
             return []
         new = [
-            device.option("controller") for device in self._board.devices
+            device.option("controller") for device in self._allocator.devices
             if device.id not in self._known | self._writer.emitted
         ]  # fmt: skip
         if not new:

@@ -50,7 +50,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What became of a command line.
 
     Attributes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vmserial.context import RepairPolicy
 from vmserial.errors import UsageError
 from vmserial.judging import engine
-from vmserial.judging.base import Answer, Change, Verdict
+from vmserial.judging.base import Answer, Change, Judgement
 from vmserial.model import Capabilities, Finding, GuestProfile, Severity, worst_first
 from vmserial.sources.command import CommandOption
 from vmserial.sources.libvirt.document import Document
@@ -83,7 +83,7 @@ def judge(
             hint="libvirt has --type usb, pci and virtio",
         )
     changes: list[Change] = []
-    first: Verdict | None = None
+    first: Judgement | None = None
     refused: tuple[Finding, ...] = ()
     # What did not help is not tried again, and not kept.
     vain: set[_Key] = set()
@@ -154,7 +154,7 @@ def _port(text: str) -> str:
     return text.partition(":")[0]
 
 
-def _shown(found: Iterable[Finding], verdict: Verdict) -> tuple[Finding, ...]:
+def _shown(found: Iterable[Finding], verdict: Judgement) -> tuple[Finding, ...]:
     """Return findings with cause and way out, as a domain's owner meets them.
 
     Whoever wrote the XML never wrote the option that a rule names, and what libvirt refuses
@@ -167,7 +167,7 @@ def _shown(found: Iterable[Finding], verdict: Verdict) -> tuple[Finding, ...]:
     return worst_first(finding.explained() for finding in shown)
 
 
-def _said_by_libvirt(finding: Finding, verdict: Verdict) -> bool:
+def _said_by_libvirt(finding: Finding, verdict: Judgement) -> bool:
     """Tell whether libvirt's own refusal says it already, of what it adds by itself."""
     option = finding.options[0] if finding.options else None
     if not isinstance(option, CommandOption) or verdict.origins is None:
@@ -178,7 +178,7 @@ def _said_by_libvirt(finding: Finding, verdict: Verdict) -> bool:
     return own and any(gap.id == "refused" and gap.rule == finding.id for gap in gaps)
 
 
-def _named(finding: Finding, verdict: Verdict) -> Finding:
+def _named(finding: Finding, verdict: Judgement) -> Finding:
     option = finding.options[0] if finding.options else None
     if not isinstance(option, CommandOption):
         return finding
@@ -195,7 +195,7 @@ def _named(finding: Finding, verdict: Verdict) -> Finding:
     return finding.but(happens=name + finding.happens[len(subject) :])
 
 
-def _refusal(finding: Finding, option: CommandOption, verdict: Verdict) -> str:
+def _refusal(finding: Finding, option: CommandOption, verdict: Judgement) -> str:
     """Return what libvirt says where a rule says what QEMU would."""
     lowered = verdict.origin(option)
     if lowered is None or verdict.origins is None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from vmserial.context import Relocate, RepairPolicy, RuleContext
 from vmserial.judging.apply import applied
-from vmserial.judging.base import Verdict
+from vmserial.judging.base import Judgement
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, Finding, GuestProfile
 from vmserial.rules.base import Rule
@@ -55,7 +55,7 @@ def judge(
     *,
     host: HostFacts | None = None,
     read_file: ReadFile | None = None,
-) -> Verdict:
+) -> Judgement:
     """Say what is wrong with a command line's serial ports, and repair what can be repaired.
 
     What is not wrong keeps every byte, and a repaired command line has nothing left to repair.
@@ -79,7 +79,7 @@ def judge(
         origins = Origins.of_command(source)
     arch = origins.command.arch if origins else capabilities.target
 
-    def judged(command: CommandLine) -> Verdict:
+    def judged(command: CommandLine) -> Judgement:
         """Judge and repair once."""
         view = CommandView.of(command, arch=arch, read_file=read_file)
         if origins is not None and view.arch != arch:
@@ -89,7 +89,7 @@ def judge(
         ctx = RuleContext(command, view, capabilities, guest, asked, origins, host)
         found = findings_of(ctx)
         done = applied(ctx, found)
-        return Verdict(
+        return Judgement(
             found, tuple(done.changes), command, tuple(done.unmended), tuple(done.answers),
             tuple(done.support), origins, done.edits,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.model import Assignment, Chardev, Device, NodeIdentity, SerialPort, UnixSocket
 
 CONTROL_NAME = "vmserial.control"
@@ -11,9 +11,9 @@ CONTROLLER = "vmserial-ctl"
 """The id of its controller."""
 
 
-def control_port(board: Board) -> Assignment | None:
+def control_port(allocator: Allocator) -> Assignment | None:
     """Place the harness's own port; None where the root bus has no place for its controller."""
-    controller = board.new_virtio(CONTROLLER)
+    controller = allocator.new_virtio(CONTROLLER)
     if controller is None:
         return None
     bus = f"{controller.device.id}.0"

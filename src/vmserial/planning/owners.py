@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.free_places import PVE_SOCKETS
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import Assignment, Machine, SerialPort, UnixSocket
@@ -57,39 +57,39 @@ class OwnersPorts:
         numbers: the kind and the number of each device that its lines give a port.
     """
 
-    def __init__(self, board: Board, lowered: LoweredCommand) -> None:
-        self.board, self.lowered = board, lowered
-        self.numbers = own_ports(board.machine, lowered, board.platform.isa)
+    def __init__(self, allocator: Allocator, lowered: LoweredCommand) -> None:
+        self.allocator, self.lowered = allocator, lowered
+        self.numbers = own_ports(allocator.machine, lowered, allocator.platform.isa)
 
     def place(self, ports: list[SerialPort], placer: Placer) -> list[Assignment]:
         """Place them, and keep the others off what would be counted among them."""
-        board = self.board
+        allocator = self.allocator
         kept = []
         for port in ports:
             kind, number = self.numbers.get(port.name, ("", 0))
-            if not kind or (kind == "uart" and not board.uarts_left):
+            if not kind or (kind == "uart" and not allocator.uarts_left):
                 continue
-            board.isa_at[port.name] = number
+            allocator.isa_at[port.name] = number
             if (made := placer.keep(port, kind)) is not None:
                 kept.append(made)
         kept += self._further_lines(ports, placer, kept)
         agent = self.numbers.get("qga0", ("", 0))
         if agent[0] == "isa":
-            board.isa_free = [index for index in board.isa_free if index != agent[1]]
-            board.uarts_8250 += 1
+            allocator.isa_free = [index for index in allocator.isa_free if index != agent[1]]
+            allocator.uarts_8250 += 1
         # A further isa-serial, or -serial, would be counted among the owner's own.
-        serial = "-serial" in board.machine.args
-        board.avoid = frozenset({"isa", "uart"} if serial else {"isa"})
+        serial = "-serial" in allocator.machine.args
+        allocator.avoid = frozenset({"isa", "uart"} if serial else {"isa"})
         return kept
 
     def _further_lines(
         self, ports: list[SerialPort], placer: Placer, kept: list[Assignment]
     ) -> list[Assignment]:
         """Place ports that get lines of the owner's own by `fix`: behind all that are there."""
-        board = self.board
-        words = board.machine.args
+        allocator = self.allocator
+        words = allocator.machine.args
         counted = "-serial" in words or "isa-serial" in " ".join(words)
-        if not board.platform.isa or "qga0" in self.numbers or counted:
+        if not allocator.platform.isa or "qga0" in self.numbers or counted:
             return []
         last = max((made.port.index for made in kept), default=-1)
         found: list[Assignment] = []
@@ -97,8 +97,8 @@ class OwnersPorts:
             backend = port.chardev.backend
             own = isinstance(backend, UnixSocket) and backend.path.startswith(PVE_SOCKETS)
             plain = port.kind == "auto" and not port.hotplug and port.state == "plugged"
-            if last < port.index < PVE_SERIAL_PORTS and own and plain and board.isa_free:
-                board.isa_at[port.name] = min(board.isa_free)
+            if last < port.index < PVE_SERIAL_PORTS and own and plain and allocator.isa_free:
+                allocator.isa_at[port.name] = min(allocator.isa_free)
                 if (made := placer.keep(port, "isa")) is not None:
                     found.append(made)
         return found

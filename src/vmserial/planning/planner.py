@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.errors import PlanRefused
 from vmserial.free_places import on_pve
 from vmserial.limits import ISA_SERIAL_PORTS
@@ -115,21 +115,21 @@ class _Planner:
         self.warnings: list[str] = []
         self.assumptions: list[str] = []
         self.refusals: list[Finding] = []
-        self.board = Board(machine, arch, platform, capabilities, guest)
-        self.kept = OwnersPorts(self.board, lowered) if lowered is not None else None
+        self.allocator = Allocator(machine, arch, platform, capabilities, guest)
+        self.kept = OwnersPorts(self.allocator, lowered) if lowered is not None else None
 
     def run(self, control: bool) -> Plan:
-        board, machine = self.board, self.machine
+        allocator, machine = self.allocator, self.machine
         self.check_binary()
         self.check_guest()
-        board.uarts_left = self.onboard_uarts()
-        board.isa_free = list(range(ISA_SERIAL_PORTS)) if self.platform.isa else []
+        allocator.uarts_left = self.onboard_uarts()
+        allocator.isa_free = list(range(ISA_SERIAL_PORTS)) if self.platform.isa else []
         for slot, _ in machine.taken:
-            board.take(slot)
+            allocator.take(slot)
         ports = self.checked_ports()
-        placer = Placer(board, self.refusals)
+        placer = Placer(allocator, self.refusals)
         kept = self.kept.place(ports, placer) if self.kept is not None else []
-        board.read_args()
+        allocator.read_args()
         layout = self.layout()
         layout.build()
         placed_ports = {a.port.name for a in kept}
@@ -138,7 +138,7 @@ class _Planner:
         assignments = [placer.settled(a) for a in assignments]
         assignments.sort(key=lambda a: a.port.index)
         placed = self.control() if control else None
-        self.refusals += clashes(board, layout.options, assignments)
+        self.refusals += clashes(allocator, layout.options, assignments)
         self.refusals[:0] = layout.refusals
         self.warnings += [str(note) for note in layout.notes]
         self.note_facts(assignments)
@@ -159,8 +159,8 @@ class _Planner:
     def layout(self) -> Layout:
         """Return the layout of everything but the ports."""
         if self.kept is None:
-            return Layout(self.board)
-        layout = OwnerLayout(self.board)
+            return Layout(self.allocator)
+        layout = OwnerLayout(self.allocator)
         layout.lowered, layout.numbers = self.kept.lowered, self.kept.numbers
         return layout
 
@@ -260,7 +260,7 @@ class _Planner:
 
     def control(self) -> Assignment | None:
         """Place the harness's own port."""
-        placed = control_port(self.board)
+        placed = control_port(self.allocator)
         if placed is None:
             self.refusals.append(
                 refusal(
@@ -296,7 +296,7 @@ class _Planner:
         shared = {a.device.id for a in assignments if a.device is not None}
         result += [
             device.option("controller")
-            for device in self.board.devices
+            for device in self.allocator.devices
             if device.id not in shared and (control is None or device.id != CONTROLLER)
         ]
         emitted: set[str] = set()
@@ -310,7 +310,7 @@ class _Planner:
                 emitted.add(assignment.device.id)
                 result.append(assignment.device.option())
         if control is not None and control.device is not None:
-            for device in self.board.devices:
+            for device in self.allocator.devices:
                 if device.id == CONTROLLER:
                     result.append(device.option("control"))
             result.append(control.device.option("control"))

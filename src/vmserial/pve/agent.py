@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from vmserial.judging import Change
-from vmserial.judging.base import Verdict
+from vmserial.judging.base import Judgement
 from vmserial.model import Finding
 from vmserial.sources.pve import Document, edits
 
 _ISA = re.compile(r"(?:\A|,)type=isa(?=,|\Z)")
 
 
-def with_virtio_agent(document: Document, verdict: Verdict) -> tuple[Document, Change | None]:
+def with_virtio_agent(document: Document, verdict: Judgement) -> tuple[Document, Change | None]:
     """Give the agent a virtio port where its isa-serial is not there or one too many.
 
     Returns:

@@ -10,7 +10,7 @@ from functools import cached_property
 from vmserial.context import RepairPolicy
 from vmserial.devices import KINDS
 from vmserial.judging import judge
-from vmserial.judging.base import Verdict
+from vmserial.judging.base import Judgement
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import Capabilities, GuestProfile, Machine, SerialPort
 from vmserial.model.host import HostFacts
@@ -86,11 +86,11 @@ class PveVm:
             self.known[key] = document, found  # the document is kept: its id stays its own
         return self.known[key][1]
 
-    def judged(self, lowered: LoweredCommand) -> Verdict:
+    def judged(self, lowered: LoweredCommand) -> Judgement:
         """Judge what PVE starts."""
         return self.judged_by(lowered, self.policy)
 
-    def judged_by(self, lowered: LoweredCommand, policy: RepairPolicy) -> Verdict:
+    def judged_by(self, lowered: LoweredCommand, policy: RepairPolicy) -> Judgement:
         """As :meth:`judged`, with other preferences."""
         host = self.look(lowered) if self.look else None
         return judge(lowered, self.capabilities, self.guest, policy, host=host)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from vmserial.judging import Change
-from vmserial.judging.base import Answer, Verdict
+from vmserial.judging.base import Answer, Judgement
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, GuestProfile, Machine
 from vmserial.model.origin import LoweredCommand
@@ -67,8 +67,8 @@ class Mended:
 
     document: Document
     changes: tuple[Change, ...]
-    before: Verdict
-    after: Verdict
+    before: Judgement
+    after: Judgement
     lowered: LoweredCommand
     wished: tuple[Wish, ...] = ()
     twice: tuple[str, ...] = ()
@@ -221,7 +221,7 @@ class _Mending:
         return self.mended(document, before, after, lowered, wished, twice, final)
 
     def mended(
-        self, document: Document, before: Verdict, after: Verdict, lowered: LoweredCommand,
+        self, document: Document, before: Judgement, after: Judgement, lowered: LoweredCommand,
         wished: Sequence[Wish], twice: Sequence[str], final: LoweredCommand,
         renumbered: tuple[str, ...] = (),
     ) -> Mended:  # fmt: skip
@@ -310,7 +310,7 @@ class _Mending:
         kind = setting.value.partition(",")[0].removeprefix("type=") if setting else ""
         return kind if _SCREEN.match(kind) and kind in self.document.main.values else ""
 
-    def with_agent(self, verdict: Verdict) -> Document:
+    def with_agent(self, verdict: Judgement) -> Document:
         """Begin with the guest agent off the ISA bus where that has no place for it."""
         document, change = with_virtio_agent(self.document, verdict)
         self.changes += [change] if change is not None else []
@@ -361,7 +361,7 @@ class _Mending:
             self.changes.append(Change(STALE, (), "args: what nothing uses any more is gone"))
 
 
-def _answered(name: str, wished: Iterable[Wish], twice: Iterable[str], verdict: Verdict) -> str:
+def _answered(name: str, wished: Iterable[Wish], twice: Iterable[str], verdict: Judgement) -> str:
     """Return the id of the finding that a port's change answers."""
     for wish in wished:
         if wish.port.name == name:

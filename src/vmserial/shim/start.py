@@ -6,7 +6,7 @@ import json
 import posix
 from dataclasses import replace
 
-from vmserial.judging import Verdict, judge
+from vmserial.judging import Judgement, judge
 from vmserial.model import Severity
 from vmserial.shim.facts import Facts
 from vmserial.sources.command import CommandLine
@@ -47,7 +47,7 @@ def mended(words: list[bytes], real: bytes, facts: bytes) -> tuple[list[bytes], 
     return [words[0], *(w.encode("utf-8", "surrogateescape") for w in result[1:])], lines
 
 
-def _lines(verdict: Verdict) -> list[str]:
+def _lines(verdict: Judgement) -> list[str]:
     lines = [_said(change.text) for change in verdict.changes]
     for finding in verdict.unmended:
         if finding.severity is not Severity.NOTE:

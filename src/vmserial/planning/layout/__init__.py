@@ -43,19 +43,20 @@ class Layout(System, Disks, Network):
 
     def video(self) -> None:
         """Say which graphics card there is; its screen is never shown by itself."""
-        machine = self.board.machine
+        machine = self.allocator.machine
         self.flag("-display", "none", "display")
         kind = machine.display.kind
         if kind in {"none", "serial"}:
             return
         where = machine.place_of("display")
-        if self.board.platform.isa:
+        if self.allocator.platform.isa:
             driver = VIDEO_DRIVERS.get(kind, "")
         else:
             driver = "virtio-gpu-pci"
             if kind != "virtio":
                 self.note(
-                    f"vga {kind} does not exist on {self.board.architecture.name}: virtio is used",
+                    f"vga {kind} does not exist on {self.allocator.architecture.name}: "
+                    "virtio is used",
                     "set vga: virtio",
                     where,
                 )
@@ -79,18 +80,18 @@ class Layout(System, Disks, Network):
 
     def usb_input(self) -> None:
         """Add the USB controller, tablet and keyboard that were asked for."""
-        board, machine = self.board, self.board.machine
+        allocator, machine = self.allocator, self.allocator.machine
         if not (machine.tablet or machine.keyboard or machine.usb_controller):
             return
-        driver = machine.usb_controller or ("piix3-usb-uhci" if not board.platform.pcie
+        driver = machine.usb_controller or ("piix3-usb-uhci" if not allocator.platform.pcie
                                             else "usb-ehci")  # fmt: skip
         if not self.need(driver, "the usb tablet", machine.place_of("tablet"), "set tablet: 0"):
             return
         if driver == "piix3-usb-uhci":
-            board.take(1)
-            place: Params = (("bus", board.platform.root_bus), ("addr", "01.2"))
+            allocator.take(1)
+            place: Params = (("bus", allocator.platform.root_bus), ("addr", "01.2"))
         else:
-            place = self.at(1) if board.platform.pcie else self.at(0x1B)
+            place = self.at(1) if allocator.platform.pcie else self.at(0x1B)
         self.add("-device", driver, ("id", "usb"), *place, role="input")
         for wanted, device, port in (
             (machine.tablet, "usb-tablet", 1),
@@ -104,22 +105,22 @@ class Layout(System, Disks, Network):
 
     def agent(self) -> None:
         """Add the guest agent's port, which takes a virtio port or an ISA index."""
-        board, agent = self.board, self.board.machine.agent
+        allocator, agent = self.allocator, self.allocator.machine.agent
         if agent is None:
             return
         isa = agent.kind == "isa"
-        if isa and not (board.platform.isa and self.has("isa-serial")):
+        if isa and not (allocator.platform.isa and self.has("isa-serial")):
             self.refusals.append(
                 refusal(
                     "agent-isa-not-on-arch",
                     "agent type=isa: 'isa-serial' is not a valid device model name on "
-                    f"{board.architecture.name}",
+                    f"{allocator.architecture.name}",
                     "use agent: 1 (virtio)",
                     where=agent.where,
                 )
             )
             return
-        if isa and not board.isa_free:
+        if isa and not allocator.isa_free:
             self.refusals.append(
                 refusal(
                     "isa-limit",
@@ -136,8 +137,8 @@ class Layout(System, Disks, Network):
         )  # fmt: skip
         if isa:
             # The last index: the ports keep COM1 and up.
-            index = board.isa_free.pop()
-            board.uarts_8250 += 1
+            index = allocator.isa_free.pop()
+            allocator.uarts_8250 += 1
             self.add(
                 "-device", "isa-serial", ("id", "qga"), ("index", index), ("chardev", "qga0"),
                 role="agent",
@@ -151,7 +152,7 @@ class Layout(System, Disks, Network):
 
     def extras(self) -> None:
         """Add balloon, random numbers and the generation id."""
-        machine = self.board.machine
+        machine = self.allocator.machine
         if machine.balloon and self.need(
             "virtio-balloon-pci", "balloon", machine.place_of("balloon"), "set balloon: 0"
         ):
@@ -165,11 +166,11 @@ class Layout(System, Disks, Network):
             self.add("-device", "virtio-rng-pci", ("id", "rng0-device"), ("rng", "rng0"),
                      *self.at(0x1C), role="other")  # fmt: skip
         if machine.vmgenid:
-            if self.has("vmgenid") and self.board.platform.isa:
+            if self.has("vmgenid") and self.allocator.platform.isa:
                 self.add("-device", "vmgenid", ("guid", machine.vmgenid), role="other")
             else:
                 self.note(
-                    f"vmgenid is not a device of {self.board.architecture.name} QEMU: left out",
+                    f"vmgenid is not a device of {self.allocator.architecture.name} QEMU: left out",
                     "nothing to do: a guest there does not look for it",
                     machine.place_of("vmgenid"),
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vmserial.board import Board
+from vmserial.allocator import Allocator
 from vmserial.model import Finding, Note, SourceRef, refusal
 from vmserial.options import Option, Scalar
 
@@ -15,7 +15,7 @@ Params = tuple[tuple[str, Scalar], ...]
 class Section:
     """The options of everything but the ports, and what must be said about them."""
 
-    board: Board
+    allocator: Allocator
     options: list[Option] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     refusals: list[Finding] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Section:
 
     def has(self, driver: str) -> bool:
         """Tell whether the binary has ``driver``; an unknown binary has everything."""
-        known = self.board.capabilities.devices
+        known = self.allocator.capabilities.devices
         return not known or driver in known
 
     def need(self, driver: str, what: str, where: SourceRef | None, hint: str) -> bool:
@@ -53,7 +53,8 @@ class Section:
             refusal(
                 "binary-no-device",
                 f"{what} needs '{driver}', which is not a device of this QEMU "
-                f"({self.board.capabilities.target} {self.board.capabilities.version_text})",
+                f"({self.allocator.capabilities.target} "
+                f"{self.allocator.capabilities.version_text})",
                 hint,
                 where=where,
             )
@@ -62,10 +63,10 @@ class Section:
 
     def at(self, slot: int) -> Params:
         """Take a root-bus slot if it is free, else a place on a bridge."""
-        board = self.board
-        if slot <= 0x1D and board.is_free(slot):
-            board.take(slot)
-            return (("bus", board.platform.root_bus), ("addr", f"{slot:02x}.0"))
+        allocator = self.allocator
+        if slot <= 0x1D and allocator.is_free(slot):
+            allocator.take(slot)
+            return (("bus", allocator.platform.root_bus), ("addr", f"{slot:02x}.0"))
         return self.behind_bridge()
 
     def behind_bridge(self) -> Params:
@@ -77,14 +78,14 @@ class Section:
         number = len(self._bridges) + 1
         name = f"pci.{number}"
         function = number - 1
-        self.board.take(0x1E)
+        self.allocator.take(0x1E)
         multifunction: Params = (("multifunction", True),) if function == 0 else ()
         self.add(
             "-device",
             "pci-bridge",
             ("id", name),
             ("chassis_nr", number),
-            ("bus", self.board.platform.root_bus),
+            ("bus", self.allocator.platform.root_bus),
             ("addr", f"1e.{function}"),
             *multifunction,
             role="controller",

@@ -30,15 +30,15 @@ class Disks(Section):
             chosen: add only these.
         """
         sata_ready = False
-        scsi_used = {disk.index for disk in self.board.machine.disks if disk.bus == "scsi"}
-        for disk in self.board.machine.disks if chosen is None else chosen:
+        scsi_used = {disk.index for disk in self.allocator.machine.disks if disk.bus == "scsi"}
+        for disk in self.allocator.machine.disks if chosen is None else chosen:
             bus, index = disk.bus, disk.index
             name = f"{bus}{index}"
-            if bus == "ide" and not self.board.platform.ide:
+            if bus == "ide" and not self.allocator.platform.ide:
                 index = next(n for n in range(256) if n not in scsi_used)
                 scsi_used.add(index)
                 self.note(
-                    f"{name}: there is no IDE on {self.board.architecture.name}: it becomes "
+                    f"{name}: there is no IDE on {self.allocator.architecture.name}: it becomes "
                     f"scsi{index}",
                     f"the guest must have the driver of {self.scsi_driver}",
                     disk.where,
@@ -70,7 +70,7 @@ class Disks(Section):
                 device[1:1] = [("bus", f"ahci0.{index}"), ("unit", 0)]
             else:
                 driver = "ide-cd" if disk.cdrom else "ide-hd"
-                if self.board.platform.ide == "six-ports":
+                if self.allocator.platform.ide == "six-ports":
                     device[1:1] = [("bus", f"ide.{index}"), ("unit", 0)]
                 else:
                     device[1:1] = [("bus", f"ide.{index // 2}"), ("unit", index % 2)]
@@ -127,7 +127,7 @@ class Disks(Section):
     @property
     def scsi_driver(self) -> str:
         """The SCSI controller's driver, replaced where the binary lacks it."""
-        wanted = SCSI_DRIVERS.get(self.board.machine.scsi_controller, "virtio-scsi-pci")
+        wanted = SCSI_DRIVERS.get(self.allocator.machine.scsi_controller, "virtio-scsi-pci")
         return wanted if self.has(wanted) else "virtio-scsi-pci"
 
     def scsi_place(self, index: int) -> Params:
@@ -145,19 +145,19 @@ class Disks(Section):
 
     def scsi_controller(self, number: int, name: str) -> None:
         """Add a SCSI controller."""
-        wanted = self.board.machine.scsi_controller
+        wanted = self.allocator.machine.scsi_controller
         driver = self.scsi_driver
         if number == 0 and driver != SCSI_DRIVERS.get(wanted, ""):
             self.note(
                 f"scsihw {wanted} is not in this QEMU: virtio-scsi-pci is used",
                 "set scsihw: virtio-scsi-pci",
-                self.board.machine.place_of("scsi_controller"),
+                self.allocator.machine.place_of("scsi_controller"),
             )
         if number == 0 and wanted == "virtio-scsi-single":
             self.note(
                 "scsihw virtio-scsi-single: one controller carries all scsi disks",
                 "nothing to do: the guest sees the same disks",
-                self.board.machine.place_of("scsi_controller"),
+                self.allocator.machine.place_of("scsi_controller"),
             )
         self.add("-device", driver, ("id", name), *self.at(5 + number), role="disk")
 

@@ -14,7 +14,7 @@ class Network(Section):
 
     def nics(self) -> None:
         """Add the network cards and their backends."""
-        for nic in self.board.machine.nics:
+        for nic in self.allocator.machine.nics:
             name = f"net{nic.index}"
             driver = NIC_DRIVERS.get(nic.model, nic.model)
             if not self.need(driver, name, nic.where, "use model virtio"):

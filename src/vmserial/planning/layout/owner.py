@@ -60,7 +60,7 @@ class OwnerLayout(Layout):
         self.machine_and_cpu()
         self.firmware_and_boot()
         self.flag("-display", "none", "display")
-        machine = self.board.machine
+        machine = self.allocator.machine
         self._disks = {f"{disk.bus}{disk.index}": disk for disk in machine.disks}
         for disk in machine.disks:
             if disk.path and not self._moved(disk):
@@ -77,7 +77,7 @@ class OwnerLayout(Layout):
         self._say()
 
     def _moved(self, disk: Disk) -> bool:
-        return disk.bus == "ide" and not self.board.platform.ide
+        return disk.bus == "ide" and not self.allocator.platform.ide
 
     def _option(self, each: LoweredOption) -> None:
         """Take over one option."""
@@ -110,9 +110,9 @@ class OwnerLayout(Layout):
         if driver == "isa-serial":
             self._isa_agent(each)
             return
-        if driver == "vmgenid" and not (self.has(driver) and self.board.platform.isa):
+        if driver == "vmgenid" and not (self.has(driver) and self.allocator.platform.isa):
             self.note(
-                f"vmgenid is not a device of {self.board.architecture.name} QEMU: left out",
+                f"vmgenid is not a device of {self.allocator.architecture.name} QEMU: left out",
                 "nothing to do: a guest there does not look for it",
                 each.origin.where,
             )
@@ -124,7 +124,7 @@ class OwnerLayout(Layout):
             self._card(option, name, driver)
             return
         more: Params = ()
-        memory = self.board.machine.display.memory_mib
+        memory = self.allocator.machine.display.memory_mib
         if name == "vga" and memory and driver in _VIDEO_MEMORY:
             more = (("vgamem_mb", memory),)
         elif name == "vga" and memory:
@@ -148,7 +148,7 @@ class OwnerLayout(Layout):
             params = (("index", index), *each.option.params)
             self.add("-device", "isa-serial", *params, role="agent")
             return
-        root = "pci.0" if self.board.platform.isa else self.board.platform.root_bus
+        root = "pci.0" if self.allocator.platform.isa else self.allocator.platform.root_bus
         place: Params = (("id", "qga0"), ("bus", root), ("addr", "0x8"))
         self.add("-device", "virtio-serial-pci", *place, role="agent")
         port: Params = (
@@ -188,7 +188,7 @@ class OwnerLayout(Layout):
 
     def _say(self) -> None:
         """Name what stock QEMU cannot have, or what vmserial does by itself."""
-        where = self.board.machine.where
+        where = self.allocator.machine.where
         self.left_out(
             "what PVE alone needs (-id, -pidfile, -daemonize, its monitors and VNC)",
             "vmserial starts the VM itself; the guest sees none of it", where,
@@ -197,5 +197,5 @@ class OwnerLayout(Layout):
             self.note(
                 "the graphics card is there, its screen is not shown",
                 "add '-vnc unix:PATH' or '-display gtk' to args to see it",
-                self.board.machine.place_of("display"),
+                self.allocator.machine.place_of("display"),
             )

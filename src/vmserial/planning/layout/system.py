@@ -42,14 +42,14 @@ class System(Section):
 
     def identity(self) -> None:
         """Say what the VM is called and what the guest reads of itself."""
-        machine = self.board.machine
+        machine = self.allocator.machine
         self.add("-name", "", ("guest", machine.name), role="machine")
         self.flag("-nodefaults", None, "machine")
         self.flag("-no-user-config", None, "machine")
         smbios = dict(machine.smbios)
         uuid = smbios.pop("uuid", machine.uuid)
         params: list[tuple[str, Scalar]] = [("type", "1")]
-        if uuid and self.board.architecture.name not in _SMBIOS:
+        if uuid and self.allocator.architecture.name not in _SMBIOS:
             self.add("-uuid", uuid, role="machine")
         elif uuid:
             params.append(("uuid", uuid))
@@ -61,25 +61,25 @@ class System(Section):
 
     def machine_and_cpu(self) -> None:
         """Say the board, the accelerator, the CPUs and the memory."""
-        board, machine = self.board, self.board.machine
+        allocator, machine = self.allocator, self.allocator.machine
         accel = machine.accel
         if accel == "auto":
-            accel = "kvm" if "kvm" in board.capabilities.accelerators else "tcg"
+            accel = "kvm" if "kvm" in allocator.capabilities.accelerators else "tcg"
         options = dict(machine.machine_options)
         vcpus = max(machine.topology.vcpus, 1)
         most = max(machine.topology.sockets * machine.topology.cores, vcpus)
-        if board.architecture.name == "aarch64" and most > GICV2_CPUS:
+        if allocator.architecture.name == "aarch64" and most > GICV2_CPUS:
             # GICv2, the board's default under TCG, ends at eight CPUs.
             options.setdefault("gic-version", "3")
-        machine_type = board.architecture.machine_type(machine.machine_type)
+        machine_type = allocator.architecture.machine_type(machine.machine_type)
         self.add("-machine", machine_type, *options.items(), role="machine")
         self.flag("-accel", accel, "machine")
         model, flags = machine.cpu.model, list(machine.cpu.flags)
-        if not board.platform.isa:
+        if not allocator.platform.isa:
             if X86_CPU.fullmatch(model):
                 self.note(
-                    f"cpu {model} is a model of x86: the default of {board.architecture.name} is "
-                    "used, without flags",
+                    f"cpu {model} is a model of x86: the default of {allocator.architecture.name} "
+                    "is used, without flags",
                     "name one of its models, or host",
                     machine.place_of("cpu"),
                 )
@@ -87,8 +87,8 @@ class System(Section):
             # Only x86 takes "+flag" and "-flag".
             signs = {"+": "on", "-": "off"}
             flags = [f"{f[1:]}={signs[f[0]]}" if f[0] in signs else f for f in flags]
-        if not model and board.architecture.tcg_cpu:
-            model = "host" if accel == "kvm" else board.architecture.tcg_cpu
+        if not model and allocator.architecture.tcg_cpu:
+            model = "host" if accel == "kvm" else allocator.architecture.tcg_cpu
         if accel == "tcg" and model == "host":
             model = "max"
             self.note(
@@ -127,7 +127,7 @@ class System(Section):
 
     def firmware_and_boot(self) -> None:
         """Say what is booted: a kernel, UEFI, or the machine's own firmware."""
-        board, machine = self.board, self.board.machine
+        allocator, machine = self.allocator, self.allocator.machine
         firmware = machine.firmware
         if machine.boot is not None:
             self.flag("-kernel", machine.boot.kernel, "boot")
@@ -136,22 +136,22 @@ class System(Section):
             if machine.boot.append:
                 self.flag("-append", machine.boot.append, "boot")
         wants_ovmf = firmware.kind == "ovmf"
-        if firmware.kind == "default" and board.architecture.name == "aarch64":
+        if firmware.kind == "default" and allocator.architecture.name == "aarch64":
             # The board has no firmware of its own.
             wants_ovmf = machine.boot is None
         if not wants_ovmf:
-            if firmware.kind == "seabios" and not board.platform.isa:
+            if firmware.kind == "seabios" and not allocator.platform.isa:
                 self.note(
-                    f"seabios does not exist for {board.architecture.name}: UEFI is used",
+                    f"seabios does not exist for {allocator.architecture.name}: UEFI is used",
                     "set bios: ovmf",
                     machine.place_of("firmware"),
                 )
                 wants_ovmf = machine.boot is None
             if not wants_ovmf:
                 return
-        code = firmware.code or board.architecture.firmware
+        code = firmware.code or allocator.architecture.firmware
         # -bios takes whole blocks of 64 KiB, which OVMF_CODE_4M.fd is not.
-        if not firmware.variables and not board.platform.isa:
+        if not firmware.variables and not allocator.platform.isa:
             self.flag("-bios", code, "firmware")
             return
         for unit, path, format, readonly in (

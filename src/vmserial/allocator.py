@@ -1,6 +1,6 @@
 """Places on a VM's buses, and who took them.
 
-A :class:`Board` is the planner's scratch pad: it starts with what the machine
+A :class:`Allocator` is the planner's scratch pad: it starts with what the machine
 type and the rest of the configuration already take, and each device kind takes
 its places from it.  All PCI devices that we add cold are packed as functions of
 as few root-bus slots as possible: PVE leaves one slot free, and eight functions
@@ -105,7 +105,7 @@ class Controller:
 
 
 @dataclass
-class Board:
+class Allocator:
     """What is taken and what is left; changed in place while one plan is made."""
 
     machine: Machine
@@ -141,8 +141,8 @@ class Board:
     """Kinds that no port gets unasked."""
 
     def __post_init__(self) -> None:
-        machine, board = self.machine, self.platform.board_slots
-        self.taken |= board
+        machine = self.machine
+        self.taken |= self.platform.board_slots
         slots = machine.free_slots or range(PCI_SLOTS - 1, -1, -1)
         root = self.platform.root_bus
         if not machine.free_bus:

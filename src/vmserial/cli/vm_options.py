@@ -13,7 +13,7 @@ Single = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class VmOptions:
     """What the user's words say about the VM, its binary and its guest.
 
     An empty or None value is one that was not said; the names are those of
