@@ -34,7 +34,7 @@ INPUTS = {
     "a conf of two ports": DATA / "pve" / "142.conf",
     "a domain of four serials": DATA / "libvirt" / "aarch64-untyped.xml",
     "a domain of twenty usb ports": DATA / "libvirt" / "aarch64-usb-20.xml",
-    "a command": DATA / "findings" / "kind-not-on-arch.txt",
+    "a command": TESTS / "rules" / "kind-not-on-arch" / "bad.args",
 }
 VERBS = ("doctor", "showcmd")
 

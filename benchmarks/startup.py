@@ -17,7 +17,7 @@ from common import TESTS, Build, Row, alone, builds, milliseconds
 
 CONF = str(TESTS / "data" / "pve" / "142.conf")
 DOMAIN = str(TESTS / "data" / "libvirt" / "aarch64-untyped.xml")
-COMMAND = str(TESTS / "data" / "findings" / "kind-not-on-arch.txt")
+COMMAND = str(TESTS / "rules" / "kind-not-on-arch" / "bad.args")
 
 HALF = "ratio ≤ 0.5"
 

@@ -17,6 +17,7 @@ from typing import Any
 import pve_tree
 import pytest
 
+import findings
 from vmserial.cli.main import run
 from vmserial.guests import profile
 from vmserial.judging import RepairPolicy
@@ -37,7 +38,7 @@ from vmserial.sources.pve.lower import PveHost
 from vmserial.sources.pve.lower import lower as lower_conf
 
 DATA = Path(__file__).parents[1] / "data"
-COMMANDS = sorted((DATA / "findings").glob("*.txt"))
+COMMANDS = [findings.RULES / id / "bad.args" for id in findings.ids()]
 DOMAINS = sorted((DATA / "libvirt").glob("*.xml"))
 CONFS = sorted((DATA / "pve-says").glob("*.conf"))
 EVERYWHERE = ("aarch64", "arm", "x86_64", "i386")
@@ -56,7 +57,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arch_of(path: Path) -> str:
-    if path.suffix == ".txt":
+    if path.suffix == ".args":
         return CommandView.of(CommandLine.parse(path.read_text())).arch
     return path.stem.partition("-")[0]
 
@@ -64,7 +65,9 @@ def arch_of(path: Path) -> str:
 def inputs(files: list[Path]) -> list[Any]:
     return [
         pytest.param(
-            path, id=path.stem, marks=[] if arch_of(path) in EVERYWHERE else [pytest.mark.full]
+            path,
+            id=path.parent.name if path.stem == "bad" else path.stem,
+            marks=[] if arch_of(path) in EVERYWHERE else [pytest.mark.full],
         )
         for path in files
     ]
@@ -199,6 +202,6 @@ def test_a_verb_that_says_less_is_seen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vmserial.cli.subject_command.ids", lambda _: [])
-    path = next(path for path in COMMANDS if path.stem == "isa-limit")
+    path = next(path for path in COMMANDS if path.parent.name == "isa-limit")
     with pytest.raises(AssertionError):
         all_agree(Verbs(capsys, tmp_path / "out", str(path)), paused=False)

@@ -1,7 +1,16 @@
-"""The golden inputs: one command line for each finding, and what it is judged with."""
+"""The inputs of each rule, in ``tests/rules/ID/``, and what they are judged with.
+
+``bad.*`` has the finding and ``good.*`` has not (``.args`` a command, ``.conf`` of PVE, ``.xml``
+of libvirt; ``bad-2.args`` and so on where a rule has more than one); ``mended.args`` is what
+the repair makes of ``bad.args``, and there is none where only the owner can mend it.
+``policy.toml`` says what must be asked for, ``host.toml`` what the host has at the places.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,27 +18,62 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from vmserial.guests import profile
-from vmserial.judging import Judgement, RepairPolicy, judge
-from vmserial.model import Capabilities
+from vmserial.judging import Judgement, RepairPolicy, domain, judge
+from vmserial.model import Capabilities, Finding, Severity
+from vmserial.model.host import HostFacts, TcpListener
+from vmserial.model.origin import LoweredCommand
 from vmserial.qemu.binary import from_json
+from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandLine, CommandView
+from vmserial.sources.libvirt import Document as DomainDocument
+from vmserial.sources.libvirt import Domain
+from vmserial.sources.pve import Document as PveDocument
+from vmserial.sources.pve.lower import PveHost
+from vmserial.sources.pve.lower import lower as lower_pve
 
 DATA = Path(__file__).parents[1] / "data"
-GOLDEN = Path(__file__).parents[1] / "golden" / "findings"
+RULES = Path(__file__).parents[1] / "rules"
+
+FILE = re.compile(
+    r"(bad|good)(-[0-9]+)?\.(args|conf|xml)|mended\.args|policy\.toml|host\.toml"
+)  # fmt: skip
+"""What stands in a rule's directory."""
 
 POLICIES = {
-    "not-hot-pluggable": RepairPolicy(kind="pci", hotplug=True),
-    "output-lost-while-detached": RepairPolicy(logs="/run/vm"),
+    path.parent.name: RepairPolicy(**tomllib.loads(path.read_text()))
+    for path in sorted(RULES.glob("*/policy.toml"))
 }
 """What must be asked for, so that a finding is one and is mended."""
 
-FAILING_STILL = frozenset(
-    {"chardev-backend-unknown", "chardev-id", "machine-unknown", "pci-no-bus", "property-unknown"}
-)
-"""What fails to start and only its owner can mend."""
 
-UNMENDED = FAILING_STILL | {"controller-unused"}
+def ids() -> list[str]:
+    """Return the findings that a command line alone can have, whatever the host has."""
+    return sorted(
+        path.parent.name for path in RULES.glob("*/bad.args")
+        if not (path.parent / "host.toml").exists()
+    )  # fmt: skip
+
+
+def inputs(id: str, which: str) -> list[Path]:
+    """Return the ``bad`` or ``good`` inputs of a rule; what was mended is good."""
+    found = [*(RULES / id).glob(f"{which}*.*")]
+    if which == "good":
+        found += (RULES / id).glob("mended*.*")
+    return sorted(found)
+
+
+def mended(id: str) -> Path:
+    """Return where it stands what the repair of a rule makes of its command."""
+    return RULES / id / "mended.args"
+
+
+_NOTES = {rule.id for phase in PHASES for rule in phase if rule.severity is Severity.NOTE}
+
+UNMENDED = frozenset(id for id in ids() if not mended(id).exists())
 """What only its owner can mend."""
+
+FAILING_STILL = UNMENDED - _NOTES
+"""What fails to start and only its owner can mend."""
 
 
 GUESTS = frozenset({"aarch64", "x86_64"})
@@ -52,20 +96,13 @@ def run(ids: Iterable[str]) -> list[ParameterSet]:
     ]
 
 
-def ids() -> list[str]:
-    """Return the findings that a command line can have."""
-    return sorted(path.stem for path in (DATA / "findings").glob("*.txt"))
-
-
 def command(id: str) -> CommandLine:
     """Return the command line that has a finding."""
-    return CommandLine.parse((DATA / "findings" / f"{id}.txt").read_text(), f"{id}.txt")
+    return CommandLine.parse((RULES / id / "bad.args").read_text(), f"{id}.args")
 
 
 def capabilities(arch: str, version: str = "7.2") -> Capabilities:
     """Return what a QEMU was recorded to have."""
-    import json
-
     path = DATA / "capabilities" / f"qemu-{version}-{arch}.json"
     if not path.exists():
         # Nothing that is judged on it needs to know its devices.
@@ -86,3 +123,35 @@ def judged(
     what = of or command(id)
     its = CommandView.of(what).arch
     return judge(what, on(its), profile.unknown(its), POLICIES.get(id, RepairPolicy()))
+
+
+def host(id: str) -> HostFacts | None:
+    """Return what the host has at the places of a rule's inputs; None: nobody looked."""
+    path = RULES / id / "host.toml"
+    if not path.exists():
+        return None
+    said = tomllib.loads(path.read_text())
+    return HostFacts(
+        said.get("paths", {}), frozenset(said.get("listening", ())),
+        tuple(TcpListener(**each) for each in said.get("tcp", ())), tcp_seen=True,
+    )  # fmt: skip
+
+
+def found(path: Path) -> tuple[Finding, ...]:
+    """Return what is found in an input of a rule, whose directory it stands in."""
+    id = path.parent.name
+    policy, seen = POLICIES.get(id, RepairPolicy()), host(id)
+    text = path.read_text()
+    if path.suffix == ".xml":
+        document = DomainDocument.parse(text.encode(), path.name)
+        arch = Domain.of(document).arch
+        guest = profile.unknown(arch)
+        return domain.judge(document, capabilities(arch), guest, policy, host=seen).findings
+    source: CommandLine | LoweredCommand
+    if path.suffix == ".conf":
+        source = lower_pve(PveDocument.parse(text, path.name), 100, PveHost("", (7, 2, 0)))
+        arch = source.arch
+    else:
+        source = CommandLine.parse(text, path.name)
+        arch = CommandView.of(source).arch
+    return judge(source, capabilities(arch), profile.unknown(arch), policy, host=seen).findings
