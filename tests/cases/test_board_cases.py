@@ -52,6 +52,13 @@ def test_a5_pseries_ends_its_ports_at_the_first_that_is_none() -> None:
     assert ("spapr-vty-clash", Severity.FAILS) not in wrong(f"{text} {VTY}=0x71000001")
 
 
+def test_a5_what_follows_the_last_vty_of_pseries_keeps_its_host_side_elsewhere() -> None:
+    socket = "path=/tmp/x.sock,server=on,wait=off"
+    text = mended(f"{PSERIES} -serial null -serial none -serial unix:{socket[5:]}")
+    assert "-serial null -serial none -device qemu-xhci" in text
+    assert f"-chardev socket,id=serial1,{socket} -device usb-serial" in text
+
+
 @pytest.mark.parametrize(
     ("words", "there"),
     [

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from vmserial.context import EditOptions, RuleContext
 from vmserial.context.repairs import fresh
 from vmserial.guests import profile
-from vmserial.judging import Judgement, judge
-from vmserial.model import Capabilities
+from vmserial.judging import Judgement, engine, judge
+from vmserial.model import Capabilities, Finding, Severity
+from vmserial.rules.base import KINDS, Rule
+from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandLine
+from vmserial.sources.command.edits import SetKey
 
 
 def judged(command: CommandLine, arch: str) -> Judgement:
@@ -217,3 +223,20 @@ def test_the_next_one_is_in_the_way_as_much() -> None:
     moved = [change.text.split(":")[0] for change in verdict.changes]
     assert moved == list("defghij")
     assert judged(verdict.command, "aarch64").changes == ()
+
+
+def test_a_repair_that_does_not_help_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its finding comes back each time: all else is mended, and its owner is told of it."""
+
+    def never(ctx: RuleContext) -> Iterator[Finding]:
+        for port in ctx.ports[:1]:
+            edit = SetKey(port.option, "chardev", port.chardev_id)
+            yield rule.of_port(port, "it stays", EditOptions((edit,), "nothing changed"))
+
+    rule = Rule("caution", Severity.DEAD, KINDS, never)
+    monkeypatch.setattr(engine, "PHASES", (*PHASES, (rule,)))
+    text = "qemu-system-x86_64 -M q35 -chardev null,id=serial0 -device usb-serial,chardev=serial0"
+    verdict = judged(CommandLine.parse(text), "x86_64")
+    assert [change.id for change in verdict.changes if change.id == "caution"] == []
+    assert {change.id for change in verdict.changes} >= {"id-taken", "usb-no-bus"}
+    assert [finding.id for finding in verdict.unmended] == ["caution"]

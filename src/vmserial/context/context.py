@@ -159,9 +159,10 @@ class RuleContext:
         assert self.platform is not None
         if self.platform.uart is None:
             return ISA_SERIAL_PORTS if self.platform.isa else 0
-        return onboard_uarts(
+        count = onboard_uarts(
             self.platform, self.machine_type, self.view.machine, self.capabilities
         )[0]
+        return _before_none(self.view, count) if self.platform.uart.none_ends else count
 
     @property
     def virtio_serial(self) -> str:
@@ -297,3 +298,8 @@ class RuleContext:
             or device.pci is not None
             or (device.is_usb_controller and device.driver != "sysbus-ohci")
         )
+
+
+def _before_none(view: CommandView, count: int) -> int:
+    """Return how many of ``count`` UARTs there are where the first ``-serial none`` ends them."""
+    return min([count, *(port.index for port in view.onboard if port.host.form == "none")])

@@ -86,21 +86,21 @@ def judge(
     first: Judgement | None = None
     refused: tuple[Finding, ...] = ()
     # What did not help is not tried again, and not kept.
-    vain: set[_Key] = set()
-    tried: set[_Key] = set()
+    vain: set[engine.Key] = set()
+    tried: set[engine.Key] = set()
     before, made = document, 0
     for _ in range(engine.ROUNDS):
         domain = Domain.of(document)
         command = lower(domain, capabilities.version)
         verdict = engine.judge(command, capabilities, guest, policy, host=host)
         first = first or verdict
-        if again := {_key(answer) for answer in verdict.answers} & tried - vain:
+        if again := {engine.key(answer.finding) for answer in verdict.answers} & tried - vain:
             vain |= again
             tried = set()
             document, changes = before, changes[:made]
             continue
-        answers = [answer for answer in verdict.answers if _key(answer) not in vain]
-        refused = tuple(a.finding for a in verdict.answers if _key(a) in vain)
+        answers = [answer for answer in verdict.answers if engine.key(answer.finding) not in vain]
+        refused = tuple(a.finding for a in verdict.answers if engine.key(a.finding) in vain)
         if not answers:
             break
         raised = raise_(domain, command, answers, verdict.origin, verdict.support)
@@ -108,7 +108,9 @@ def judge(
         if raised.document is document:
             break
         before, made = document, len(changes)
-        tried = {_key(a) for place, a in enumerate(answers) if place not in raised.refused}
+        tried = {
+            engine.key(a.finding) for place, a in enumerate(answers) if place not in raised.refused
+        }
         changes += _changes(answers, raised)
         document = raised.document
     assert first is not None
@@ -117,14 +119,6 @@ def judge(
         _shown(first.found, first), tuple(changes), document,
         _shown([each for each in left if each.severity is not Severity.NOTE], verdict),
     )  # fmt: skip
-
-
-_Key = tuple[str, tuple[str, ...]]
-
-
-def _key(answer: Answer) -> _Key:
-    """Return what tells an answer from others: its finding and ports."""
-    return answer.finding.id, answer.finding.ports
 
 
 def _changes(answers: Sequence[Answer], raised: Raised) -> list[Change]:

@@ -22,6 +22,7 @@ round only: the next one is the raiser's to ask for.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,16 @@ ROUNDS = PCI_SLOTS
 
 As many as a PCI bus has slots: where a device that names none is moved away, the next one
 of that sort gets its slot, and may be as much in the way there."""
+
+IN_VAIN = 2
+"""How often one finding of one port may come back after its repair."""
+
+Key = tuple[str, tuple[str, ...], str]
+
+
+def key(finding: Finding) -> Key:
+    """Return what tells a finding from the others, round for round: its id, ports and words."""
+    return finding.id, finding.ports, "" if finding.ports else finding.happens
 
 
 def judge(
@@ -88,22 +99,33 @@ def judge(
         asked = policy or RepairPolicy()
         ctx = RuleContext(command, view, capabilities, guest, asked, origins, host)
         found = findings_of(ctx)
+        if vain:
+            found = tuple(each.but(repairs=()) if key(each) in vain else each for each in found)
         done = applied(ctx, found)
         return Judgement(
             found, tuple(done.changes), command, tuple(done.unmended), tuple(done.answers),
             tuple(done.support), origins, done.edits,
         )  # fmt: skip
 
+    vain: set[Key] = set()
     if not isinstance(source, CommandLine):
         assert origins is not None
         return judged(origins.line)
     first = last = judged(source)
     changes = list(first.changes)
+    tried = Counter(key(answer.finding) for answer in first.answers)
     for _ in range(ROUNDS):
         if not last.changes:
             break
         # What a change made possible, or uncovered, is seen only now.
         last = judged(last.command)
+        tried.update(key(answer.finding) for answer in last.answers)
+        if again := {each for each, times in tried.items() if times > IN_VAIN}:
+            # It does not help: nothing of it is kept, and its owner is told.
+            vain |= again
+            last = judged(source)
+            changes = []
+            tried.clear()
         changes += last.changes
     return replace(
         first, changes=tuple(changes), given=last.command, edits=(), unmended=last.unmended

@@ -20,6 +20,7 @@ class OnBoardUart:
         source: where the numbers come from.
         is_8250: the guest's 8250 driver serves it, so it counts among its ports.
         cautions: facts that its user must know.
+        none_ends: ``-serial none`` leaves no place empty but ends them: what follows it is dead.
     """
 
     model: str
@@ -29,6 +30,7 @@ class OnBoardUart:
     source: str
     is_8250: bool = False
     cautions: tuple[str, ...] = ()
+    none_ends: bool = False
 
 
 PL011_CAUTION = (

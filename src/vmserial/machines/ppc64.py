@@ -20,7 +20,9 @@ PSERIES = Platform(
         identities=tuple(NodeIdentity("vio", hex(0x30000000 + n * 0x1000)) for n in range(100)),
         node="/dev/hvc",
         assumed=lambda _: 100,
-        source="hw/ppc/spapr.c: one spapr-vty for each -serial; 100 run with 7.2",
+        source="hw/ppc/spapr.c: one spapr-vty for each -serial up to the first that is none; "
+        "100 run with 7.2",
+        none_ends=True,
     ),
     source="hw/ppc/spapr.c",
 )

@@ -19,10 +19,6 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
 def _planned(ctx: RuleContext) -> Iterator[Finding]:
     assert ctx.platform is not None
     limit = ctx.uarts_wired
-    if ctx.platform.name == "pseries":
-        # hw/ppc/spapr.c makes them up to the first one that is none (run with 7.2).
-        nones = [port.index for port in ctx.view.onboard if port.host.form == "none"]
-        limit = min([limit, *nones])
     older = ctx.capabilities.version < (9, 1, 0) and ctx.arch == "aarch64"
     for port in ctx.ports:
         if _ignored(ctx, port, limit):
