@@ -47,7 +47,7 @@ ROUNDS = PCI_SLOTS
 As many as a PCI bus has slots: where a device that names none is moved away, the next one
 of that sort gets its slot, and may be as much in the way there."""
 
-IN_VAIN = 2
+IN_VAIN = 4
 """How often one finding of one port may come back after its repair."""
 
 Key = tuple[str, tuple[str, ...], str]
@@ -113,13 +113,13 @@ def judge(
         return judged(origins.line)
     first = last = judged(source)
     changes = list(first.changes)
-    tried = Counter(key(answer.finding) for answer in first.answers)
+    tried = Counter({key(answer.finding) for answer in first.answers})
     for _ in range(ROUNDS):
         if not last.changes:
             break
         # What a change made possible, or uncovered, is seen only now.
         last = judged(last.command)
-        tried.update(key(answer.finding) for answer in last.answers)
+        tried.update({key(answer.finding) for answer in last.answers})
         if again := {each for each, times in tried.items() if times > IN_VAIN}:
             # It does not help: nothing of it is kept, and its owner is told.
             vain |= again
