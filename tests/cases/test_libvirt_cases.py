@@ -17,6 +17,7 @@ from vmserial.model import Capabilities, Severity
 from vmserial.model.host import HostFacts
 from vmserial.planning.planner import plan
 from vmserial.sources.libvirt import Document, Domain, machine
+from vmserial.sources.libvirt.lower import lower
 from vmserial.sources.libvirt.writer import write
 
 PTY = "<serial type='pty'/>"
@@ -43,6 +44,22 @@ def test_a9_two_consoles_of_target_serial() -> None:
     verdict = judged(domain(body, "x86_64", "q35"))
     assert ids(verdict) == ["libvirt-serial-console-first"]
     assert "Only the first console can be a serial port" in verdict.findings[0].happens
+
+
+@pytest.mark.parametrize(("name", "libvirts"), [
+    ("arm", "armv7l"), ("arm64", "aarch64"), ("amd64", "x86_64"), ("i386", "i686"),
+])  # fmt: skip
+def test_a10_an_architecture_by_another_name_than_libvirts(name: str, libvirts: str) -> None:
+    machine_type = "virt" if name.startswith("arm") else "q35"
+    of = domain(PTY, name, machine_type)
+    (found,) = [f for f in judged(of).findings if f.severity is Severity.FAILS]
+    assert found.happens == f"libvirt refuses the domain: Unknown architecture {name}"
+    assert found.fix.startswith(f"write arch='{libvirts}'")
+    assert found.where is not None
+    assert found.where.line
+    assert "arch=" in of.raw.decode().splitlines()[found.where.line - 1]
+    assert not [f for f in judged(domain(PTY, libvirts, machine_type)).findings
+                if f.severity is Severity.FAILS]  # fmt: skip
 
 
 MODEL = "<serial type='pty'><target type='{}'><model name='{}'/></target></serial>".format
@@ -106,6 +123,26 @@ def test_b6_a_mirrored_console_has_its_ports_address(console: str) -> None:
     verdict = judged(of)
     assert ids(verdict) == []
     assert verdict.document.raw == of.raw
+
+
+@pytest.mark.parametrize(("arch", "type", "count", "buses", "controllers"), [
+    # The XHCI that libvirt adds has four ports; a further one stands beside it.
+    ("x86_64", "q35", 8, [0] * 4, 0), ("x86_64", "q35", 9, [0] * 4 + [1], 1),
+    # piix3-uhci keeps its place.
+    ("x86_64", "pc", 6, [1] * 2, 1),
+])  # fmt: skip
+def test_b1_the_usb_controller_that_libvirt_adds_is_taken(
+    arch: str, type: str, count: int, buses: list[int], controllers: int
+) -> None:
+    verdict = judged(domain(PTY * count, arch, type))
+    mended = Domain.of(verdict.document)
+    added = mended.controllers_of("usb")
+    assert [p.address.number("bus") for p in mended.serials if p.address] == buses
+    assert [each.index for each in added] == [1] * controllers
+    assert ids(judged(verdict.document)) == []
+    models = [dict(each.option.params) for each in lower(mended, (6, 1, 0)).options
+              if each.option.params[:1] and ("id", "usb") in each.option.params]  # fmt: skip
+    assert len(models) == 1
 
 
 def words(*values: str) -> str:

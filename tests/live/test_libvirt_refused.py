@@ -32,3 +32,18 @@ def test_refused_before_and_not_after(libvirt: PrivateLibvirt, name: str, tmp_pa
     with pytest.raises(Refused):
         started(libvirt, of.raw, tmp_path / "guest.xml")
     started(libvirt, judged(of).document.raw, tmp_path / "guest.xml")
+
+
+@pytest.mark.parametrize(("name", "machine_type"), [
+    ("arm", "virt"), ("arm64", "virt"), ("amd64", "q35"), ("i386", "pc"),
+])  # fmt: skip
+def test_architectures_by_other_names(
+    libvirt: PrivateLibvirt, name: str, machine_type: str, tmp_path: Path
+) -> None:
+    of = domain("<serial type='pty'/>", name, machine_type)
+    (found,) = [f for f in judged(of).findings if f.id == "libvirt-refused"]
+    path = tmp_path / "guest.xml"
+    path.write_bytes(of.raw)
+    with pytest.raises(Refused) as refused:
+        libvirt.virsh("define", str(path))
+    assert found.happens.partition("refuses the domain: ")[2] in str(refused.value)

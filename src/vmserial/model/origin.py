@@ -82,6 +82,7 @@ class Gap:
         where: its place.
         rule: of a refusal, the id of the finding that it is; empty: one that only the owner has.
         handle: what it is about, as an origin's.
+        fix: what to do about a refusal, where that does not follow from the finding that it is.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Gap:
     where: SourceRef | None = None
     rule: str = ""
     handle: object | None = None
+    fix: str = ""
 
 
 @dataclass(frozen=True, eq=False)

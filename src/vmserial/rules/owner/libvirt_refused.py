@@ -35,7 +35,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         finding = RULE.finding(
             f"{name}libvirt refuses the domain: {gap.text}", of.option if of else None,
             (of.name,) if of else (), _repairs(ctx, of, gap.rule) if of else (),
-            fix=_way_out(of, gap.rule, gap.text),
+            fix=gap.fix or _way_out(of, gap.rule, gap.text),
         )  # fmt: skip
         yield replace(finding, id=gap.rule or RULE.id, where=gap.where)
 

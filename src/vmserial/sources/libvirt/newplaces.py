@@ -13,6 +13,7 @@ from vmserial.sources.libvirt.chardevice import whole
 from vmserial.sources.libvirt.elements import Element, Node, Splice
 from vmserial.sources.libvirt.needs import Need
 from vmserial.sources.libvirt.pci import BUSES
+from vmserial.sources.libvirt.usb import PORTS
 from vmserial.sources.libvirt.view import Domain
 
 _XHCI = frozenset({"qemu-xhci", "nec-xhci"})
@@ -106,7 +107,7 @@ class NewPlaces:
                 yield _keys(option.option.value() or ""), option.origin.handle
 
     def _usb_there(self) -> list[tuple[int, int]]:
-        """Return the free ports of an XHCI that has fifteen."""
+        """Return the free ports of an XHCI that has fifteen, or that libvirt adds by itself."""
         taken: dict[str, set[int]] = {}
         ids: dict[int, str] = {}
         for keys, handle in self._devices():
@@ -124,7 +125,20 @@ class NewPlaces:
                 used = taken.get(f"{ids.get(id(controller.element), '')}.0", set())
                 bus = controller.index or 0
                 found += [(bus, n) for n in range(1, XHCI_PORTS + 1) if n not in used]
+        if self._usb_of_libvirts == "qemu-xhci":
+            used = taken.get("usb.0", set())
+            found += [(0, n) for n in range(1, PORTS["qemu-xhci"] + 1) if n not in used]
         return found
+
+    @property
+    def _usb_of_libvirts(self) -> str:
+        """The driver of the USB controller that libvirt adds without being asked; mostly none."""
+        if self._domain.controllers_of("usb"):
+            return ""
+        return next(
+            (keys["driver"] for keys, handle in self._devices()
+             if handle is None and keys.get("id") == "usb"), ""
+        )  # fmt: skip
 
     def virtio(self) -> tuple[int, int]:
         """Take a port of a virtio-serial controller of our own."""
@@ -145,7 +159,8 @@ class NewPlaces:
             whole(dict(node.attributes)["index"], 0)
             for node in self.controllers if ("type", type) in node.attributes
         ]  # fmt: skip
-        if type == "usb" and not used and self._default_usb_is_used():
+        if type == "usb" and not used and self._usb_of_libvirts:
+            # It stays: its place is the guest's, and libvirt adds it beside another one, too.
             used.append(0)
         if type == "virtio-serial":
             # Channels and consoles without an address are on controller 0; libvirt adds others
@@ -155,14 +170,6 @@ class NewPlaces:
                     address = port.address
                     used.append(address.number("controller") if address else 0)
         return max((number for number in used if 0 <= number < BUSES), default=-1) + 1
-
-    def _default_usb_is_used(self) -> bool:
-        """Tell whether anything stays on the controller that libvirt adds without being asked."""
-        leaving = {need for need, each in self._needs.items() if each.kind}
-        return any(
-            keys.get("bus") == "usb.0" and "port" in keys and id(handle) not in leaving
-            for keys, handle in self._devices()
-        )
 
 
 def _keys(value: str) -> dict[str, str]:

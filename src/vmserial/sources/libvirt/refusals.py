@@ -13,7 +13,7 @@ from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.model.origin import Gap
 from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.ports import PortParts
-from vmserial.sources.libvirt.view import Domain
+from vmserial.sources.libvirt.view import MEANT, Domain
 
 _TYPES = frozenset(
     """
@@ -56,7 +56,7 @@ Refusal = tuple[str, str]
 
 def refusals(domain: Domain, ports: PortParts) -> list[Gap]:
     """Return what libvirt refuses, the first thing of each port."""
-    found = []
+    found = list(_architecture(domain))
     mirror = domain.mirror
     # Ports mostly say the same of what they are: each sort is looked at once.
     known: _Known = {}
@@ -65,6 +65,15 @@ def refusals(domain: Domain, ports: PortParts) -> list[Gap]:
             found.append(Gap("refused", words, port.where, rule, port.element))
             break
     return [*found, *_isa(domain), *_aliases(ports)]
+
+
+def _architecture(domain: Domain) -> Iterator[Gap]:
+    """An architecture by another name than libvirt's."""
+    kind = domain.os_element
+    name = kind.get("arch") if kind is not None else ""
+    if kind is not None and name in MEANT:
+        yield Gap("refused", f"Unknown architecture {name}", kind.where, "", kind,
+                  f"write arch='{MEANT[name]}': that is libvirt's name of it")  # fmt: skip
 
 
 _Known = dict[tuple[str, str, str, str], tuple[Refusal, ...]]

@@ -28,10 +28,15 @@ ARCHES = {
     "armv7l": "arm",
     "armv6l": "arm",
     "i686": "x86_64",
-    "amd64": "x86_64",
-    "arm64": "aarch64",
 }
 """libvirt's names of architectures that are not QEMU's; others are the same."""
+
+MEANT = {
+    "arm": "armv7l", "armhf": "armv7l", "armv7": "armv7l", "arm64": "aarch64", "i386": "i686",
+    "amd64": "x86_64", "x86-64": "x86_64", "ppc64el": "ppc64le", "riscv": "riscv64",
+    "loong64": "loongarch64",
+}  # fmt: skip
+"""What QEMU and Debian call an architecture, and libvirt does not take: its name there."""
 
 DEFAULT_SERIAL = {
     "x86_64": "isa-serial", "ppc64": "spapr-vio-serial", "s390x": "sclp-serial",
@@ -112,6 +117,12 @@ class Domain:
         return self.root.child("devices")
 
     @property
+    def os_element(self) -> Element | None:
+        """The ``<type>`` in ``<os>``: architecture and machine type."""
+        os = self.root.child("os")
+        return os.child("type") if os is not None else None
+
+    @property
     def characters(self) -> tuple[CharDevice, ...]:
         """All devices with a host's end."""
         return self.serials + self.consoles + self.channels + self.parallels
@@ -151,6 +162,7 @@ class Domain:
         os = root.child("os")
         kind = os.child("type") if os else None
         arch = kind.get("arch") if kind else ""
+        arch = MEANT.get(arch, arch)
         machine_type = kind.get("machine") if kind else ""
         devices = root.child("devices")
         emulator = _text(devices, "emulator")
