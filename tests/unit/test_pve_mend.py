@@ -380,3 +380,27 @@ def test_every_backend_and_kind_reads_back(backend: str, kind: str) -> None:
 def test_words_are_quoted_for_pve() -> None:
     for word in ("a", "a b", 'a"b', "a\\b", "it's", "", "é", "a=b,c"):
         assert split_args(f"x {quoted(word)} y") == ("x", word, "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        # The -serial of args has COM1, serial0 had COM2: serial1 was COM3 and is.
+        (
+            "serial0: socket\n#vmserial serial0: type=pci\nserial1: socket\nagent: 1,type=isa\n"
+            "args: -chardev null,id=x -serial chardev:x\n",
+            "isa-serial,id=isaserial1,index=2,chardev=serial1",
+        ),
+        # It was none: four came before it.
+        (
+            "serial0: socket\nserial1: socket\nserial2: socket\nserial3: socket\n"
+            "#vmserial serial3: type=virtio\n"
+            "args: -chardev null,id=x -device isa-serial,chardev=x\n",
+            "serial0: socket\nserial1: socket\nserial2: socket\n",
+        ),
+    ],
+)
+def test_a_com_port_keeps_a_place_that_it_had(text: str, kept: str) -> None:
+    mended = after("arch: x86_64\n" + text)
+    assert kept in mended
+    assert after(mended) == mended

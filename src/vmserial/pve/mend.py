@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from vmserial import chardevs
 from vmserial.judging import Change
 from vmserial.judging.base import Answer, Judgement
 from vmserial.limits import PCI_SLOTS
@@ -266,7 +267,10 @@ class _Mending:
                 continue
             self.reasons.setdefault(wish.port.name, wish.id)
             if wish.chardev and not wish.device:
-                text = f"{wish.port.name}: its chardev in args, written anew"
+                text = (
+                    f"{wish.port.name}: its chardev in args, written anew as its own line has it: "
+                    f"{chardevs.text(wish.port.chardev)}"
+                )
                 self.changes.append(Change(wish.id, (wish.port.name,), text))
             before = document.text()
             document = put_into_args(document, lowered, wish, self.vm.capabilities.version)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.model.origin import LoweredCommand
 from vmserial.options import parts_of
 from vmserial.sources.pve import edits
@@ -32,9 +33,19 @@ class Kept:
 
 
 def indexes(lowered: LoweredCommand) -> dict[str, int]:
-    """Return the index of each isa-serial, by its chardev: said, or the number before it."""
+    """Return the index of each ISA serial port, by its chardev.
+
+    The board's own, each ``-serial``, come before all devices wherever they stand, at their
+    places; of a device it is the one that it says, or the number of those made before it
+    (hw/char/serial-isa.c).
+    """
     found: dict[str, int] = {}
-    made = 0
+    serials = [each.option.value() or "" for each in lowered.options
+               if each.option.flag == "-serial" and lowered.arch == "x86_64"]  # fmt: skip
+    for place, value in enumerate(serials):
+        if value != "none":
+            found[value.removeprefix("chardev:")] = place
+    made = sum(value != "none" for value in serials)
     for each in lowered.options:
         head, pairs = parts_of(each.option)
         if each.option.flag != "-device" or head != "isa-serial":
@@ -61,7 +72,7 @@ def kept_com_ports(
         pinned: a port that must keep its line.
     """
     was = indexes(before)
-    now = lower(document)
+    given, now = document, lower(document)
     chardevs = {
         dict(parts_of(each.option)[1]).get("id", ""): each
         for each in now.options
@@ -73,6 +84,9 @@ def kept_com_ports(
         each = chardevs.get(name)
         if name not in was or was[name] == index or each is None:
             continue
+        if was[name] >= ISA_SERIAL_PORTS:
+            # It was none: the guest never had it.
+            continue
         line = each.origin.handle
         if isinstance(line, Setting) and line.key == name != pinned:
             document = edits.remove(document, name)
@@ -83,7 +97,11 @@ def kept_com_ports(
             value = f"{text} {' '.join(map(quoted, words))}".strip()
             document = edits.put(document, "args", value)
             moved.append((name, was[name]))
-    for name, index in indexes(lower(document)).items():
+    there = indexes(lower(document))
+    if moved and len(set(there.values())) < len(there):
+        # Another one of args has such a place: better a new number than two at one place.
+        document, moved, there = given, [], indexes(now)
+    for name, index in there.items():
         if name in was and was[name] != index:
             what = "the guest agent's port" if name == "qga0" else name
             renumbered.append(f"{what} becomes COM{index + 1}; it was COM{was[name] + 1}: PVE "
