@@ -1,8 +1,9 @@
 """All verbs name the same findings: doctor, fix, plan, showcmd, verify, pve list and the shim.
 
-Over every golden command and domain, the configurations that PVE's own words are known of, and
-the twenty VMs.  What this host has at the inputs' places is left out of the look, for the inputs
-name places of other hosts; those rules have their own tests (tests/rules/test_host.py).
+Over every rule's command, the golden domains, the configurations that PVE's own words are known
+of, every case's input (tests/data/cases) and the twenty VMs.  What this host has at the inputs'
+places is left out of the look, for the inputs name places of other hosts: a case that is about
+the host says what it has.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import case_inputs
 import pve_tree
 import pytest
 
@@ -24,12 +26,13 @@ from vmserial.judging import RepairPolicy
 from vmserial.machines import architecture
 from vmserial.model import Finding, Severity
 from vmserial.model.host import HostFacts
+from vmserial.model.origin import LoweredCommand
 from vmserial.qemu.binary import probe
 from vmserial.rules.index import PHASES
 from vmserial.shim import start
 from vmserial.shim.facts import Facts
 from vmserial.shim.tree import Tree
-from vmserial.sources.command import CommandLine, CommandView
+from vmserial.sources.command import CommandLine
 from vmserial.sources.libvirt import Document as DomainDocument
 from vmserial.sources.libvirt import Domain
 from vmserial.sources.libvirt.lower import lower as lower_domain
@@ -56,18 +59,15 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vmserial.host.look", lambda *_: HostFacts())
 
 
-def arch_of(path: Path) -> str:
-    if path.suffix == ".args":
-        return CommandView.of(CommandLine.parse(path.read_text())).arch
-    return path.stem.partition("-")[0]
+ELSEWHERE = [path for path in case_inputs.INPUTS if case_inputs.arch(path) not in EVERYWHERE]
 
 
 def inputs(files: list[Path]) -> list[Any]:
     return [
         pytest.param(
             path,
-            id=path.parent.name if path.stem == "bad" else path.stem,
-            marks=[] if arch_of(path) in EVERYWHERE else [pytest.mark.full],
+            id=path.parent.name if path.stem == "bad" else path.name,
+            marks=[] if case_inputs.arch(path) in EVERYWHERE else [pytest.mark.full],
         )
         for path in files
     ]
@@ -101,11 +101,13 @@ class Verbs:
                               words, re.MULTILINE))  # fmt: skip
 
     def verify(self) -> set[str]:
-        self.said("verify", "--paused", "--out", str(self.out))
+        told = self.said("verify", "--paused", "--out", str(self.out))[1]
+        # What a running VM has itself is told, and is no red check.
+        held = set(re.findall(r"\[([a-z0-9-]+)\]; it is not counted", told))
         lines = (self.out / "results.jsonl").read_text().splitlines()
         checks = [json.loads(line) for line in lines]
         bad = [check["detail"] for check in checks if check["verdict"] not in {"pass", "skipped"}]
-        return {id for detail in bad for id in re.findall(r"\[([a-z0-9-]+)\]", detail)}
+        return held | {id for detail in bad for id in re.findall(r"\[([a-z0-9-]+)\]", detail)}
 
 
 def all_agree(verbs: Verbs, *, paused: bool = True) -> set[str]:
@@ -149,40 +151,67 @@ def on_the_command(expected: set[str]) -> set[str]:
     return {id for id in seen if not id.startswith("pve-")}
 
 
-@pytest.mark.live
-@pytest.mark.parametrize("path", inputs(COMMANDS))
-def test_of_a_command(
-    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = all_agree(Verbs(capsys, tmp_path / "out", str(path)))
-    words = CommandLine.parse(path.read_text()).argv()
-    assert by_the_shim(words, arch_of(path), monkeypatch) == expected
+def started(path: Path) -> LoweredCommand | CommandLine:
+    """Return the command that an input's owner starts."""
+    if path.suffix == ".xml":
+        return lower_domain(Domain.of(DomainDocument.parse(path.read_bytes())), (7, 2, 0))
+    if path.suffix == ".conf":
+        document = Document.parse(path.read_text(), "142.conf")
+        # A start applies what is pending.
+        pending = document.pending is not None
+        return lower_conf(document, 142, PveHost("", (7, 2, 0)), pending=pending)
+    return CommandLine.parse(path.read_text())
 
 
-@pytest.mark.live
-@pytest.mark.parametrize("path", inputs(DOMAINS))
-def test_of_a_domain(
-    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = all_agree(Verbs(capsys, tmp_path / "out", str(path)))
-    command = lower_domain(Domain.of(DomainDocument.parse(path.read_bytes())), (7, 2, 0))
-    if not any(gap.id == "refused" for gap in command.gaps):
-        found = by_the_shim(command.argv(), arch_of(path), monkeypatch)
+def by_its_shim(path: Path, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold the shim's findings against those of the others; it looks at no host."""
+    command, arch = started(path), case_inputs.arch(path)
+    if isinstance(command, CommandLine):
+        assert by_the_shim(command.argv(), arch, monkeypatch) == expected
+    elif not any(gap.id == "refused" for gap in command.gaps):
+        # What an assumed guest has no room for is, under PVE, only to be known.
+        found = by_the_shim(
+            command.argv(), arch, monkeypatch, assumed_guest=path.suffix != ".conf"
+        )  # fmt: skip
         assert found == on_the_command(expected)
 
 
+def given(path: Path, tmp_path: Path) -> str:
+    """Return an input as it is given to a verb: a configuration has its VM's number."""
+    if path.suffix == ".conf":
+        path = Path(shutil.copy(path, tmp_path / "142.conf"))
+    return str(path)
+
+
 @pytest.mark.live
-@pytest.mark.parametrize("path", CONFS, ids=lambda path: path.stem)
-def test_of_a_configuration(
+@pytest.mark.parametrize("path", inputs([*COMMANDS, *DOMAINS, *CONFS]))
+def test_of_a_golden(
     path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "142.conf"
-    shutil.copy(path, file)
-    expected = all_agree(Verbs(capsys, tmp_path / "out", str(file)))
-    command = lower_conf(Document.parse(path.read_text(), "142.conf"), 142, PveHost("", (7, 2, 0)))
-    # What an assumed guest has no room for is, under PVE, only to be known.
-    found = by_the_shim(command.argv(), command.arch, monkeypatch, assumed_guest=False)
-    assert found == on_the_command(expected)
+    expected = all_agree(Verbs(capsys, tmp_path / "out", given(path, tmp_path)))
+    by_its_shim(path, expected, monkeypatch)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", inputs(case_inputs.INPUTS))
+def test_of_a_case(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verbs = Verbs(capsys, tmp_path / "out", given(path, tmp_path))
+    unseen = verbs.doctor()
+    monkeypatch.setattr("vmserial.host.look", lambda *_: case_inputs.host(path))
+    all_agree(verbs)
+    by_its_shim(path, unseen, monkeypatch)
+
+
+@pytest.mark.parametrize("path", ELSEWHERE, ids=lambda path: path.name)
+def test_of_a_case_whose_qemu_is_not_here(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but those that start it; `make test-full` has its QEMU."""
+    case_inputs.emulator(tmp_path, case_inputs.arch(path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    all_agree(Verbs(capsys, tmp_path / "out", given(path, tmp_path)), paused=False)
 
 
 @pytest.mark.live
@@ -196,6 +225,21 @@ def test_of_twenty_vms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     for vm in pve_tree.VMS:
         verbs = Verbs(capsys, tmp_path / "out", str(vm.vmid), "--root", str(root))
         assert all_agree(verbs) == rows[vm.vmid] == vm.before, vm.vmid
+
+
+def test_of_the_cases_in_one_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    node = tmp_path / "etc/pve/nodes/h/qemu-server"
+    node.mkdir(parents=True)
+    confs = [path for path in case_inputs.INPUTS if path.suffix == ".conf"]
+    assert len(confs) > 25
+    for vmid, path in enumerate(confs, 1000):
+        shutil.copy(path, node / f"{vmid}.conf")
+    assert run(["pve", "list", "--json", "--root", str(tmp_path)]) == 1
+    rows = {row["vmid"]: {f["id"] for f in row["findings"]}
+            for row in json.loads(capsys.readouterr().out)}  # fmt: skip
+    for vmid, path in enumerate(confs, 1000):
+        verbs = Verbs(capsys, tmp_path, str(vmid), "--root", str(tmp_path))
+        assert verbs.doctor() == verbs.fix() == rows[vmid], path.name
 
 
 def test_a_verb_that_says_less_is_seen(

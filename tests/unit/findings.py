@@ -8,6 +8,7 @@ the repair makes of ``bad.args``, and there is none where only the owner can men
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -101,6 +102,7 @@ def command(id: str) -> CommandLine:
     return CommandLine.parse((RULES / id / "bad.args").read_text(), f"{id}.args")
 
 
+@functools.cache
 def capabilities(arch: str, version: str = "7.2") -> Capabilities:
     """Return what a QEMU was recorded to have."""
     path = DATA / "capabilities" / f"qemu-{version}-{arch}.json"
@@ -125,16 +127,19 @@ def judged(
     return judge(what, on(its), profile.unknown(its), POLICIES.get(id, RepairPolicy()))
 
 
-def host(id: str) -> HostFacts | None:
-    """Return what the host has at the places of a rule's inputs; None: nobody looked."""
-    path = RULES / id / "host.toml"
-    if not path.exists():
-        return None
+def host_facts(path: Path) -> HostFacts:
+    """Return what a file says of a host."""
     said = tomllib.loads(path.read_text())
     return HostFacts(
         said.get("paths", {}), frozenset(said.get("listening", ())),
         tuple(TcpListener(**each) for each in said.get("tcp", ())), tcp_seen=True,
     )  # fmt: skip
+
+
+def host(id: str) -> HostFacts | None:
+    """Return what the host has at the places of a rule's inputs; None: nobody looked."""
+    path = RULES / id / "host.toml"
+    return host_facts(path) if path.exists() else None
 
 
 def found(path: Path) -> tuple[Finding, ...]:

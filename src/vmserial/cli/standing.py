@@ -135,6 +135,8 @@ def refusals(lowered: LoweredCommand) -> list[Gap]:
 def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, LoweredCommand]:
     """Return what PVE starts of a VM's configuration, as this machine's QEMU takes it.
 
+    A port that a pending change deletes is gone at the next start, which applies them all.
+
     Args:
         asked: which snapshot, whether pending changes count.
         vm: the VM.
@@ -143,6 +145,7 @@ def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, 
     Raises:
         ConfigError, UsageError: as PVE's own lowering raises them.
     """
+    from vmserial.pve.judged import going
     from vmserial.pve.tree import host_arch
     from vmserial.sources.pve.lower import PveHost, lower
 
@@ -151,7 +154,8 @@ def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, 
     version = vm.capabilities.version[:2] if vm.capabilities.binary else PveHost().version
     lowered = lower(
         document, place.vmid, PveHost(host_arch(place.root), version),
-        snapshot=asked.snapshot, pending=asked.pending, arch=asked.arch or vm.machine.arch,
+        snapshot=asked.snapshot, pending=asked.pending or bool(going(document)),
+        arch=asked.arch or vm.machine.arch,
     )  # fmt: skip
     return _adapted(lowered, vm.capabilities), lowered
 

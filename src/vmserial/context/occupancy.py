@@ -111,8 +111,11 @@ class Occupancy:
 
     def _other(self, device: DeviceEntry) -> None:
         """Give a device that is no port its place; whether it fits is not our matter."""
-        if device.usb is not None and (bus := self.buses.usb_of(device)):
-            bus.taken[device.get("port") or bus.lowest()] = device.driver
+        if device.usb is not None:
+            if bus := self.buses.usb_of(device):
+                bus.taken[device.get("port") or bus.lowest()] = device.driver
+            elif self._nowhere(device.bus):
+                self._collide("bus-missing", device, None, bus=device.bus)
         if device.virtio_port is not None and (bus := self.buses.virtio_of(device)):
             self._take_virtio(device, None, bus, device.id or device.driver)
 
@@ -204,7 +207,8 @@ class Occupancy:
     def _pci_device(self, device: DeviceEntry, port: Port | None) -> None:
         ours = port is not None or self._ctx.carries(device)
         if device.bus not in self._pci_buses:
-            if ours and self._ctx.complete and not self._bridge(device.bus):
+            missing = ours and self._ctx.complete and not self._bridge(device.bus)
+            if missing or self._nowhere(device.bus):
                 self._collide("bus-missing", device, port, bus=device.bus)
             return
         root = device.bus in self._ctx.root_buses
@@ -220,6 +224,17 @@ class Occupancy:
         if bus in self._ctx.bridge_ids:
             return True
         return bus.endswith(".0") and bus[:-2] in self._ctx.any_ids
+
+    def _nowhere(self, bus: str) -> bool:
+        """Tell whether a bus is surely not there, of a kind that nobody keeps account of.
+
+        A bus is called as its device or "ID.N"; where a device has no id, QEMU numbers its buses.
+        """
+        if not bus or not self._ctx.complete or bus.startswith("usb-bus."):
+            return False
+        if "" in self._ctx.bridge_ids and bus.startswith("pci"):
+            return False
+        return not self._ctx.any_ids.intersection({bus, bus.rpartition(".")[0] or bus})
 
     def _take_pci(self, device: DeviceEntry, port: Port | None, bus: str, place: PciPlace) -> None:
         root = bus == self._platform.root_bus

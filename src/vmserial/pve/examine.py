@@ -7,7 +7,6 @@ that cannot see, because it never reaches the command: lines that PVE does not k
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -23,8 +22,6 @@ from vmserial.model import (
     SourceRef,
     worst_first,
 )
-from vmserial.model.origin import LoweredCommand, LoweredOption
-from vmserial.options import parts_of
 from vmserial.pve.judged import Look, going
 from vmserial.pve.mend import Mended, Way, look, mend
 from vmserial.sources.pve import Document
@@ -32,12 +29,6 @@ from vmserial.sources.pve import machine as read_machine
 from vmserial.sources.pve.lower import PveHost, lower
 from vmserial.sources.pve.reading import Reading
 from vmserial.sources.pve.wanted import STALE, Wish
-
-_PVES_BUS = re.compile(
-    r"(?:ehci|ehci-2|uhci|xhci|spice|qga0|ahci0|scsihw[0-9]+|virtioscsi[0-9]+)\.[0-9]+\Z"
-    r"|pcie?\.[0-9]+\Z|ich9-pcie-port-[0-9]+\Z|pcidmi\Z"
-)
-"""The buses that PVE's command has for some configurations and not for others."""
 
 
 def examine(
@@ -71,7 +62,7 @@ def examine(
         answer = mend(document, machine, capabilities, guest, way, look_at=look_at)
     # Which device a port gets by the shim is the shim's affair.
     told = {name for change in answer.changes for name in change.ports} if way == "shim" else None
-    own = [*_twice(answer, machine), *_of_buses(answer.lowered)]
+    own = [*_twice(answer, machine)]
     leaving = going(document)
     judged = _judged(answer, {name for f in own for name in f.ports}, frozenset(leaving))
     said = {name for f in wrong((*judged, *own)) for name in f.ports}
@@ -164,43 +155,6 @@ def _twice(answer: Mended, machine: Machine) -> Iterator[Finding]:
             (name,),
             where.get(name),
         )
-
-
-def _of_buses(lowered: LoweredCommand) -> Iterator[Finding]:
-    """Yield the user's devices on buses that PVE's command has for other configurations only."""
-    for each in lowered.options:
-        if each.option.flag != "-device" or each.origin.owner != "user":
-            continue
-        head, pairs = parts_of(each.option)
-        bus = dict(pairs).get("bus", "")
-        if head in _JUDGED or not _PVES_BUS.match(bus):
-            continue
-        if bus not in set(_buses(lowered.options)):
-            yield Finding(
-                "bus-missing", Severity.FAILS,
-                f"-device {each.option.value()}: Bus '{bus}' not found",
-                fix=f"PVE's command for this configuration has no {bus}: name a bus that it has, "
-                "or add the controller to args before it", where=each.origin.where,
-            )  # fmt: skip
-
-
-_JUDGED = frozenset(
-    {"isa-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x", "usb-serial", "virtserialport",
-     "virtconsole", "qemu-xhci", "nec-usb-xhci", "virtio-serial-pci", "virtio-serial"}
-)  # fmt: skip
-"""Devices of whose buses the judge speaks."""
-
-
-def _buses(options: Iterable[LoweredOption]) -> Iterator[str]:
-    """Yield the names of the buses that a command's devices make."""
-    yield from ("pci.0", "pcie.0")
-    for each in options:
-        if each.option.flag == "-device":
-            name = dict(parts_of(each.option)[1]).get("id", "")
-            if name:
-                yield name
-                # A controller with several buses counts on; none of PVE's has more than six.
-                yield from (f"{name}.{number}" for number in range(6))
 
 
 # ------------------------------------------------------------------ the way

@@ -124,7 +124,10 @@ def _by_its_findings_name(check: Check, findings: Sequence[Finding]) -> Check:
               for id in (rule.aliases or {}).values()}  # fmt: skip
     expected += [one.id for one in findings if one.id in owners]
     # What libvirt refuses QEMU is never asked.
-    expected += [one.id for one in findings if one.id.startswith("libvirt-")]
+    expected += [
+        one.id for one in findings
+        if one.id.startswith("libvirt-") or "libvirt refuses the domain" in one.happens
+    ]  # fmt: skip
     return replace(check, detail=f"{words} [{expected[0]}]") if expected else check
 
 
