@@ -1,6 +1,6 @@
 """Commands that vmserial once answered wrongly, each test named after its case.
 
-What is right was run on QEMU 7.2: ``tests/live/test_command_cases_live.py`` runs it again.
+What is right was run on QEMU 7.2; tests/rules/test_verbs_agree.py asks it again, paused.
 """
 
 from __future__ import annotations
