@@ -14,9 +14,9 @@ import functools
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from vmserial.errors import UsageError
+from vmserial.records import record
 
 Scalar = str | int | bool
 """A property's value; a bool is ``on``/``off`` on the command line and a bool in QMP."""
@@ -53,7 +53,7 @@ def check_id(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Option:
     """One option of a command line.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from vmserial.context.listeners import Socket, TcpServer, families, others
 from vmserial.context.ports import Port, bare_chardev
 from vmserial.context.repairs import EditOptions, fresh
 from vmserial.options import Option
+from vmserial.records import record
 from vmserial.sources.command import ChardevEntry, CommandOption, HostSide, PortOption
 from vmserial.sources.command.edits import Edit, InsertBefore, ReplaceValue, SetKey
 from vmserial.values import is_on
@@ -22,7 +23,7 @@ _LOSING = frozenset({"socket", "pty"})
 """Backends that take nothing while nobody is attached."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Label:
     """A chardev that is called as QEMU calls the one of a ``-serial`` without a chardev.
 
@@ -40,7 +41,7 @@ class Label:
     new: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Use:
     """A port whose chardev is not named, not there, or another port's.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.context.chardevs import HostSides
@@ -17,6 +17,7 @@ from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.placing import is_secure, onboard_uarts
+from vmserial.records import record
 from vmserial.sources.command import (
     ChardevEntry,
     CommandLine,
@@ -48,7 +49,7 @@ _BY_PHASE = frozenset({"isa", "occupancy", "staying"})
 """Facts that depend on which ports leave their places."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class RuleContext:
     """A command line with what it runs on and for whom.
 

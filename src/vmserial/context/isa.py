@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmserial.context.ports import Port
 from vmserial.limits import ISA_SERIAL_PLACES, ISA_SERIAL_PORTS
+from vmserial.records import record
 
 if TYPE_CHECKING:
     from vmserial.context.context import RuleContext
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class IsaConflict:
     """An isa-serial whose I/O port is another's, or whose index is past the last.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from vmserial.limits import SUN_PATH_MAX, VNC_PORT
+from vmserial.records import record
 from vmserial.sources.command import CommandOption, CommandView
 from vmserial.values import is_on
 
@@ -21,7 +21,7 @@ _LISTEN = re.compile(r"(.*):([0-9]+)\Z")
 _LOOPBACK = {"localhost": "127.0.0.1"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Socket:
     """A unix socket of the host.
 
@@ -56,7 +56,7 @@ class Socket:
         return len(self.path.encode("utf-8", "surrogateescape")) > SUN_PATH_MAX
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TcpServer:
     """A TCP port that QEMU listens on.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmserial.context.buses import Bus, Buses
@@ -16,6 +15,7 @@ from vmserial.context.hostends import client_at_start
 from vmserial.context.ports import Port
 from vmserial.devices import virtio_serial
 from vmserial.limits import PCI_SLOTS, VIRTIO_CONTROL_MESSAGES
+from vmserial.records import record
 from vmserial.sources.command import DeviceEntry, PciPlace
 from vmserial.values import integer, is_on
 
@@ -28,7 +28,7 @@ MESSAGES: Mapping[str, int] = {kind.driver: kind.messages for kind in virtio_ser
 _USB_PORT = re.compile(r"([1-9][0-9]{0,2})(?:\.|\Z)")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Collision:
     """A device that does not get the place that it asks for.
 

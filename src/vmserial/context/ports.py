@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import count
 
+from vmserial.records import record
 from vmserial.sources.command import (
     ChardevEntry,
     CommandOption,
@@ -28,7 +28,7 @@ _OTHERS_CHANNEL = re.compile(r"(?:org|com)\.")
 """How the names of virtio ports begin that are a program's, as ``org.qemu.guest_agent.0``."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Port:
     """One serial port of a command line.
 

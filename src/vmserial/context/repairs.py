@@ -8,6 +8,7 @@ from itertools import count
 
 from vmserial.context.ports import Port
 from vmserial.model import Repair
+from vmserial.records import record
 from vmserial.sources.command import CommandOption, Edit
 
 
@@ -39,7 +40,7 @@ class RepairPolicy:
     assumed_guest: bool = True
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Relocate(Repair):
     """Give a port a device and a place of its own.
 
@@ -54,7 +55,7 @@ class Relocate(Repair):
     keep: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MovePci(Repair):
     """Give a PCI device another address on the root bus."""
 
@@ -62,7 +63,7 @@ class MovePci(Repair):
     name: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class EditOptions(Repair):
     """Change options of the command line.
 

@@ -7,11 +7,11 @@ every start of a VM, within milliseconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmserial.lazy import once
 from vmserial.model import Finding, Severity, worst_first
+from vmserial.records import record
 from vmserial.sources.command import CommandLine, CommandOption, Edit, edited
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vmserial.model.origin import LoweredOption
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Change:
     """One thing that was repaired.
 
@@ -34,7 +34,7 @@ class Change:
     text: str
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Answer:
     """What answers one finding; it is raised into a source whole or not at all.
 
@@ -49,7 +49,7 @@ class Answer:
     edits: tuple[Edit, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Judgement:
     """What became of a command line.
 

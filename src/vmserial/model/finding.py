@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 
 from vmserial.model.source import SourceRef
+from vmserial.records import record
 
 
 class Severity(StrEnum):
@@ -31,7 +32,7 @@ class Repair:
     """What mends a finding; the kinds are in :mod:`vmserial.context.repairs`."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Finding:
     """One thing that is wrong.
 

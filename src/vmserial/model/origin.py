@@ -14,12 +14,13 @@ from typing import Literal
 
 from vmserial.model.source import SourceRef
 from vmserial.options import Option
+from vmserial.records import record
 
 Owner = Literal["user", "pve", "libvirt", "qemu", "plan"]
 """Who put an option there: the user's own words, or the program that starts the VM."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Origin:
     """Where an option of a lowered command comes from.
 
@@ -36,7 +37,7 @@ class Origin:
     handle: object | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class LoweredOption:
     """One option of a lowered command.
 
@@ -70,7 +71,7 @@ class Dropped:
     value: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Gap:
     """What is not known of the command: a rule whose fact is missing is silent.
 
@@ -93,7 +94,7 @@ class Gap:
     fix: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class LoweredCommand:
     """The command that a source's owner starts.
 

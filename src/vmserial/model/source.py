@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vmserial.records import record
 
-@dataclass(frozen=True)
+
+@record(frozen=True)
 class SourceRef:
     """Where something was written: a file and a line (1-based), or an option."""
 

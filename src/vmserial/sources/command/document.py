@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.lazy import once
 from vmserial.model import Note, SourceRef
+from vmserial.records import record
 from vmserial.sources.command import tables, words
 from vmserial.sources.command.params import Params
 from vmserial.sources.command.words import Word
@@ -30,7 +30,7 @@ POSITIONAL = "hda"
 """What QEMU takes a word without a dash for: the first disk."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CommandOption:
     """One option of a command line, or one section of a -readconfig file.
 
@@ -73,7 +73,7 @@ class CommandOption:
         return f"{self.flag or '-' + self.name} {self.value}" if self.value else f"-{self.name}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CommandLine:
     """A command line as it was written.
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from vmserial.errors import UsageError
 from vmserial.options import Option, Scalar
+from vmserial.records import record
 from vmserial.sources.command.document import CommandLine, CommandOption, in_this_command
 from vmserial.sources.command.words import Word, quoted
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ReplaceValue:
     """Give an option another value."""
 
@@ -24,14 +24,14 @@ class ReplaceValue:
     value: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Remove:
     """Remove an option, and its line if nothing else stands there."""
 
     option: CommandOption
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class InsertAfter:
     """Add options after another one; after all of them if ``option`` is None."""
 
@@ -39,7 +39,7 @@ class InsertAfter:
     options: tuple[Option, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class InsertBefore:
     """Add options before another one."""
 
@@ -47,7 +47,7 @@ class InsertBefore:
     options: tuple[Option, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SetKey:
     """Set one key of an option's value."""
 
@@ -56,7 +56,7 @@ class SetKey:
     value: Scalar
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RemoveKey:
     """Remove one key of an option's value."""
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vmserial.model import Chardev
+from vmserial.records import record
 from vmserial.sources.command.document import CommandOption
 from vmserial.sources.command.legacy import HostSide, chardev_of
 from vmserial.sources.command.places import DeviceEntry
 from vmserial.values import is_on
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ChardevEntry:
     """A -chardev.
 
@@ -39,7 +40,7 @@ class ChardevEntry:
         return is_on(self.params.get("mux"))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PortOption:
     """A -serial, -parallel, -debugcon, -monitor, -qmp, -qmp-pretty, -mon or -gdb.
 
@@ -58,7 +59,7 @@ class PortOption:
     mode: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SerialDevice:
     """One -device that is a serial port, or one port of a card.
 
@@ -78,7 +79,7 @@ HostEnd = tuple[CommandOption, str, str, Mapping[str, str]]
 of ``-serial pty``), the backend's name and its keys as -chardev has them."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Use:
     """Who uses a chardev."""
 

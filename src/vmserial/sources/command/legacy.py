@@ -7,7 +7,7 @@ keys that -chardev would have (chardev/char.c, ``qemu_chr_parse_compat()``).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vmserial.model import (
     Backend,
@@ -24,6 +24,7 @@ from vmserial.model import (
     UnixSocket,
     Vc,
 )
+from vmserial.records import record
 from vmserial.sources.command.params import Params
 from vmserial.values import OFF, ON, integer, size
 
@@ -33,7 +34,7 @@ _UDP = re.compile(r"([^:,]*|\[[^\]]*\]):([^:@,]*)(?:@(\[[^\]]*\]|[^:,]*)?:([^:,]
 _SOCKETS = {"tcp": "", "telnet": "telnet", "tn3270": "tn3270", "websocket": "websocket"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class HostSide:
     """What an option connects a port to.
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.lazy import once
 from vmserial.options import Scalar, scalar_text
+from vmserial.records import record
 
 _PART = re.compile(r"(?:[^,]|,,)*", re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -31,7 +31,7 @@ _HELP = frozenset({"help", "?"})
 _WORDS = {"true": "on", "false": "off"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Param:
     """One key and its value.
 
@@ -50,7 +50,7 @@ class Param:
     written: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Params:
     """The value of one option.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from vmserial.limits import VIRTIO_SERIAL_PORTS
+from vmserial.records import record
 from vmserial.sources.command.document import CommandOption
 from vmserial.values import integer, is_on
 
@@ -50,7 +51,7 @@ def _is_virtio_serial(driver: str) -> bool:
     return _VIRTIO_SERIAL.match(driver) is not None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PciPlace:
     """A PCI address; ``bus`` is empty where QEMU chooses the root bus."""
 
@@ -60,7 +61,7 @@ class PciPlace:
     multifunction: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class UsbPlace:
     """A USB port such as ``1.2`` of a bus; either may be empty: QEMU chooses."""
 
@@ -68,7 +69,7 @@ class UsbPlace:
     port: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class VirtioPort:
     """A port of a virtio-serial controller; ``nr`` is None where QEMU chooses."""
 
@@ -76,7 +77,7 @@ class VirtioPort:
     nr: int | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class IsaPlace:
     """What an ISA device asks for; None where QEMU chooses."""
 
@@ -85,7 +86,7 @@ class IsaPlace:
     irq: int | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DeviceEntry:
     """A -device.
 

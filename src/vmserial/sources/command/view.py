@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.lazy import once
 from vmserial.model import Note
+from vmserial.records import record
 from vmserial.sources.command import readconfig
 from vmserial.sources.command.document import CommandLine, CommandOption
 from vmserial.sources.command.entries import ChardevEntry, HostEnd, PortOption, SerialDevice, Use
@@ -54,7 +54,7 @@ _ARCH_OF_MACHINE = (
 _ARCH_NAMES = {"i386": "i386", "amd64": "x86_64", "arm64": "aarch64"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CommandView:
     """A command line as far as serial ports care.
 

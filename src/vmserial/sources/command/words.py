@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 
 from vmserial.errors import ConfigError
 from vmserial.model import SourceRef
+from vmserial.records import record
 
 _GAP = re.compile(r"(?:[ \t\r]+|\n|\\\r?\n|(?:(?<=[\s;|&<>])|\A)#[^\n]*)+")
 _OPERATOR = re.compile(r"[0-9]*[<>]+&?[0-9-]*|[;|&]+")
@@ -34,7 +34,7 @@ _ANSI_LETTER = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Word:
     """One word of a command line.
 

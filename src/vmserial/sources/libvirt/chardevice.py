@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from vmserial.lazy import once
 from vmserial.model import SourceRef
+from vmserial.records import record
 from vmserial.sources.libvirt.elements import Element
 
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18})\Z")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Address:
     """An ``<address>``: its type and its numbers."""
 
@@ -26,7 +27,7 @@ class Address:
         return whole(self.element.get(name), default)
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class CharDevice:
     """A ``<serial>``, ``<console>``, ``<channel>`` or ``<parallel>``: a look at its element.
 

@@ -8,14 +8,15 @@ bounded, and the time is linear in the size.  What no edit touches stays byte fo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import field
 from typing import NoReturn
 from xml.parsers import expat
 
 from vmserial.errors import ConfigError
 from vmserial.lazy import once
-from vmserial.sources.libvirt.elements import Element, Node, Splice
+from vmserial.records import record
+from vmserial.sources.libvirt.elements import Element, Node, Source, Splice
 
 MAX_BYTES = 4 << 20
 """No domain is larger."""
@@ -34,7 +35,7 @@ _DECLARED = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Document:
     """A parsed document.
 
@@ -216,13 +217,9 @@ class _Reader:
 
     def __init__(self, raw: bytes, file: str) -> None:
         self.raw, self.file = raw, file
-        self.root: Element | None = None
-        self.open: list[Element] = []
-        self.scopes: list[dict[str, str]] = [{}]
-        self.plain = b"xmlns" not in raw
-        """There are no namespaces: a name cannot be written in another way."""
-        self.count = 0
         self.parser = expat.ParserCreate()
+        self.source = Source(raw, file, b"xmlns" not in raw, self.texts)
+        self.roots: list[Element] = []
 
     def read(self) -> Element:
         """Return the root."""
@@ -239,11 +236,11 @@ class _Reader:
             self.fail(f"the encoding {name!r} is not read", "save it as UTF-8", 1)
         parser = self.parser
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
-        parser.buffer_text = True
-        parser.StartElementHandler = self.started
-        parser.EndElementHandler = self.ended
-        parser.CharacterDataHandler = self.said
         parser.StartDoctypeDeclHandler = self.refuse_doctype
+        parser.StartElementHandler, parser.EndElementHandler = self.takers()
+        if not raw.isascii():
+            # Python's own decoder is to refuse here what it would refuse of the texts.
+            parser.CharacterDataHandler = len
         try:
             parser.Parse(raw, True)
         except expat.ExpatError as error:
@@ -257,8 +254,7 @@ class _Reader:
             # pyexpat on characters that Python's own decoder refuses.
             self.fail("the file holds bytes that are no characters", "save it as UTF-8",
                       parser.CurrentLineNumber)  # fmt: skip
-        assert self.root is not None  # expat has found a root, or an error
-        return self.root
+        return self.roots[0]  # expat has found a root, or an error
 
     def fail(self, message: str, hint: str, line: int) -> NoReturn:
         """Raise the error of a place."""
@@ -272,49 +268,60 @@ class _Reader:
             self.parser.CurrentLineNumber,
         )
 
-    def started(self, name: str, values: dict[str, str]) -> None:
-        """Take in a start tag."""
-        line = self.parser.CurrentLineNumber
-        waiting = self.open
-        self.count += 1
-        if len(waiting) >= MAX_DEPTH or self.count > MAX_ELEMENTS:
-            self.fail("the elements are nested deeper than in any domain, or too many",
-                      f"at most {MAX_DEPTH} deep and {MAX_ELEMENTS} in all", line)  # fmt: skip
-        parent = waiting[-1] if waiting else None
-        element = Element(
-            name, "" if self.plain else self.entered(name, values), self.parser.CurrentByteIndex,
-            self.file, line, values, self.raw, parent, [],
-        )  # fmt: skip
-        if parent is None:
-            self.root = element
-        else:
-            parent.children.append(element)
-        waiting.append(element)
+    def takers(self) -> tuple[Callable[[str, dict[str, str]], None], Callable[[str], None]]:
+        """Return what takes in a start tag, and an end tag.
 
-    def entered(self, name: str, values: dict[str, str]) -> str:
-        """Take in the namespaces that an element declares, and return its own."""
-        scope = self.scopes[-1]
-        for given in values:
-            if given == "xmlns" or given[:6] == "xmlns:":
-                scope = scope | {given: values[given]}
-        self.scopes.append(scope)
-        if ":" not in name:
-            return scope.get("xmlns", "")
-        return scope.get("xmlns:" + name.rpartition(":")[0], "")
+        They are called for each element: what they need is at hand, and not an attribute.
+        """
+        parser, source, roots = self.parser, self.source, self.roots
+        depth = count = 0
+        parent: Element | None = None
 
-    def ended(self, _: str) -> None:
-        """Take in an end tag; of a single tag expat says where it ends."""
-        if not self.plain:
-            self.scopes.pop()
-        self.open.pop().closed = self.parser.CurrentByteIndex
+        def started(name: str, values: dict[str, str]) -> None:
+            nonlocal parent, depth, count
+            if depth >= MAX_DEPTH or count >= MAX_ELEMENTS:
+                self.fail("the elements are nested deeper than in any domain, or too many",
+                          f"at most {MAX_DEPTH} deep and {MAX_ELEMENTS} in all",
+                          parser.CurrentLineNumber)  # fmt: skip
+            depth += 1
+            count += 1
+            element = Element(name, parser.CurrentByteIndex, values, source, parent, [])
+            (roots if parent is None else parent.children).append(element)
+            parent = element
 
-    def said(self, text: str) -> None:
-        """Take in text."""
-        element = self.open[-1]
-        if element.texts is None:
-            element.texts = [text]
-        else:
-            element.texts.append(text)
+        def ended(_: str) -> None:
+            nonlocal parent, depth
+            depth -= 1
+            assert parent is not None, "expat has seen its start"
+            # Of a single tag expat says where it ends.
+            parent.closed = parser.CurrentByteIndex
+            parent = parent.parent
+
+        return started, ended
+
+    def texts(self) -> dict[int, str]:
+        """Return the text of each element that has any, by where it begins.
+
+        Few elements are asked for theirs, and blanks stand between all of them.
+        """
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        begun: list[int] = []
+        found: dict[int, list[str]] = {}
+
+        def started(_: str, __: dict[str, str]) -> None:
+            begun.append(parser.CurrentByteIndex)
+
+        def ended(_: str) -> None:
+            begun.pop()
+
+        def said(text: str) -> None:
+            found.setdefault(begun[-1], []).append(text)
+
+        parser.StartElementHandler, parser.EndElementHandler = started, ended
+        parser.CharacterDataHandler = said
+        parser.Parse(self.raw, True)
+        return {start: "".join(pieces) for start, pieces in found.items()}
 
 
 def _line(raw: bytes, at: int) -> int:

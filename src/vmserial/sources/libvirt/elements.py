@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from vmserial.lazy import once
 from vmserial.model import SourceRef
+from vmserial.records import record
 
 _NAME = re.compile(rb"[^\s/>=]+")
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_BREAK = re.compile(rb"\r\n?|\n")
+_MORE = re.compile(rb"[<&\r]")
+"""What a text is not written with that stands there as it is."""
+
 _TAG = re.compile(rb"""<[^\s/>=]++(?:\s++[^\s=/>]++\s*+=\s*+(?:"[^"]*+"|'[^']*+'))*+\s*+/?>""")
 """A whole start tag; possessive, so that its time is linear."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Attribute:
     """One attribute: its value as text, and the bytes of its value and of the whole."""
 
@@ -30,33 +37,53 @@ class Attribute:
         return self.value_end + 1
 
 
+@dataclass(eq=False)
+class Source:
+    """What the elements of a document share.
+
+    Attributes:
+        raw: every byte of it.
+        file: its name, for people.
+        plain: no namespace is declared.
+        said: reads the text of each element that has any, by where it begins.
+    """
+
+    raw: bytes
+    file: str
+    plain: bool
+    said: Callable[[], Mapping[int, str]]
+
+    @once
+    def texts(self) -> Mapping[int, str]:
+        """The elements' own texts, by where they begin."""
+        return self.said()
+
+    @once
+    def breaks(self) -> list[int]:
+        """Where its lines end, as expat counts them."""
+        return [match.end() for match in _BREAK.finditer(self.raw)]
+
+
 @dataclass(eq=False, slots=True)
 class Element:
-    """One element and its bytes; the places within its tags are worked out for whoever asks.
+    """One element and its bytes; what few ask for is worked out for whoever asks.
 
     Attributes:
         name: as written, with its prefix.
-        namespace: what the prefix (or ``xmlns``) stands for; empty for none.
         start: where it begins.
-        file, line: where that is for people.
         values: of its attributes, by name, in order.
-        raw: the document's bytes.
+        source: the document.
         parent: None for the root.
         children: elements, in order.
-        texts: the pieces of its own text; None for none.
         closed: where its end tag begins; its end where it has but one tag.
     """
 
     name: str
-    namespace: str
     start: int
-    file: str
-    line: int
     values: dict[str, str]
-    raw: bytes = field(repr=False)
-    parent: Element | None
+    source: Source = field(repr=False)
+    parent: Element | None = field(repr=False)
     children: list[Element] = field(default_factory=list)
-    texts: list[str] | None = None
     closed: int = 0
 
     def get(self, name: str, default: str = "") -> str:
@@ -64,14 +91,38 @@ class Element:
         return self.values.get(name, default)
 
     @property
+    def raw(self) -> bytes:
+        """The document's bytes."""
+        return self.source.raw
+
+    @property
+    def line(self) -> int:
+        """Where it begins, for people."""
+        return bisect_right(self.source.breaks, self.start) + 1
+
+    @property
     def where(self) -> SourceRef:
         """Its file and line."""
-        return SourceRef(self.file, self.line)
+        return SourceRef(self.source.file, self.line)
+
+    @property
+    def namespace(self) -> str:
+        """What its prefix (or ``xmlns``) stands for; empty for none."""
+        if self.source.plain:
+            return ""
+        prefix = self.name.rpartition(":")[0]
+        key = f"xmlns:{prefix}" if prefix or ":" in self.name else "xmlns"
+        at: Element | None = self
+        while at is not None:
+            if key in at.values:
+                return at.values[key]
+            at = at.parent
+        return ""
 
     @property
     def single(self) -> bool:
-        """Tell whether it is one tag, ``<a/>``: before the end of no other one can stand ``/>``."""
-        return not self.children and not self.texts and self.raw.endswith(b"/>", 0, self.closed)
+        """Tell whether it is one tag, ``<a/>``."""
+        return not self.children and self.raw.endswith(b"/>", 0, self.inside)
 
     @property
     def inside(self) -> int:
@@ -114,7 +165,10 @@ class Element:
     @property
     def text(self) -> str:
         """Its own text without surrounding blanks."""
-        return "".join(self.texts).strip() if self.texts else ""
+        inner = self.raw[self.inside : self.closed]
+        if self.children or not inner.isascii() or _MORE.search(inner):
+            return self.source.texts.get(self.start, "").strip()
+        return inner.decode("ascii").strip()
 
     def child(self, name: str) -> Element | None:
         """Return the first child of that name."""
@@ -136,7 +190,7 @@ class Element:
             waiting += reversed(element.children)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Node:
     """An element that is to be inserted."""
 
@@ -145,7 +199,7 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Splice:
     """Bytes ``start`` to ``end`` become ``new``."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vmserial.options import Option
+from vmserial.records import record
 from vmserial.sources.libvirt.chardevice import CharDevice, read_device
 from vmserial.sources.libvirt.elements import Element
 
@@ -20,7 +19,7 @@ _RECONNECT_MS = (9, 2, 0)
 """The first QEMU with ``reconnect-ms``; 10.2 has no ``reconnect`` any more."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class HostSide:
     """What the host's end becomes.
 

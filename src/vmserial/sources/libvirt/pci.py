@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from vmserial.limits import PCI_FUNCTIONS as FUNCTIONS
 from vmserial.limits import PCI_SLOTS
+from vmserial.records import record
 
 BUSES = 256
 """Of a PCI domain (its number has eight bits)."""
@@ -66,7 +67,7 @@ ROOTS = frozenset({"pci-root", "pcie-root"})
 """What a machine has by itself; pseries can have more than one."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PciAddress:
     """A place: the bus by its controller's index."""
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from vmserial.errors import ConfigError
+from vmserial.records import record
 from vmserial.sources.libvirt.chardevice import (
     Address,
     CharDevice,
@@ -46,7 +47,7 @@ DEFAULT_SERIAL = {
 """The target type that libvirt gives a ``<serial>`` without one."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Controller:
     """A ``<controller>``; numbers that are not said are None, but for the index."""
 
@@ -59,7 +60,7 @@ class Controller:
     address: Address | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Domain:
     """A domain, as far as its serial ports care.
 
