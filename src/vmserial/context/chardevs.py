@@ -150,6 +150,9 @@ class HostSides:
         id = port.chardev_id
         entry = self._ctx.chardevs.get(id)
         if not id and port.device is not None:
+            if any(key.startswith("chardev") for key in port.device.device.params):
+                # Misspelt: rule property-unknown.
+                return None
             return Use("chardev-required", port, None, *self._given(port))
         if entry is None and id not in self._own:
             return self._missing(port)

@@ -46,6 +46,7 @@ class Capabilities:
         chardevs: backend names that the binary has.
         package: the packager's suffix of the version, such as ``Debian 1:7.2…``.
         measured: False where a number was taken from a table, not from the binary.
+        trimmed: only the devices that matter to serial ports are in it.
     """
 
     version: tuple[int, int, int]
@@ -58,6 +59,7 @@ class Capabilities:
     binary: str = ""
     package: str = ""
     measured: bool = True
+    trimmed: bool = False
 
     @property
     def version_text(self) -> str:

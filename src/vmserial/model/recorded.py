@@ -17,6 +17,7 @@ def to_json(capabilities: Capabilities) -> dict[str, Any]:
         "package": capabilities.package,
         "binary": capabilities.binary,
         "measured": capabilities.measured,
+        "trimmed": capabilities.trimmed,
         "accelerators": sorted(capabilities.accelerators),
         "chardevs": sorted(capabilities.chardevs),
         "onboard_uarts": dict(sorted(capabilities.onboard_uarts.items())),
@@ -54,6 +55,8 @@ def from_json(data: Mapping[str, Any]) -> Capabilities:
             package=str(data["package"]),
             binary=str(data["binary"]),
             measured=bool(data["measured"]),
+            # Before this was said, what had no binary was a recorded one.
+            trimmed=bool(data.get("trimmed", not data["binary"])),
             accelerators=frozenset(data["accelerators"]),
             chardevs=frozenset(data["chardevs"]),
             onboard_uarts={str(k): int(v) for k, v in data["onboard_uarts"].items()},

@@ -154,6 +154,7 @@ def trimmed(capabilities: Capabilities, machine_types: Sequence[str]) -> Capabil
     return replace(
         capabilities,
         binary="",
+        trimmed=True,
         devices={n: d for n, d in capabilities.devices.items() if d.name in INTERESTING},
         machines={
             n: m for n, m in capabilities.machines.items() if {m.name, m.alias} & {*machine_types}

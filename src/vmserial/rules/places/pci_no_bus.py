@@ -11,9 +11,6 @@ from vmserial.rules.base import PLACES, Rule
 from vmserial.sources.command import DeviceEntry
 from vmserial.values import is_on
 
-_QOM = {"virtio-serial": "virtio-serial-pci"}
-"""What QEMU calls a device whose short name is used."""
-
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the serial devices and their controllers that find no bus."""
@@ -24,10 +21,10 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         if not ((_carries(device) and ctx.is_pci(device)) or device.driver == "virtio-serial"):
             continue
         names = tuple(port.name for port in ctx.ports if port.option is device.option)
-        driver = _QOM.get(device.driver, device.driver)
         yield RULE.finding(
-            f"{device.option}: No 'PCI' bus found for device '{driver}'", device.option, names
-        )
+            f"{device.option}: No 'PCI' bus found for device '{device.type_name}'",
+            device.option, names,
+        )  # fmt: skip
 
 
 def _mmio(ctx: RuleContext) -> Iterator[Finding]:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable
 
 from vmserial.errors import UsageError
-from vmserial.options import Option, Scalar
+from vmserial.options import Option, Scalar, scalar_text
 from vmserial.records import record
 from vmserial.sources.command.document import CommandLine, CommandOption, in_this_command
+from vmserial.sources.command.sets import overriding
 from vmserial.sources.command.words import Word, quoted
 
 
@@ -101,6 +102,15 @@ def edited(command: CommandLine, edits: Iterable[Edit]) -> CommandLine:
         if isinstance(edit, ReplaceValue):
             values[option] = edit.value
             continue
+        said = overriding(option, edit.key, command.options)
+        if said is not None:
+            # A later -set gives the key its value.
+            if isinstance(edit, RemoveKey):
+                removed.add(said.option)
+            else:
+                value = scalar_text(edit.value)
+                values[said.option] = f"{said.group}.{said.id}.{said.key}={value}"
+                continue
         # Keys are changed one after the other, on what the last change made of the value.
         current = CommandOption(option.name, option.flag, values.get(option, option.value),
                                 option.where)  # fmt: skip

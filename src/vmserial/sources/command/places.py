@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from dataclasses import field
 from functools import lru_cache
 
-from vmserial.limits import VIRTIO_SERIAL_PORTS
+from vmserial.limits import PCI_FUNCTIONS, PCI_SLOTS, VIRTIO_SERIAL_PORTS
 from vmserial.records import record
 from vmserial.sources.command.document import CommandOption
 from vmserial.values import integer, is_on
 
-_PCI = re.compile(r"(?:0[xX])?0*([0-9A-Fa-f]{1,2})(?:\.(?:0[xX])?([0-7]))?\Z")
+_PCI = re.compile(r"\s*\+?(?:0[xX])?0*([0-9A-Fa-f]{1,2})(?:\.\s*\+?(?:0[xX])?0*([0-9A-Fa-f]))?\Z")
 _ISA = re.compile(r"isa-|ne2k_isa|sb16|adlib|cs4231a|gus|i8042|vmport|pvpanic\Z|applesmc")
 _USB = re.compile(r"usb-(?!ehci|uhci|xhci|ohci)|u2f-|ccid-card")
 _USB_CONTROLLER = re.compile(
     r"(?:.*-)?(?:usb-)?(?:ich9-)?(?:usb-)?(?:xhci|ehci|uhci|ohci)[a-z0-9-]*\Z|qemu-xhci|sysbus-ohci"
 )
 _VIRTIO_SERIAL = re.compile(r"virtio-serial(?:-(?:pci|device|ccw)(?:-(?:non-)?transitional)?)?\Z")
+_TYPE_NAMES = {"virtio-serial": "virtio-serial-pci"}
 _VIRTIO_PORT = frozenset({"virtserialport", "virtconsole"})
 _PCI_BRIDGE = re.compile(
     r"pcie-root-port|ioh3420|x3130-upstream|xio3130-downstream|pci-bridge|pcie-pci-bridge|"
@@ -49,6 +50,18 @@ def _is_bridge(driver: str) -> bool:
 @lru_cache(maxsize=512)
 def _is_virtio_serial(driver: str) -> bool:
     return _VIRTIO_SERIAL.match(driver) is not None
+
+
+def pci_address(text: str) -> tuple[int, int] | None:
+    """Return the slot and the function of a PCI ``addr=``; None: QEMU takes no such one.
+
+    Hexadecimal with and without ``0x`` (hw/core/qdev-properties-system.c).
+    """
+    match = _PCI.match(text)
+    if match is None:
+        return None
+    slot, function = int(match.group(1), 16), int(match.group(2) or "0", 16)
+    return (slot, function) if slot < PCI_SLOTS and function < PCI_FUNCTIONS else None
 
 
 @record(frozen=True)
@@ -107,6 +120,11 @@ class DeviceEntry:
         return self.params.get(key, default)
 
     @property
+    def type_name(self) -> str:
+        """What QEMU calls its type in its messages, where the driver is a short name for it."""
+        return _TYPE_NAMES.get(self.driver, self.driver)
+
+    @property
     def bus(self) -> str:
         """The bus that it asks for, without the place on it."""
         return self.params.get("bus", "")
@@ -114,14 +132,10 @@ class DeviceEntry:
     @property
     def pci(self) -> PciPlace | None:
         """Its PCI address, if it has one."""
-        address = self.params.get("addr")
-        match = _PCI.match(address) if address else None
-        if match is None or _is_usb(self.driver) or _is_isa(self.driver):
+        place = pci_address(self.params.get("addr", ""))
+        if place is None or _is_usb(self.driver) or _is_isa(self.driver):
             return None
-        # Hexadecimal with and without "0x" (hw/core/qdev-properties-system.c).
-        slot = int(match.group(1), 16)
-        multifunction = is_on(self.get("multifunction"))
-        return PciPlace(self.bus, slot, int(match.group(2) or 0), multifunction)
+        return PciPlace(self.bus, *place, is_on(self.get("multifunction")))
 
     @property
     def is_usb(self) -> bool:

@@ -84,3 +84,31 @@ def has_argument(name: str) -> bool | None:
     if name in WITH_ARGUMENT:
         return True
     return False if name in ALONE else None
+
+
+CHARDEV_KEYS = {
+    **dict.fromkeys(
+        """
+        backend chardev encoding fd host id input-path localaddr localport logfile name path port
+        tls-authz tls-creds
+        """.split(),
+        "text",
+    ),
+    **dict.fromkeys(
+        """
+        abstract append clipboard delay ipv4 ipv6 logappend mouse mux nodelay server signal telnet
+        tight tn3270 wait websocket
+        """.split(),
+        "switch",
+    ),
+    **dict.fromkeys("cols debug height reconnect reconnect-ms rows to width".split(), "number"),
+    "size": "size",
+}
+"""The keys of -chardev, and what each of them is.
+
+QMP's query-command-line-options of 7.2, with those of newer versions up to 11.1.  QEMU holds
+each key against this list whatever the backend is.
+"""
+
+CHARDEV_LISTS = "chardevs."
+"""How the keys of a list begin (those of hub, since 10.0)."""

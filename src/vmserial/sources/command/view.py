@@ -18,6 +18,7 @@ from vmserial.sources.command.document import CommandLine, CommandOption
 from vmserial.sources.command.entries import ChardevEntry, HostEnd, PortOption, SerialDevice, Use
 from vmserial.sources.command.legacy import HostSide, host_side
 from vmserial.sources.command.places import DeviceEntry
+from vmserial.sources.command.sets import set_of, target_of
 
 ReadFile = Callable[[str], str]
 """Returns the text of the file that -readconfig names."""
@@ -292,39 +293,35 @@ class _Builder:
             found.setdefault(driver, {})[key] = value
         return found
 
-    def sets(self) -> dict[tuple[str, str], dict[str, str]]:
-        found: dict[tuple[str, str], dict[str, str]] = {}
+    def sets(self) -> dict[int, dict[str, str]]:
+        """Return what -set changes, by the ``id()`` of the option that it finds."""
+        found: dict[int, dict[str, str]] = {}
         for option in self.named("set"):
-            match = re.match(r"([^.]+)\.([^.]+)\.([^=]+)=(.*)\Z", option.value or "", re.DOTALL)
-            if match is None:
-                self.note(option, f"{option} is not GROUP.ID.KEY=VALUE", "QEMU refuses it: mend it")
-                continue
-            group, identifier, key, value = match.groups()
-            found.setdefault((group, identifier), {})[key] = value
+            said = set_of(option)
+            target = target_of(said, self.options) if said is not None else None
+            if said is not None and target is not None:
+                found.setdefault(id(target), {})[said.key] = said.value
         return found
 
     def device(
         self,
         option: CommandOption,
         globals_: Mapping[str, Mapping[str, str]],
-        sets: Mapping[tuple[str, str], Mapping[str, str]],
+        sets: Mapping[int, Mapping[str, str]],
     ) -> DeviceEntry:
         driver, identifier = option.params.get("driver"), option.params.get("id")
         params = option.params.values
         if driver in globals_:
             params = {**globals_[driver], **params}
-        if identifier and ("device", identifier) in sets:
-            params = {**params, **sets["device", identifier]}
+        if id(option) in sets:
+            params = {**params, **sets[id(option)]}
         return DeviceEntry(driver, identifier, params, option)
 
-    def chardev(
-        self, option: CommandOption, sets: Mapping[tuple[str, str], Mapping[str, str]]
-    ) -> ChardevEntry:
+    def chardev(self, option: CommandOption, sets: Mapping[int, Mapping[str, str]]) -> ChardevEntry:
         params = option.params.values
-        identifier = params.get("id", "")
-        if ("chardev", identifier) in sets:
-            params = {**params, **sets["chardev", identifier]}
-        return ChardevEntry(identifier, params.get("backend", ""), params, option)
+        if id(option) in sets:
+            params = {**params, **sets[id(option)]}
+        return ChardevEntry(params.get("id", ""), params.get("backend", ""), params, option)
 
     # ------------------------------------------------------------------ ports
 
