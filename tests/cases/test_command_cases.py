@@ -194,7 +194,8 @@ def test_a2_ipv4_and_ipv6_are_ports_of_their_own(one: str, two: str, clash: bool
         ("-serial a", "'a' is not a valid char driver", "chardev:a"),
         ("-serial file:", "could not connect serial device to character backend 'file:'", ""),
         ("-chardev nul,id=b -serial chardev:b", "'nul' is not a valid char driver name", ""),
-        ("-chardev id=b,null -serial chardev:b", 'chardev: "b" missing backend', ""),
+        ("-chardev id=b,null -serial chardev:b", "Invalid parameter 'null'", "-chardev null,id=b"),
+        ("-chardev id=b,mux=on -serial chardev:b", 'chardev: "b" missing backend', ""),
         ("-chardev null,id=1b -serial null", "Parameter 'id' expects an identifier", ""),
         (
             "-chardev socket,id=b,path=/run/b,host=::1,port=1,server=on,wait=off -serial chardev:b",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from vmserial.errors import UsageError
 from vmserial.machines.base import (
+    BOARD_UARTS,
     WITHOUT_PCI,
     WITHOUT_VIRTIO_MMIO,
     Architecture,
@@ -16,8 +17,8 @@ from vmserial.machines.base import (
 )
 
 __all__ = [
-    "ARCHITECTURES", "WITHOUT_PCI", "WITHOUT_VIRTIO_MMIO", "Architecture", "OnBoardUart",
-    "Platform", "architecture",
+    "ARCHITECTURES", "BOARD_UARTS", "WITHOUT_PCI", "WITHOUT_VIRTIO_MMIO", "Architecture",
+    "OnBoardUart", "Platform", "architecture",
 ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vmserial.model import NodeIdentity
@@ -136,3 +136,29 @@ WITHOUT_PCI = frozenset(
 
 WITHOUT_VIRTIO_MMIO = WITHOUT_PCI - {"xlnx-versal-virt"} | {"sbsa-ref"}
 """Boards without transports of virtio-mmio."""
+
+_ARM = frozenset({"arm", "aarch64"})
+_RISCV = frozenset({"riscv32", "riscv64"})
+_PPC = frozenset({"ppc", "ppc64"})
+_M68K = frozenset({"m68k"})
+_PCS = frozenset({"x86_64", "i386", "loongarch64"})
+
+BOARD_UARTS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        """
+        bcm2835-aux cmsdk-apb-uart digic-uart exynos4210.uart imx.serial nrf51_soc.uart pl011
+        pl011_luminary pxa2xx-fir stm32f2xx-usart strongarm-uart
+        """.split(),
+        _ARM,
+    ),
+    **dict.fromkeys(("serial", "serial-mm"), _ARM | _RISCV | _PPC | _PCS),
+    "cadence_uart": _ARM | _RISCV,
+    "escc": _PPC | _M68K,
+    "goldfish_tty": _M68K,
+    "mcf-uart": _M68K,
+    "mchp.pfsoc.uart": frozenset({"riscv64"}),
+    "riscv.sifive.uart": _RISCV,
+    "shakti-uart": frozenset({"riscv64"}),
+    "xlnx.xps-uartlite": _ARM | _PPC,
+}
+"""Devices with a chardev that only a board makes, and whose QEMU has them (7.2: "no-user")."""

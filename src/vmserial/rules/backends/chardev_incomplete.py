@@ -9,6 +9,7 @@ from vmserial.model import Finding, Severity
 from vmserial.rules.base import IDS, Rule
 from vmserial.sources.command import ChardevEntry
 from vmserial.sources.command.edits import SetKey
+from vmserial.sources.command.tables import unknown_key
 from vmserial.values import is_on
 
 
@@ -51,7 +52,7 @@ def _refused(entry: ChardevEntry) -> str:
         return ""
     if not entry.id:
         return "chardev: no id specified"
-    if not entry.backend:
+    if not entry.backend and not unknown_key(params):
         return f'chardev: "{entry.id}" missing backend'
     if entry.backend == "socket" and "path" in params and "host" in params:
         return "None or one of 'path', 'fd' or 'host' option required"

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import IDS, Rule
-from vmserial.sources.command.tables import CHARDEV_KEYS, CHARDEV_LISTS
+from vmserial.sources.command.tables import CHARDEV_KEYS, unknown_key
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the host sides with such a key, each with the first one."""
     for option, id, _, params in ctx.view.host_ends():
-        if option.params.is_json:
-            continue
-        key = next((key for key in params if not _known(key)), "")
-        if key:
+        key = unknown_key(params)
+        if key and not option.params.is_json:
             yield RULE.finding(
                 f"{option}: Invalid parameter '{key}'", option, ctx.ports_at(option, id),
-                fix=_way_out(key),
+                fix=_way_out(key, params),
             )  # fmt: skip
 
 
-def _known(key: str) -> bool:
-    return key in CHARDEV_KEYS or key.startswith(CHARDEV_LISTS)
-
-
-def _way_out(key: str) -> str:
+def _way_out(key: str, params: Mapping[str, str]) -> str:
     """Return what to do: write the key that is nearly called so, or none."""
+    if not params.get("backend") and params.get("id"):
+        return f"the backend stands first: -chardev {key},id={params['id']}"
     import difflib  # only the way to an error needs it
 
     near = difflib.get_close_matches(key, CHARDEV_KEYS, 1)

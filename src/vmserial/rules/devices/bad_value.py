@@ -41,8 +41,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             yield from _of(option, kinds, ctx.ports_at(option, id), option.name == "chardev")
     for device in ctx.made:
         yield from _of_device(ctx, device)
-    if ctx.owner == "user":
-        yield from _of_machine(ctx)
+    yield from _of_machine(ctx)
 
 
 def _of_device(ctx: RuleContext, device: DeviceEntry) -> Iterator[Finding]:

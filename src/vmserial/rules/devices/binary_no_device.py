@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import RuleContext
+from vmserial.machines import BOARD_UARTS
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import KINDS, Rule
-from vmserial.rules.devices.device_not_pluggable import UARTS
 from vmserial.sources.command.view import SERIAL_DRIVERS
 
 
@@ -18,8 +18,8 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         driver = device.driver
         if not driver or driver in known or not device.params.get("chardev"):
             continue
-        if driver in UARTS:
-            lacks = ctx.arch not in UARTS[driver]
+        if driver in BOARD_UARTS:
+            lacks = ctx.arch not in BOARD_UARTS[driver]
         elif driver in SERIAL_DRIVERS and ctx.platform is not None:
             continue
         else:

@@ -9,6 +9,8 @@ No option takes an argument in one version and none in another.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 WITH_ARGUMENT = frozenset(
     """
     D L M accel acpitable action add-fd append audio audiodev bios blockdev boot cdrom chardev
@@ -110,5 +112,13 @@ QMP's query-command-line-options of 7.2, with those of newer versions up to 11.1
 each key against this list whatever the backend is.
 """
 
-CHARDEV_LISTS = "chardevs."
+_CHARDEV_LISTS = "chardevs."
 """How the keys of a list begin (those of hub, since 10.0)."""
+
+
+def unknown_key(params: Iterable[str]) -> str:
+    """Return the first key that no -chardev has; empty: all are known."""
+    return next(
+        (key for key in params if key not in CHARDEV_KEYS and not key.startswith(_CHARDEV_LISTS)),
+        "",
+    )
