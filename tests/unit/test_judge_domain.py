@@ -273,3 +273,10 @@ def test_more_ports_than_any_machine_has() -> None:
     of = domain("<serial type='pty'/>" * 2500, "x86_64", "q35")
     verdict = judge(of, Capabilities((7, 2, 0), "x86_64"), unknown("x86_64"))
     assert sum(f.id == "isa-limit" for f in verdict.findings) == 2496
+
+
+def test_a_qemu_that_takes_no_json_gets_the_same_places() -> None:
+    of = domain("    <serial type='pty'/>\n" * 6, "x86_64", "q35")
+    old, new = (judged(of, version=version) for version in ((5, 2, 0), (7, 2, 0)))
+    assert "usb-serial" in old.text
+    assert old.text == new.text

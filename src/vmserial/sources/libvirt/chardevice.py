@@ -11,7 +11,7 @@ from vmserial.model import SourceRef
 from vmserial.records import record
 from vmserial.sources.libvirt.elements import Element
 
-_NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]{1,16}|[0-9]{1,18})\Z")
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}\Z")
 
 
 @record(frozen=True)
@@ -212,4 +212,6 @@ def address_of(element: Element | None) -> Address | None:
 
 def whole(text: str, default: int = 0) -> int:
     """Return a number as libvirt writes it, decimal or with 0x."""
-    return int(text, 0 if text[:2].lower() == "0x" else 10) if _NUMBER.match(text) else default
+    if text.isdecimal() and text.isascii() and len(text) <= 18:
+        return int(text)  # nearly all of them
+    return int(text, 0) if _HEXADECIMAL.match(text) else default

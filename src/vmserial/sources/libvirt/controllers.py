@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vmserial.sources.libvirt.boards import Board
 from vmserial.sources.libvirt.chardevice import whole
 from vmserial.sources.libvirt.elements import Element
@@ -37,7 +39,7 @@ class Controllers(PartMaker):
         self.usb_ids: dict[int, str] = {}
         self.usb_off = False
 
-    def take_controllers(self, found: dict[str, list[Element]]) -> None:
+    def take_controllers(self, found: Mapping[str, list[Element]]) -> None:
         """Take those of the domain, and those that libvirt adds."""
         named = self.domain.controllers
         counts: dict[str, int] = {}
@@ -76,7 +78,7 @@ class Controllers(PartMaker):
             case "ccid":
                 self.ccid(element, index)
 
-    def add_controllers(self, found: dict[str, list[Element]], counts: dict[str, int]) -> None:
+    def add_controllers(self, found: Mapping[str, list[Element]], counts: dict[str, int]) -> None:
         """Add what libvirt adds, in its order."""
         if "usb" not in counts:
             if self.on.usb:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vmserial.sources.libvirt.boards import Board
 from vmserial.sources.libvirt.controllers import Controllers
 from vmserial.sources.libvirt.elements import Element
@@ -27,9 +29,7 @@ class PartList(Controllers):
 
     def take(self) -> Parts:
         """Return the devices; ports are no part of them."""
-        found: dict[str, list[Element]] = {}
-        for element in self.domain.devices.children if self.domain.devices else ():
-            found.setdefault(element.name, []).append(element)
+        found = self.domain.by_name
         self.graphics = bool(found.get("graphics"))
         self.take_controllers(found)
         parts = self.parts
@@ -167,7 +167,7 @@ class PartList(Controllers):
                     Part(element, "vfio-pci", id, pci=self.pci(element, EXPRESS))
                 )
 
-    def take_small(self, found: dict[str, list[Element]]) -> None:
+    def take_small(self, found: Mapping[str, list[Element]]) -> None:
         """Take what a domain has one of, mostly."""
         parts = self.parts
         for element in found.get("watchdog", ()):

@@ -51,6 +51,8 @@ def host_side(port: CharDevice, id: str, domain: str, version: tuple[int, ...]) 
     more: list[Option] = []
     automatic: frozenset[str] = frozenset()
     match port.type:
+        case "pty" | "null":
+            pass  # first: most ports are one
         case "unix":
             path = port.path
             if not path and port.tag == "channel":
@@ -97,7 +99,7 @@ def host_side(port: CharDevice, id: str, domain: str, version: tuple[int, ...]) 
                     keys.append((name, "on" if option.get(key) == yes else "off"))
         case "spiceport" | "dbus":
             keys.append(("name", port.channel))
-    if port.log_file:
+    if "log" in port.parts and port.log_file:
         keys.append(("logfile", port.log_file))
         if said := port.said("log", "append"):
             keys.append(("logappend", said))

@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable
 
 from vmserial.errors import ConfigError
+from vmserial.lazy import once
 from vmserial.model import SourceRef
 from vmserial.model.origin import Dropped, Gap, LoweredCommand, LoweredOption, Origin
 from vmserial.options import JsonOption, Option, Scalar
@@ -51,6 +52,23 @@ def lower(domain: Domain, version: tuple[int, ...] = (7, 2, 0)) -> LoweredComman
     return _Lowering(domain, version).command()
 
 
+class _OfElement(Origin):
+    """An element; where it stands is asked of few."""
+
+    def __init__(self, element: Element) -> None:
+        self.__dict__.update(owner="libvirt", handle=element)
+
+    @once
+    def where(self) -> SourceRef:
+        """File and line."""
+        element: Element = self.__dict__["handle"]
+        return element.where
+
+
+_NOWHERE = Origin(None, "libvirt")
+"""Of what libvirt adds."""
+
+
 class _Lowering:
     """Writes one domain's options."""
 
@@ -63,7 +81,7 @@ class _Lowering:
         self.dropped: list[Dropped] = []
         self.overrides = Overrides.of(domain)
         self.json = version >= _JSON_DEVICE
-        self.origin = Origin(None, "libvirt")
+        self.origin = _NOWHERE
 
     def command(self) -> LoweredCommand:
         """Return the whole."""
@@ -115,18 +133,18 @@ class _Lowering:
     ) -> None:
         """Write an option of libvirt's."""
         origin = self.origin
-        if element is None or origin.handle is not element:
-            where = element.where if element is not None else None
-            origin = self.origin = Origin(where, "libvirt", element)
+        if origin.handle is not element:
+            origin = self.origin = _OfElement(element) if element is not None else _NOWHERE
         self.options.append(LoweredOption(option, origin, automatic))
 
     def device(self, part: Part) -> None:
         """Write a ``-device``."""
-        keys: list[tuple[str, Scalar]] = [*part.keys]
+        keys = part.keys
         if part.id:
-            keys.append(("id", part.id))
-        keys += part.place
-        keys = self.overrides.applied(part.id, keys)
+            keys = [*keys, ("id", part.id)]
+        keys = [*keys, *part.place]
+        if self.overrides.properties:
+            keys = self.overrides.applied(part.id, keys)
         self.put(_option("-device", "driver", part.driver, keys, as_json=self.json),
                  part.element, part.automatic)  # fmt: skip
 
@@ -219,7 +237,7 @@ class _Lowering:
         """Write ``<qemu:commandline>``: a user's own words, behind all others."""
         element = next(
             (e for e in self.domain.root.children
-             if e.namespace == QEMU_NAMESPACE and e.name.endswith("commandline")), None
+             if e.name.endswith("commandline") and e.namespace == QEMU_NAMESPACE), None
         )  # fmt: skip
         if element is None:
             return

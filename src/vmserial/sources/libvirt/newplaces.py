@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from vmserial.limits import VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
 from vmserial.model.origin import LoweredCommand
-from vmserial.options import split_params
+from vmserial.options import Option, split_params
 from vmserial.sources.libvirt.chardevice import whole
 from vmserial.sources.libvirt.elements import Element, Node, Splice
 from vmserial.sources.libvirt.needs import Need
@@ -104,7 +104,7 @@ class NewPlaces:
         """Yield the keys of each device, and its element."""
         for option in self._command.options:
             if option.option.flag == "-device":
-                yield _keys(option.option.value() or ""), option.origin.handle
+                yield _keys(option.option), option.origin.handle
 
     def _usb_there(self) -> list[tuple[int, int]]:
         """Return the free ports of an XHCI that has fifteen, or that libvirt adds by itself."""
@@ -172,8 +172,14 @@ class NewPlaces:
         return max((number for number in used if 0 <= number < BUSES), default=-1) + 1
 
 
-def _keys(value: str) -> dict[str, str]:
-    """Return the keys of a ``-device`` as libvirt writes it."""
+def _keys(option: Option) -> dict[str, str]:
+    """Return the keys of a ``-device``, the driver's name among them."""
+    said = option.said("driver")
+    if said is not None:
+        return said
+    # The user's own words.
+    value = option.value() or ""
     if value.startswith("{"):
         return {key: str(each) for key, each in json.loads(value).items()}
-    return dict(split_params(value)[1])
+    head, pairs = split_params(value)
+    return {"driver": head, **dict(pairs)}

@@ -21,7 +21,7 @@ class Overrides:
         """Read a domain."""
         found: dict[str, tuple[Element, ...]] = {}
         for element in domain.root.children:
-            if element.namespace != QEMU_NAMESPACE or not element.name.endswith("override"):
+            if not element.name.endswith("override") or element.namespace != QEMU_NAMESPACE:
                 continue
             for device in element.children:
                 for front in device.children:

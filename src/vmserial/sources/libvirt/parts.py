@@ -91,11 +91,16 @@ def pci_device(element: Element | None, needs: str) -> PciDevice:
 
 def usb_device(element: Element | None, *, hub: bool = False) -> UsbDevice:
     """Return what an element asks of USB."""
-    address = element.child("address") if element is not None else None
-    if address is None or address.get("type") != "usb":
+    return usb_place(element.child("address") if element is not None else None, hub=hub)
+
+
+def usb_place(address: Element | None, *, hub: bool = False) -> UsbDevice:
+    """Return what an ``<address>`` asks of USB; where there is none, any place."""
+    said = address.values if address is not None else {}
+    if said.get("type") != "usb":
         return UsbDevice(hub=hub)
-    bus = whole(address.get("bus"), 0) if "bus" in address.values else None
-    return UsbDevice(bus, address.get("port"), hub)
+    bus = whole(said["bus"], 0) if "bus" in said else None
+    return UsbDevice(bus, said.get("port", ""), hub)
 
 
 def alias(element: Element | None, default: str) -> str:

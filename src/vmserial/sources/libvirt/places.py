@@ -22,6 +22,7 @@ from vmserial.sources.libvirt.view import Domain
 from vmserial.sources.libvirt.virtioserial import VirtioSerialNumbers
 
 _BUS = frozenset({"bus", "addr", "multifunction"})
+_USB, _USB_PORT = frozenset({"bus", "port"}), frozenset({"port"})
 _SPAPR_FIRST, _SPAPR_STEP = 0x30000000, 0x1000
 
 
@@ -154,7 +155,7 @@ class Places:
             name = taken.usb_ids.get(bus) or ("usb" if not bus else f"usb{bus}")
             part.place = [("bus", f"{name}.0"), ("port", port)]
             if not usb.port:
-                part.automatic = frozenset({"bus", "port"} if usb.bus is None else {"port"})
+                part.automatic = _USB if usb.bus is None else _USB_PORT
 
     # -------------------------------------------------------------- PCI
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from vmserial.lazy import once
 from vmserial.options import Scalar
 from vmserial.sources.libvirt.boards import Board
 from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.devices import PartList
-from vmserial.sources.libvirt.parts import Part, alias, usb_device
+from vmserial.sources.libvirt.parts import Part, alias, usb_place
 from vmserial.sources.libvirt.pci import CONVENTIONAL
 from vmserial.sources.libvirt.view import Domain
 
@@ -21,7 +22,6 @@ class PortParts:
         twice: ports whose alias another one has; their id is what libvirt would choose.
         devices: of each port that is a ``-device``.
         parts: the virtio-serial controllers that the ports ask for.
-        isa: the ISA number of each serial port that has one.
     """
 
     def __init__(self, domain: Domain, on: Board, taken: PartList) -> None:
@@ -30,14 +30,15 @@ class PortParts:
         self.twice: dict[CharDevice, str] = {}
         given: set[str] = set()
         for port in domain.characters:
-            id = alias(port.element, port.name) if "alias" in port.parts else port.name
-            if id in given and id != port.name:
-                self.twice[port], id = id, port.name
+            id = own = port.name
+            if "alias" in port.parts:
+                id = alias(port.element, own)
+            if id in given and id != own:
+                self.twice[port], id = id, own
             given.add(id)
             self.ids[port] = id
         self.devices: dict[CharDevice, Part] = {}
         self.parts: list[Part] = []
-        self.isa = isa_numbers(domain)
         for port in domain.serials:
             self.serial(port)
         for port in domain.parallels:
@@ -56,7 +57,12 @@ class PortParts:
             if driver is not None:
                 self.devices[port] = Part(port.element, driver, self.ids[port])
 
-    @property
+    @once
+    def isa(self) -> dict[CharDevice, int]:
+        """The ISA number of each serial port that has one."""
+        return isa_numbers(self.domain)
+
+    @once
     def serial_parts(self) -> list[Part]:
         """The devices of the serial ports, in order."""
         return [self.devices[port] for port in self.domain.serials if port in self.devices]
@@ -70,7 +76,7 @@ class PortParts:
         part: Part
         match kind:
             case "usb-serial":
-                part = Part(element, "usb-serial", id, usb=usb_device(element))
+                part = Part(element, "usb-serial", id, usb=usb_place(port.parts.get("address")))
             case "pci-serial":
                 part = Part(element, "pci-serial", id, pci=self.taken.pci(element, CONVENTIONAL))
             case "spapr-vio-serial":

@@ -61,9 +61,11 @@ def refusals(domain: Domain, ports: PortParts) -> list[Gap]:
     # Ports mostly say the same of what they are: each sort is looked at once.
     known: _Known = {}
     for port in (*domain.characters, *([mirror] if mirror is not None else [])):
-        for words, rule in _of(domain, port, port is mirror, known):
-            found.append(Gap("refused", words, port.where, rule, port.element))
-            break
+        if port.type == "pty" and port.tag == port.element.name == "serial":
+            words = _of_sort(domain, port, known)  # most ports: the host's end has nothing to say
+        else:
+            words = tuple(islice(_of(domain, port, port is mirror, known), 1))
+        found += [Gap("refused", said, port.where, rule, port.element) for said, rule in words]
     return [*found, *_isa(domain), *_aliases(ports)]
 
 
@@ -93,11 +95,16 @@ def _of(domain: Domain, port: CharDevice, mirrors: bool, known: _Known) -> Itera
     if port.element.name == "console":
         yield from _console(domain, port)
     if port.tag == "serial" and port.element.name == "serial":
-        sort = port.target_type, port.target_model, domain.kind(port), port.said("address", "type")
-        if sort not in known:
-            # The first is enough: libvirt says no more.
-            known[sort] = tuple(islice(_serial(domain, port), 1))
-        yield from known[sort]
+        yield from _of_sort(domain, port, known)
+
+
+def _of_sort(domain: Domain, port: CharDevice, known: _Known) -> tuple[Refusal, ...]:
+    """Return what is wrong with what a ``<serial>`` is to be; the first is enough."""
+    sort = port.target_type, port.target_model, domain.kind(port), port.said("address", "type")
+    found = known.get(sort)
+    if found is None:
+        found = known[sort] = tuple(islice(_serial(domain, port), 1))
+    return found
 
 
 def _channel(port: CharDevice) -> Iterator[Refusal]:

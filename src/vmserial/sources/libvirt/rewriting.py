@@ -219,7 +219,7 @@ class Rewriting:
         document, root = self.document, self.domain.root
         there = next(
             (e for e in root.children
-             if e.namespace == QEMU_NAMESPACE and e.name.endswith("commandline")), None
+             if e.name.endswith("commandline") and e.namespace == QEMU_NAMESPACE), None
         )  # fmt: skip
         prefix = "qemu"
         if there is not None:

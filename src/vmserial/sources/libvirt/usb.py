@@ -104,7 +104,7 @@ class UsbBuses:
     def _take(self, root: _Hub, port: str, device: UsbDevice) -> str:
         """Take a port; return why libvirt does not."""
         bus = device.place[0] if device.place else 0
-        numbers = [int(word) if word.isdecimal() and len(word) < 6 else 0
+        numbers = [int(word) if len(word) < 6 and word.isdecimal() else 0
                    for word in port.split(".")]  # fmt: skip
         hub = root
         for number in numbers[:-1]:

@@ -6,10 +6,11 @@ Facts of libvirt: docs/formatdomain of 9.0 and 11.3, and what 9.0 was seen to do
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 
 from vmserial.errors import ConfigError
+from vmserial.lazy import once
 from vmserial.records import record
 from vmserial.sources.libvirt.chardevice import (
     Address,
@@ -112,7 +113,7 @@ class Domain:
         """The ``<domain>``."""
         return self.document.root
 
-    @property
+    @once
     def devices(self) -> Element | None:
         """The ``<devices>``."""
         return self.root.child("devices")
@@ -123,12 +124,12 @@ class Domain:
         os = self.root.child("os")
         return os.child("type") if os is not None else None
 
-    @property
+    @once
     def characters(self) -> tuple[CharDevice, ...]:
         """All devices with a host's end."""
         return self.serials + self.consoles + self.channels + self.parallels
 
-    @property
+    @once
     def usual_serial(self) -> str:
         """The target type of a ``<serial>`` that says none."""
         return DEFAULT_SERIAL.get(self.arch, "isa-serial")
@@ -137,12 +138,18 @@ class Domain:
         """Return the controllers of a type."""
         return [c for c in self.controllers if c.type == type]
 
+    @once
+    def by_name(self) -> Mapping[str, list[Element]]:
+        """What stands in ``<devices>``, by its name."""
+        return _by_name(self.devices)
+
     def kind(self, port: CharDevice) -> str:
         """Return what a port becomes: a target type, libvirt's default where none is said."""
-        if port.tag == "serial" or port in self.serials[:1]:
-            given = port.target_type if port.target_type not in {"", "serial"} else ""
+        given = port.target_type
+        if port.tag == "serial" or (self.serials and port is self.serials[0]):
+            given = "" if given == "serial" else given
             return _LONG.get(given, given) or self.usual_serial
-        return port.target_type or "serial"
+        return given or "serial"
 
     @classmethod
     def of(cls, document: Document) -> Domain:
@@ -175,12 +182,12 @@ class Domain:
                 "`virsh dumpxml` does",
                 where=str((kind or os or root).where),
             )
-        found = devices.children if devices else []
-        serials, consoles, mirror = _serials([e for e in found if not e.namespace])
+        found = _by_name(devices)
+        serials, consoles, mirror = _serials(found)
         features = root.child("features")
         command = next(
             (e for e in root.children
-             if e.namespace == QEMU_NAMESPACE and e.name.endswith("commandline")), None
+             if e.name.endswith("commandline") and e.namespace == QEMU_NAMESPACE), None
         )  # fmt: skip
         words = command.children if command else []
         return cls(
@@ -190,9 +197,9 @@ class Domain:
             tuple(e.name for e in features.children) if features else (),
             serials, consoles, mirror,
             _numbered(found, "channel"), _numbered(found, "parallel"),
-            tuple(_controllers([e for e in found if e.name == "controller"])),
-            tuple(e for e in found if e.name == "hub"),
-            tuple(e for e in found if _on_usb(e)),
+            tuple(_controllers(found.get("controller", []))),
+            tuple(found.get("hub", ())),
+            tuple([e for e in devices.children if _on_usb(e)]) if devices else (),
             tuple(e.get("value") for e in words if e.name.endswith("arg")),
             tuple((e.get("name"), e.get("value")) for e in words if e.name.endswith("env")),
         )  # fmt: skip
@@ -221,8 +228,18 @@ def _arch_of(emulator: str, machine_type: str) -> str:
     return "s390x" if machine_type.startswith("s390") else ""
 
 
+def _by_name(devices: Element | None) -> dict[str, list[Element]]:
+    found: dict[str, list[Element]] = {}
+    for element in devices.children if devices is not None else ():
+        if element.name in found:
+            found[element.name].append(element)
+        else:
+            found[element.name] = [element]
+    return found
+
+
 def _serials(
-    found: list[Element],
+    found: Mapping[str, list[Element]],
 ) -> tuple[tuple[CharDevice, ...], tuple[CharDevice, ...], CharDevice | None]:
     """Return the serial devices, the consoles, and the console that is no device of its own.
 
@@ -230,7 +247,7 @@ def _serials(
     """
     serials = list(_numbered(found, "serial"))
     # Of a serial port that can be the console libvirt makes one, before those that are there.
-    named = [e for e in found if e.name == "console"]
+    named = [e for e in found.get("console", ()) if not e.namespace]
     first = int(
         bool(named) and not _mirrors(named[0]) and bool(serials) and _seen_twice(serials[0])
     )
@@ -243,9 +260,9 @@ def _serials(
     return tuple(serials), tuple(consoles), mirror
 
 
-def _numbered(found: list[Element], name: str) -> tuple[CharDevice, ...]:
-    mine = [e for e in found if e.name == name and not e.namespace]
-    return tuple(read_device(e, n) for n, e in enumerate(mine))
+def _numbered(found: Mapping[str, list[Element]], name: str) -> tuple[CharDevice, ...]:
+    mine = [e for e in found.get(name, ()) if not e.namespace]
+    return tuple([read_device(e, n) for n, e in enumerate(mine)])
 
 
 def _mirrors(console: Element) -> bool:
@@ -288,9 +305,12 @@ def _controller(element: Element) -> Controller:
     )  # fmt: skip
 
 
+_NOT_ON_USB = frozenset({"serial", "console", "channel", "parallel", "hub", "controller"})
+
+
 def _on_usb(element: Element) -> bool:
     """Tell whether a device that is neither port nor hub nor controller sits on USB."""
-    if element.name in {"serial", "console", "channel", "parallel", "hub", "controller"}:
+    if element.name in _NOT_ON_USB:
         return False
     address, target = element.child("address"), element.child("target")
     return (
