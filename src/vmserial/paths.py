@@ -17,10 +17,14 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from vmserial.errors import UsageError
 from vmserial.limits import SUN_PATH_MAX
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
 
 _BASE_MAX = 60
 """Longest base of run directories, in bytes; the rest is for the names in them."""
@@ -290,7 +294,26 @@ def sweep(base: Path) -> list[Path]:
     return swept
 
 
-class RunDirectory:
+class Closing:
+    """What is closed at the end of a ``with``, however that ends."""
+
+    def close(self) -> None:
+        """Give back what is held; calling it again does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class RunDirectory(Closing):
     """A private directory (0700) with a short path, for sockets and state of one run.
 
     Used as a context manager; also removed when the interpreter ends.  Making
@@ -339,14 +362,3 @@ class RunDirectory:
     def close(self) -> None:
         """Remove the directory with all that is in it; calling it again does nothing."""
         self._finalizer()
-
-    def __enter__(self) -> RunDirectory:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -12,10 +12,10 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from vmserial.errors import UsageError
+from vmserial.paths import Closing
 from vmserial.verify.results import Check, HostFacts, RunFacts
 from vmserial.verify.typed import typed
 
@@ -26,7 +26,7 @@ def line(check: Check, host: HostFacts, run: RunFacts) -> str:
     return json.dumps(data, ensure_ascii=False) + "\n"
 
 
-class ResultsFile:
+class ResultsFile(Closing):
     """A results file that is being written; used as a context manager.
 
     Each :meth:`add` is one write(2) of whole lines and one fsync(2): what it
@@ -66,17 +66,6 @@ class ResultsFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> ResultsFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)
