@@ -72,6 +72,9 @@ UARTS_MEASURED = 8
 """On-board UARTs that :func:`vmserial.qemu.binary.probe` looks for: it stands for 8 or more
 (measured)."""
 
+USB_HUB_PORTS = 8
+"""Ports of a usb-hub (QEMU: NUM_PORTS in hw/usb/dev-hub.c)."""
+
 # ------------------------------------------------------------------ Linux
 
 SUN_PATH_MAX = 107
@@ -92,6 +95,12 @@ AUTO_USB_PORTS = 60
 PVE_SERIAL_PORTS = 4
 """PVE has the lines serial0 to serial3: $MAX_SERIAL_PORTS (qemu-server 9.2:
 PVE/QemuServer.pm)."""
+
+PVE_KEYS = {
+    "ide": 4, "sata": 6, "scsi": 31, "virtio": 16, "net": 32, "usb": 14, "hostpci": 16,
+    "parallel": 3, "numa": 8, "virtiofs": 10, "ipconfig": 32, "unused": 256,
+}  # fmt: skip
+"""How many of a numbered key PVE knows, from 0 on (qemu-server 9.2: PVE/QemuServer/*.pm)."""
 
 # ------------------------------------------------------------------ libvirt
 

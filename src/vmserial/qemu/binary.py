@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmserial.errors import BinaryError, UsageError
+from vmserial.limits import UARTS_MEASURED
 from vmserial.model import Capabilities, DeviceType, MachineType
 from vmserial.model.recorded import by_name as by_name
 from vmserial.model.recorded import from_json as from_json
@@ -34,7 +35,7 @@ PROBE_BOUND = 20.0
 
 _SCHEMA = 1
 
-_UARTS_TRIED = (8, 4, 2, 1)
+_UARTS_TRIED = (UARTS_MEASURED, 4, 2, 1)
 """How many ``-serial`` a board is offered; some refuse to start with more than they have."""
 
 INTERESTING = (

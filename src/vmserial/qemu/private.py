@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vmserial.context.ports import Port
+from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.model import SourceRef
 from vmserial.options import Option
 from vmserial.qemu.standins import Fate
@@ -170,7 +171,7 @@ def _isa_indices(view: CommandView) -> dict[CommandOption, int]:
 
     It counts every one, those of -serial first, whether or not the count is used.
     """
-    count = sum(port.host.form != "none" for port in view.onboard[:4])
+    count = sum(port.host.form != "none" for port in view.onboard[:ISA_SERIAL_PORTS])
     count += view.default_serial is not None
     found = {}
     # QEMU makes devices in JSON after all others.

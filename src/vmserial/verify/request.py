@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from vmserial.errors import UsageError
+from vmserial.limits import HVC_NODES, ISA_SERIAL_PORTS, UARTS_MEASURED, VIRTIO_SERIAL_PORTS
 from vmserial.model import Capabilities, Machine, Plan
 from vmserial.verify.cases import planned
 from vmserial.verify.results import Check, HostFacts, exit_code
@@ -34,7 +35,8 @@ TOGETHER = (*SHORT, 65536)
 """Payload sizes for all ports at once: long enough that no port is done before the last began."""
 
 CEILINGS: Mapping[str, int] = {
-    "uart": 8, "isa": 4, "usb": 16, "virtio": 30, "virtconsole": 8,
+    "uart": UARTS_MEASURED, "isa": ISA_SERIAL_PORTS, "usb": 16,
+    "virtio": VIRTIO_SERIAL_PORTS - 1, "virtconsole": HVC_NODES,
     "pci": 64, "pci-2x": 64, "pci-4x": 64,
 }  # fmt: skip
 """How many ports of a kind case ``maximum`` boots at most, unless told otherwise."""

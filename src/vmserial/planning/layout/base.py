@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vmserial.allocator import Allocator
+from vmserial.limits import PCI_SLOTS
 from vmserial.model import Finding, Note, SourceRef, refusal
 from vmserial.options import Option, Scalar
 
@@ -72,7 +73,7 @@ class Section:
     def behind_bridge(self) -> Params:
         """Take the next slot of a pci-bridge, adding one where all are full."""
         for name, used in self._bridges.items():
-            if used < 0x1F:
+            if used < PCI_SLOTS - 1:
                 self._bridges[name] = used + 1
                 return (("bus", name), ("addr", f"{used + 1:02x}.0"))
         number = len(self._bridges) + 1

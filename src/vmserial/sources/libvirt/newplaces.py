@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from vmserial.limits import VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
+from vmserial.limits import VIRTIO_SERIAL_MOST_PORTS, VIRTIO_SERIAL_SAFE_PORTS, XHCI_PORTS
 from vmserial.model.origin import LoweredCommand
 from vmserial.options import Option, split_params
 from vmserial.sources.libvirt.chardevice import whole
@@ -91,7 +91,8 @@ class NewPlaces:
             if bus not in ids or (need is not None and (need.kind or need.drop_address)):
                 continue
             used = taken.setdefault(bus, set())
-            number = next(n for n in range(0 if not used else 1, 512) if n not in used)
+            numbers = range(0 if not used else 1, VIRTIO_SERIAL_MOST_PORTS + 1)
+            number = next(n for n in numbers if n not in used)
             used.add(number)
             address = Node(
                 "address",

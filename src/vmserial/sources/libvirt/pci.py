@@ -47,15 +47,17 @@ class BusModel:
 _PCI_BUS = frozenset({CONVENTIONAL, "pci-bridge"})
 _PORT = frozenset({EXPRESS, "upstream", "pcie-to-pci"})
 
+_LAST = PCI_SLOTS - 1
+
 MODELS: Mapping[str, BusModel] = {
-    "pci-root": BusModel(_PCI_BUS, 1, 31, True),
-    "pcie-root": BusModel(frozenset({EXPRESS, ROOT_PORT, "dmi-to-pci"}), 1, 31, False),
-    "pci-bridge": BusModel(_PCI_BUS, 1, 31, True, "pci-bridge", "pci-bridge"),
-    "dmi-to-pci-bridge": BusModel(_PCI_BUS, 0, 31, False, "i82801b11-bridge", "dmi-to-pci"),
-    "pcie-to-pci-bridge": BusModel(_PCI_BUS, 1, 31, True, "pcie-pci-bridge", "pcie-to-pci"),
+    "pci-root": BusModel(_PCI_BUS, 1, _LAST, True),
+    "pcie-root": BusModel(frozenset({EXPRESS, ROOT_PORT, "dmi-to-pci"}), 1, _LAST, False),
+    "pci-bridge": BusModel(_PCI_BUS, 1, _LAST, True, "pci-bridge", "pci-bridge"),
+    "dmi-to-pci-bridge": BusModel(_PCI_BUS, 0, _LAST, False, "i82801b11-bridge", "dmi-to-pci"),
+    "pcie-to-pci-bridge": BusModel(_PCI_BUS, 1, _LAST, True, "pcie-pci-bridge", "pcie-to-pci"),
     "pcie-root-port": BusModel(_PORT, 0, 0, True, "pcie-root-port", ROOT_PORT),
     "pcie-switch-upstream-port": BusModel(
-        frozenset({"downstream"}), 0, 31, False, "x3130-upstream", "upstream"
+        frozenset({"downstream"}), 0, _LAST, False, "x3130-upstream", "upstream"
     ),
     "pcie-switch-downstream-port": BusModel(
         _PORT, 0, 0, True, "xio3130-downstream", "downstream"

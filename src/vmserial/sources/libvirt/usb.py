@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-HUB_PORTS = 8
-"""Of a hub; one port of the bus is lost by it."""
+from vmserial.limits import EHCI_PORTS, OHCI_PORTS, UHCI_PORTS, USB_HUB_PORTS, XHCI_DEFAULT_PORTS
 
 PORTS = {
-    "qemu-xhci": 4, "nec-xhci": 4, "piix3-uhci": 2, "piix4-uhci": 2, "ehci": 6, "ich9-ehci1": 6,
-    "vt82c686b-uhci": 2, "pci-ohci": 3,
+    "qemu-xhci": XHCI_DEFAULT_PORTS, "nec-xhci": XHCI_DEFAULT_PORTS, "ehci": EHCI_PORTS,
+    "ich9-ehci1": EHCI_PORTS, "piix3-uhci": UHCI_PORTS, "piix4-uhci": UHCI_PORTS,
+    "vt82c686b-uhci": UHCI_PORTS, "pci-ohci": OHCI_PORTS,
 }  # fmt: skip
 """Ports of a controller as libvirt counts them; an ich9-uhci's are those of its ehci."""
 
@@ -74,11 +74,13 @@ class UsbBuses:
         for device in (*hubs, *devices):
             if device.port:
                 self._reserve(device)
-        room = sum(root.ports for root in self.roots.values()) + HUB_PORTS * len(hubs)
+        room = sum(root.ports for root in self.roots.values()) + USB_HUB_PORTS * len(hubs)
         count = len(hubs) + len(devices)
         added = []
         if count > room:
-            added = [UsbDevice(hub=True) for _ in range(-(-(count - room + 1) // (HUB_PORTS - 1)))]
+            added = [
+                UsbDevice(hub=True) for _ in range(-(-(count - room + 1) // (USB_HUB_PORTS - 1)))
+            ]
         for device in (*hubs, *added, *devices):
             if device.place is None:
                 self._place(device)
@@ -117,5 +119,5 @@ class UsbBuses:
             return f"requested USB port {port} not present on USB bus {bus}"
         if last in hub.taken:
             return f"Duplicate USB address bus {bus} port {port}"
-        hub.taken[last] = _Hub(HUB_PORTS) if device.hub else None
+        hub.taken[last] = _Hub(USB_HUB_PORTS) if device.hub else None
         return ""

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from vmserial.limits import PVE_KEYS
 from vmserial.options import Scalar
 from vmserial.sources.pve.emission import Emission, without_empty
-from vmserial.sources.pve.keys import LIMITS, NET_MODELS
+from vmserial.sources.pve.keys import NET_MODELS
 from vmserial.sources.pve.reading import Reading, on
 
 _BUSES = ("ide", "scsi", "virtio", "sata")
@@ -63,7 +64,7 @@ def drives(reading: Reading) -> list[Drive]:
     for bus in _BUSES:
         for number in reading.numbered(bus):
             parts = reading.props(f"{bus}{number}", "file")
-            if parts is not None and number < LIMITS[bus]:
+            if parts is not None and number < PVE_KEYS[bus]:
                 found.append(Drive(bus, number, parts))
     return found
 
@@ -212,7 +213,7 @@ def cards(to: Emission, boot: BootOrder) -> None:
         name = f"net{number}"
         parts = reading.props(name, "model", NET_MODELS, "macaddr")
         model = (parts or {}).get("model", "")
-        if parts is None or model not in NET_MODELS or number >= LIMITS["net"]:
+        if parts is None or model not in NET_MODELS or number >= PVE_KEYS["net"]:
             continue
         by = reading.settings[name]
         queues = parts.get("queues", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from vmserial.limits import PCI_FUNCTIONS, PVE_KEYS, XHCI_PORTS
 from vmserial.sources.pve.document import Setting
 from vmserial.sources.pve.emission import Emission, without_empty
 from vmserial.sources.pve.keys import VGA_KINDS
@@ -85,8 +86,8 @@ def usb_controllers(to: Emission) -> None:
     devices = {n: reading.props(f"usb{n}", "host") or {} for n in reading.numbered("usb")}
     first = reading.settings.get(f"usb{min(devices)}") if devices else None
     if devices and pins.modern_usb:
-        to.device("qemu-xhci", ("p2", 15), ("p3", 15), ("id", "xhci"), place="xhci", by=first,
-                  role="controller")  # fmt: skip
+        to.device("qemu-xhci", ("p2", XHCI_PORTS), ("p3", XHCI_PORTS), ("id", "xhci"),
+                  place="xhci", by=first, role="controller")  # fmt: skip
     else:
         old = {n: on(parts, "usb3") for n, parts in devices.items() if n < _USB_OLD}
         if board == "i440fx" and not all(old.values()):
@@ -108,7 +109,7 @@ def host_pci(to: Emission) -> None:
     """Append the host's PCI devices, with the root port of each that needs one."""
     for number in to.reading.numbered("hostpci"):
         parts = to.reading.props(f"hostpci{number}", "host")
-        if parts is None or number > 15:
+        if parts is None or number >= PVE_KEYS["hostpci"]:
             continue
         by, name = to.reading.settings[f"hostpci{number}"], f"hostpci{number}"
         hosts = [each for each in parts.get("host", "").split(";") if each]
@@ -138,10 +139,10 @@ def _pci_place(
             return "pcie.0", f"0x{WIN7_PCIE[number]:x}"
         port = f"ich9-pcie-port-{number + 1}"
         if number >= 4 and not function:
-            offset = number - 4
+            slot, function_of = divmod(number - 4, PCI_FUNCTIONS)
             to.put(
                 "-device", "pcie-root-port", ("id", port), ("bus", "pcie.0"),
-                ("addr", f"{0x10 + offset // 8:x}.{offset % 8}"), ("multifunction", True),
+                ("addr", f"{0x10 + slot:x}.{function_of}"), ("multifunction", True),
                 ("port", number + 1), ("chassis", number + 1), by=by, role="controller",
             )  # fmt: skip
         return port, "0x0"

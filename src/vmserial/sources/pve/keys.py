@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vmserial.limits import PVE_KEYS
+
 MANAGEMENT = frozenset(
     "affinity allow-ksm autostart cpulimit cpuunits digest hookscript lock meta "
     "migrate_downtime migrate_speed onboot parent protection running-nets-host-mtu runningcpu "
@@ -68,12 +70,6 @@ TRANSLATED = frozenset(
 )
 """Keys that become part of the machine."""
 
-LIMITS: Mapping[str, int] = {
-    "ide": 4, "sata": 6, "scsi": 31, "virtio": 16, "net": 32, "usb": 14, "hostpci": 16,
-    "parallel": 3, "numa": 8, "virtiofs": 10, "ipconfig": 32, "unused": 256,
-}  # fmt: skip
-"""How many of a numbered key PVE knows, from 0 on."""
-
 DISK_MANAGEMENT = frozenset({"backup", "replicate", "shared", "size", "pre-enrolled-keys",
                              "ms-cert"})  # fmt: skip
 """Parts of a disk's line that concern PVE's management."""
@@ -105,6 +101,6 @@ def known(key: str) -> str:
     name = f"{stem}N"
     if not digits or (len(digits) > 1 and digits[0] == "0"):
         return ""
-    if stem in LIMITS and (len(digits) > 3 or int(digits) >= LIMITS[stem]):
+    if stem in PVE_KEYS and (len(digits) > 3 or int(digits) >= PVE_KEYS[stem]):
         return ""
     return name if name in TRANSLATED or name in MANAGEMENT or name in UNTRANSLATED else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import PVE_KEYS
 from vmserial.model import Note, SourceRef
 from vmserial.sources.pve import keys as pve_keys
 from vmserial.sources.pve.document import Document, Remark, Setting
@@ -237,7 +238,7 @@ class View:
             name.removesuffix("N")
             for name in pve_keys.TRANSLATED | pve_keys.MANAGEMENT | pve_keys.UNTRANSLATED.keys()
         ]
-        limit = pve_keys.LIMITS.get(stem)
+        limit = PVE_KEYS.get(stem)
         if limit is not None and key != stem:
             return f"PVE has {stem}0 to {stem}{limit - 1}, and drops this line at its next write"
         import difflib  # only the way to an error needs it

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import PVE_KEYS
 from vmserial.machines import architecture
 from vmserial.model import (
     Agent,
@@ -35,9 +36,6 @@ from vmserial.sources.toml.schema import SCHEMA, reference
 __all__ = ["SCHEMA", "read", "reference"]
 
 _DECODE = re.compile(r" \(at line ([0-9]+), column ([0-9]+)\)\Z")
-
-DISK_PLACES = {"ide": 4, "sata": 6, "scsi": 31, "virtio": 16}
-"""How many drives a bus has."""
 
 
 def read(text: str, file: str) -> Machine:
@@ -201,11 +199,11 @@ class _Reader(Checked):
         found: list[Disk] = []
         for number, entry in enumerate(entries):
             bus, index = entry["bus"], entry["index"]
-            if index >= DISK_PLACES[bus]:
+            if index >= PVE_KEYS[bus]:
                 raise self.fail(
                     ("disk", number, "index"),
-                    f"{bus}{index} does not exist: {bus} has {DISK_PLACES[bus]} places",
-                    f"number it from 0 to {DISK_PLACES[bus] - 1}",
+                    f"{bus}{index} does not exist: {bus} has {PVE_KEYS[bus]} places",
+                    f"number it from 0 to {PVE_KEYS[bus] - 1}",
                 )
             path = entry.get("path", "")
             if not path and not entry.get("cdrom"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vmserial.devices import KINDS
+from vmserial.limits import PCI_SLOTS, PVE_KEYS
 from vmserial.sources.ports import MAX_INDEX, STATES
 
 KeyKind = Literal["text", "number", "switch", "words", "numbers", "table", "tables", "options"]
@@ -72,7 +73,8 @@ SCHEMA: tuple[Key, ...] = (
     Key("args", "words", "further words for QEMU, put last"),
     Key("taken", "words", "root-bus places that ports must not use, as `1d.0`",
         pattern=r"[01]?[0-9a-fA-F](\.[0-7])?"),
-    Key("free_slots", "numbers", "the only root-bus slots that ports may use", low=0, high=31),
+    Key("free_slots", "numbers", "the only root-bus slots that ports may use", low=0,
+        high=PCI_SLOTS - 1),
     Key("ports", "number", "how many: `serial0` to `serial<ports - 1>`",
         low=0, high=MAX_INDEX + 1),
     Key("backend", "text", _BACKEND + "; for all of `ports`, with `{n}` and `{name}`"),
@@ -126,7 +128,8 @@ SCHEMA: tuple[Key, ...] = (
     )),
     Key("disk", "tables", "one drive", keys=(
         Key("bus", "text", "where it is", ("ide", "sata", "scsi", "virtio"), required=True),
-        Key("index", "number", "its number on the bus", low=0, high=30, required=True),
+        Key("index", "number", "its number on the bus", low=0,
+            high=PVE_KEYS["scsi"] - 1, required=True),
         Key("path", "text", "the image or device; none: no medium", pattern="/.*"),
         Key("format", "text", "`raw` unless the name ends in `.qcow2`", ("raw", "qcow2")),
         Key("cdrom", "switch", "an optical drive"),
@@ -139,7 +142,7 @@ SCHEMA: tuple[Key, ...] = (
         Key("boot_index", "number", "place in the boot order, from 1", low=1, high=99),
     )),
     Key("nic", "tables", "one network card", keys=(
-        Key("index", "number", "its number", low=0, high=31, required=True),
+        Key("index", "number", "its number", low=0, high=PVE_KEYS["net"] - 1, required=True),
         Key("model", "text", "`virtio`, `e1000`, …", pattern=WORD),
         Key("mac", "text", "its address", pattern="[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}"),
         Key("mode", "text", "`user`: behind QEMU; `tap`: on the host", ("user", "tap")),
