@@ -114,3 +114,9 @@ LIBVIRT_VIRTIO_CONSOLES = 30
 
 VNC_PORT = 5900
 """The TCP port of VNC's screen 0; that of screen N is N more (QEMU: ui/vnc.c)."""
+
+USB_HUB_PORTS = 8
+"""Ports of a usb-hub that names no number (QEMU: hw/usb/dev-hub.c)."""
+
+PCIE_CHASSIS = 256
+"""Chassis numbers of root ports and switches: one byte (QEMU: hw/pci/pcie_port.c)."""

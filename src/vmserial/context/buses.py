@@ -35,6 +35,10 @@ class Bus:
     most: int = 0
     low: int = 1
     """No USB port below it is free."""
+    fast: int = 0
+    """Ports of USB 3 after the others: none for a full-speed device."""
+    hubs: dict[str, int] = field(default_factory=dict)
+    """How many ports the hub at a port has."""
 
     def lowest(self) -> str:
         """Return the USB port of a device that names none."""
@@ -103,8 +107,9 @@ class Buses:
                 if bus.name == device.get("masterbus"):
                     bus.kind = "companion"
             return
+        fast = 0
         if "xhci" in driver:
-            kind, ports = "xhci", min(integer(device.get("p2")) or XHCI_DEFAULT_PORTS, XHCI_PORTS)
+            kind, ports, fast = "xhci", _xhci_ports(device, "p2"), _xhci_ports(device, "p3")
         elif "ehci" in driver:
             kind, ports = "ehci", EHCI_PORTS
         elif "ohci" in driver:
@@ -112,9 +117,15 @@ class Buses:
         else:
             kind, ports = "uhci", UHCI_PORTS
         name = f"{device.id}.0" if device.id else f"usb-bus.{_unnamed(self.usb)}"
-        bus = Bus(name, kind, ports, path=path)
+        bus = Bus(name, kind, ports, path=path, fast=fast)
         self.usb.append(bus)
         self._named.setdefault(name, bus)
+
+
+def _xhci_ports(device: DeviceEntry, key: str) -> int:
+    """Return how many ports of a speed an xhci has; more than it can have are cut silently."""
+    said = integer(device.get(key))
+    return XHCI_DEFAULT_PORTS if said is None else min(said, XHCI_PORTS)
 
 
 def _usb_of_board(ctx: RuleContext) -> list[Bus]:

@@ -14,7 +14,7 @@ from vmserial.context.buses import Bus, Buses
 from vmserial.context.hostends import client_at_start
 from vmserial.context.ports import Port
 from vmserial.devices import virtio_serial
-from vmserial.limits import PCI_SLOTS, VIRTIO_CONTROL_MESSAGES
+from vmserial.limits import PCI_SLOTS, USB_HUB_PORTS, VIRTIO_CONTROL_MESSAGES
 from vmserial.records import record
 from vmserial.sources.command import DeviceEntry, PciPlace
 from vmserial.values import integer, is_on
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MESSAGES: Mapping[str, int] = {kind.driver: kind.messages for kind in virtio_serial.KINDS}
 """What a starting virtio-serial controller answers for one port, by the port's device."""
 
-_USB_PORT = re.compile(r"([1-9][0-9]{0,2})(?:\.|\Z)")
+_USB_PORT = re.compile(r"[1-9][0-9]{0,2}\Z")
 
 
 @record(frozen=True)
@@ -43,6 +43,7 @@ class Collision:
         function: of PCI.
         other: the device that is there; None: the board itself.
         surely: it does not depend on who is attached on the host.
+        speed: of a USB port that is too fast.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Collision:
     function: int = 0
     other: DeviceEntry | None = None
     surely: bool = True
+    speed: str = ""
 
 
 class Occupancy:
@@ -113,7 +115,10 @@ class Occupancy:
         """Give a device that is no port its place; whether it fits is not our matter."""
         if device.usb is not None:
             if bus := self.buses.usb_of(device):
-                bus.taken[device.get("port") or bus.lowest()] = device.driver
+                place = device.get("port") or bus.lowest()
+                bus.taken[place] = device.driver
+                if device.driver == "usb-hub":
+                    bus.hubs[place] = integer(device.get("ports")) or USB_HUB_PORTS
             elif self._nowhere(device.bus):
                 self._collide("bus-missing", device, None, bus=device.bus)
         if device.virtio_port is not None and (bus := self.buses.virtio_of(device)):
@@ -129,15 +134,19 @@ class Occupancy:
                 self._collide(kind, device, port, bus=device.bus)
             return
         if bus.kind == "ehci":
-            self._collide("usb-speed", device, port, bus=bus.name, place=str(len(bus.taken) + 1))
+            self._collide("usb-speed", device, port, bus=bus.name, place=str(len(bus.taken) + 1),
+                          speed="high")  # fmt: skip
             return
         place = device.get("port")
+        hub, _, number = place.rpartition(".")
         # A port is text to QEMU: "01" and "0x1" are none.
-        match = _USB_PORT.match(place)
-        last = int(match.group(1)) if match else None
-        if place and "." not in place and (
-            place in bus.taken or last is None or not 1 <= last <= bus.ports
-        ):  # fmt: skip
+        last = int(number) if _USB_PORT.match(number) else 0
+        ports = bus.hubs.get(hub, 0) if hub else bus.ports
+        if not hub and (ports < last <= ports + bus.fast or not (place or ports)):
+            self._collide("usb-speed", device, port, bus=bus.name, place=place or "1",
+                          speed="super")  # fmt: skip
+            return
+        if place and (place in bus.taken or not 1 <= last <= ports):
             self._collide("usb-port-taken", device, port, bus=bus.name, place=place)
             return
         bus.taken[place or bus.lowest()] = port.name

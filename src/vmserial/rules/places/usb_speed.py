@@ -11,13 +11,14 @@ from vmserial.rules.base import PLACES, PLATFORM, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
-    """Yield the ports on an ehci without companions."""
+    """Yield the ports on an ehci without companions, and on the fast ports of an xhci."""
     for collision in ctx.occupancy.of("usb-speed"):
         port = collision.port
         assert port is not None
         yield RULE.of_port(
             port, 'Warning: speed mismatch trying to attach usb device "QEMU USB Serial" '
-            f'(full speed) to bus "{collision.bus}", port "{collision.place}" (high speed)',
+            f'(full speed) to bus "{collision.bus}", port "{collision.place}" '
+            f"({collision.speed} speed)",
             stays_as_it_is(port),
         )  # fmt: skip
 
