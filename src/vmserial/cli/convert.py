@@ -17,7 +17,9 @@ from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import BinaryError, UsageError
 
 if TYPE_CHECKING:
-    from vmserial.model import Capabilities, Machine
+    from collections.abc import Sequence
+
+    from vmserial.model import Capabilities, Machine, Note
     from vmserial.sources.converting import Converted
 
 TARGETS = ("pve", "libvirt", "toml", "argv")
@@ -66,7 +68,9 @@ def command(asked: VmOptions, target: str, output: str, force: bool, as_json: bo
             "--append is a kernel's command line, and none is named", hint="add --kernel",
             where="--append",
         )  # fmt: skip
-    tell(machine.notes)
+    as_started = target == "argv" and machine.started is not None
+    notes = (*machine.notes, *(() if as_started else machine.left_behind))
+    tell(notes)
     result = convert(
         machine, target, capabilities=_binary(asked, machine, target),
         guest=guest_of(asked, machine), vmid=_vmid(asked, output),
@@ -74,11 +78,11 @@ def command(asked: VmOptions, target: str, output: str, force: bool, as_json: bo
     tell(result.notes)
     # What a reader leaves out of a VM (PVE's own management) is no loss of a port.
     of_ports = [
-        note for note in machine.notes if note.message.startswith(("serial", "the backend"))
+        note for note in notes if note.message.startswith(("serial", "the backend"))
     ]
     lost = [n for n in (*of_ports, *result.notes) if n.kind == "untranslated"]
     if as_json:
-        print_json(_json(result, machine, target))
+        print_json(_json(result, machine, target, notes))
     if output and output != "-":
         write(output, result.text, force=force)
     elif not as_json:
@@ -137,7 +141,9 @@ def _vmid(asked: VmOptions, output: str) -> int:
     return asked.vmid or 0
 
 
-def _json(result: Converted, machine: Machine, target: str) -> dict[str, object]:
+def _json(
+    result: Converted, machine: Machine, target: str, notes: Sequence[Note]
+) -> dict[str, object]:
     return {
         "from": machine.origin,
         "to": target,
@@ -145,6 +151,6 @@ def _json(result: Converted, machine: Machine, target: str) -> dict[str, object]
         "notes": [
             {"kind": note.kind, "message": note.message, "hint": note.hint,
              "where": str(note.where) if note.where else ""}
-            for note in (*machine.notes, *result.notes)
+            for note in (*notes, *result.notes)
         ],
     }  # fmt: skip

@@ -191,6 +191,8 @@ class Machine:
         args: a user's own words, put last on the command line.
         args_where: where they were given.
         notes: what the reader wants the user to hear.
+        left_behind: what is lost where the VM is written as anything but the command that its
+            owner starts.
         origin: ``pve``, ``libvirt``, ``argv``, ``toml`` or ``options``.
         pve_serials: what PVE itself reads, for the doctor; empty for other origins.
         pve_args_ports: the ports whose chardevs and devices stand in PVE's ``args:``, as
@@ -237,6 +239,7 @@ class Machine:
     free_path: str = ""
     root_port_slots: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
+    left_behind: tuple[Note, ...] = ()
     origin: Literal["pve", "toml", "options", "libvirt", "argv"] = "options"
     pve_serials: tuple[PveSerial, ...] = ()
     pve_args_ports: tuple[int, ...] = ()

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vmserial.model.source import SourceRef
 from vmserial.options import Option
 from vmserial.records import record
+
+if TYPE_CHECKING:
+    from vmserial.model.machine import Disk, Nic
 
 Owner = Literal["user", "pve", "libvirt", "qemu", "plan"]
 """Who put an option there: the user's own words, or the program that starts the VM."""
@@ -107,6 +110,10 @@ class LoweredCommand:
         labels: the name of each serial port (``serial0``) by the id of its chardev.
         dropped: what never reaches the command.
         gaps: what is not known of it.
+        numbers: N of ``serialN`` by the id of its chardev, where a plan numbers the ports
+            otherwise than their owner calls them.
+        behind: the disk or the network card that a device is, by its id, where its option does
+            not say it.
     """
 
     program: str
@@ -117,6 +124,8 @@ class LoweredCommand:
     labels: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[Dropped, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    behind: Mapping[str, Disk | Nic] = field(default_factory=dict)
 
     def argv(self) -> list[str]:
         """Return the command as a list of words, the emulator first."""

@@ -26,7 +26,7 @@ def clashes(
     yield from _ids(allocator, options, assignments)
     yield from _isa(allocator, options, assignments)
     yield from _buses(allocator, options)
-    yield from _credentials(allocator, assignments)
+    yield from _credentials(allocator, options, assignments)
 
 
 def _ids(
@@ -92,14 +92,17 @@ def _buses(allocator: Allocator, options: Iterable[Option]) -> Iterator[Finding]
             )
 
 
-def _credentials(allocator: Allocator, assignments: Iterable[Assignment]) -> Iterator[Finding]:
-    """TLS without the objects that it names: they can only come from the user's args."""
+def _credentials(
+    allocator: Allocator, options: Iterable[Option], assignments: Iterable[Assignment]
+) -> Iterator[Finding]:
+    """TLS without the objects that it names: the owner's, or the user's in args."""
+    there = {str(dict(o.params).get("id")) for o in options if o.flag == "-object"}
     for port in (assignment.port for assignment in assignments):
         backend = port.chardev.backend
         if not isinstance(backend, TcpSocket):
             continue
         for identifier in filter(None, (backend.tls_creds, backend.tls_authz)):
-            if f"-object {identifier}" not in allocator.ids:
+            if f"-object {identifier}" not in allocator.ids and identifier not in there:
                 yield refusal(
                     "object-missing",
                     f"{port.name} names the object {identifier}, and no -object has this id: "

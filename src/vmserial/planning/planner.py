@@ -34,7 +34,9 @@ from vmserial.options import Option
 from vmserial.placing import Placer, onboard_uarts
 from vmserial.planning.conflicts import clashes
 from vmserial.planning.control import CONTROLLER, control_port
+from vmserial.planning.kept import KeptPorts
 from vmserial.planning.layout import Layout
+from vmserial.planning.layout.domain import DomainLayout
 from vmserial.planning.layout.owner import OwnerLayout, as_started
 from vmserial.planning.owners import OwnersPorts
 
@@ -77,7 +79,7 @@ def plan(
                 ),
             ),
         )  # fmt: skip
-    if lowered is not None:
+    if lowered is not None and lowered.owner == "pve":
         machine = on_pve(machine, platform.name)
     return _Planner(machine, capabilities, guest, arch, platform, lowered).run(control)
 
@@ -116,7 +118,10 @@ class _Planner:
         self.assumptions: list[str] = []
         self.refusals: list[Finding] = []
         self.allocator = Allocator(machine, arch, platform, capabilities, guest)
-        self.kept = OwnersPorts(self.allocator, lowered) if lowered is not None else None
+        self.kept: OwnersPorts | KeptPorts | None = None
+        if lowered is not None:
+            made = OwnersPorts if lowered.owner == "pve" else KeptPorts
+            self.kept = made(self.allocator, lowered)
 
     def run(self, control: bool) -> Plan:
         allocator, machine = self.allocator, self.machine
@@ -160,6 +165,10 @@ class _Planner:
         """Return the layout of everything but the ports."""
         if self.kept is None:
             return Layout(self.allocator)
+        if isinstance(self.kept, KeptPorts):
+            made = DomainLayout(self.allocator)
+            made.lowered = self.kept.lowered
+            return made
         layout = OwnerLayout(self.allocator)
         layout.lowered, layout.numbers = self.kept.lowered, self.kept.numbers
         return layout
@@ -305,7 +314,8 @@ class _Planner:
             if port.state != "absent":
                 result.append(backends[port.name])
             if assignment.device is None:
-                result.append(Option("-serial", raw=f"chardev:{port.name}", role="serial"))
+                raw = f"chardev:{assignment.chardev_id}"
+                result.append(Option("-serial", raw=raw, role="serial"))
             elif port.state == "plugged" and assignment.device.id not in emitted:
                 emitted.add(assignment.device.id)
                 result.append(assignment.device.option())

@@ -202,7 +202,11 @@ def _identity(machine: Machine, o: Overrides) -> Machine:
             arch=arch,
             # Of another board its owner has no command.
             started=machine.started if arch == machine.arch else None,
-            notes=tuple(n for n in machine.notes if not n.message.startswith(ARCH_NOT_SAID)),
+            left_behind=machine.left_behind if arch == machine.arch else (),
+            notes=tuple(
+                n for n in (*machine.notes, *(machine.left_behind if arch != machine.arch else ()))
+                if not n.message.startswith(ARCH_NOT_SAID)
+            ),
         )
         if machine.origin == "pve":
             # PVE adds the keyboard to the tablet on aarch64 only.
@@ -216,7 +220,10 @@ def _identity(machine: Machine, o: Overrides) -> Machine:
                 hint=ports.nearest(o.machine_type, [p.name for p in entry.platforms]),
                 where="--machine",
             )
-        machine = replace(machine, machine_type=o.machine_type, started=None)
+        machine = replace(
+            machine, machine_type=o.machine_type, started=None, left_behind=(),
+            notes=(*machine.notes, *machine.left_behind),
+        )  # fmt: skip
     return machine
 
 

@@ -20,7 +20,7 @@ _TAKEN = frozenset({"controller", "input", "display", "agent", "disk", "net", "o
 """The roles of options that are the guest's hardware.  Those of ``host`` need what only the
 owner's host has: the reader of the configuration names them."""
 
-_STOCK = {
+STOCK = {
     "virtio-serial": "virtio-serial-pci", "virtio-gpu": "virtio-gpu-pci",
     "virtio-gpu-gl": "virtio-gpu-gl-pci", "lsi": "lsi53c895a", "ahci": "ich9-ahci",
 }  # fmt: skip
@@ -39,6 +39,9 @@ def as_started(machine: Machine, lowered: LoweredCommand) -> Machine:
             params = {key: str(value) for key, value in each.option.params}
             said = dict(machine.machine_options)
             said |= {key: value for key, value in params.items() if key not in _OURS}
+            if lowered.owner == "libvirt":
+                # Its type is as the domain has it.
+                return replace(machine, machine_options=tuple(said.items()))
             kind = params.get("type", "")
             # A type without a version is the one that nobody names.
             named = machine.machine_type or "-" in kind
@@ -103,7 +106,7 @@ class OwnerLayout(Layout):
     def _device(self, each: LoweredOption) -> None:
         option, params = each.option, dict(each.option.params)
         name = str(params.get("id", ""))
-        driver = _STOCK.get(option.head, option.head)
+        driver = STOCK.get(option.head, option.head)
         if option.role == "disk":
             self._drive(option, name)
             return

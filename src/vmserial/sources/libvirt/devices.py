@@ -68,7 +68,7 @@ class PartList(Controllers):
             bus = target.get("bus") if target is not None else ""
             if not bus and target is not None:
                 bus = {"vd": "virtio", "hd": "ide", "sd": "scsi"}.get(target.get("dev")[:2], "")
-            number = _drive(target.get("dev") if target is not None else "")
+            number = drive_number(target.get("dev") if target is not None else "")
             numbers[bus] = numbers.get(bus, -1) + 1
             if bus == "virtio":
                 id = alias(element, f"virtio-disk{number if number >= 0 else numbers[bus]}")
@@ -198,7 +198,7 @@ class PartList(Controllers):
             parts.unfollowed += [e for e in found.get(name, ()) if e.child("address") is None]
 
 
-def _drive(name: str) -> int:
+def drive_number(name: str) -> int:
     """Return the number of a disk by the letters of its name, such as ``vdb``; -1 for none."""
     letters = name[2:]
     if not letters or not letters.isascii() or not letters.isalpha():

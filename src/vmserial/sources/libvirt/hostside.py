@@ -32,6 +32,11 @@ class HostSide:
     automatic: frozenset[str] = frozenset()
 
 
+def tls_object(chardev: str) -> str:
+    """Return the id of the object with the certificates of a chardev."""
+    return f"obj{chardev}_tls0"
+
+
 def of_element(element: Element, id: str, domain: str, version: tuple[int, ...]) -> HostSide:
     """Return the host's end of a ``<redirdev>`` or ``<smartcard>``."""
     return host_side(read_device(element, 0), id, domain, version)
@@ -68,7 +73,7 @@ def host_side(port: CharDevice, id: str, domain: str, version: tuple[int, ...]) 
             keys += _socket(port, version)
             head = "socket"
             if port.tls or port.protocol in {"tls", "telnets"}:
-                name = f"obj{id}_tls0"
+                name = tls_object(id)
                 end = "client" if port.mode == "connect" else "server"
                 keys.append(("tls-creds", name))
                 more.append(Option("-object", "tls-creds-x509", (

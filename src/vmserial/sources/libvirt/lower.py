@@ -42,14 +42,17 @@ _JSON_OBJECT = (6, 0, 0)
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
-def lower(domain: Domain, version: tuple[int, ...] = (7, 2, 0)) -> LoweredCommand:
+def lower(
+    domain: Domain, version: tuple[int, ...] = (7, 2, 0), *, plain: bool = False
+) -> LoweredCommand:
     """Return the command that libvirt starts.
 
     Args:
         domain: the domain.
         version: of the QEMU that it runs on.
+        plain: without JSON, which QEMU makes after all that is not.
     """
-    return _Lowering(domain, version).command()
+    return _Lowering(domain, version, plain=plain).command()
 
 
 class _OfElement(Origin):
@@ -72,7 +75,7 @@ _NOWHERE = Origin(None, "libvirt")
 class _Lowering:
     """Writes one domain's options."""
 
-    def __init__(self, domain: Domain, version: tuple[int, ...]) -> None:
+    def __init__(self, domain: Domain, version: tuple[int, ...], *, plain: bool) -> None:
         self.domain, self.version = domain, version
         self.board: Board = board(domain.arch, domain.machine_type)
         self.options: list[LoweredOption] = []
@@ -80,7 +83,8 @@ class _Lowering:
         self.gaps: list[Gap] = []
         self.dropped: list[Dropped] = []
         self.overrides = Overrides.of(domain)
-        self.json = version >= _JSON_DEVICE
+        self.json = version >= _JSON_DEVICE and not plain
+        self.json_objects = version >= _JSON_OBJECT and not plain
         self.origin = _NOWHERE
 
     def command(self) -> LoweredCommand:
@@ -167,7 +171,7 @@ class _Lowering:
             keys = list(option.params)
             self.put(
                 _option(option.flag, "qom-type", option.head, keys,
-                        as_json=self.version >= _JSON_OBJECT), element,
+                        as_json=self.json_objects), element,
             )  # fmt: skip
         self.put(side.options[-1], element, side.automatic)
 

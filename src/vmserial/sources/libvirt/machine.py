@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from vmserial.errors import ConfigError, UsageError
 from vmserial.machines import architecture
@@ -14,11 +15,14 @@ from vmserial.model import (
     Firmware,
     Machine,
     Nic,
+    Note,
+    SourceRef,
     Topology,
 )
 from vmserial.sources.libvirt.chardevice import whole
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.serialports import PortTranslation, vm_name
+from vmserial.sources.libvirt.started import Started
 from vmserial.sources.libvirt.view import Domain
 
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -31,13 +35,18 @@ _UNITS = {"b": 1, "bytes": 1, "kb": 1000, "k": 1 << 10, "kib": 1 << 10, "mb": 10
 _MOST_MIB = 4 << 20
 
 _KNOWN = frozenset({
-    "emulator", "serial", "console", "channel", "controller", "hub", "disk", "interface",
-    "memballoon", "rng", "input", "address", "alias",
+    "emulator", "serial", "console", "channel", "parallel", "controller", "hub", "disk",
+    "interface", "memballoon", "rng", "address", "alias", "graphics", "audio",
 })  # fmt: skip
+_STARTED = frozenset({
+    "video", "sound", "input", "watchdog", "redirdev", "smartcard", "hostdev", "filesystem",
+    "vsock",
+})  # fmt: skip
+"""What libvirt starts and a Machine does not carry; of a plan the layout names what is lost."""
 _QUIET = frozenset({
     "name", "uuid", "memory", "currentMemory", "vcpu", "os", "cpu", "devices", "features", "clock",
     "on_poweroff", "on_reboot", "on_crash", "title", "description", "metadata", "pm", "seclabel",
-    "resource", "id",
+    "resource", "id", "commandline", "override",
 })  # fmt: skip
 _NIC_MODELS = {"virtio": "virtio", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139"}
 
@@ -70,6 +79,7 @@ class _Translation(PortTranslation):
             )  # fmt: skip
         ports = self.ports()
         self.rest()
+        disks, nics = tuple(self.disks()), tuple(self.nics())
         return Machine(
             arch,
             tuple(ports),
@@ -82,10 +92,14 @@ class _Translation(PortTranslation):
             uuid=self.uuid(),
             agent=self.agent,
             firmware=self.firmware(),
-            disks=tuple(self.disks()),
-            nics=tuple(self.nics()),
+            disks=tuple(disk for _, disk in disks),
+            nics=tuple(nic for _, nic in nics),
             boot=self.boot(),
-            notes=tuple(sorted(self.notes, key=lambda n: n.where.line if n.where else 0)),
+            args=domain.arguments,
+            args_where=self.arguments_where(),
+            notes=_by_line(self.notes),
+            left_behind=_by_line(self.left_behind),
+            started=Started(domain, self.planned, disks, nics),
             origin="libvirt",
             where=domain.root.where,
             lines={"machine_type": (domain.root.child("os") or domain.root).where},
@@ -96,9 +110,14 @@ class _Translation(PortTranslation):
     def machine_type(self, arch: str) -> str:
         """Return the machine type as QEMU knows it."""
         given = self.domain.machine_type
-        if arch == "x86_64" and given.startswith("rhel"):
-            return ""
+        if arch == "x86_64" and (not given or given.startswith("rhel")):
+            return "q35" if "q35" in given else "pc"
         return given
+
+    def arguments_where(self) -> SourceRef | None:
+        """Return where the user's own words for QEMU stand."""
+        found = (e for e in self.domain.root.children if e.name.endswith("commandline"))
+        return next((element.where for element in found), None)
 
     def cpu(self) -> Cpu:
         """Return the CPU's model, if one is named."""
@@ -156,9 +175,9 @@ class _Translation(PortTranslation):
         domain = self.domain
         return DirectBoot(domain.kernel, domain.initrd, domain.cmdline) if domain.kernel else None
 
-    def disks(self) -> list[Disk]:
-        """Return the disks that are files or block devices."""
-        found: list[Disk] = []
+    def disks(self) -> list[tuple[Element, Disk]]:
+        """Return the disks that are files or block devices, with their elements."""
+        found: list[tuple[Element, Disk]] = []
         numbers: Counter[str] = Counter()
         for element in self.named("disk"):
             source, target = element.child("source"), element.child("target")
@@ -178,15 +197,15 @@ class _Translation(PortTranslation):
                 continue
             number = numbers[bus]
             numbers[bus] += 1
-            found.append(
-                Disk(bus, number, path, image, cdrom=cdrom,
-                     readonly=element.child("readonly") is not None, where=element.where)
-            )  # fmt: skip
+            disk = Disk(bus, number, path, image, cdrom=cdrom,
+                        readonly=element.child("readonly") is not None,
+                        where=element.where)  # fmt: skip
+            found.append((element, disk))
         return found
 
-    def nics(self) -> list[Nic]:
-        """Return the network cards; a libvirt network becomes user mode."""
-        found: list[Nic] = []
+    def nics(self) -> list[tuple[Element, Nic]]:
+        """Return the network cards with their elements; a libvirt network becomes user mode."""
+        found: list[tuple[Element, Nic]] = []
         for element in self.named("interface"):
             mac, model = element.child("mac"), element.child("model")
             source = element.child("source")
@@ -196,13 +215,12 @@ class _Translation(PortTranslation):
                 self.note(element, f"the network card of type {kind or '?'} has user mode here",
                           kind="replaced")  # fmt: skip
             address = mac.get("address") if mac else ""
-            found.append(
-                Nic(
-                    len(found), _NIC_MODELS.get(model.get("type") if model else "", "virtio"),
-                    mac=address if _MAC.match(address) else "",
-                    mode="tap" if bridge else "user", bridge=bridge, where=element.where,
-                )
+            nic = Nic(
+                len(found), _NIC_MODELS.get(model.get("type") if model else "", "virtio"),
+                mac=address if _MAC.match(address) else "",
+                mode="tap" if bridge else "user", bridge=bridge, where=element.where,
             )  # fmt: skip
+            found.append((element, nic))
         return found
 
     def named(self, name: str) -> list[Element]:
@@ -214,8 +232,16 @@ class _Translation(PortTranslation):
         domain = self.domain
         devices = domain.devices
         for element in devices.children if devices else ():
-            if element.name not in _KNOWN:
+            if element.name in _STARTED:
+                self.lose(element, f"<{element.name}> is left out")
+            elif element.name not in _KNOWN:
                 self.note(element, f"<{element.name[:40]}> is left out")
         for element in domain.root.children:
-            if element.name not in _QUIET:
+            if element.namespace and element.name.endswith("override"):
+                self.lose(element, "<qemu:override> is left out")
+            elif element.name not in _QUIET:
                 self.note(element, f"<{element.name[:40]}> is left out")
+
+
+def _by_line(notes: Iterable[Note]) -> tuple[Note, ...]:
+    return tuple(sorted(notes, key=lambda n: n.where.line if n.where else 0))

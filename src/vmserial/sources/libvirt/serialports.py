@@ -27,6 +27,8 @@ from vmserial.model import (
 )
 from vmserial.sources.libvirt.chardevice import CharDevice, whole
 from vmserial.sources.libvirt.elements import Element
+from vmserial.sources.libvirt.hostside import TLS_DIRECTORY, tls_object
+from vmserial.sources.libvirt.parts import alias
 from vmserial.sources.libvirt.ports import isa_numbers
 from vmserial.sources.libvirt.view import Domain
 
@@ -39,6 +41,9 @@ _EXACT = {"isa-serial": "isa", "usb-serial": "usb", "pci-serial": "pci", "virtio
           "system-serial": "uart", "spapr-vio-serial": "uart", "sclp-serial": "uart"}  # fmt: skip
 """What the kinds are in a domain that `vmserial convert` wrote: each was chosen."""
 
+_SCREENS = frozenset({"spicevmc", "qemu-vdagent"})
+"""Host ends that a screen's agent has."""
+
 _OWN = re.compile(r"ua-serial(0|[1-9][0-9]{0,2})\Z")
 """The alias that `vmserial convert` gives a port; it carries the port's number."""
 
@@ -50,17 +55,26 @@ def vm_name(name: str) -> str:
     return _NAME.sub("-", name).strip("-.")[:63] or "vm"
 
 
+def own_socket(vm: str, name: str) -> str:
+    """Return where the socket of a channel is that has no path."""
+    return f"/run/vmserial/{vm}/{_NAME.sub('-', name)}"
+
+
 class PortTranslation:
     """Takes the ports of a domain apart.
 
     Attributes:
         notes: what is lost, or is otherwise.
+        left_behind: what the plan has as libvirt has it, and nothing else takes over.
+        planned: N of ``serialN`` of each port, by the id of its element.
         agent: the guest agent's channel.
     """
 
     def __init__(self, domain: Domain) -> None:
         self.domain = domain
         self.notes: list[Note] = []
+        self.left_behind: list[Note] = []
+        self.planned: dict[int, int] = {}
         self.agent: Agent | None = None
 
     def note(self, element: Element, message: str, hint: str = "", *, kind: str = "") -> None:
@@ -69,31 +83,45 @@ class PortTranslation:
             Note("replaced" if kind == "replaced" else "untranslated", message, element.where, hint)
         )
 
+    def lose(self, element: Element, message: str, hint: str = "", *, kind: str = "") -> None:
+        """Note what the command that libvirt starts has, and no other description of the VM."""
+        self.left_behind.append(
+            Note("replaced" if kind == "replaced" else "untranslated", message, element.where, hint)
+        )
+
     def ports(self) -> list[SerialPort]:
-        """Return serial0…, then the consoles and the channels that are ports."""
+        """Return serial0…, then the channels and the consoles that are ports, as libvirt does."""
         domain = self.domain
         serials = [port for port in domain.serials if not self.is_debug_console(port)]
         numbers = self.numbers(serials)
-        found = [self.port(port, numbers[port]) for port in serials]
-        further = (n for n in count() if n not in numbers.values())
-        for port in (*domain.consoles, *domain.channels):
+        found = [(port.element, self.port(port, numbers[port])) for port in serials]
+        taken = {*numbers.values()}
+        for place, port in enumerate((*domain.channels, *domain.consoles), len(domain.serials)):
             if port.tag == "channel" and port.target_name == AGENT_NAME:
                 self.take_agent(port)
             elif port.tag == "channel" and (
-                port.target_type != "virtio" or re.match(r"(?:org|com)\.", port.target_name)
-            ):
-                self.note(port.element, f"channel {port.target_name or port.target_type or '?'} "
+                port.target_type != "virtio" or port.type in _SCREENS
+                or re.match(r"(?:org|com)\.", port.target_name)
+            ):  # fmt: skip
+                self.lose(port.element, f"channel {port.target_name or port.target_type or '?'} "
                           "is a program's own, and not planned")  # fmt: skip
+                if port.type == "unix" and not port.path:
+                    self.own_path(port)
             else:
-                found.append(self.port(port, next(further)))
+                # As `verify` counts the ports of the command, whoever they are for.
+                number = next(n for n in count(place) if n not in taken)
+                taken.add(number)
+                found.append((port.element, self.port(port, number)))
         for port in domain.parallels:
-            self.note(port.element, "parallel ports are not planned")
+            self.lose(port.element, "parallel ports are not planned")
         self.name_addresses()
         # Either all numbers are those of the aliases, or none: a mixture could clash.
-        given = [port.index for port in found]
-        return sorted(found, key=lambda p: p.index) if len(set(given)) == len(given) else [
-            replace(port, index=number) for number, port in enumerate(found)
-        ]  # fmt: skip
+        if len({port.index for _, port in found}) < len(found):
+            found = [
+                (element, replace(port, index=n)) for n, (element, port) in enumerate(found)
+            ]  # fmt: skip
+        self.planned = {id(element): port.index for element, port in found}
+        return sorted((port for _, port in found), key=lambda p: p.index)
 
     def numbers(self, serials: list[CharDevice]) -> dict[CharDevice, int]:
         """Return the number of each serial port: of ISA ports the one that libvirt gives QEMU.
@@ -121,7 +149,7 @@ class PortTranslation:
             return False
         at = port.address.element.get("iobase") if port.address else ""
         place = f" at {at}" if at else ""
-        self.note(port.element, f"{port.name}: isa-debugcon{place} is no serial port: it is left "
+        self.lose(port.element, f"{port.name}: isa-debugcon{place} is no serial port: it is left "
                   "out", "give it in args: -device isa-debugcon,…")  # fmt: skip
         return True
 
@@ -132,17 +160,21 @@ class PortTranslation:
             return
         base, irq = ISA_SERIAL_PLACES[number]
         if (address.number("iobase", base), address.number("irq", irq)) != (base, irq):
-            self.note(port.element, f"{port.name}: its own iobase and irq are left out: COM"
+            self.lose(port.element, f"{port.name}: its own iobase and irq are left out: COM"
                       f"{number + 1} is at {base:#x}, IRQ {irq}")  # fmt: skip
 
     def take_agent(self, port: CharDevice) -> None:
         """Take the guest agent's channel; one without a path gets the place of the ports."""
         path = port.path if port.type == "unix" else ""
-        if not path:
-            path = f"/run/vmserial/{vm_name(self.domain.name)}/{AGENT_NAME}"
-            self.note(port.element, "the agent's socket, which libvirt would choose, is "
-                      f"{path}", kind="replaced")  # fmt: skip
-        self.agent = Agent("virtio", path, port.where)
+        self.agent = Agent("virtio", path or self.own_path(port), port.where)
+
+    def own_path(self, port: CharDevice) -> str:
+        """Return where a channel's socket is whose path libvirt would choose; name it."""
+        path = own_socket(vm_name(self.domain.name), port.target_name or port.name)
+        who = "the agent" if port.target_name == AGENT_NAME else port.name
+        self.note(port.element, f"{who}'s socket, which libvirt would choose, is {path}",
+                  kind="replaced")  # fmt: skip
+        return path
 
     def name_addresses(self) -> None:
         """Name the places that the plan chooses anew."""
@@ -155,7 +187,7 @@ class PortTranslation:
         ]  # fmt: skip
         if stated:
             names = ", ".join(dict.fromkeys(f"<{element.name}>" for element in stated))
-            self.note(stated[0], f"{len(stated)} stated addresses ({names}) are chosen anew: the "
+            self.lose(stated[0], f"{len(stated)} stated addresses ({names}) are chosen anew: the "
                       "guest finds these devices at other places", kind="replaced")  # fmt: skip
 
     def port(self, port: CharDevice, number: int) -> SerialPort:
@@ -169,12 +201,11 @@ class PortTranslation:
         kind = _KINDS.get(self.domain.kind(port), "auto")
         if port.tag == "channel":
             kind = "virtio"
-            self.note(
-                port.element,
-                f"{port.name} ({port.target_name or 'without a name'}) is "
-                f"planned as serial{number}, by that name in the guest",
-                kind="replaced",
-            )
+            name = port.target_name or "without a name"
+            self.note(port.element, f"{port.name} ({name}) is planned as serial{number}",
+                      kind="replaced")  # fmt: skip
+            self.lose(port.element, f"{port.name} ({name}) has the name serial{number} in the "
+                      "guest", kind="replaced")  # fmt: skip
         elif port.tag == "console" and port not in self.domain.serials[:1]:
             self.note(port.element, f"{port.name} is planned as serial{number}", kind="replaced")
         elif port.name != f"serial{number}" and re.fullmatch(r"serial[0-9]+", port.name):
@@ -219,10 +250,8 @@ class PortTranslation:
                     )
                 client = port.mode == "connect"
                 return UnixSocket(path, server=not client, reconnect_ms=self.reconnect(port))
-            case "tcp" if port.tls or port.protocol in {"tls", "telnets"}:
-                self.note(port.element, f"{port.name}: TLS needs an -object with the certificates: "
-                          "plain TCP is planned", kind="replaced")  # fmt: skip
-                return self.tcp(port)
+            case "unix" if port.tag == "channel":
+                return UnixSocket(self.own_path(port))
             case "tcp":
                 return self.tcp(port)
             case "udp" if port.service:
@@ -249,9 +278,16 @@ class PortTranslation:
         client = port.mode == "connect"
         if not port.service or (client and not port.host):
             return None
+        creds = ""
+        if port.tls or port.protocol in {"tls", "telnets"}:
+            id = alias(port.element, port.name) if "alias" in port.parts else port.name
+            creds = tls_object(f"char{id}")
+            end = "client" if client else "server"
+            self.lose(port.element, f"{port.name}: TLS needs an -object with the certificates",
+                      f"add -object tls-creds-x509,id={creds},dir={TLS_DIRECTORY},endpoint={end}")
         return TcpSocket(port.host, self.service(port, port.service), server=not client,
                          telnet=port.protocol in {"telnet", "telnets"},
-                         reconnect_ms=self.reconnect(port))  # fmt: skip
+                         reconnect_ms=self.reconnect(port), tls_creds=creds)  # fmt: skip
 
     def service(self, port: CharDevice, text: str) -> int:
         """Return a port's number."""

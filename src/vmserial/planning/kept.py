@@ -1,0 +1,211 @@
+"""The ports of a libvirt domain: each device as libvirt has it, where it is alive there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from vmserial import chardevs
+from vmserial.allocator import Allocator
+from vmserial.devices import KINDS
+from vmserial.errors import UsageError
+from vmserial.limits import HVC_NODES, ISA_SERIAL_PLACES
+from vmserial.model import Assignment, Device, NodeIdentity, SerialPort
+from vmserial.model.origin import LoweredCommand, LoweredOption
+from vmserial.options import Scalar
+from vmserial.placing import Placer
+
+_KIND = {
+    "isa-serial": "isa", "usb-serial": "usb", "pci-serial": "pci", "virtserialport": "virtio",
+    "virtconsole": "virtconsole", "spapr-vty": "uart", "sclpconsole": "uart",
+    "sclplmconsole": "uart",
+}  # fmt: skip
+_ADDRESS = re.compile(r"0x([0-9a-f]+)(?:\.0x([0-7]))?\Z")
+_REASON = "where libvirt has it"
+_ROOTS = frozenset({"pci.0", "pcie.0"})
+
+
+class KeptPorts:
+    """Places the ports that libvirt starts.
+
+    A port that would be dead, or would keep QEMU from starting, is left to the planner.  An
+    assumed limit of the guest's is no reason to move one: it is there.
+
+    Attributes:
+        lowered: what libvirt starts.
+    """
+
+    def __init__(self, allocator: Allocator, lowered: LoweredCommand) -> None:
+        self.allocator, self.lowered = allocator, lowered
+        self._used: set[tuple[str, str]] = set()
+        self._paths = pci_paths(lowered)
+
+    def place(self, ports: list[SerialPort], placer: Placer) -> list[Assignment]:
+        """Place them, and keep the others off what libvirt's devices take."""
+        allocator, lowered = self.allocator, self.lowered
+        hosts = {
+            str(dict(o.option.params).get("id")): o.option for o in lowered.options
+            if o.option.flag == "-chardev"
+        }  # fmt: skip
+        wanted = {
+            id: port for id, index in lowered.numbers.items() for port in ports
+            if port.index == index and id in hosts
+        }  # fmt: skip
+        kept: list[Assignment] = []
+        for each in lowered.options:
+            id = chardev_of(each)
+            if (port := wanted.get(id)) is None:
+                self._take_root(each)
+                continue
+            if (made := self._kept(each, port, id)) is None:
+                continue
+            try:
+                name, version = port.name, allocator.capabilities.version
+                placer.chardevs[name] = chardevs.option(id, port.chardev, version)
+            except UsageError as error:
+                placer.refuse(port, "bad-value", error.message, error.hint)
+            self._take_root(each)
+            kept.append(made)
+        if any(made.kind == "uart" for made in kept):
+            # A further -serial would be counted among libvirt's.
+            allocator.avoid = frozenset({"uart"})
+        return kept
+
+    def _take_root(self, each: LoweredOption) -> None:
+        """Take a device's slot of the root bus."""
+        params = dict(each.option.params)
+        match = _ADDRESS.match(str(params.get("addr", "")))
+        if each.option.flag == "-device" and match and params.get("bus") in _ROOTS:
+            self.allocator.take(int(match[1], 16))
+
+    def _kept(self, each: LoweredOption, port: SerialPort, id: str) -> Assignment | None:
+        """Return a port at its place; None where it would not live there."""
+        option = each.option
+        kind = "uart" if option.flag == "-serial" else _KIND.get(option.head, "")
+        asked = port.kind in {"auto", kind} and not port.hotplug and port.state == "plugged"
+        if not kind or not asked:
+            return None
+        if option.flag == "-serial":
+            return self._onboard(port, id)
+        params = dict(option.params)
+        where = self._where(kind, option.head, params)
+        if where is None:
+            return None
+        bus, address, identity, node = where
+        if (bus, address) in self._used or not self._room(kind, params):
+            return None
+        self._used.add((bus, address))
+        properties: list[tuple[str, Scalar]] = [p for p in option.params if p[0] != "id"]
+        if kind == "usb" and "always-plugged" not in params and not self._plugged():
+            # Without it the device is absent from the guest until a client connects.
+            properties.append(("always-plugged", True))
+        device = Device(option.head, str(params.get("id", "")), tuple(properties))
+        cautions = KINDS[kind].cautions
+        if kind == "uart" and self.allocator.platform.uart is not None:
+            cautions = self.allocator.platform.uart.cautions
+        return Assignment(
+            port=port, kind=kind, chardev_id=id, device=device, bus=bus, address=address,
+            identity=identity, node=node,
+            hot_pluggable=kind in {"usb", "virtio", "virtconsole"}, reason=_REASON,
+            cautions=cautions,
+        )  # fmt: skip
+
+    def _onboard(self, port: SerialPort, id: str) -> Assignment | None:
+        if not self.allocator.uarts_left:
+            return None
+        made = KINDS["uart"].place(self.allocator, port, _REASON)
+        return replace(made, chardev_id=id)
+
+    def _plugged(self) -> bool:
+        """Tell whether the user's own words keep each usb-serial plugged in."""
+        return any("usb-serial.always-plugged" in word for word in self.allocator.machine.args)
+
+    def _room(self, kind: str, params: Mapping[str, Scalar]) -> bool:
+        """Take what a kind has a number of; False where that is used up."""
+        allocator = self.allocator
+        if kind == "isa":
+            index = int(params.get("index", -1))
+            if index not in allocator.isa_free:
+                return False
+            allocator.isa_free.remove(index)
+        elif kind == "virtconsole":
+            if allocator.hvc >= HVC_NODES:
+                return False
+            allocator.hvc += 1
+        allocator.uarts_8250 += kind in {"isa", "pci"}
+        allocator.ttyusb += kind == "usb"
+        return True
+
+    def _where(
+        self, kind: str, driver: str, params: Mapping[str, Scalar]
+    ) -> tuple[str, str, NodeIdentity, str] | None:
+        """Return bus, address, what the node is known by, and the node; None: it has no place."""
+        bus = str(params.get("bus", ""))
+        if kind == "isa":
+            index = int(params.get("index", -1))
+            if not 0 <= index < len(ISA_SERIAL_PLACES):
+                return None
+            base, irq = ISA_SERIAL_PLACES[index]
+            base, irq = int(params.get("iobase", base)), int(params.get("irq", irq))
+            identity = NodeIdentity("io", f"{base:#x}")
+            return "isa.0", f"{base:#x} irq {irq}", identity, f"/dev/ttyS{index}"
+        if kind == "usb":
+            if "port" not in params:
+                return None
+            address = f"port {params['port']}"
+            serial = str(params.get("serial", "")) or f"{bus} {address}"
+            return bus, address, NodeIdentity("usb", serial), "/dev/ttyUSB*"
+        if kind == "pci":
+            match = _ADDRESS.match(str(params.get("addr", "")))
+            if match is None or bus not in self._paths:
+                return None
+            address = _text(match)
+            path = f"{self._paths[bus]}{address}#0"
+            return bus, address, NodeIdentity("pci", path), "/dev/ttyS*"
+        if kind in {"virtio", "virtconsole"}:
+            number = params.get("nr")
+            bus = bus or "virtio-serial0.0"
+            # QEMU gives one without a number the next that is free.
+            address = f"nr {number}" if number is not None else f"next nr for {params.get('id')}"
+            name = str(params.get("name", "")) or f"{bus} {address}"
+            node = "/dev/hvc*"
+            if kind == "virtio":
+                node = f"/dev/virtio-ports/{name}" if "name" in params else "/dev/vport*"
+            return bus, address, NodeIdentity("virtio", name), node
+        return self._of_the_board(driver, params)
+
+    def _of_the_board(
+        self, driver: str, params: Mapping[str, Scalar]
+    ) -> tuple[str, str, NodeIdentity, str]:
+        uart = self.allocator.platform.uart
+        node = f"{uart.node}*" if uart is not None else "/dev/tty*"
+        if driver == "spapr-vty":
+            reg = hex(int(params.get("reg", 0)))
+            return "spapr-vio", reg, NodeIdentity("vio", reg), node
+        return "sclp", driver, NodeIdentity("sclp", driver), node
+
+
+def chardev_of(each: LoweredOption) -> str:
+    """Return the id of the host's end of a device or a ``-serial``; empty if there is none."""
+    option = each.option
+    if each.origin.owner == "user":
+        return ""
+    if option.flag == "-serial":
+        return (option.raw or "").removeprefix("chardev:")
+    return str(dict(option.params).get("chardev", "")) if option.flag == "-device" else ""
+
+
+def pci_paths(lowered: LoweredCommand) -> dict[str, str]:
+    """Return the slots and functions that lead to each PCI bus, ``01.0/``."""
+    found = dict.fromkeys(_ROOTS, "")
+    for each in lowered.options:
+        params = dict(each.option.params)
+        match = _ADDRESS.match(str(params.get("addr", "")))
+        if each.option.flag == "-device" and match and str(params.get("bus")) in found:
+            found[str(params.get("id", ""))] = f"{found[str(params['bus'])]}{_text(match)}/"
+    return found
+
+
+def _text(match: re.Match[str]) -> str:
+    return f"{int(match[1], 16):02x}.{match[2] or 0}"
