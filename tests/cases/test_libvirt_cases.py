@@ -36,7 +36,17 @@ def planned(of: Document) -> dict[str, tuple[str, int, str]]:
 
 
 def notes(of: Document) -> str:
-    return "\n".join(note.message for note in machine(Domain.of(of)).notes)
+    """Return what is said where the domain is written as anything but libvirt's command."""
+    made = machine(Domain.of(of))
+    return "\n".join(note.message for note in (*made.notes, *made.left_behind))
+
+
+def options(of: Document, flag: str = "-device") -> list[str]:
+    """Return the options of a domain's plan."""
+    made = machine(Domain.of(of))
+    found = plan(made, Capabilities((7, 2, 0), made.arch, measured=False), unknown(made.arch))
+    assert not found.refusals
+    return [option.value() or "" for option in found.options if option.flag == flag]
 
 
 def test_a9_two_consoles_of_target_serial() -> None:
@@ -186,13 +196,18 @@ def test_d1_the_targets_port_is_the_index() -> None:
     assert planned(domain(alone, "x86_64", "pc")) == {"serial1": ("isa", 1, "Pty")}
 
 
-def test_d2_a_debug_console_is_no_com_port_and_its_place_is_named() -> None:
+def test_d2_a_debug_console_and_an_iobase_stay_what_they_are() -> None:
     body = ("<serial type='file'><source path='/var/log/d'/><target type='isa-debug'/>"
             "<address type='isa' iobase='0x402'/></serial>"
             "<serial type='pty'><target type='isa-serial' port='0'/>"
             "<address type='isa' iobase='0x2e8' irq='5'/></serial>")  # fmt: skip
     of = domain(body, "x86_64", "pc")
     assert planned(of) == {"serial0": ("isa", 0, "Pty")}
+    devices = options(of)
+    assert f"isa-debugcon,chardev=charserial0,iobase={0x402},id=serial0" in devices
+    assert f"isa-serial,id=serial1,chardev=charserial1,index=0,iobase={0x2E8},irq=5" in devices
+    assert "file,id=charserial0,path=/var/log/d" in options(of, "-chardev")
+    # Another language has no words for it.
     assert "isa-debugcon at 0x402 is no serial port" in notes(of)
     assert "its own iobase and irq are left out: COM1 is at 0x3f8, IRQ 4" in notes(of)
     same = domain("<serial type='pty'><target type='isa-serial' port='0'/>"
@@ -216,6 +231,39 @@ def test_d6_a_uuid_where_smbios_is_not_to_be_had(arch: str, type: str, flag: str
     assert ("-smbios" in options) == (flag == "-smbios")
 
 
+def test_d7_tls_names_and_places_stay() -> None:
+    place = "<address type='pci' domain='0' bus='0x01' slot='0x00' function='0x0'/>"
+    of = domain(
+        f"<controller type='pci' index='0' model='pcie-root'/>"
+        "<controller type='pci' index='1' model='pcie-root-port'/>"
+        f"<controller type='virtio-serial' index='0'>{place}</controller>"
+        "<serial type='tcp'><source mode='bind' host='::1' service='4' tls='yes'/></serial>"
+        "<channel type='pty'><target type='virtio' name='fdsa'/></channel>"
+        "<channel type='qemu-vdagent'><target type='virtio'/></channel>", "x86_64", "q35",
+    )  # fmt: skip
+    devices, chardevs = options(of), options(of, "-chardev")
+    assert "virtio-serial-pci,id=virtio-serial0,bus=pci.1,addr=0x0" in devices
+    assert ("virtserialport,id=channel0,chardev=charchannel0,name=fdsa,bus=virtio-serial0.0,nr=1"
+            in devices)  # fmt: skip
+    assert any(each.endswith("tls-creds=objcharserial0_tls0") for each in chardevs)
+    assert options(of, "-object") == [
+        "tls-creds-x509,id=objcharserial0_tls0,dir=/etc/pki/qemu,endpoint=server,verify-peer=on"
+    ]
+    assert "qemu-vdagent,id=charchannel1,name=vdagent" in chardevs
+
+
+@pytest.mark.parametrize(("arch", "type", "body", "place"), [
+    ("s390x", "s390-ccw-virtio", "<controller type='virtio-serial' index='0'>"
+     "<address type='ccw' cssid='0xfe' ssid='0x0' devno='0x0021'/></controller>"
+     "<channel type='pty'><target type='virtio' name='a'/></channel>",
+     "virtio-serial-ccw,id=virtio-serial0,devno=fe.0.0021"),
+    ("ppc64", "pseries", "<serial type='pty'><address type='spapr-vio' reg='0x30005000'/></serial>",
+     f"spapr-vty,id=serial0,chardev=charserial0,reg={0x30005000}"),
+])  # fmt: skip
+def test_d7_places_of_other_buses_stay(arch: str, type: str, body: str, place: str) -> None:
+    assert place in options(domain(body, arch, type))
+
+
 def test_d7_what_is_lost_is_named() -> None:
     place = "<address type='pci' domain='0' bus='0x01' slot='0x00' function='0x0'/>"
     of = domain(
@@ -228,7 +276,9 @@ def test_d7_what_is_lost_is_named() -> None:
     )  # fmt: skip
     said = notes(of)
     for each in ("addresses (<controller>) are chosen anew", "TLS needs an -object",
-                 "channel0 (fdsa) is planned as serial1", "the backend dbus has no counterpart",
+                 "channel0 (fdsa) is planned as serial1",
+                 "channel0 (fdsa) has the name serial1 in the guest",
+                 "the backend dbus has no counterpart",
                  "channel org.s.0 is a program's own"):  # fmt: skip
         assert each in said
 
@@ -241,7 +291,11 @@ def test_d7_convert_says_it(
     path.write_bytes(domain("<serial type='tcp'><source mode='bind' host='::1' service='4' "
                             "tls='yes'/></serial>").raw)  # fmt: skip
     run(["convert", str(path), "--to", "argv"])
-    assert "plain TCP is planned" in capsys.readouterr().err
+    answer = capsys.readouterr()
+    assert "tls-creds=objcharserial0_tls0" in answer.out
+    assert "-object tls-creds-x509,id=objcharserial0_tls0,dir=/etc/pki/qemu" in answer.out
+    run(["convert", str(path), "--to", "toml"])
+    assert "serial0: TLS needs an -object with the certificates" in capsys.readouterr().err
 
 
 def test_d8_an_agent_without_a_path_can_be_reached() -> None:

@@ -6,6 +6,7 @@ puts what the domain does not place is its own, and may change.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -14,8 +15,10 @@ import pytest
 from libvirt_domains import domains
 from libvirt_native import Native, native, refused, said
 from libvirt_xml import MACHINES, emulator
+from planned_domains import unexplained
 from private_libvirt import PrivateLibvirt, Refused
 
+from vmserial.cli.main import run
 from vmserial.qemu.binary import probe
 from vmserial.sources.libvirt import Document, Domain
 from vmserial.sources.libvirt.lower import lower
@@ -27,6 +30,10 @@ KNOWN = "9.0."
 """The libvirt whose places are known."""
 
 _PLACE = re.compile(r"(?:\A|,)(?:bus|addr|port|nr|multifunction|reconnect(?:-ms)?)=[^,]*")
+
+
+OF_A_RUN = ("microvm", "versatile", "path-long")
+"""Domains whose ports are not planned on, and one whose socket's path is too long."""
 
 
 def ports(found: Native) -> Native:
@@ -78,4 +85,36 @@ def test_the_command_is_libvirts(libvirt: PrivateLibvirt, arch: str, tmp_path: P
         if real != mine:
             wrong[name] = (real, mine)
     assert count > 10
+    assert not wrong
+
+
+@pytest.mark.parametrize("arch", [
+    pytest.param(arch, marks=() if arch == "aarch64" else pytest.mark.full)
+    for arch in dict.fromkeys(arch for arch, _ in MACHINES.values())
+])  # fmt: skip
+def test_showcmd_has_every_device_where_libvirt_has_it(
+    libvirt: PrivateLibvirt, arch: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not libvirt.virsh("version", "--daemon").rpartition("daemon: ")[2].startswith(KNOWN):
+        return  # its places are its own
+    path = tmp_path / "domain.xml"
+    wrong: dict[str, object] = {}
+    count = 0
+    for name, xml in domains():
+        if f"arch='{arch}'" not in xml or any(word in name for word in OF_A_RUN):
+            continue
+        path.write_text(xml)
+        real = asked(libvirt, path)
+        if real[0][0] == "refused":
+            continue
+        code = run(["showcmd", "--json", str(path)])
+        shown = capsys.readouterr()
+        if code:  # a port that no guest would see: the plan says which
+            assert "hvc" in shown.err, (name, shown.err)
+            continue
+        count += 1
+        document = Document.parse(xml.encode(), name)
+        if found := unexplained(document, real, native(json.loads(shown.out))):
+            wrong[name] = found
+    assert count > 8
     assert not wrong

@@ -90,6 +90,27 @@ def refused(text: str) -> Native:
     return (("refused", _WORDS.sub("", line.rpartition("error: ")[2])),)
 
 
+PLACE = ("bus", "addr", "multifunction", "port", "nr", "index", "iobase", "irq", "reg", "devno",
+         "chassis", "chassis_nr", "p2", "p3", "max_ports", "name", "scsi-id", "lun", "unit",
+         "channel", "driver")  # fmt: skip
+"""What the guest sees of a device's place."""
+
+_ALIASES = {"lsi": "lsi53c895a", "ahci": "ich9-ahci"}
+
+
+def places(found: Native) -> dict[str, dict[str, str]]:
+    """Return the place of each device by its id, and how many ``-serial`` there are."""
+    made: dict[str, dict[str, str]] = {}
+    for name, text in found:
+        if name == "device":
+            values = dict(pair.partition("=")[::2] for pair in text.split(","))
+            values["driver"] = _ALIASES.get(values["driver"], values["driver"])
+            made[values.get("id", text)] = {key: values[key] for key in PLACE if key in values}
+        elif name == "serial":
+            made[f"-serial {text}"] = {}
+    return made
+
+
 @cache
 def recorded() -> dict[str, Native]:
     """Return what libvirt 9.0 with QEMU 7.2 said of each domain (``scripts/record-libvirt``)."""

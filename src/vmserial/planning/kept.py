@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 
 from vmserial import chardevs
 from vmserial.allocator import Allocator
@@ -22,6 +23,9 @@ _KIND = {
     "sclplmconsole": "uart",
 }  # fmt: skip
 _ADDRESS = re.compile(r"0x([0-9a-f]+)(?:\.0x([0-7]))?\Z")
+_HOT = frozenset({"usb", "virtio", "virtconsole"})
+"""What can be unplugged where it is; a pci-serial's slot is not one of its own."""
+
 _REASON = "where libvirt has it"
 _ROOTS = frozenset({"pci.0", "pcie.0"})
 
@@ -39,6 +43,7 @@ class KeptPorts:
     def __init__(self, allocator: Allocator, lowered: LoweredCommand) -> None:
         self.allocator, self.lowered = allocator, lowered
         self._used: set[tuple[str, str]] = set()
+        self._numbers: dict[str, set[int]] = {}
         self._paths = pci_paths(lowered)
 
     def place(self, ports: list[SerialPort], placer: Placer) -> list[Assignment]:
@@ -83,8 +88,8 @@ class KeptPorts:
         """Return a port at its place; None where it would not live there."""
         option = each.option
         kind = "uart" if option.flag == "-serial" else _KIND.get(option.head, "")
-        asked = port.kind in {"auto", kind} and not port.hotplug and port.state == "plugged"
-        if not kind or not asked:
+        asked = port.kind in {"auto", kind} and port.state == "plugged"
+        if not kind or not asked or (port.hotplug and kind not in _HOT):
             return None
         if option.flag == "-serial":
             return self._onboard(port, id)
@@ -107,7 +112,7 @@ class KeptPorts:
         return Assignment(
             port=port, kind=kind, chardev_id=id, device=device, bus=bus, address=address,
             identity=identity, node=node,
-            hot_pluggable=kind in {"usb", "virtio", "virtconsole"}, reason=_REASON,
+            hot_pluggable=kind in _HOT, reason=_REASON,
             cautions=cautions,
         )  # fmt: skip
 
@@ -164,16 +169,30 @@ class KeptPorts:
             path = f"{self._paths[bus]}{address}#0"
             return bus, address, NodeIdentity("pci", path), "/dev/ttyS*"
         if kind in {"virtio", "virtconsole"}:
-            number = params.get("nr")
-            bus = bus or "virtio-serial0.0"
-            # QEMU gives one without a number the next that is free.
-            address = f"nr {number}" if number is not None else f"next nr for {params.get('id')}"
+            bus = bus or newest_virtio_bus(self.lowered)
+            address = f"nr {self._number(kind, bus, params)}"
             name = str(params.get("name", "")) or f"{bus} {address}"
             node = "/dev/hvc*"
             if kind == "virtio":
                 node = f"/dev/virtio-ports/{name}" if "name" in params else "/dev/vport*"
             return bus, address, NodeIdentity("virtio", name), node
         return self._of_the_board(driver, params)
+
+    def _number(self, kind: str, bus: str, params: Mapping[str, Scalar]) -> int:
+        """Return a virtio port's number: QEMU gives one where none is said.
+
+        0 is kept for the first console (hw/char/virtio-serial-bus.c).
+        """
+        taken = self._numbers.setdefault(bus, set())
+        if not taken:
+            found = (dict(each.option.params) for each in self.lowered.options)
+            taken |= {int(each["nr"]) for each in found if each.get("bus") == bus and "nr" in each}
+        if "nr" in params:
+            return int(params["nr"])
+        first = 0 if kind == "virtconsole" and 0 not in taken else 1
+        number = next(n for n in count(first) if n not in taken)
+        taken.add(number)
+        return number
 
     def _of_the_board(
         self, driver: str, params: Mapping[str, Scalar]
@@ -184,6 +203,28 @@ class KeptPorts:
             reg = hex(int(params.get("reg", 0)))
             return "spapr-vio", reg, NodeIdentity("vio", reg), node
         return "sclp", driver, NodeIdentity("sclp", driver), node
+
+
+def with_their_bus(assignment: Assignment, lowered: LoweredCommand) -> Assignment:
+    """Return a virtio port on the bus that QEMU gives it, whatever is added.
+
+    One that names no bus QEMU puts on the newest that has room.
+    """
+    device = assignment.device
+    no_bus = device is not None and "bus" not in dict(device.properties)
+    if device is None or not no_bus or assignment.kind not in {"virtio", "virtconsole"}:
+        return assignment
+    bus: tuple[str, Scalar] = ("bus", newest_virtio_bus(lowered))
+    return replace(assignment, device=replace(device, properties=(*device.properties, bus)))
+
+
+def newest_virtio_bus(lowered: LoweredCommand) -> str:
+    """Return the bus on which QEMU puts a virtio port that names none."""
+    found = [
+        str(dict(each.option.params).get("id")) for each in lowered.options
+        if each.option.head.startswith("virtio-serial")
+    ]  # fmt: skip
+    return f"{found[-1] if found else 'virtio-serial0'}.0"
 
 
 def chardev_of(each: LoweredOption) -> str:

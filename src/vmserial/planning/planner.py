@@ -34,7 +34,7 @@ from vmserial.options import Option
 from vmserial.placing import Placer, onboard_uarts
 from vmserial.planning.conflicts import clashes
 from vmserial.planning.control import CONTROLLER, control_port
-from vmserial.planning.kept import KeptPorts
+from vmserial.planning.kept import KeptPorts, with_their_bus
 from vmserial.planning.layout import Layout
 from vmserial.planning.layout.domain import DomainLayout
 from vmserial.planning.layout.owner import OwnerLayout, as_started
@@ -140,6 +140,8 @@ class _Planner:
         placed_ports = {a.port.name for a in kept}
         rest = [port for port in ports if port.name not in placed_ports]
         assignments = [*kept, *(a for port in rest if (a := placer.assign(port)) is not None)]
+        if isinstance(self.kept, KeptPorts) and (allocator.virtio or control):
+            assignments = [with_their_bus(a, self.kept.lowered) for a in assignments]
         assignments = [placer.settled(a) for a in assignments]
         assignments.sort(key=lambda a: a.port.index)
         placed = self.control() if control else None

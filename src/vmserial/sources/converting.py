@@ -114,7 +114,8 @@ def _command(
     machine: Machine, binary: Capabilities, guest: GuestProfile, one_line: bool
 ) -> Converted:
     losses = Losses(machine, f"the command line of QEMU {binary.version_text}")
-    ports = tuple(_renderable(port, binary, losses) for port in machine.ports)
+    own = machine.started is not None
+    ports = tuple(_renderable(port, binary, losses, own_objects=own) for port in machine.ports)
     made = plan(replace(machine, ports=ports), binary, guest)
     for refusal in made.refusals:
         names = ", ".join(refusal.ports) or "the VM"
@@ -133,8 +134,17 @@ def _command(
     return Converted(text + "\n", (*losses.notes, *made.machine.notes[len(machine.notes) :]))
 
 
-def _renderable(port: SerialPort, binary: Capabilities, losses: Losses) -> SerialPort:
-    """Return the port with a backend that this QEMU has; what it has not is named."""
+def _renderable(
+    port: SerialPort, binary: Capabilities, losses: Losses, *, own_objects: bool
+) -> SerialPort:
+    """Return the port with a backend that this QEMU has; what it has not is named.
+
+    Args:
+        port: as it is asked for.
+        binary: QEMU's.
+        losses: collects what is lost.
+        own_objects: the command has the objects that the port names.
+    """
     chardev = port.chardev
     try:
         chardevs.option(port.name, chardev, binary.version).value()
@@ -147,7 +157,7 @@ def _renderable(port: SerialPort, binary: Capabilities, losses: Losses) -> Seria
     odd = isinstance(backend, UnixSocket | TcpSocket) and backend.reconnect_ms % 1000 != 0
     if odd and binary.version < (9, 2, 0):
         losses.port(port, "reconnect-ms in fractions of a second", "QEMU 9.2 knows milliseconds")
-    if isinstance(backend, TcpSocket) and backend.tls_creds:
+    if isinstance(backend, TcpSocket) and backend.tls_creds and not own_objects:
         losses.port(port, f"the object {backend.tls_creds} behind tls-creds",
                     "add -object tls-creds-x509,id=…,dir=… before it")  # fmt: skip
     return port

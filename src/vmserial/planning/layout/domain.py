@@ -77,7 +77,7 @@ class DomainLayout(Layout):
             self._device(each, id)
         elif option.flag == "-chardev":
             self._host_end(each, id)
-        elif (option.flag == "-object" and id in self._objects) or option.flag in {"-netdev", "-usb", "-serial"}:
+        elif option.flag in {"-netdev", "-usb"} or id in self._objects:
             self.options.append(option)
 
     def _host_end(self, each: LoweredOption, id: str) -> None:
@@ -151,7 +151,7 @@ class DomainLayout(Layout):
     def _say(self) -> None:
         """Name what is libvirt's alone, and what vmserial does otherwise."""
         machine = self.allocator.machine
-        self.left_out(
-            "what libvirt alone needs (its monitor, its secrets, -S, -sandbox, the screens)",
-            "vmserial starts the VM itself; the guest sees none of it", machine.where,
+        self.note(
+            "what libvirt alone needs (its monitor, its secrets, -S, -sandbox, the screens) is "
+            "left out", "vmserial starts the VM itself; the guest sees none of it", machine.where,
         )  # fmt: skip

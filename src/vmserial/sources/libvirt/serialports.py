@@ -41,6 +41,9 @@ _EXACT = {"isa-serial": "isa", "usb-serial": "usb", "pci-serial": "pci", "virtio
           "system-serial": "uart", "spapr-vio-serial": "uart", "sclp-serial": "uart"}  # fmt: skip
 """What the kinds are in a domain that `vmserial convert` wrote: each was chosen."""
 
+_COUNTED = frozenset({"virtio", "sclp", "sclplm"})
+"""Targets of channels and consoles that are ports of QEMU's command."""
+
 _SCREENS = frozenset({"spicevmc", "qemu-vdagent"})
 """Host ends that a screen's agent has."""
 
@@ -96,7 +99,11 @@ class PortTranslation:
         numbers = self.numbers(serials)
         found = [(port.element, self.port(port, numbers[port])) for port in serials]
         taken = {*numbers.values()}
-        for place, port in enumerate((*domain.channels, *domain.consoles), len(domain.serials)):
+        # As the ports of libvirt's command are counted, whoever they are for.
+        named = {port.number for port in serials}
+        further = (n for n in count() if n not in named)
+        for port in (*domain.channels, *domain.consoles):
+            number = next(further) if port.target_type in _COUNTED else 0
             if port.tag == "channel" and port.target_name == AGENT_NAME:
                 self.take_agent(port)
             elif port.tag == "channel" and (
@@ -108,8 +115,8 @@ class PortTranslation:
                 if port.type == "unix" and not port.path:
                     self.own_path(port)
             else:
-                # As `verify` counts the ports of the command, whoever they are for.
-                number = next(n for n in count(place) if n not in taken)
+                while number in taken:
+                    number = next(further)
                 taken.add(number)
                 found.append((port.element, self.port(port, number)))
         for port in domain.parallels:
