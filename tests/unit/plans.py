@@ -23,7 +23,7 @@ ARM_DEVICES = (
     "usb-serial qemu-xhci pci-serial pci-serial-2x pci-serial-4x virtserialport virtconsole "
     "virtio-serial-pci pcie-root-port virtio-blk-pci virtio-scsi-pci scsi-hd scsi-cd "
     "virtio-net-pci usb-ehci usb-tablet usb-kbd virtio-gpu-pci virtio-balloon-pci virtio-rng-pci "
-    "pci-bridge ich9-ahci ide-hd"
+    "pci-bridge pcie-pci-bridge ich9-ahci ide-hd ich9-intel-hda hda-duplex"
 ).split()
 X86_DEVICES = [
     *ARM_DEVICES,
