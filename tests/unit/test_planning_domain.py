@@ -107,8 +107,10 @@ def test_a_usb_port_is_there_from_the_start_unless_the_user_says_so() -> None:
 
 
 def test_what_libvirt_has_in_its_own_directory_is_in_ours() -> None:
-    body = (PTY + "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/>"
-            "</channel><channel type='unix'><target type='virtio' name='fdsa'/></channel>")
+    body = (
+        PTY + "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/>"
+        "</channel><channel type='unix'><target type='virtio' name='fdsa'/></channel>"
+    )
     found = planned(of(body))
     sockets = [text for text in options(found, "-chardev") if text.startswith("socket")]
     assert [text.partition("path=")[2].partition(",")[0] for text in sockets] == [

@@ -77,9 +77,7 @@ def command(asked: VmOptions, target: str, output: str, force: bool, as_json: bo
     )  # fmt: skip
     tell(result.notes)
     # What a reader leaves out of a VM (PVE's own management) is no loss of a port.
-    of_ports = [
-        note for note in notes if note.message.startswith(("serial", "the backend"))
-    ]
+    of_ports = [note for note in notes if note.message.startswith(("serial", "the backend"))]
     lost = [n for n in (*of_ports, *result.notes) if n.kind == "untranslated"]
     if as_json:
         print_json(_json(result, machine, target, notes))

@@ -204,7 +204,8 @@ def _identity(machine: Machine, o: Overrides) -> Machine:
             started=machine.started if arch == machine.arch else None,
             left_behind=machine.left_behind if arch == machine.arch else (),
             notes=tuple(
-                n for n in (*machine.notes, *(machine.left_behind if arch != machine.arch else ()))
+                n
+                for n in (*machine.notes, *(machine.left_behind if arch != machine.arch else ()))
                 if not n.message.startswith(ARCH_NOT_SAID)
             ),
         )

@@ -290,8 +290,11 @@ class PortTranslation:
             id = alias(port.element, port.name) if "alias" in port.parts else port.name
             creds = tls_object(f"char{id}")
             end = "client" if client else "server"
-            self.lose(port.element, f"{port.name}: TLS needs an -object with the certificates",
-                      f"add -object tls-creds-x509,id={creds},dir={TLS_DIRECTORY},endpoint={end}")
+            self.lose(
+                port.element,
+                f"{port.name}: TLS needs an -object with the certificates",
+                f"add -object tls-creds-x509,id={creds},dir={TLS_DIRECTORY},endpoint={end}",
+            )
         return TcpSocket(port.host, self.service(port, port.service), server=not client,
                          telnet=port.protocol in {"telnet", "telnets"},
                          reconnect_ms=self.reconnect(port), tls_creds=creds)  # fmt: skip
