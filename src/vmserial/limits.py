@@ -15,6 +15,10 @@ ISA_SERIAL_PORTS = 4
 ISA_SERIAL_PLACES = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
 """I/O base and IRQ of isa-serial by its index (QEMU: hw/char/serial-isa.c)."""
 
+MUX_FRONTENDS = 4
+"""Users of one chardev with ``mux=on``, monitors among them: MAX_MUX (QEMU:
+chardev/chardev-internal.h)."""
+
 PARALLEL_PORTS = 3
 """-parallel of a VM: MAX_PARALLEL_PORTS (QEMU: include/hw/char/parallel.h)."""
 

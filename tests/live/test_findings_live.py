@@ -11,14 +11,16 @@ import json
 import re
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 import findings
 from vmserial.model import Capabilities, Severity
 from vmserial.qemu.binary import find, probe
-from vmserial.sources.command import CommandLine
+from vmserial.sources.command import CommandLine, CommandView
 
 RUNS_SECONDS = 60.0
 """Within this QEMU has answered its monitor or ended; it takes a tenth of a second."""
@@ -73,6 +75,42 @@ def test_qemu_fails_with_the_words_of_the_finding(id: str, tmp_path: Path) -> No
     # QEMU ends at the first of them.
     meant = [_plain(re.split("; |\\(-chardev", text.split(": ", 1)[1])[0]) for text in said]
     assert any(text in _plain(words) for text in meant), (words, meant)
+
+
+def judged_alike(path: Path) -> tuple[bool, str, list[str]]:
+    """Return whether an input of a rule starts, QEMU's words, and what would fail by us."""
+    command = CommandLine.parse(path.read_text(), path.name)
+    found = findings.judged(path.parent.name, command, on=here).found
+    said = [f.happens for f in found if f.severity is Severity.FAILS]
+    with tempfile.TemporaryDirectory() as directory:
+        runs, words = started(command, Path(directory))
+    return runs, words, said
+
+
+def inputs(which: str) -> list[ParameterSet]:
+    """Return the further inputs of rules: those that show one way more of a finding."""
+    return [
+        pytest.param(path, id=f"{path.parent.name}-{path.stem}",
+                     marks=() if arch in findings.INSTALLED else pytest.mark.full)
+        for id in FAILING for path in sorted((findings.RULES / id).glob(f"{which}*.args"))
+        if path.name != "bad.args"
+        for arch in [CommandView.of(CommandLine.parse(path.read_text())).arch]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", inputs("bad"))
+def test_each_way_to_be_wrong_fails_with_the_words_of_the_finding(path: Path) -> None:
+    runs, words, said = judged_alike(path)
+    assert not runs
+    meant = [_plain(re.split("; |\\(-chardev", text.split(": ", 1)[1])[0]) for text in said]
+    assert any(text.split(": a -")[0] in _plain(words) for text in meant), (words, meant)
+
+
+@pytest.mark.parametrize("path", inputs("good"))
+def test_what_is_named_as_good_starts(path: Path) -> None:
+    runs, words, said = judged_alike(path)
+    assert runs, words
+    assert said == []
 
 
 @pytest.mark.parametrize("id", findings.run(

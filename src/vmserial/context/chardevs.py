@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from vmserial.context.claims import refusals
+from vmserial.context.labels import OwnChardev, own_chardevs
 from vmserial.context.listeners import Socket, TcpServer, families, others
 from vmserial.context.ports import Port, bare_chardev
 from vmserial.context.repairs import EditOptions, fresh
@@ -25,19 +27,17 @@ _LOSING = frozenset({"socket", "pty"})
 
 @record(frozen=True)
 class Label:
-    """A chardev that is called as QEMU calls the one of a ``-serial`` without a chardev.
+    """A chardev that is called as QEMU calls one of its own.
 
     Attributes:
-        id: the id.
+        own: QEMU's own.
         entry: the chardev.
-        port: the ``-serial``; None: QEMU's own default port.
-        new: an id that the ``-serial``'s chardev can have; empty: it needs none, as it is only
+        new: an id that the option's chardev can have; empty: it needs none, as it is only
             there to be counted (past the UARTs, and null).
     """
 
-    id: str
+    own: OwnChardev
     entry: ChardevEntry
-    port: PortOption | None
     new: str = ""
 
 
@@ -46,18 +46,20 @@ class Use:
     """A port whose chardev is not named, not there, or another port's.
 
     Attributes:
-        kind: which of the three, by the rule's id.
+        kind: which of them, by the rule's id.
         port: the port.
-        owner: the port that has the chardev; None: QEMU's own, or nobody.
+        owner: the port that has the chardev; None: QEMU's own, no port, or nobody.
         new: the id of the chardev that the port can have.
         made: the option of that chardev; None: it is there, and nobody uses it.
+        shares: the chardev, where a monitor has it and the port can have it, too.
     """
 
-    kind: Literal["chardev-required", "chardev-missing", "chardev-in-use"]
+    kind: Literal["chardev-required", "chardev-missing", "chardev-in-use", "mux-full"]
     port: Port
     owner: Port | None
     new: str
     made: Option | None
+    shares: ChardevEntry | None = None
 
     def given(self, text: str) -> EditOptions:
         """Return how the port gets its chardev.
@@ -65,6 +67,9 @@ class Use:
         Args:
             text: what is said of it, with ``{name}`` and ``{new}``.
         """
+        if self.shares is not None:
+            both = f"{self.port.name} and the monitor share {self.shares.id}: mux=on"
+            return EditOptions((SetKey(self.shares.option, "mux", True),), both)
         port, edits = self.port, list[Edit]()
         if self.made is not None:
             edits.append(InsertBefore(port.option, (self.made,)))
@@ -82,6 +87,7 @@ class HostSides:
         duplicates: chardevs whose id an earlier one has, each with an id that is free.
         labels: chardevs that are called as QEMU calls its own.
         uses: ports without a chardev of their own.
+        refused: who is no port and does not get its chardev.
         sockets: the unix sockets.
         stdio: options that want QEMU's own input and output, with their chardevs' ids.
         default_stdio: what -nographic puts there beside them: ``serial``, ``monitor``.
@@ -100,7 +106,9 @@ class HostSides:
             entry for entry in view.chardevs
             if entry.id and entry.id not in used and ctx.chardevs[entry.id] is entry
         ]  # fmt: skip
-        self._own = dict(_labels(ctx))
+        self._own = {own.id: own for own in own_chardevs(ctx)}
+        refused = refusals(ctx)
+        self._refused = {(id(each.claim.option), each.claim.key): each for each in refused}
         self._ids |= self._own.keys()
         self.adopted: set[str] = set()
         self.owner: dict[str, Port] = {}
@@ -109,6 +117,8 @@ class HostSides:
         self._spare = [new for _, new in self.duplicates]
         self.labels = list(self._labelled())
         self.uses = [use for port in ctx.ports if (use := self._use(port)) is not None]
+        ports = {id(port.option) for port in ctx.ports}
+        self.refused = [each for each in refused if id(each.claim.option) not in ports]
         self.sockets = list(self._sockets())
         self.tcp = list(self._tcp())
         self.default_stdio = _default_stdio(ctx)
@@ -126,15 +136,17 @@ class HostSides:
                 yield entry, new
 
     def _labelled(self) -> Iterator[Label]:
-        for id, port in self._own.items():
+        for id, own in self._own.items():
             entry = self._ctx.chardevs.get(id)
             if entry is None:
                 continue
-            needs = port is not None and not self._for_nothing(port)
-            yield Label(id, entry, port, self._fresh_id(id) if needs else "")
+            needs = own.port is not None and not self._for_nothing(own.port)
+            yield Label(own, entry, self._fresh_id(id) if needs else "")
 
     def _for_nothing(self, port: PortOption) -> bool:
         """Tell whether a ``-serial`` is only there to be counted: past the UARTs, and null."""
+        if port.kind != "serial":
+            return False
         past = self._ctx.platform is not None and port.index >= self._ctx.uarts_wired
         return past and port.host.backend == "null" and not port.host.mux_monitor
 
@@ -156,10 +168,27 @@ class HostSides:
             return Use("chardev-required", port, None, *self._given(port))
         if entry is None and id not in self._own:
             return self._missing(port)
+        if entry is not None and (use := self._taken(port, entry)) is not None:
+            return use
         if entry is None or (id in self.owner and not entry.mux):
             return Use("chardev-in-use", port, self.owner.get(id), *self._given(port, entry))
         self.owner.setdefault(id, port)
         return None
+
+    def _taken(self, port: Port, entry: ChardevEntry) -> Use | None:
+        """Return what is wrong where no port has the chardev, or too many have it."""
+        key = port.device.key if port.device else "chardev"
+        refusal = self._refused.get((id(port.option), key))
+        if refusal is None:
+            return None
+        if refusal.by is None:
+            return Use("mux-full", port, None, *self._given(port, entry))
+        ports = {id(each.option) for each in self._ctx.ports}
+        if id(refusal.by.option) in ports:
+            return None
+        if refusal.alone:
+            return Use("chardev-in-use", port, None, entry.id, None, entry)
+        return Use("chardev-in-use", port, None, *self._given(port, entry))
 
     def _missing(self, port: Port) -> Use:
         id = port.chardev_id
@@ -294,15 +323,6 @@ def _default_stdio(ctx: RuleContext) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _labels(ctx: RuleContext) -> Iterator[tuple[str, PortOption | None]]:
-    """Yield the ids of chardevs that QEMU makes itself: of -serial and of its default port."""
-    for port in ctx.view.onboard:
-        if port.host.form == "inline":
-            yield f"serial{port.index}", port
-    if ctx.view.default_serial is not None:
-        yield "serial0", None
-
-
 def as_chardev(id: str, host: HostSide) -> tuple[Option, ...]:
     """Return a ``-serial``'s own backend as a chardev, with its monitor where it has one."""
     params: list[tuple[str, str | bool]] = [("id", id), *host.params.items()]
@@ -316,5 +336,21 @@ def as_chardev(id: str, host: HostSide) -> tuple[Option, ...]:
 
 def qom_name(driver: str) -> str:
     """Return what QEMU calls a device in its messages about properties."""
-    return {"isa-serial": "serial", "pci-serial": "serial", "pci-serial-2x": "serial",
-            "pci-serial-4x": "serial"}.get(driver, driver)  # fmt: skip
+    return "serial" if driver in {"isa-serial", "pci-serial"} else driver
+
+
+def in_use(version: tuple[int, int, int], id: str, driver: str, key: str) -> str:
+    """Return QEMU's words about a chardev that somebody has.
+
+    Args:
+        version: QEMU's.
+        id: the chardev.
+        driver: the device that is refused; empty: it is none.
+        key: its key that names the chardev.
+    """
+    if version >= (10, 0, 0):
+        return f"chardev '{id}' is already in use"
+    words = f"Device '{id}' is in use"
+    return (
+        f"Property '{qom_name(driver)}.{key}' can't take value '{id}': {words}" if driver else words
+    )

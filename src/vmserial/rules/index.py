@@ -13,6 +13,7 @@ from vmserial.rules.backends import (
     chardev_waits,
     id_taken,
     log_shared,
+    mux_full,
     object_missing,
     output_lost_while_detached,
     parameter_unknown,
@@ -106,6 +107,7 @@ PHASES: tuple[tuple[Rule, ...], ...] = (
         chardev_in_use.RULE,
         chardev_missing.RULE,
         chardev_required.RULE,
+        mux_full.RULE,
         property_unknown.RULE,
     ),
     (

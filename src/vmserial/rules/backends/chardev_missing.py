@@ -32,7 +32,8 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         if use.port.onboard is not None:
             happens = f"could not connect serial device to character backend '{wanted}'"
         else:
-            happens = f"Property '{qom_name(use.port.driver)}.chardev' can't find value '{wanted}'"
+            key = use.port.device.key if use.port.device else "chardev"
+            happens = f"Property '{qom_name(use.port.driver)}.{key}' can't find value '{wanted}'"
         added = use.new == wanted and use.port.device is not None
         text = "{name}: the chardev {new} was added" if added else "{name} got the chardev {new}"
         yield RULE.of_port(use.port, happens, use.given(text), assumed=True)
@@ -43,6 +44,18 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             continue
         words = _WORDS.get(other.option.name, "can't find value '{id}'").format(id=other.chardev_id)
         yield RULE.finding(f"{other.option}: {words}", other.option)
+    yield from _debugcon(ctx)
+
+
+def _debugcon(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield a -debugcon that names a chardev: whatever it names, it takes "debugcon"."""
+    for port in ctx.view.ports:
+        chardev = port.host.chardev_id
+        if port.kind == "debugcon" and chardev in ctx.chardevs and "debugcon" not in ctx.chardevs:
+            yield RULE.finding(
+                f"{port.option}: Property 'isa-debugcon.chardev' can't find value 'debugcon'",
+                port.option, fix=f"write -device isa-debugcon,iobase=0xe9,chardev={chardev}",
+            )  # fmt: skip
 
 
 RULE = Rule("chardev-missing", Severity.FAILS, USES, check)

@@ -24,32 +24,38 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
                          f"the second chardev {entry.id} becomes {new}"),), assumed=True,
         )  # fmt: skip
     for label in ctx.host_sides.labels:
-        option = label.port.option if label.port else label.entry.option
+        own = label.own
+        option = own.port.option if own.port else label.entry.option
         yield RULE.finding(
-            f"{option}: Duplicate ID '{label.id}' for chardev: a -serial that names no chardev "
-            "makes one of this id", option, (ctx.chardev_user(label.id),), (_renamed(label),),
-            assumed=True,
+            f"{option}: Duplicate ID '{own.id}' for chardev: a -{own.kind} that names no chardev "
+            "makes one of this id", option, (ctx.chardev_user(own.id),), _renamed(label),
+            assumed=True, fix="" if own.kind in _TAKES_CHARDEV else "give your chardev another id",
         )  # fmt: skip
     yield from _devices(ctx)
 
 
-def _renamed(label: Label) -> EditOptions:
+_TAKES_CHARDEV = frozenset({"serial", "parallel", "monitor", "qmp", "qmp-pretty"})
+"""Options that take a chardev instead; -debugcon does not (run with 7.2)."""
+
+
+def _renamed(label: Label) -> tuple[EditOptions, ...]:
     """Return how QEMU's own chardev gets another id, or is not made."""
-    if label.port is None:
-        return EditOptions(
-            (InsertAfter(None, (Option("-serial", raw="none"),)),),
-            "-serial none: QEMU's own default port had this id",
-        )
-    option, new = label.port.option, label.new
+    own, new = label.own, label.new
+    if own.kind not in _TAKES_CHARDEV:
+        return ()
+    if own.port is None:
+        none = InsertAfter(None, (Option(f"-{own.kind}", raw="none"),))
+        of = "port" if own.kind == "serial" else own.kind
+        return (EditOptions((none,), f"-{own.kind} none: QEMU's own default {of} had this id"),)
+    option = own.port.option
     if not new:
-        return EditOptions(
-            (ReplaceValue(option, "none"),), f"{option} became -serial none: no UART has it"
-        )
-    return EditOptions(
-        (InsertBefore(option, as_chardev(new, label.port.host)),
+        edit = ReplaceValue(option, "none")
+        return (EditOptions((edit,), f"{option} became -serial none: no UART has it"),)
+    return (EditOptions(
+        (InsertBefore(option, as_chardev(new, own.port.host)),
          ReplaceValue(option, f"chardev:{new}")),
         f"{option} got the chardev {new}",
-    )  # fmt: skip
+    ),)  # fmt: skip
 
 
 def _devices(ctx: RuleContext) -> Iterator[Finding]:
