@@ -50,6 +50,7 @@ def emulator(directory: Path, arch: str) -> Path:
     program = directory / f"qemu-system-{arch}"
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
-    known = replace(findings.capabilities(arch), binary=str(program))
+    # Of a recorded binary only some machine types are known; a binary has all of its own.
+    known = replace(findings.capabilities(arch), binary=str(program), machines={})
     qemu_binary._Cache(str(program)).store(known)
     return program

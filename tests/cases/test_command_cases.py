@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import case_inputs
 import pytest
 
 import findings
@@ -42,20 +43,18 @@ STDIO = "qemu-system-aarch64 -M virt -nographic"
 
 
 @pytest.mark.parametrize(
-    ("text", "after"),
+    ("name", "after"),
     [
-        (f"{STDIO} -serial stdio", f"{STDIO} -serial mon:stdio"),
+        ("A1.args", f"{STDIO} -serial mon:stdio"),
         (
-            "qemu-system-aarch64 -M virt -monitor stdio -nographic",
+            "A1-monitor.args",
             "qemu-system-aarch64 -M virt -monitor none -serial mon:stdio -nographic",
         ),
-        (
-            f"{STDIO} -chardev stdio,id=a -serial chardev:a",
-            f"{STDIO} -chardev stdio,id=a -serial chardev:a -monitor none",
-        ),
+        ("A1-chardev.args", f"{STDIO} -chardev stdio,id=a -serial chardev:a -monitor none"),
     ],
 )
-def test_a1_nographic_takes_stdio_as_well(text: str, after: str) -> None:
+def test_a1_nographic_takes_stdio_as_well(name: str, after: str) -> None:
+    text = case_inputs.text(name)
     assert wrong(text) == [("stdio-twice", Severity.FAILS)]
     assert mended(text) == after
 
@@ -82,8 +81,8 @@ HEAD = "qemu-system-x86_64 -M pc -nodefaults"
 @pytest.mark.parametrize(
     "text",
     [
-        f"{HEAD} -serial {TCP} -serial {TCP}",
-        f"{HEAD} -serial {TCP} -serial telnet:localhost:4322,server,nowait",
+        case_inputs.text("A2.args"),
+        case_inputs.text("A2-telnet.args"),
         f"{HEAD} -serial tcp:localhost:4322,server,nowait "
         "-serial tcp:127.0.0.1:4322,server=on,wait=off",
     ],
@@ -220,21 +219,17 @@ def test_a2_two_servers_of_one_unix_socket() -> None:
     no word on stderr; query-chardev names P for both, a client of P is serial1's, and serial0
     stays "disconnected".  libvirt alone refuses it.
     """
-    one = "-serial unix:/run/P,server=on,wait=off"
-    assert wrong(f"{HEAD} {one} {one}") == [("port-clash", Severity.DEAD)]
-    assert mended(f"{HEAD} {one} {one}") == (
-        f"{HEAD} {one} -serial unix:/run/P.serial,server=on,wait=off"
-    )
+    text = case_inputs.text("A2-unix.args")
+    assert wrong(text) == [("port-clash", Severity.DEAD)]
+    before, _, after = text.rpartition("/run/P")
+    assert mended(text) == f"{before}/run/P.serial{after}"
 
 
 SCLP = "qemu-system-s390x -M s390-ccw-virtio -nodefaults"
 
 
 def test_a4_a_second_sclp_console() -> None:
-    text = (
-        f"{SCLP} -chardev null,id=a -device sclpconsole,chardev=a -chardev null,id=b "
-        "-device sclpconsole,chardev=b"
-    )
+    text = case_inputs.text("A4.args")
     assert wrong(text) == [("sclp-limit", Severity.FAILS)]
     # The other kind is free.
     assert mended(text) == text.removesuffix("sclpconsole,chardev=b") + "sclplmconsole,chardev=b"
@@ -247,10 +242,10 @@ def test_a4_a_second_sclp_console() -> None:
 
 
 def test_a5_two_spapr_vty_of_one_reg() -> None:
+    text = case_inputs.text("A5.args")
+    assert wrong(text) == [("spapr-vty-clash", Severity.FAILS)]
+    assert mended(text) == text.removesuffix(",reg=0x30000000")
     head = "qemu-system-ppc64 -M pseries -nodefaults -chardev null,id=b"
-    one = "-chardev null,id=a -device spapr-vty,chardev=a,reg=0x30000000 -device spapr-vty,chardev"
-    assert wrong(f"{head} {one}=b,reg=0x30000000") == [("spapr-vty-clash", Severity.FAILS)]
-    assert mended(f"{head} {one}=b,reg=0x30000000") == f"{head} {one}=b"
     # -serial has the first one that QEMU counts.
     board = f"{head} -serial null -device spapr-vty,chardev=b,reg="
     assert wrong(f"{board}0x71000000") == [("spapr-vty-clash", Severity.FAILS)]
@@ -258,8 +253,7 @@ def test_a5_two_spapr_vty_of_one_reg() -> None:
 
 
 def test_a6_two_isa_serial_at_one_address() -> None:
-    both = "-chardev null,id={0} -device isa-serial,chardev={0},iobase=0x3f8,index={1}"
-    text = f"{HEAD} {both.format('a', 1)} {both.format('b', 2)}"
+    text = case_inputs.text("A6.args")
     assert wrong(text) == [("isa-clash", Severity.DEAD)]
     assert mended(text) == text.removesuffix(",iobase=0x3f8,index=2") + ",index=1"
     # An index's own address is one as well; one index with two addresses is fine.
@@ -314,20 +308,17 @@ def test_a12_the_console_of_another_architecture() -> None:
 
 
 def test_a16_a_controller_without_a_port_and_a_log_of_two() -> None:
-    head = "qemu-system-aarch64 -M virt -nodefaults -device virtio-serial-pci,id=v"
+    head = case_inputs.text("A16.args")
     assert wrong(head) == [("controller-unused", Severity.NOTE)]
     port = "-chardev null,id=a -device virtserialport,chardev=a,name=a,nr=1"
     assert wrong(f"{head} {port}") == []
-    logs = " ".join(f"-chardev null,id={id},logfile=/run/log -serial chardev:{id}" for id in "ab")
-    assert wrong(f"{HEAD} {logs}") == [("log-shared", Severity.LOST)]
-    assert mended(f"{HEAD} {logs}").count("logfile=/run/log.b") == 1
+    logs = case_inputs.text("A16-log.args")
+    assert wrong(logs) == [("log-shared", Severity.LOST)]
+    assert mended(logs).count("logfile=/run/log.b") == 1
 
 
 def test_b1_a_chardev_in_two_words_is_named_and_not_mended() -> None:
-    text = (
-        "qemu-system-aarch64 -M virt -nodefaults -device qemu-xhci -chardev null,id=digi "
-        "-device usb-serial,chardev,digi"
-    )
+    text = case_inputs.text("B1.args")
     verdict = judged(text)
     (found,) = verdict.left
     assert (found.id, found.fix) == ("property-unknown", "write chardev=digi")
@@ -337,9 +328,8 @@ def test_b1_a_chardev_in_two_words_is_named_and_not_mended() -> None:
 
 
 def test_b2_a_port_that_is_moved_does_not_take_its_tcp_port_along() -> None:
-    telnet = "-serial telnet:localhost:4322,server,nowait"
-    after = mended(f"qemu-system-riscv64 -M virt -nodefaults {telnet} {telnet} {telnet}")
-    assert telnet in after
+    after = mended(case_inputs.text("B2.args"))
+    assert "-serial telnet:localhost:4322,server,nowait" in after
     assert [after.count(f"port={port}") for port in (4322, 4323, 4324)] == [0, 1, 1]
 
 
@@ -353,8 +343,7 @@ def test_b4_the_secure_worlds_uart_stays(arch: str, secure: str) -> None:
 
 
 def test_b8_s390x_gets_a_controller_of_its_own_bus() -> None:
-    text = f"{SCLP} -serial pty -serial pty -serial pty"
-    after = mended(text)
+    after = mended(case_inputs.text("B8.args"))
     assert "-device virtio-serial-ccw,id=vmserial-virtio0,max_ports=16" in after
     assert "pci" not in after
     # Mended again, it takes the controller that is there.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import case_inputs
 import pytest
 from plans import remembered
 from test_judge_domain import NAMESPACE, XHCI, domain, ids, judged, usb_serial
@@ -50,8 +51,7 @@ def options(of: Document, flag: str = "-device") -> list[str]:
 
 
 def test_a9_two_consoles_of_target_serial() -> None:
-    body = PTY + "<console type='pty'/><console type='pty'><target type='serial'/></console>"
-    verdict = judged(domain(body, "x86_64", "q35"))
+    verdict = judged(case_inputs.domain("A9"))
     assert ids(verdict) == ["libvirt-serial-console-first"]
     assert "Only the first console can be a serial port" in verdict.findings[0].happens
 
@@ -72,28 +72,13 @@ def test_a10_an_architecture_by_another_name_than_libvirts(name: str, libvirts: 
                 if f.severity is Severity.FAILS]  # fmt: skip
 
 
-MODEL = "<serial type='pty'><target type='{}'><model name='{}'/></target></serial>".format
-CLIENT = "<serial type='unix'><source mode='{}' path='/run/a'>{}</source></serial>".format
-
-
-@pytest.mark.parametrize(("body", "arch", "type", "id"), [
-    (MODEL("system-serial", "pl011"), "x86_64", "q35", "kind-not-on-arch"),
-    (MODEL("sclp-serial", "sclpconsole"), "x86_64", "q35", "kind-not-on-arch"),
-    (MODEL("system-serial", "16550a"), "aarch64", "virt", "kind-not-on-arch"),
-    ("<serial type='pty'><target type='isa-debug'/></serial>", "aarch64", "virt",
-     "kind-not-on-arch"),
-    ("<serial type='pty'><target type='pci-serial'/></serial>", "s390x", "s390-ccw-virtio",
-     "kind-not-on-arch"),
-    ("<serial type='nmdm'><source master='/dev/a' slave='/dev/b'/></serial>", "x86_64", "q35",
-     "chardev-backend-unknown"),
-    (CLIENT("connect", "<reconnect enabled='yes' timeout='0'/>"), "x86_64", "q35",
-     "socket-options-clash"),
-    (CLIENT("bind", "<reconnect enabled='yes' timeout='5'/>"), "x86_64", "q35",
-     "socket-options-clash"),
+@pytest.mark.parametrize("name", [
+    "pl011", "sclp", "16550a", "isa-debug", "pci-serial", "nmdm", "reconnect-0", "reconnect-bind",
 ])  # fmt: skip
-def test_a10_what_libvirt_refuses(body: str, arch: str, type: str, id: str) -> None:
-    found = [f for f in judged(domain(body, arch, type)).findings
-             if f.severity is Severity.FAILS]  # fmt: skip
+def test_a10_what_libvirt_refuses(name: str) -> None:
+    file = f"A10-{name}"
+    found = [f for f in judged(case_inputs.domain(file)).findings if f.severity is Severity.FAILS]
+    (id, *_) = case_inputs.FOUND[f"{file}.xml"]
     assert id in {f.id for f in found}
     assert by_id(id) is not None
     assert all("libvirt refuses the domain" in f.happens for f in found if f.id == id)
@@ -113,23 +98,17 @@ def test_a16_one_log_of_two_ports_and_a_controller_without_a_port() -> None:
 
 @pytest.mark.parametrize("machine_type", ["pseries", "pseries-7.2"])
 def test_b5_spapr_vio_of_ppc64le_stays(machine_type: str) -> None:
-    of = domain("<serial type='pty'><target type='spapr-vio-serial' port='0'>"
-                "<model name='spapr-vty'/></target></serial>" + PTY, "ppc64le",
-                machine_type)  # fmt: skip
+    text = case_inputs.text("B5.xml").replace("'pseries'", f"'{machine_type}'")
+    of = Document.parse(text.encode())
     verdict = judged(of)
     assert ids(verdict) == []
     assert verdict.document.raw == of.raw
 
 
-@pytest.mark.parametrize("console", [
-    "<console type='pty'><target type='serial'/>{0}</console>", "<console type='pty'>{0}</console>",
-])  # fmt: skip
-def test_b6_a_mirrored_console_has_its_ports_address(console: str) -> None:
-    place = "<address type='pci' domain='0x0000' bus='0x00' slot='0x09' function='0x0'/>"
-    of = domain(
-        f"<serial type='pty'><target type='pci-serial'/>{place}</serial>" + console.format(place),
-        "x86_64", "pc",
-    )  # fmt: skip
+@pytest.mark.parametrize("target", ["", "<target type='serial'/>"])
+def test_b6_a_mirrored_console_has_its_ports_address(target: str) -> None:
+    text = case_inputs.text("B6.xml").replace("<target type='serial'/>", target)
+    of = Document.parse(text.encode())
     verdict = judged(of)
     assert ids(verdict) == []
     assert verdict.document.raw == of.raw
@@ -187,21 +166,14 @@ def test_b7_an_override_of_another_port_does_not_count() -> None:
 
 
 def test_d1_the_targets_port_is_the_index() -> None:
-    body = ("<serial type='null'><target port='1'/></serial>"
-            "<serial type='pty'><target port='0'/></serial>")  # fmt: skip
-    assert planned(domain(body, "x86_64", "pc")) == {
+    assert planned(case_inputs.domain("D1")) == {
         "serial0": ("isa", 0, "Pty"), "serial1": ("isa", 1, "Null"),
     }  # fmt: skip
-    alone = "<serial type='pty'><target port='1'/></serial>"
-    assert planned(domain(alone, "x86_64", "pc")) == {"serial1": ("isa", 1, "Pty")}
+    assert planned(case_inputs.domain("D1-alone")) == {"serial1": ("isa", 1, "Pty")}
 
 
 def test_d2_a_debug_console_and_an_iobase_stay_what_they_are() -> None:
-    body = ("<serial type='file'><source path='/var/log/d'/><target type='isa-debug'/>"
-            "<address type='isa' iobase='0x402'/></serial>"
-            "<serial type='pty'><target type='isa-serial' port='0'/>"
-            "<address type='isa' iobase='0x2e8' irq='5'/></serial>")  # fmt: skip
-    of = domain(body, "x86_64", "pc")
+    of = case_inputs.domain("D2")
     assert planned(of) == {"serial0": ("isa", 0, "Pty")}
     devices = options(of)
     assert f"isa-debugcon,chardev=charserial0,iobase={0x402},id=serial0" in devices
@@ -265,16 +237,7 @@ def test_d7_places_of_other_buses_stay(arch: str, type: str, body: str, place: s
 
 
 def test_d7_what_is_lost_is_named() -> None:
-    place = "<address type='pci' domain='0' bus='0x01' slot='0x00' function='0x0'/>"
-    of = domain(
-        f"<controller type='virtio-serial' index='0'>{place}</controller>"
-        "<serial type='tcp'><source mode='bind' host='::1' service='4' tls='yes'/></serial>"
-        "<channel type='pty'><target type='virtio' name='fdsa'/></channel>"
-        "<channel type='dbus'><source channel='a.b'/><target type='virtio' name='x'/></channel>"
-        "<channel type='spiceport'><source channel='s'/><target type='virtio' name='org.s.0'/>"
-        "</channel>", "x86_64", "q35",
-    )  # fmt: skip
-    said = notes(of)
+    said = notes(case_inputs.domain("D7"))
     for each in ("addresses (<controller>) are chosen anew", "TLS needs an -object",
                  "channel0 (fdsa) is planned as serial1",
                  "channel0 (fdsa) has the name serial1 in the guest",
@@ -299,8 +262,7 @@ def test_d7_convert_says_it(
 
 
 def test_d8_an_agent_without_a_path_can_be_reached() -> None:
-    of = domain("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/>"
-                "</channel>", "x86_64", "q35")  # fmt: skip
+    of = case_inputs.domain("D8")
     made = machine(Domain.of(of))
     assert made.agent is not None
     assert made.agent.path == "/run/vmserial/d/org.qemu.guest_agent.0"
@@ -320,8 +282,7 @@ def test_d9_a_64_bit_emulator_runs_a_32_bit_domain(
 
 
 def test_d9_a_virtio_console_of_vexpress() -> None:
-    body = PTY + "<console type='pty'><target type='virtio'/></console>"
-    of = domain(body, "armv7l", "vexpress-a9")
+    of = case_inputs.domain("D9-vexpress")
     assert ids(judged(of)) == []
     assert planned(of)["serial1"][0] == "virtconsole"
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import case_inputs
 import pve_tree
 import pytest
 from plans import binary
@@ -70,46 +71,29 @@ def devices(text: str) -> dict[str, dict[str, str]]:
 # ------------------------------------------------------------------ A: found
 
 
-@pytest.mark.parametrize(
-    "line", ["ide2: local:iso/x.iso,media=cdrom", "ide0: local:cloudinit", "ide1: /dev/vg/x"]
-)
-def test_a11_the_ide_bus_is_missing_whatever_the_volume_is(line: str) -> None:
-    found = findings(f"{ARM}{line}\nserial0: socket\n")
+@pytest.mark.parametrize("name", ["A11", "A11-cloudinit", "A11-disk"])
+def test_a11_the_ide_bus_is_missing_whatever_the_volume_is(name: str) -> None:
+    text = case_inputs.text(f"{name}.conf")
+    found = findings(text)
     assert set(found) == {"pve-ide-on-aarch64"}
     assert str(found["pve-ide-on-aarch64"].where) == "142.conf:2"
-    assert not findings(f"{line}\nserial0: socket\n")
+    assert not findings(text.removeprefix(ARM))
 
 
-MISSING = [
-    ("", "usb-tablet,bus=ehci.0"),
-    ("", "virtserialport,name=x,chardev=c,bus=spice.0"),
-    ("", "usb-tablet,bus=xhci.0"),
-    ("", "vfio-pci,host=01:00.0,bus=ich9-pcie-port-1"),
-    ("", "virtio-rng-pci,bus=pci.3,addr=1"),
-]
-THERE = [
-    ("machine: q35\n", "usb-tablet,bus=ehci.0"),
-    ("machine: q35\n", "virtio-rng-pci,bus=ich9-pcie-port-2"),
-    ("machine: q35\n", "virtio-rng-pci,bus=pci.3,addr=1"),
-    ("usb0: host=0403:6001\nostype: l26\n", "usb-tablet,bus=xhci.0"),
-    ("usb0: host=0403:6001,usb3=1\n", "usb-tablet,bus=xhci.0"),
-    ("vga: qxl\n", "virtserialport,name=x,chardev=c,bus=spice.0"),
-]
-
-
-@pytest.mark.parametrize(("conf", "device"), MISSING)
-def test_a15_a_bus_that_pves_command_lacks_is_named(conf: str, device: str) -> None:
-    found = findings(f"{conf}args: -chardev null,id=c -device {device}\nserial0: socket\n")
-    ((id, finding),) = found.items()
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a15_a_bus_that_pves_command_lacks_is_named(number: int) -> None:
+    text = case_inputs.text(f"A15-missing-{number}.conf")
+    ((id, finding),) = findings(text).items()
     assert id == "bus-missing"
-    assert str(finding.where) == f"142.conf:{1 + conf.count(chr(10))}"
+    line = 1 + text.partition("args: ")[0].count("\n")
+    assert str(finding.where) == f"142.conf:{line}"
 
 
-@pytest.mark.parametrize(("conf", "device"), THERE)
-def test_a15_a_bus_that_pves_command_has_is_in_ours_too(conf: str, device: str) -> None:
-    text = f"{conf}args: -chardev null,id=c -device {device}\nserial0: socket\n"
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a15_a_bus_that_pves_command_has_is_in_ours_too(number: int) -> None:
+    text = case_inputs.text(f"A15-there-{number}.conf")
     assert not findings(text)
-    bus = re.sub(r".*bus=([^,]+).*", r"\1", device)
+    bus = re.findall(r"bus=([^,\s]+)", text)[-1]
     made = devices(text)
     assert bus in made or bus.removesuffix(".0") in made
 
@@ -118,7 +102,7 @@ def test_a15_a_bus_that_pves_command_has_is_in_ours_too(conf: str, device: str) 
 
 
 def test_b3_a_port_that_is_asked_for_gets_pves_own_line() -> None:
-    bare = "memory: 512\nname: nos\n"
+    bare = case_inputs.text("B3.conf")
     assert fixed(bare, Overrides(ports=1)).document.text() == bare + "serial0: socket\n"
     two = fixed(bare, Overrides(ports=2)).document.text()
     assert two == bare + "serial0: socket\nserial1: socket\n"
@@ -130,9 +114,7 @@ def test_b3_a_port_that_is_asked_for_gets_pves_own_line() -> None:
 
 
 def test_b9_no_controller_where_pve_loads_usb_controllers() -> None:
-    lines = "".join(f"serial{n}: socket\n" for n in range(4))
-    usb = "ostype: win7\nusb0: host=0403:6001\n"
-    result = fixed("#vmserial serial4%3A socket\n" + usb + lines).document
+    result = fixed(case_inputs.text("B9.conf")).document
     args = result.main.values["args"].value
     assert "qemu-xhci,id=vmserial-xhci0,bus=pci.2,addr=19.0" in args
     places = [
@@ -147,12 +129,8 @@ def test_b9_no_controller_where_pve_loads_usb_controllers() -> None:
 
 
 def test_b10_an_assumed_guests_limit_moves_nothing_that_pve_starts() -> None:
-    chardevs = " ".join(f"-chardev null,id=m{n}" for n in range(4))
-    card = "-device pci-serial-4x,id=card,bus=pci.2,addr=0x19," + ",".join(
-        f"chardev{n + 1}=m{n}" for n in range(4)
-    )
-    for text in (f"args: {chardevs} {card}\nserial0: socket\n",
-                 f"{ARM}args: {chardevs} {card}\nserial0: socket\n"):  # fmt: skip
+    conf = case_inputs.text("B10.conf")
+    for text in (conf, ARM + conf):
         assert not findings(text)
         result = fixed(text)
         assert (result.document.text(), result.changes) == (text, ())
@@ -161,7 +139,7 @@ def test_b10_an_assumed_guests_limit_moves_nothing_that_pve_starts() -> None:
 
 
 def test_b11_an_untouched_port_keeps_its_com_port() -> None:
-    text = "#vmserial serial1%3A type=usb\n" + SOCKETS
+    text = case_inputs.text("B11.conf")
     result = fixed(text)
     before, after = (
         indexes(lower(document, 142)) for document in (Document.parse(text, ""), result.document)
@@ -183,7 +161,7 @@ def test_b11_what_cannot_be_kept_is_said() -> None:
 
 
 def test_b13_a_pending_deletion_is_followed() -> None:
-    text = ARM + "serial0: socket\nserial1: socket\n\n[PENDING]\ndelete: serial1\n"
+    text = case_inputs.text("B13.conf")
     assert not findings(text)
     result = fixed(text)
     assert (result.document.text(), result.changes) == (text, ())
@@ -194,10 +172,9 @@ def test_b13_a_pending_deletion_is_followed() -> None:
 # ------------------------------------------------------------------ C: diagnosis
 
 
-@pytest.mark.parametrize("board", ["", "machine: q35\n", ARM])
+@pytest.mark.parametrize("board", ["i440fx", "q35", "aarch64"])
 def test_c6_pve_always_has_the_bus_pci_2(board: str) -> None:
-    device = "-chardev null,id=mine -device pci-serial,chardev=mine,bus=pci.2,addr=0x1a"
-    text = f"{board}args: {device}\nserial0: socket\n"
+    text = case_inputs.text(f"C6-{board}.conf")
     assert not findings(text)
     assert fixed(text).changes == ()
     assert "pci.2" in devices(text)
@@ -205,9 +182,7 @@ def test_c6_pve_always_has_the_bus_pci_2(board: str) -> None:
 
 
 def test_c7_of_windows_no_limit_of_8250_ports_is_known() -> None:
-    card = "args: -chardev null,id=m -device pci-serial,chardev=m,bus=pci.2,addr=0x19\n"
-    lines = "".join(f"serial{n}: socket\n" for n in range(4))
-    document, made = read(f"{card}ostype: win11\n{lines}")
+    document, made = read(case_inputs.text("C7.conf"))
     assert made.guest_os == "win11"
     guest = profile.without_limits(made.guest_os, f"ostype: {made.guest_os}")
     capabilities, _ = known(made)
@@ -220,7 +195,7 @@ def test_c7_of_windows_no_limit_of_8250_ports_is_known() -> None:
 
 
 def test_c8_an_empty_boot_order_boots_from_nothing() -> None:
-    text = "boot: \nide2: none,media=cdrom\nserial0: socket\n"
+    text = case_inputs.text("C8.conf")
     document, made = read(text)
     assert not [note for note in (*document.notes, *made.notes) if "boot" in note.message]
     assert "bootindex" not in devices(text)["ide2"]
