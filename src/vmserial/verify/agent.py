@@ -18,6 +18,10 @@ _AT_ONCE = 40
 _BLOB = 4 << 20
 """Bytes that are put into the guest in one piece."""
 
+STANDSTILL = 10
+"""Answers of the guest without a new byte before a standstill is believed.  A guest that
+waits for a processor gives none: it is late, and what it has not yet received is not lost."""
+
 _LOOK_FIRST = 0.002
 _LOOK_MOST = 0.05
 # Pauses stay a small part of the time that is measured by them.
@@ -65,18 +69,21 @@ class GuestAgent(FarEnd):
         """Wait until a port received ``size`` bytes since it was opened; return how many it did.
 
         Asks with growing pauses, so that waiting costs the guest little, and no
-        longer than ``timeout`` seconds in all or ``idle`` seconds without progress.
+        longer than ``timeout`` seconds in all, or ``idle`` seconds without progress in
+        which the guest has answered :data:`STANDSTILL` times.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         begin = changed = loop.time()
-        before = -1
+        before, answers = -1, 0
         while True:
             count = await self.count(path)
             now = loop.time()
+            answers += 1
             if count != before:
-                before, changed = count, now
-            if count >= size or now >= end or now - changed >= idle:
+                before, changed, answers = count, now, 0
+            still = now - changed >= idle and answers >= STANDSTILL
+            if count >= size or now >= end or still:
                 return count
             await asyncio.sleep(max(_LOOK_FIRST, min((now - begin) * _LOOK_PART, _LOOK_MOST)))
 

@@ -53,11 +53,15 @@ class Limits:
         node: from a device's presence to its node; and its going away.
         per_node: on top of it for each port that appears with others.
         command: one command of QEMU or of the guest's shell.
-        transfer: one transfer, whatever its size.
+        transfer: one transfer, whatever its size, as long as it moves at all; one that
+            does not is given up after ``idle`` or ``stall``.
         per_byte: on top of it for each byte of the transfer, all ports together: the
-            slowest path, a pl011's receiver under TCG, takes 15 µs.
-        idle: a transfer that stands still for so long is over, complete or not.
-        stall: what is still to be sent is given up when no byte moved at any port for so long.
+            slowest path, a pl011's receiver under TCG, takes 15 µs on a host that does
+            nothing else, and many times that on a busy one.
+        idle: a transfer that stands still for so long, while the guest answers, is over,
+            complete or not.
+        stall: what is still to be sent is given up when no byte moved at any port for so
+            long, while the guest answers.
         settle: how long a port must stay silent after its last byte.
         hang: QEMU's own answer to a question that costs it nothing.
     """
@@ -66,8 +70,8 @@ class Limits:
     node: float = 20.0
     per_node: float = 1.0
     command: float = 20.0
-    transfer: float = 5.0
-    per_byte: float = 1e-4
+    transfer: float = 20.0
+    per_byte: float = 1e-3
     idle: float = 2.0
     stall: float = 10.0
     settle: float = 0.05

@@ -57,7 +57,7 @@ async def cut_sender(session: Session, line: Line, transfer: Transfer, check: Ch
     endpoint.clear()
     stream = asyncio.ensure_future(session.agent.send(line.path, load, bound))
     try:
-        await endpoint.wait_bytes(_SENT, session.limits.transfer)
+        await session.exchange.standstill.drained(line.ends, _SENT, session.limits.transfer)
         _under_way(line, endpoint.count, _SENT)
         took = await plugging.unplug(session, line)
     finally:

@@ -27,15 +27,14 @@ from vmserial.verify.results import (
     FaultKind,
     Verdict,
 )
+from vmserial.verify.wire.echoes import echo_named
 from vmserial.verify.wire.endpoints import Endpoint
 from vmserial.verify.wire.form import Stream
 from vmserial.verify.wire.frames import Analysis, analyse
+from vmserial.verify.wire.standstill import QUIET, Ends, Standstill
 
 TIMED = 1 << 15
 """Bytes from which on a transfer's duration says something about the port, and not about us."""
-
-_QUIET = 0.3
-"""Seconds without a byte after which a port that was cut off has nothing left to come."""
 
 
 @dataclass
@@ -68,6 +67,11 @@ class Line:
         """The node to open."""
         assert self.node is not None, f"{self.name} has no node"
         return self.node.path
+
+    @property
+    def ends(self) -> Ends:
+        """The guest's node and the host's endpoint."""
+        return self.path, self.endpoint
 
     def opened(self, node: Node) -> None:
         """Note that the guest has just opened ``node``."""
@@ -104,6 +108,18 @@ class Transfer:
     seconds: dict[Direction, float] = field(default_factory=dict)
     began: float = 0.0
 
+    @property
+    def all_came(self) -> bool:
+        """Whether the host has what the guest sent, and nothing else."""
+        return self.stray + self.line.endpoint.received == self.out.data
+
+    @property
+    def sha256(self) -> str:
+        """What the guest's hash of all that it received is, once it has the whole of this."""
+        digest = self.line.digest.copy()
+        digest.update(self.into.data)
+        return digest.hexdigest()
+
     def stream(self, direction: Direction) -> Stream:
         """Return what passes in that direction."""
         return self.out if direction == GUEST_TO_HOST else self.into
@@ -128,11 +144,15 @@ class Exchange:
     Args:
         agent: the guest.
         limits: how long anything may take.
+
+    Attributes:
+        standstill: tells ports that stand still from those that are late.
     """
 
     def __init__(self, agent: GuestAgent, limits: Limits) -> None:
         self._agent = agent
         self._limits = limits
+        self.standstill = Standstill(agent, limits)
 
     async def upload(self, transfers: Sequence[Transfer]) -> None:
         """Put what the guest is to send into the guest."""
@@ -152,7 +172,7 @@ class Exchange:
         count = sum(len(t.out.data) + len(t.into.data) for t in transfers)
         bound = self._limits.bytes(count)
         still = asyncio.Event()
-        watch = asyncio.create_task(self._watch([t.line.endpoint for t in transfers], still))
+        watch = asyncio.create_task(self.standstill.watch([t.line.ends for t in transfers], still))
         try:
             await asyncio.gather(*(self._both_ways(t, bound, still) for t in transfers))
         finally:
@@ -165,23 +185,6 @@ class Exchange:
             # Of several, each was looked at only when those before it were done.
             now = asyncio.get_running_loop().time()
             transfers[0].seconds[HOST_TO_GUEST] = now - transfers[0].began
-
-    async def _watch(self, endpoints: Sequence[Endpoint], still: asyncio.Event) -> None:
-        """Give up what is being sent once no byte moves at any port, and set ``still``.
-
-        All together: on one emulated processor a port may have to wait for the others,
-        and a bound for the bytes of many ports is much too long for one that is dead.
-        """
-        loop = asyncio.get_running_loop()
-        before, changed = -1, loop.time()
-        while loop.time() - changed < self._limits.stall:
-            await asyncio.sleep(self._limits.stall / 20)
-            moved = sum(endpoint.moved for endpoint in endpoints)
-            if moved != before:
-                before, changed = moved, loop.time()
-        still.set()
-        for endpoint in endpoints:
-            endpoint.give_up()
 
     async def _both_ways(self, transfer: Transfer, bound: float, still: asyncio.Event) -> None:
         line, endpoint = transfer.line, transfer.line.endpoint
@@ -204,7 +207,7 @@ class Exchange:
             if not sending.done():
                 sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-        await self._drain(endpoint, len(transfer.out.data), bound)
+        await self.standstill.drained(line.ends, len(transfer.out.data), bound)
         if endpoint.first_at is not None and endpoint.last_at is not None:
             transfer.seconds[GUEST_TO_HOST] = endpoint.last_at - endpoint.first_at
 
@@ -232,15 +235,6 @@ class Exchange:
             await self._agent.stop(path)
             message = f"{path} did not take what it was to send: {self._stood()}"
         transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, message))
-
-    async def _drain(self, endpoint: Endpoint, size: int, bound: float) -> None:
-        """Wait for what the guest has sent, until nothing comes any more."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + bound
-        before = -1
-        while endpoint.count < size and endpoint.count != before and loop.time() < end:
-            before = endpoint.count
-            await endpoint.wait_bytes(size, self._limits.idle)
 
     async def _arrive(self, transfer: Transfer, bound: float) -> None:
         """Wait for what the guest receives."""
@@ -270,7 +264,7 @@ class Exchange:
                     f"{line.name} goes on receiving what was sent before it was cut off",
                     hint="see what else is connected to it",
                 )
-            await asyncio.sleep(_QUIET)
+            await asyncio.sleep(QUIET)
             before, count = count, await self._agent.count(line.path)
         data = await self._agent.fetch(line.path, self._limits.command)
         line.came, line.digest = len(data), hashlib.sha256(data)
@@ -285,27 +279,38 @@ class Exchange:
             transfers: carried.
             strangers: further streams that might turn up at these ports.
         """
-        await asyncio.sleep(self._limits.settle)
+        if not transfers:
+            return []
+        await self.standstill.settled(transfers[0].line.path)
         streams = [stream for t in transfers for stream in (t.out, t.into)]
         known = [*streams, *strangers]
-        sums = await self._agent.hashes([t.line.path for t in transfers], self._limits.command)
+        sums = await self._sums(transfers)
+        wrong = [t for t in transfers if not (t.all_came and sums[t.line.path] == t.sha256)]
+        if wrong:
+            # Others' bytes, or extra ones, may have been counted for those still to come.
+            await self.standstill.quiet([t.line.ends for t in wrong])
+            sums |= await self._sums(wrong)
         outcomes = []
         for transfer in transfers:
-            line = transfer.line
-            outcomes.append(_outcome(transfer, GUEST_TO_HOST, _sent(transfer, known)))
+            line, first = transfer.line, not transfer.line.came
+            sent = _sent(transfer, known)
             # What comes from here on belongs to no transfer.
             line.endpoint.clear()
-            digest = line.digest.copy()
-            digest.update(transfer.into.data)
-            if sums[line.path] == digest.hexdigest():
-                line.came += len(transfer.into.data)
-                line.digest = digest
+            if sums[line.path] == transfer.sha256:
                 size = len(transfer.into.data)
+                line.came += size
+                line.digest.update(transfer.into.data)
                 found = Analysis(True, (), f"{size} bytes", size, size)
             else:
                 found = await self._look_closer(transfer, known)
+                if first:
+                    sent = echo_named(sent, found, line.name)
+            outcomes.append(_outcome(transfer, GUEST_TO_HOST, sent))
             outcomes.append(_outcome(transfer, HOST_TO_GUEST, found))
         return outcomes
+
+    async def _sums(self, transfers: Sequence[Transfer]) -> dict[str, str]:
+        return await self._agent.hashes([t.line.path for t in transfers], self._limits.command)
 
     async def _look_closer(self, transfer: Transfer, known: Sequence[Stream]) -> Analysis:
         """Fetch what the guest received, and name what is wrong with it."""
