@@ -1,0 +1,148 @@
+"""Late is told from lost: a guest that hardly runs gets its time, one that answers does not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from vmserial.errors import LostVMError
+from vmserial.verify.agent import STANDSTILL, GuestAgent
+from vmserial.verify.request import Limits
+from vmserial.verify.wire.endpoints import Endpoint, UnixEndpoint
+from vmserial.verify.wire.standstill import Standstill
+
+LIMITS = Limits(command=5.0, transfer=5.0, idle=0.05, stall=0.1, settle=0.02)
+
+SLOW = 0.03
+"""Seconds for an answer of a guest that gets a processor now and then: STANDSTILL of them
+take much longer than LIMITS.idle and LIMITS.stall."""
+
+
+@dataclass
+class SlowGuest:
+    """A guest whose answers take their time; bytes are there from a number of answers on.
+
+    Attributes:
+        late: the number of answers before the bytes come.
+        size: bytes that come at once then.
+        pace: seconds for each answer.
+    """
+
+    late: int
+    size: int = 100
+    pace: float = SLOW
+    answers: int = 0
+    then: Callable[[], None] = lambda: None
+
+    async def count(self, path: str) -> int:
+        """Answer, as FarEnd.count does."""
+        assert path == "/dev/ttyS0"
+        await asyncio.sleep(self.pace)
+        self.answers += 1
+        if self.answers == self.late:
+            self.then()
+        return self.size if self.answers >= self.late else 0
+
+    @property
+    def agent(self) -> GuestAgent:
+        """Itself, as what it stands for."""
+        return cast(GuestAgent, self)
+
+
+async def counted(guest: SlowGuest, size: int) -> int:
+    return await GuestAgent.counted(guest.agent, "/dev/ttyS0", size, 5.0, LIMITS.idle)
+
+
+def with_endpoint(work: Callable[[Endpoint, socket.socket], Awaitable[Any]], folder: Path) -> Any:
+    """Do something with the host's end of a port and the socket that is its guest."""
+
+    async def done() -> Any:
+        path = str(folder / "port")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            async with UnixEndpoint(path, name="serial0") as endpoint:
+                await endpoint.open(5)
+                peer, _ = listener.accept()
+                with peer:
+                    return await work(endpoint, peer)
+
+    return asyncio.run(done())
+
+
+def test_what_a_slow_guest_receives_late_is_not_lost() -> None:
+    guest = SlowGuest(late=STANDSTILL - 1)
+    assert asyncio.run(counted(guest, 100)) == 100
+
+
+def test_a_guest_that_answers_and_receives_nothing_is_not_waited_for() -> None:
+    guest = SlowGuest(late=1000)
+    assert asyncio.run(counted(guest, 100)) == 0
+    assert guest.answers <= STANDSTILL + 2
+
+
+def test_a_quick_guest_still_has_its_time() -> None:
+    guest = SlowGuest(late=12, pace=0.001)
+    assert asyncio.run(counted(guest, 100)) == 100
+
+
+@pytest.mark.parametrize(("late", "came"), [(STANDSTILL - 1, True), (1000, False)])
+def test_what_a_slow_guest_sends_late_is_drained(tmp_path: Path, late: int, came: bool) -> None:
+    async def work(endpoint: Endpoint, peer: socket.socket) -> int:
+        guest = SlowGuest(late, then=lambda: peer.sendall(b"x" * 64))
+        ends = ("/dev/ttyS0", endpoint)
+        await Standstill(guest.agent, LIMITS).drained(ends, 64, 5.0)
+        return endpoint.count
+
+    assert with_endpoint(work, tmp_path) == (64 if came else 0)
+
+
+@pytest.mark.parametrize(("late", "given_up"), [(STANDSTILL - 1, False), (1000, True)])
+def test_sending_is_given_up_when_the_guest_runs_and_nothing_moves(
+    tmp_path: Path, late: int, given_up: bool
+) -> None:
+    async def work(endpoint: Endpoint, _peer: socket.socket) -> bool:
+        def moves() -> None:
+            endpoint.moved += 1
+            asyncio.get_running_loop().call_later(LIMITS.stall, watch.cancel)
+
+        guest, still = SlowGuest(late, then=moves), asyncio.Event()
+        standstill = Standstill(guest.agent, LIMITS)
+        watch = asyncio.ensure_future(standstill.watch([("/dev/ttyS0", endpoint)], still))
+        await asyncio.gather(watch, return_exceptions=True)
+        return still.is_set()
+
+    assert with_endpoint(work, tmp_path) is given_up
+
+
+def test_sending_to_a_guest_that_is_lost_is_given_up(tmp_path: Path) -> None:
+    async def work(endpoint: Endpoint, _peer: socket.socket) -> bool:
+        def lost() -> None:
+            raise LostVMError("it hangs", hint="")
+
+        guest, still = SlowGuest(1, then=lost), asyncio.Event()
+        await Standstill(guest.agent, LIMITS).watch([("/dev/ttyS0", endpoint)], still)
+        return still.is_set()
+
+    assert with_endpoint(work, tmp_path)
+
+
+def test_the_end_of_a_transfer_is_one_that_the_guest_has_seen() -> None:
+    guest = SlowGuest(1)
+    asyncio.run(Standstill(guest.agent, LIMITS).settled("/dev/ttyS0"))
+    assert guest.answers
+
+
+def test_what_looks_damaged_is_looked_at_when_all_of_it_has_come(tmp_path: Path) -> None:
+    async def work(endpoint: Endpoint, peer: socket.socket) -> int:
+        guest = SlowGuest(STANDSTILL - 1, then=lambda: peer.sendall(b"x" * 64))
+        await Standstill(guest.agent, LIMITS).quiet([("/dev/ttyS0", endpoint)])
+        return endpoint.count
+
+    assert with_endpoint(work, tmp_path) == 64
