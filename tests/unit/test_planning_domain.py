@@ -11,6 +11,7 @@ from planned_domains import elsewhere, unexplained
 from test_judge_domain import XHCI, domain
 
 from vmserial.cli.data import command_line
+from vmserial.cli.run import _sockets
 from vmserial.guests.profile import unknown
 from vmserial.model import Capabilities, DeviceType, Machine, Plan, Pty
 from vmserial.planning.planner import plan
@@ -119,6 +120,17 @@ def test_what_libvirt_has_in_its_own_directory_is_in_ours() -> None:
     said = " ".join(note.message for note in found.machine.notes)
     assert "the agent's socket, which libvirt would choose" in said
     assert "channel1's socket, which libvirt would choose, is /run/vmserial/d/fdsa" in said
+
+
+def test_run_makes_the_directories_of_every_socket() -> None:
+    body = (
+        "<serial type='unix'><source mode='bind' path='/run/a/0'/></serial>"
+        "<serial type='unix'><source mode='connect' path='/run/b/0'/></serial>"
+        "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+    )
+    assert [str(path) for path in _sockets(planned(of(body)))] == [
+        "/run/vmserial/d/org.qemu.guest_agent.0", "/run/a/0",
+    ]  # fmt: skip
 
 
 def test_a_screens_channel_keeps_its_device_and_leads_nowhere() -> None:

@@ -74,16 +74,17 @@ def _remove_sockets(plan: Plan) -> None:
 
 
 def _sockets(plan: Plan) -> list[Path]:
-    """Return the sockets that QEMU makes."""
-    from vmserial.model import UnixSocket
+    """Return the sockets that QEMU makes: of the ports, and of the guest's agents."""
+    from vmserial.values import is_on
 
-    return [
-        Path(backend.path)
-        for assignment in plan.assignments
-        if isinstance(backend := assignment.port.chardev.backend, UnixSocket)
-        and backend.server
-        and not backend.abstract
-    ]
+    found = []
+    for option in plan.options:
+        if option.flag != "-chardev" or option.head != "socket":
+            continue
+        values = option.said("backend") or {}
+        if values.get("path") and is_on(values.get("server")) and not is_on(values.get("abstract")):
+            found.append(Path(values["path"]))
+    return found
 
 
 @contextlib.contextmanager

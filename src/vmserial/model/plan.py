@@ -38,9 +38,10 @@ class NodeIdentity:
     Attributes:
         kind: ``mmio``: the UART's physical address (``iomem_base`` in sysfs);
             ``io``: its I/O port (``port`` in sysfs); ``usb``: the USB serial
-            string; ``pci``: the path of slot.function pairs from the root bus,
-            then ``#`` and the number of the UART in the function; ``virtio``:
-            the port's name; ``vio``: its register on pseries; ``sclp``: its device.
+            string, or QEMU's bus and port where it has none; ``pci``: the path of
+            slot.function pairs from the root bus, then ``#`` and the number of the UART in
+            the function; ``virtio``: the port's name, or its bus and number where it has none;
+            ``vio``: its register on pseries; ``sclp``: its device.
         value: ``0x9000000``, ``0x3f8``, ``serial3``, ``1d.2/00.0#0``, ``serial3``.
     """
 
@@ -58,7 +59,7 @@ class Assignment:
     Attributes:
         port: the request.
         kind: the device kind's name; never ``auto``.
-        chardev_id: the chardev's id, ``serialN``.
+        chardev_id: the chardev's id: ``serialN``, or its owner's (``charserialN``).
         device: the device; None for an on-board UART (``-serial chardev:ID``).
             Ports of one pci-serial-2x/-4x card share one device.
         bus: the bus's id, for people (``pcie.0``, ``xhci0.0``, ``virtio-serial0.0``).
