@@ -57,3 +57,25 @@ def test_other_architectures_are_planned_and_not_booted(
     assert "there is no test guest for s390x" in capsys.readouterr().err
     assert run(["showcmd", str(DATA / "aarch64-untyped.xml")]) == 0
     assert "usb-serial" in capsys.readouterr().out
+
+
+def test_showcmd_takes_the_domains_own_emulator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "qemu-kvm"
+    own.symlink_to(str(shutil.which("qemu-system-aarch64")))
+    guest = tmp_path / "guest.xml"
+    text = (DATA / "aarch64-typed.xml").read_text()
+    there = "/usr/bin/qemu-system-aarch64"
+    assert f"<emulator>{there}</emulator>" in text
+    for emulator, taken in ((own, own), ("/opt/none/qemu-kvm", None)):
+        guest.write_text(text.replace(there, str(emulator)))
+        assert run(["showcmd", "--json", str(guest)]) == 0
+        said = capsys.readouterr()
+        shown = json.loads(said.out)[0]
+        if taken is not None:
+            assert shown == str(taken)
+            assert "the emulator" not in said.err
+        else:
+            assert shown.endswith("qemu-system-aarch64")
+            assert f"replaced: the emulator {emulator}: {shown} is taken" in said.err

@@ -102,7 +102,10 @@ def capabilities_of(machine: Machine, binary: str = "") -> tuple[Capabilities, P
     from vmserial.qemu.binary import find, probe
 
     arch = architecture(machine.arch)
-    path = find(arch.name, binary or None)
+    owners = _owners(machine, arch.name)
+    path = find(arch.name, binary or owners or None)
+    if machine.emulator and not binary and not owners:
+        complain(f"vmserial: replaced: the emulator {machine.emulator}: {path} is taken")
     capabilities = probe(
         path,
         machine_types=[arch.machine_type(machine.machine_type)],
@@ -114,6 +117,19 @@ def capabilities_of(machine: Machine, binary: str = "") -> tuple[Capabilities, P
     else:
         proof = accel.Proof(machine.accel, "asked for")
     return accel.with_proof(capabilities, proof), proof
+
+
+def _owners(machine: Machine, target: str) -> str:
+    """Return the emulator that the VM's owner names, if this machine has it for this target."""
+    import shutil
+
+    name = machine.emulator.rpartition("/")[2]
+    other = name.startswith("qemu-system-") and name != f"qemu-system-{target}"
+    return (
+        machine.emulator
+        if machine.emulator and not other and shutil.which(machine.emulator)
+        else ""
+    )
 
 
 def guest_of(asked: VmOptions, machine: Machine) -> GuestProfile:

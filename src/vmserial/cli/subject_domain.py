@@ -119,7 +119,7 @@ def judged(asked: VmOptions, words: FixWords, document: Document) -> tuple[Domai
     """Judge a domain on its emulator, or on this machine's QEMU of that architecture.
 
     What the host has at the domain's paths and ports counts, too, if the domain's emulator is
-    on this machine.
+    on this machine; of a domain that names none, if this machine has one for it.
 
     Args:
         asked: what was asked.
@@ -136,7 +136,7 @@ def judged(asked: VmOptions, words: FixWords, document: Document) -> tuple[Domai
     guest = guest_profile(asked, domain.arch, domain.cmdline)
     policy = RepairPolicy(asked.kind or "auto", bool(asked.hotplug), words.logs)
     host = None
-    if domain.emulator and here(domain.emulator):
+    if capabilities.binary and here(domain.emulator):
         from vmserial.sources.libvirt.lower import lower
 
         host = of_lowered(lower(domain, capabilities.version))

@@ -199,6 +199,7 @@ class Machine:
             ``vmserial fix`` writes them; they are not among ``args`` any more.
         guest_os: the guest's system where it is said and no Linux, in PVE's words (``win11``).
         vmid: PVE's number of the VM; 0 where it is not known.
+        emulator: the program that its owner starts, where the description names it.
         started: returns the command that its owner starts with a QEMU of a version; None where
             nobody but vmserial starts it.
         where: the file as a whole.
@@ -245,6 +246,7 @@ class Machine:
     pve_args_ports: tuple[int, ...] = ()
     guest_os: str = ""
     vmid: int = 0
+    emulator: str = ""
     started: Started | None = field(default=None, compare=False, repr=False)
     where: SourceRef | None = None
     lines: Mapping[str, SourceRef] = field(default_factory=dict, compare=False, repr=False)

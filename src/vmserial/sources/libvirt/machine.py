@@ -101,6 +101,7 @@ class _Translation(PortTranslation):
             left_behind=_by_line(self.left_behind),
             started=Started(domain, self.planned, disks, nics),
             origin="libvirt",
+            emulator=domain.emulator,
             where=domain.root.where,
             lines={"machine_type": (domain.root.child("os") or domain.root).where},
         )
