@@ -208,3 +208,18 @@ def test_a_number_before_a_removed_option_does_not_become_a_file_descriptor() ->
     command = CommandLine.parse("qemu-system-x86_64 -smp 2 -S>out 2>&1\n")
     result = edited(command, [Remove(command.named("S")[0])])
     assert result.text() == "qemu-system-x86_64 -smp 2 >out 2>&1\n"
+
+
+def test_a_key_that_a_later_set_gives_is_changed_there() -> None:
+    text = (
+        "qemu-system-x86_64 -set device.x.addr=4 -device pci-serial,id=x,addr=5 "
+        "-set device.x.addr=6 -set device.y.addr=7"
+    )
+    command = CommandLine.parse(text)
+    device = next(option for option in command.options if option.name == "device")
+    changed = edited(command, [SetKey(device, "addr", "9")])
+    assert changed.text() == text.replace("x.addr=6", "x.addr=9")
+    assert CommandView.of(changed).devices[0].get("addr") == "9"
+    removed = edited(command, [RemoveKey(device, "addr")])
+    assert CommandView.of(removed).devices[0].get("addr") == ""
+    assert "-set device.y.addr=7" in removed.text()

@@ -10,6 +10,7 @@ from vmserial.errors import UsageError
 from vmserial.machines.base import (
     BOARD_UARTS,
     WITHOUT_PCI,
+    WITHOUT_USB,
     WITHOUT_VIRTIO_MMIO,
     Architecture,
     OnBoardUart,
@@ -17,7 +18,8 @@ from vmserial.machines.base import (
 )
 
 __all__ = [
-    "ARCHITECTURES", "BOARD_UARTS", "WITHOUT_PCI", "WITHOUT_VIRTIO_MMIO", "Architecture",
+    "ARCHITECTURES", "BOARD_UARTS", "WITHOUT_PCI", "WITHOUT_USB", "WITHOUT_VIRTIO_MMIO",
+    "Architecture",
     "OnBoardUart", "Platform", "architecture",
 ]  # fmt: skip
 

@@ -137,6 +137,18 @@ WITHOUT_PCI = frozenset(
 WITHOUT_VIRTIO_MMIO = WITHOUT_PCI - {"xlnx-versal-virt"} | {"sbsa-ref"}
 """Boards without transports of virtio-mmio."""
 
+WITHOUT_USB = frozenset(
+    """
+    40p ast1030-evb bamboo collie emcraft-sf2 highbank integratorcp isapc kzm lm3s6965evb
+    lm3s811evb microbit midway mps2-an385 mps2-an386 mps2-an500 mps2-an505 mps2-an511 mps2-an521
+    mps3-an524 mps3-an547 musca-a musca-b1 musicpal netduino2 netduinoplus2 powernv powernv10
+    powernv8 powernv9 realview-pb-a8 realview-pbx-a9 ref405ep shakti_c sifive_e sifive_u spike
+    stm32vldiscovery tosa vexpress-a15 vexpress-a9 virtex-ml507 x-remote
+    """.split()
+)
+"""Machine types without a USB bus of their own, with ``-usb``, too, beside those that are planned
+on (QEMU 7.2.22: run)."""
+
 _ARM = frozenset({"arm", "aarch64"})
 _RISCV = frozenset({"riscv32", "riscv64"})
 _PPC = frozenset({"ppc", "ppc64"})

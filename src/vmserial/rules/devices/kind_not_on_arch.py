@@ -6,18 +6,35 @@ from collections.abc import Iterator
 
 from vmserial.context import Relocate, RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import KINDS, PLATFORM, Rule
+from vmserial.rules.base import KINDS, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the ports whose device is not there."""
-    assert ctx.platform is not None
+    if ctx.platform is None:
+        yield from _unplanned(ctx)
+        return
     for port in ctx.unsupported:
         if not port.channel:
+            words = f"'{port.driver}' is not a valid device model name"
+            if port.driver in ctx.capabilities.devices:
+                words = f"No 'ISA' bus found for device '{port.driver}'"
             yield RULE.of_port(
-                port, f"'{port.driver}' is not a valid device model name", Relocate(port),
+                port, words, Relocate(port),
                 fix=f"use a device that {ctx.arch} {ctx.platform.name} has: usb-serial, "
                 "pci-serial or virtserialport",
+            )  # fmt: skip
+
+
+def _unplanned(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the spapr-vty of ppc64's machine types that are not pseries."""
+    if ctx.arch != "ppc64" or not ctx.board:
+        return
+    for port in ctx.ports:
+        if port.driver == "spapr-vty":
+            yield RULE.of_port(
+                port, "No 'spapr-vio-bus' bus found for device 'spapr-vty'",
+                fix=f"{ctx.board} has no such bus: use -serial, or -machine pseries",
             )  # fmt: skip
 
 
@@ -26,6 +43,5 @@ RULE = Rule(
     Severity.FAILS,
     KINDS,
     check,
-    needs=(PLATFORM,),
     aliases={"pve": "pve-isa-on-aarch64"},
 )
