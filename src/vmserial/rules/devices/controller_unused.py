@@ -12,7 +12,7 @@ from vmserial.rules.base import KINDS, Rule
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the controllers without a port; PVE adds its own without being asked."""
-    if ctx.owner not in {"user", "libvirt"} or ctx.is_pve:
+    if ctx.owner == "user" and ctx.is_pve:
         return
     if not any(device.is_virtio_serial for device in ctx.view.devices):
         return
@@ -21,6 +21,8 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     buses = {found.get(id(port.option), port.bus) for port in ports}
     for device in ctx.view.devices:
         if not device.is_virtio_serial or (ports and not device.id):
+            continue
+        if ctx.owner_of(device.option) == "pve":
             continue
         if ports and (f"{device.id}.0" in buses or "" in buses):
             continue

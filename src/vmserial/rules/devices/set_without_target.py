@@ -14,8 +14,6 @@ from vmserial.sources.command.sets import late_target_of, set_of, target_of
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the -set that QEMU refuses: it looks for their options as it reads them."""
-    if ctx.owner != "user":
-        return
     for option in ctx.view.options:
         if option.name != "set":
             continue
