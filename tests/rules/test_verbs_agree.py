@@ -227,6 +227,24 @@ def test_of_twenty_vms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert all_agree(verbs) == rows[vm.vmid] == vm.before, vm.vmid
 
 
+@pytest.mark.live
+@pytest.mark.parametrize(("view", "bad"), [
+    (["--snapshot", "before"], {"isa-limit"}), ([], set()),
+])  # fmt: skip
+def test_of_a_snapshot(
+    view: list[str], bad: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = "args: " + " ".join(
+        f"-chardev null,id=m{n} -device isa-serial,chardev=m{n}" for n in range(5)
+    )
+    file = tmp_path / "142.conf"
+    file.write_text(f"serial0: socket\n\n[before]\n{card}\n")
+    verbs = Verbs(capsys, tmp_path / "out", str(file), *view)
+    found = verbs.doctor()
+    assert found == verbs.planned("showcmd") == verbs.verify()
+    assert found == bad
+
+
 def test_of_the_cases_in_one_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     node = tmp_path / "etc/pve/nodes/h/qemu-server"
     node.mkdir(parents=True)

@@ -138,9 +138,10 @@ def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, 
     A port that a pending change deletes is gone at the next start, which applies them all.
 
     Args:
-        asked: which snapshot, whether pending changes count.
+        asked: the architecture, where the configuration does not say it.
         vm: the VM.
-        document: its configuration, or what `fix` makes of it.
+        document: its configuration (the snapshot or the pending one that was asked for), or
+            what `fix` makes of it.
 
     Raises:
         ConfigError, UsageError: as PVE's own lowering raises them.
@@ -154,8 +155,7 @@ def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, 
     version = vm.capabilities.version[:2] if vm.capabilities.binary else PveHost().version
     lowered = lower(
         document, place.vmid, PveHost(host_arch(place.root), version),
-        snapshot=asked.snapshot, pending=asked.pending or bool(going(document)),
-        arch=asked.arch or vm.machine.arch,
+        pending=bool(going(document)), arch=asked.arch or vm.machine.arch,
     )  # fmt: skip
     return _adapted(lowered, vm.capabilities), lowered
 
