@@ -12,10 +12,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import test_judge_domain
 from libvirt_domains import domains
 from libvirt_native import Native, native, refused, said
 from libvirt_xml import MACHINES, emulator
-from planned_domains import unexplained
+from planned_domains import DRIVES, elsewhere, unexplained
 from private_libvirt import PrivateLibvirt, Refused
 
 from vmserial.cli.main import run
@@ -118,3 +119,18 @@ def test_showcmd_has_every_device_where_libvirt_has_it(
             wrong[name] = found
     assert count > 8
     assert not wrong
+
+
+@pytest.mark.parametrize("name", DRIVES)
+def test_drives_are_where_libvirt_has_them(
+    libvirt: PrivateLibvirt, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch, machine, body = DRIVES[name]
+    of = test_judge_domain.domain("<serial type='pty'/>" + body, arch, machine)
+    path = tmp_path / "domain.xml"
+    path.write_bytes(of.raw.replace(b"</name>", b"</name><memory unit='MiB'>256</memory>"))
+    text = libvirt.virsh("domxml-to-native", "qemu-argv", str(path))
+    assert run(["showcmd", "--json", str(path)]) == 0
+    mine = native(json.loads(capsys.readouterr().out), frozenset())
+    assert elsewhere(said(text, frozenset()), mine) == {}
+    assert elsewhere(mine, said(text, frozenset())) == {}

@@ -44,7 +44,7 @@ _WORDS = re.compile(r"\A(?:XML error|internal error|unsupported configuration|in
 _VERSION = re.compile(r"\A(pc|virt|pseries|s390-ccw-virtio)(?:-i440fx|-q35)?-[0-9.]+\Z")
 
 
-def native(argv: Sequence[str]) -> Native:
+def native(argv: Sequence[str], no_place: frozenset[str] = NO_PLACE) -> Native:
     """Return the comparable form of a command."""
     found: list[tuple[str, str]] = []
     for option in CommandLine.from_words(list(argv)).options:
@@ -63,7 +63,7 @@ def native(argv: Sequence[str]) -> Native:
                 kind = re.sub(r"-[0-9.]+\Z", "", kind)
             kind = {"pc": "pc-i440fx", "q35": "pc-q35"}.get(kind, kind)
             values = {"type": kind, "usb": values.get("usb", "")}
-        if values.get("driver") in NO_PLACE:
+        if values.get("driver") in no_place:
             continue
         if "dir" in values:
             values["dir"] = "of qemu.conf"
@@ -77,11 +77,11 @@ def native(argv: Sequence[str]) -> Native:
     return tuple(found)
 
 
-def said(text: str) -> Native:
+def said(text: str, no_place: frozenset[str] = NO_PLACE) -> Native:
     """Return the comparable form of what ``virsh domxml-to-native`` prints."""
     words = shlex.split(text)
     first = next(n for n, word in enumerate(words) if "/qemu-system-" in word)
-    return native(words[first:])
+    return native(words[first:], no_place)
 
 
 def refused(text: str) -> Native:

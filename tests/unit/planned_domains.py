@@ -8,6 +8,28 @@ from test_judge_domain import judged
 from vmserial.model import Severity
 from vmserial.sources.libvirt import Document
 
+DISK = ("<disk type='file' device='{}'><source file='/{}'/><target dev='{}' bus='{}'/>"
+        "</disk>").format  # fmt: skip
+EMPTY = "<disk type='file' device='cdrom'><target dev='hdd' bus='ide'/></disk>"
+
+
+def _many(bus: str, names: str = "abcdefghi") -> str:
+    return "".join(DISK("disk", name, f"sd{name}", bus) for name in names)
+
+
+DRIVES = {
+    "scsi": ("x86_64", "pc", "<controller type='scsi' index='0' model='virtio-scsi'/>"
+             + _many("scsi") + DISK("cdrom", "x", "hdc", "ide") + EMPTY),
+    "sata": ("x86_64", "pc", _many("sata") + DISK("disk", "z", "sdz", "scsi")),
+    "sata-q35": ("x86_64", "q35", _many("sata") + DISK("disk", "z", "sdp", "scsi")),
+    "scsi-aarch64": ("aarch64", "virt", DISK("disk", "v", "vda", "virtio")
+                     + DISK("cdrom", "c", "sdb", "scsi") + _many("scsi", "a")),
+    "stated": ("x86_64", "pc", "<disk type='file'><source file='/a'/><target dev='sda' "
+               "bus='scsi'/><address type='drive' controller='1' bus='0' target='0' unit='3'/>"
+               "</disk>"),
+}  # fmt: skip
+"""Domains with drives behind controllers, those too that libvirt adds."""
+
 OF_THE_HOST = frozenset({"usb-host", "vfio-pci", "vhost-vsock", "virtio-9p", "usb-storage"})
 """Devices that need something of the domain's own host, and disks that are none: both named."""
 

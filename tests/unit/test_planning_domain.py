@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from libvirt_domains import domains
 from libvirt_native import native, places, recorded
-from planned_domains import elsewhere, unexplained
+from planned_domains import DRIVES, elsewhere, unexplained
 from test_judge_domain import XHCI, domain
 
 from vmserial.cli.data import command_line
@@ -156,12 +156,30 @@ def test_drives_and_cards_have_what_is_behind_them() -> None:
     ))  # fmt: skip
     devices = options(found)
     for start in ("virtio-blk-pci,drive=drive-virtio-disk0,id=virtio-disk0,bus=pci.",
-                  "scsi-hd,drive=drive-scsi0-0-0-0,id=scsi0-0-0-0,bus=scsi0.0,scsi-id=0",
+                  "scsi-hd,drive=drive-scsi0-0-0,id=scsi0-0-0,bus=scsi0.0,scsi-id=0",
                   "ide-cd,drive=drive-sata0-0-1,id=sata0-0-1,bus=ide.1",
                   "virtio-net-pci,netdev=hostnet0,id=net0,bus=pci.",
                   "virtio-rng-pci,rng=objrng0,id=rng0,bus=pci."):  # fmt: skip
         assert any(device.startswith(start) for device in devices), start
     assert len(options(found, "-blockdev")) == 3
+
+
+@pytest.mark.parametrize(("name", "wanted"), [
+    ("scsi", ["lsi53c895a,id=scsi1,bus=pci.0,addr=0x3",
+              "scsi-hd,drive=drive-scsi0-0-0-6,id=scsi0-0-0-6,bus=scsi0.0,channel=0,scsi-id=0,lun=6",
+              "scsi-hd,drive=drive-scsi1-0-0,id=scsi1-0-0,bus=scsi1.0,scsi-id=0",
+              "ide-cd,id=ide0-1-1,bus=ide.1,unit=1"]),
+    ("sata", ["ich9-ahci,id=sata0,bus=pci.0,addr=0x6",
+              "ide-hd,drive=drive-sata1-0-2,id=sata1-0-2,bus=sata1.2",
+              "scsi-hd,drive=drive-scsi3-0-4,id=scsi3-0-4,bus=scsi3.0,scsi-id=4"]),
+    ("sata-q35", ["ide-hd,drive=drive-sata0-0-5,id=sata0-0-5,bus=ide.5",
+                  "ide-hd,drive=drive-sata1-0-0,id=sata1-0-0,bus=sata1.0"]),
+    ("stated", ["scsi-hd,drive=drive-scsi1-0-3,id=scsi1-0-3,bus=scsi1.0,scsi-id=3"]),
+])  # fmt: skip
+def test_drives_are_where_libvirt_9_puts_them(name: str, wanted: list[str]) -> None:
+    arch, type, body = DRIVES[name]
+    devices = options(planned(of(body, arch, type)))
+    assert [each for each in wanted if each not in devices] == []
 
 
 def test_what_this_qemu_lacks_is_left_out_and_named() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from vmserial.sources.libvirt.boards import Board
 from vmserial.sources.libvirt.chardevice import whole
+from vmserial.sources.libvirt.drives import drive_bus, drive_place
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.parts import Part, PartMaker, alias, pci_device, usb_device
 from vmserial.sources.libvirt.pci import BUSES, CONVENTIONAL, EXPRESS, MODELS, PciAddress
@@ -87,16 +88,22 @@ class Controllers(PartMaker):
             for index in range(max(self.usb_models, default=-1)):
                 if index not in self.usb_models:
                     self.usb(None, self.on.usb or self.on.usb_model, index, None)
-        disks = [d.child("target") for d in found.get("disk", ())]
-        buses = {target.get("bus") for target in disks if target is not None}
-        if "scsi" in buses and "scsi" not in counts:
-            self.scsi(None, "", 0)
-        if "sata" in buses and "sata" not in counts and self.on.chipset != "q35":
-            self.parts.controllers.append(
-                Part(None, "ahci", "sata0", pci=self.pci(None, CONVENTIONAL))
-            )
+        for index in self.of_disks(found, "scsi"):
+            self.scsi(None, "", index)
+        for index in self.of_disks(found, "sata"):
+            if index or self.on.chipset != "q35":
+                self.parts.controllers.append(
+                    Part(None, "ahci", f"sata{index}", pci=self.pci(None, CONVENTIONAL))
+                )
         if found.get("smartcard") and "ccid" not in counts:
             self.ccid(None, 0)
+
+    def of_disks(self, found: Mapping[str, list[Element]], type: str) -> list[int]:
+        """Return the controllers that the disks of a bus have, and the domain does not name."""
+        places = [drive_place(d) for d in found.get("disk", ()) if drive_bus(d) == type]
+        most = max((place[0] for place in places if place is not None), default=-1)
+        named = {controller.index for controller in self.domain.controllers_of(type)}
+        return [index for index in range(min(most + 1, BUSES)) if index not in named]
 
     def pci_controller(self, element: Element | None, model: str, index: int) -> Part:
         """Return a PCI controller; its chassis and port follow when it has its place."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from vmserial.sources.libvirt.boards import Board
 from vmserial.sources.libvirt.controllers import Controllers
+from vmserial.sources.libvirt.drives import drive_bus, drive_number
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.parts import Part, Parts, alias, pci_address, usb_device
 from vmserial.sources.libvirt.pci import CONVENTIONAL, EXPRESS
@@ -65,9 +66,7 @@ class PartList(Controllers):
         numbers: dict[str, int] = {}
         for element in elements:
             target = element.child("target")
-            bus = target.get("bus") if target is not None else ""
-            if not bus and target is not None:
-                bus = {"vd": "virtio", "hd": "ide", "sd": "scsi"}.get(target.get("dev")[:2], "")
+            bus = drive_bus(element)
             number = drive_number(target.get("dev") if target is not None else "")
             numbers[bus] = numbers.get(bus, -1) + 1
             if bus == "virtio":
@@ -196,14 +195,3 @@ class PartList(Controllers):
             parts.vsocks.append(self.virtio("vhost-vsock", element, alias(element, "vsock0")))
         for name in ("shmem", "crypto", "iommu", "memory"):
             parts.unfollowed += [e for e in found.get(name, ()) if e.child("address") is None]
-
-
-def drive_number(name: str) -> int:
-    """Return the number of a disk by the letters of its name, such as ``vdb``; -1 for none."""
-    letters = name[2:]
-    if not letters or not letters.isascii() or not letters.isalpha():
-        return -1
-    number = 0
-    for letter in letters.lower():
-        number = number * 26 + ord(letter) - ord("a") + 1
-    return number - 1

@@ -20,6 +20,7 @@ from vmserial.model import (
     Topology,
 )
 from vmserial.sources.libvirt.chardevice import whole
+from vmserial.sources.libvirt.drives import drive_bus
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.serialports import PortTranslation, vm_name
 from vmserial.sources.libvirt.started import Started
@@ -184,11 +185,11 @@ class _Translation(PortTranslation):
             source, target = element.child("source"), element.child("target")
             driver = element.child("driver")
             path = (source.get("file") or source.get("dev")) if source else ""
-            bus = target.get("bus") if target else ""
+            bus = drive_bus(element)
             image = driver.get("type", "raw") if driver else "raw"
             cdrom = element.get("device") == "cdrom"
             if (bus not in {"virtio", "scsi", "sata", "ide"} or image not in {"raw", "qcow2"}
-                    or not path.startswith("/") or "\n" in path
+                    or not (path.startswith("/") or (cdrom and source is None)) or "\n" in path
                     or element.get("device", "disk") not in {"disk", "cdrom"}):  # fmt: skip
                 self.note(
                     element,

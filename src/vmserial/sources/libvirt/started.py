@@ -14,18 +14,11 @@ from vmserial.model import Disk, Nic
 from vmserial.model.origin import LoweredCommand, LoweredOption, Origin
 from vmserial.options import Option, Scalar
 from vmserial.sources.libvirt.boards import board
-from vmserial.sources.libvirt.chardevice import whole
-from vmserial.sources.libvirt.devices import drive_number
+from vmserial.sources.libvirt.drives import drive_place
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.lower import lower
 from vmserial.sources.libvirt.serialports import own_socket, vm_name
 from vmserial.sources.libvirt.view import Domain
-
-_WIDE = 15
-"""SCSI disks of one controller: of its 16 units 7 is the controller itself (libvirt 9.0: run)."""
-
-_OWN_UNIT = 7
-_IDE_DISKS, _IDE_UNITS, _SATA_DISKS = 4, 2, 6
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,7 @@ class Started:
 
     def _drive(self, element: Element, disk: Disk, command: LoweredCommand) -> Option | None:
         """Return the device of a disk behind a controller; None where that is not known."""
-        place = _place(element, disk.bus)
+        place = drive_place(element)
         if place is None:
             return None
         controller, bus, target, unit = place
@@ -100,10 +93,11 @@ class Started:
             )  # fmt: skip
             if not there:
                 return None
+            driver, name = "scsi", f"scsi{controller}-{bus}-{unit}"
             keys = [("bus", f"scsi{controller}.0"), ("scsi-id", unit)]
             if there.startswith("virtio"):
-                keys[1:] = [("channel", 0), ("scsi-id", target), ("lun", unit)]
-            driver, name = "scsi", f"scsi{controller}-{bus}-{target}-{unit}"
+                name = f"scsi{controller}-{bus}-{target}-{unit}"
+                keys[1:] = [("channel", bus), ("scsi-id", target), ("lun", unit)]
         elif disk.bus == "sata":
             chipset = board(self.domain.arch, self.domain.machine_type).chipset
             builtin = chipset == "q35" and not controller
@@ -115,30 +109,6 @@ class Started:
         return Option(
             "-device", f"{driver}-{'cd' if disk.cdrom else 'hd'}", (("id", name), *keys)
         )  # fmt: skip
-
-
-def _place(element: Element, bus: str) -> tuple[int, int, int, int] | None:
-    """Return controller, bus, target and unit of a disk: those stated, or by its name."""
-    address = element.child("address")
-    if address is not None and address.get("type") == "drive":
-        controller, number, target, unit = (
-            whole(address.get(key)) for key in ("controller", "bus", "target", "unit")
-        )
-        return controller, number, target, unit
-    named = element.child("target")
-    index = drive_number(named.get("dev")) if named is not None else -1
-    if index < 0:
-        return None
-    if bus == "scsi":
-        unit = index % _WIDE
-        return index // _WIDE, 0, 0, unit + (unit >= _OWN_UNIT)
-    if bus == "sata":
-        return index // _SATA_DISKS, 0, 0, index % _SATA_DISKS
-    if bus == "ide":
-        return (
-            index // _IDE_DISKS, index % _IDE_DISKS // _IDE_UNITS, 0, index % _IDE_UNITS
-        )  # fmt: skip
-    return None
 
 
 def _behind_controllers(options: Sequence[LoweredOption]) -> int:
