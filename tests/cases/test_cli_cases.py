@@ -402,3 +402,23 @@ def test_f_completion_offers_architectures_suites_and_guests(words: str, offered
     )  # fmt: skip
     assert code == 0
     assert f"plain,{offered}" in out.split()
+
+
+@pytest.mark.parametrize(
+    ("emulator", "says", "do"),
+    [
+        ("qemu-system-nope", "QEMU has no target 'nope'", "check the emulator's name"),
+        ("/opt/qemu-system-aarhc64", "QEMU has no target 'aarhc64'",
+         "did you mean qemu-system-aarch64?"),
+        ("qemu-system-lm32", "there is no qemu-system-lm32 in $PATH", "install it"),
+    ],
+)  # fmt: skip
+def test_an_emulator_that_is_not_there_is_said_once_and_what_to_do(
+    emulator: str, says: str, do: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor", "--", emulator, "-M", "virt", "-serial", "pty"]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert do in err
+    assert err.count("there is no") == 1
+    assert "of this machine is asked" not in err

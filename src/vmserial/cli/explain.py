@@ -136,6 +136,11 @@ def _list(as_json: bool) -> None:
     print_table(("id", "effect", "what"), ((d.id, str(d.effect), d.title) for d in docs))
 
 
+def _looks_like_a_file(text: str) -> bool:
+    """Tell whether a word was meant as the name of a file: a path, or with an ending of logs."""
+    return " " not in text and ("/" in text or text.endswith((".log", ".txt", ".out", ".err")))
+
+
 def _nothing(reading: Reading, as_json: bool, words: tuple[str, ...]) -> int:
     """Say that nothing is known of it, and what is the nearest."""
     from vmserial import catalogue
@@ -146,8 +151,8 @@ def _nothing(reading: Reading, as_json: bool, words: tuple[str, ...]) -> int:
     several = reading.lines > 1
     about = f"these {reading.lines} lines" if several else f"{short!r}"
     complain(f"vmserial: nothing is known of {about}")
-    if len(words) == 1 and "/" in short and " " not in short:
-        complain("  it is not the name of a file that is there, either")
+    if len(words) == 1 and _looks_like_a_file(reading.first):
+        complain("  it is not the name of a file that is there, either: check the path")
     near = [] if several else catalogue.nearest(reading.first)
     for doc in near:
         complain(f"  near: {doc.id}: {doc.title}")

@@ -172,9 +172,11 @@ def capabilities_of(asked: VmOptions, command: CommandLine) -> Capabilities:
                     f"nothing tells the architecture of {command.program!r}",
                     hint="give --arch aarch64 or --arch x86_64", where=command.file,
                 ) from None  # fmt: skip
-            complain(
-                f"vmserial: note: {error.message}; qemu-system-{arch} of this machine is asked"
-            )
+            _check_target(command, arch)
+            if command.program != f"qemu-system-{arch}":
+                complain(
+                    f"vmserial: note: {error.message}; qemu-system-{arch} of this machine is asked"
+                )
     if not binary and not arch:
         raise UsageError(
             "nothing tells the architecture of this command",
@@ -193,6 +195,27 @@ def capabilities_of(asked: VmOptions, command: CommandLine) -> Capabilities:
     except BinaryError:
         # A board that does not start for the measurement: the rest is known all the same.
         return probe(path, arch=arch)
+
+
+def _check_target(command: CommandLine, arch: str) -> None:
+    """Refuse a command whose emulator is none of QEMU's.
+
+    Raises:
+        UsageError: it is not.
+    """
+    import difflib  # only the way to an error needs it
+
+    from vmserial.machines import TARGETS
+
+    if arch in TARGETS:
+        return
+    near = difflib.get_close_matches(arch, TARGETS, 1)
+    meant = f"did you mean qemu-system-{near[0]}? " if near else ""
+    raise UsageError(
+        f"there is no {command.program}: QEMU has no target {arch!r}",
+        hint=f"{meant}check the emulator's name; --qemu names another binary, --arch its target",
+        where=command.file,
+    )
 
 
 def _append(command: CommandLine) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from vmserial.errors import UsageError
 from vmserial.machines.base import (
     BOARD_UARTS,
+    TARGETS,
     WITHOUT_PCI,
     WITHOUT_USB,
     WITHOUT_VIRTIO_MMIO,
@@ -18,7 +19,7 @@ from vmserial.machines.base import (
 )
 
 __all__ = [
-    "ARCHITECTURES", "BOARD_UARTS", "WITHOUT_PCI", "WITHOUT_USB", "WITHOUT_VIRTIO_MMIO",
+    "ARCHITECTURES", "BOARD_UARTS", "TARGETS", "WITHOUT_PCI", "WITHOUT_USB", "WITHOUT_VIRTIO_MMIO",
     "Architecture",
     "OnBoardUart", "Platform", "architecture",
 ]  # fmt: skip
