@@ -122,8 +122,8 @@ class Architecture:
 TARGETS = frozenset(
     """
     aarch64 alpha arm avr cris hppa i386 lm32 loongarch64 m68k microblaze microblazeel mips mips64
-    mips64el mipsel moxie nios2 or1k ppc ppc64 ppc64le riscv32 riscv64 rx s390x sh4 sh4eb sparc sparc64
-    tricore unicore32 x86_64 xtensa xtensaeb
+    mips64el mipsel moxie nios2 or1k ppc ppc64 ppc64le riscv32 riscv64 rx s390x sh4 sh4eb sparc
+    sparc64 tricore unicore32 x86_64 xtensa xtensaeb
     """.split()
 )
 """What a qemu-system-… can be for, from QEMU 5.2 to 11.1."""
