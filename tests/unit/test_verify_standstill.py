@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from vmserial.errors import LostVMError
+from vmserial.errors import LostVMError, ShellError
+from vmserial.guests.nodes import Node
+from vmserial.model import NodeIdentity
 from vmserial.verify.agent import STANDSTILL, GuestAgent
 from vmserial.verify.request import Limits
 from vmserial.verify.wire.endpoints import Endpoint, UnixEndpoint
@@ -146,3 +148,51 @@ def test_what_looks_damaged_is_looked_at_when_all_of_it_has_come(tmp_path: Path)
         return endpoint.count
 
     assert with_endpoint(work, tmp_path) == 64
+
+
+# ------------------------------------------------------------------ nodes
+
+HERE = NodeIdentity("virtio", "vmserial.serial1")
+NODE = Node(HERE, "/dev/vport1p1", "vport1p1", 1.0)
+
+
+class SlowLooks(GuestAgent):
+    """A guest that looks for its nodes a few times in each bound, and has one late.
+
+    Args:
+        each: looks in a bound.
+        late: bounds that pass before the node is there.
+    """
+
+    def __init__(self, each: int, late: int) -> None:
+        self.looks = 0
+        self.each = each
+        self.late = late
+
+    async def appearing(
+        self, identities: Iterable[NodeIdentity], timeout: float
+    ) -> AsyncIterator[Node]:
+        """Show the node, or say after the bound that it is not there."""
+        assert list(identities) == [HERE]
+        if self.late:
+            await asyncio.sleep(timeout)
+            self.looks += self.each
+            self.late -= 1
+            raise ShellError("no node", hint="")
+        yield NODE
+
+
+async def shown(agent: GuestAgent, timeout: float) -> list[Node]:
+    return [node async for node in agent.shown([HERE], timeout)]
+
+
+def test_a_node_that_a_slow_guest_shows_late_is_not_missing() -> None:
+    assert asyncio.run(shown(SlowLooks(each=0, late=2), 0.1)) == [NODE]
+
+
+@pytest.mark.parametrize("each", [1, 0])
+def test_a_node_that_never_comes_is_not_waited_for_without_an_end(each: int) -> None:
+    agent = SlowLooks(each, late=100)
+    with pytest.raises(ShellError):
+        asyncio.run(shown(agent, 0.1))
+    assert 100 - agent.late == (1 if each else 3)

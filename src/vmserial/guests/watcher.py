@@ -32,9 +32,11 @@ class Watcher:
 
     Attributes:
         present: the nodes that the guest had when it was last looked at, by identity.
+        looks: how often it has looked; of a guest that waits for a processor, seldom.
     """
 
     def __init__(self, shell: Shell) -> None:
+        self.looks = 0
         self._shell = shell
         self._count = 0
         self._answers: dict[str, asyncio.Future[list[str]]] = {}
@@ -105,6 +107,7 @@ class Watcher:
         """Have the guest look for nodes now, and then for so many ticks when they change."""
         number = self._number()
         await self._ask_now(f"vs_look {number} {ticks}", f"z {number}", "look for its nodes")
+        self.looks += 1
         self._table.hvc.looked()
         if self._table.unsure:
             await self._probe()

@@ -8,9 +8,12 @@ came in at all ports is hashed by one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+from vmserial.errors import ShellError
 from vmserial.guests.farend import FarEnd
+from vmserial.guests.nodes import Node
+from vmserial.model import NodeIdentity
 
 _AT_ONCE = 40
 """Files that one command names: a command line of the guest has 4000 bytes on a tty."""
@@ -21,6 +24,13 @@ _BLOB = 4 << 20
 STANDSTILL = 10
 """Answers of the guest without a new byte before a standstill is believed.  A guest that
 waits for a processor gives none: it is late, and what it has not yet received is not lost."""
+
+_LOOKS = 2.0
+"""Looks a second for its nodes, of about five that a guest makes on a host that does nothing
+else, before a node that it does not show is missing and not late."""
+
+_SLOWEST = 4
+"""How many times a bound a guest gets that hardly runs, or whose shell has no short pauses."""
 
 _LOOK_FIRST = 0.002
 _LOOK_MOST = 0.05
@@ -64,6 +74,30 @@ class GuestAgent(FarEnd):
         """Remove files that :meth:`put_all` made."""
         for at in range(0, len(paths), _AT_ONCE):
             await self._shell.run(f"rm -f {' '.join(paths[at : at + _AT_ONCE])}", timeout)
+
+    async def shown(
+        self, identities: Iterable[NodeIdentity], timeout: float
+    ) -> AsyncIterator[Node]:
+        """Yield the node of each identity as :meth:`appearing`, and give a slow guest its time.
+
+        ``timeout`` seconds are over once the guest has looked as often as it does in them,
+        and in any case after :data:`_SLOWEST` times as long.
+
+        Raises:
+            ShellError: some did not appear; it names them.
+            LostVMError: the guest does not answer.
+        """
+        missing, first = dict.fromkeys(identities), self.looks
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout * (_SLOWEST - 1)
+        while missing:
+            try:
+                async for node in self.appearing(list(missing), timeout):
+                    del missing[node.identity]
+                    yield node
+            except ShellError:
+                if self.looks - first >= timeout * _LOOKS or loop.time() >= end:
+                    raise
 
     async def counted(self, path: str, size: int, timeout: float, idle: float) -> int:
         """Wait until a port received ``size`` bytes since it was opened; return how many it did.

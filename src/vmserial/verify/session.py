@@ -199,7 +199,7 @@ class Session(Subject):
                 )
                 line.trouble = (Fault(FaultKind.NO_NODE, detail),)
         try:
-            async for node in self.agent.appearing(list(waiting), bound):
+            async for node in self.agent.shown(list(waiting), bound):
                 line = waiting.pop(node.identity)
                 self.seconds["nodes"] = self.since()
                 self.seen_nodes[line.name] = node.path

@@ -70,7 +70,7 @@ class CommandCase(DataCase):
         """Look for ports while nobody has opened their chardevs; then open them."""
         waiting = {line.assignment.identity: line for line in late}
         with contextlib.suppress(ShellError):
-            async for node in session.agent.appearing(list(waiting), _DOUBTED):
+            async for node in session.agent.shown(list(waiting), _DOUBTED):
                 line = waiting.pop(node.identity)
                 check = session.check(NAME, line, UNATTENDED)
                 session.registry.decide(check, verdict=Verdict.PASS, node=node.path)
