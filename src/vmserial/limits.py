@@ -77,7 +77,13 @@ UARTS_MEASURED = 8
 (measured)."""
 
 USB_HUB_PORTS = 8
-"""Ports of a usb-hub (QEMU: NUM_PORTS in hw/usb/dev-hub.c)."""
+"""Ports of a usb-hub that names no number (QEMU: hw/usb/dev-hub.c)."""
+
+VNC_PORT = 5900
+"""The TCP port of VNC's screen 0; that of screen N is N more (QEMU: ui/vnc.c)."""
+
+PCIE_CHASSIS = 256
+"""Chassis numbers of root ports and switches: one byte (QEMU: hw/pci/pcie_port.c)."""
 
 # ------------------------------------------------------------------ Linux
 
@@ -115,12 +121,3 @@ run)."""
 LIBVIRT_VIRTIO_CONSOLES = 30
 """Ports of the one virtio-serial controller that libvirt gives all its virtio consoles (libvirt
 9.0: run)."""
-
-VNC_PORT = 5900
-"""The TCP port of VNC's screen 0; that of screen N is N more (QEMU: ui/vnc.c)."""
-
-USB_HUB_PORTS = 8
-"""Ports of a usb-hub that names no number (QEMU: hw/usb/dev-hub.c)."""
-
-PCIE_CHASSIS = 256
-"""Chassis numbers of root ports and switches: one byte (QEMU: hw/pci/pcie_port.c)."""
