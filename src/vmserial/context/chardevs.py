@@ -12,6 +12,7 @@ from vmserial.context.labels import OwnChardev, own_chardevs
 from vmserial.context.listeners import Socket, TcpServer, families, others
 from vmserial.context.ports import Port, bare_chardev
 from vmserial.context.repairs import EditOptions, fresh
+from vmserial.lazy import once
 from vmserial.options import Option
 from vmserial.records import record
 from vmserial.sources.command import ChardevEntry, CommandOption, HostSide, PortOption
@@ -100,11 +101,10 @@ class HostSides:
         self._ctx = ctx
         view = ctx.view
         self._ids = {entry.id for entry in view.chardevs}
-        self._paths = {entry.params["path"] for entry in view.chardevs if entry.params.get("path")}
-        used = {use.chardev_id for use in view.uses()}
+        used = view.used
         self._unused = [
             entry for entry in view.chardevs
-            if entry.id and entry.id not in used and ctx.chardevs[entry.id] is entry
+            if entry.id not in used and entry.id and ctx.chardevs[entry.id] is entry
         ]  # fmt: skip
         self._own = {own.id: own for own in own_chardevs(ctx)}
         refused = refusals(ctx)
@@ -125,6 +125,12 @@ class HostSides:
         self.stdio = [
             (option, id) for option, id, backend, _ in ctx.view.host_ends() if backend == "stdio"
         ]
+
+    @once
+    def _paths(self) -> set[str]:
+        """The paths that are taken."""
+        chardevs = self._ctx.view.chardevs
+        return {entry.params["path"] for entry in chardevs if entry.params.get("path")}
 
     # -------------------------------------------------------------- ids and uses
 
@@ -254,8 +260,7 @@ class HostSides:
     def _sockets(self) -> Iterator[Socket]:
         seen: dict[str, tuple[CommandOption, str]] = {}
         for option, id, backend, params in self._ctx.view.host_ends():
-            path = params.get("path", "")
-            if backend != "socket" or not path:
+            if backend != "socket" or not (path := params.get("path", "")):
                 continue
             if not is_on(params.get("server")):
                 yield Socket(option, id, path, server=False)
@@ -275,11 +280,13 @@ class HostSides:
         """Yield the TCP servers; of two that overlap, the later one knows the earlier one."""
         found: list[TcpServer] = []
         for option, id, backend, params in self._ctx.view.host_ends():
+            if backend != "socket":
+                continue
             port = params.get("port", "")
             # Without host= a chardev listens nowhere (rule chardev-incomplete).
             lacks = option.name == "chardev" and "host" not in params
             # "to" looks for a free port itself.
-            if backend != "socket" or port in {"", "0"} or lacks or "to" in params:
+            if port in {"", "0"} or lacks or "to" in params:
                 continue
             if is_on(params.get("server")):
                 host = params.get("host", "")

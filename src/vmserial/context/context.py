@@ -216,7 +216,11 @@ class RuleContext:
 
         It goes over the key=value ones first (system/vl.c, ``qemu_create_cli_devices()``).
         """
-        return tuple(sorted(self.view.devices, key=lambda device: device.option.params.is_json))
+        devices = self.view.devices
+        last = [device for device in devices if device.option.params.is_json]
+        if not last or len(last) == len(devices):
+            return devices
+        return (*(device for device in devices if not device.option.params.is_json), *last)
 
     @once
     def order(self) -> Mapping[int, int]:

@@ -13,6 +13,9 @@ from vmserial.sources.command.document import POSITIONAL
 from vmserial.sources.command.params import Param, Params
 from vmserial.sources.command.words import Word
 
+_NONE = frozenset[str]()
+_HELP = frozenset({"help", "?"})
+
 
 @dataclass(frozen=True, eq=False)
 class Origins:
@@ -38,13 +41,13 @@ class Origins:
             option = each.option
             by_word[first] = each
             flag = option.flag
-            where = each.origin.where or _word(first, flag).where(name)
             if not flag.startswith("-"):
+                where = each.origin.where or _word(first, flag).where(name)
                 options.append(CommandOption(POSITIONAL, "", flag, where, first, first))
                 first += 1 if option.alone else 2
                 continue
             last = first if option.alone else first + 1
-            options.append(_Said(option, where, first, last))
+            options.append(_Said(each, option, name, first, last))
             first = last + 1
         return cls(command, _Line(command, tuple(options)), by_word)
 
@@ -83,12 +86,21 @@ class _Line(CommandLine):
 class _Said(CommandOption):
     """An option of a lowered command."""
 
-    def __init__(self, option: Option, where: SourceRef, first: int, last: int) -> None:
+    def __init__(
+        self, lowered: LoweredOption, option: Option, file: str, first: int, last: int
+    ) -> None:
         flag = option.flag
-        self.__dict__.update(
-            name=flag[2:] if flag.startswith("--") else flag[1:], flag=flag, where=where,
-            first=first, last=last, option=option,
-        )  # fmt: skip
+        self.__dict__ = {
+            "name": flag[2:] if flag.startswith("--") else flag[1:], "flag": flag,
+            "first": first, "last": last, "option": option, "lowered": lowered, "file": file,
+        }  # fmt: skip
+
+    @once
+    def where(self) -> SourceRef:
+        """Its origin's place."""
+        own = self.__dict__
+        lowered: LoweredOption = own["lowered"]
+        return lowered.origin.where or _word(self.first, self.flag).where(own["file"])
 
     @once
     def value(self) -> str | None:
@@ -110,11 +122,11 @@ class _Keys(Params):
     """The keys of an option whose lowering says them."""
 
     def __init__(self, of: _Said, values: dict[str, str], option: Option) -> None:
-        self.__dict__.update(
-            name=of.name, where=of.where, option=option, values=values,
-            is_json=isinstance(option, JsonOption), bare=frozenset(),
-            asks_for_help=option.head in {"help", "?"},
-        )  # fmt: skip
+        self.__dict__ = {
+            "of": of, "option": option, "values": values, "bare": _NONE,
+            "is_json": isinstance(option, JsonOption),
+            "asks_for_help": option.head in _HELP,
+        }  # fmt: skip
 
     @once
     def source(self) -> str:
@@ -125,8 +137,8 @@ class _Keys(Params):
     @once
     def items(self) -> tuple[Param, ...]:
         """The keys and values with their places in the text."""
-        own = self.__dict__
-        return _read(own["name"], self.source, own["where"]).items
+        of: _Said = self.__dict__["of"]
+        return _read(of.name, self.source, of.where).items
 
 
 def _read(name: str, value: str | None, where: SourceRef) -> Params:

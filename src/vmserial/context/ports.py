@@ -24,6 +24,9 @@ NO_PORT = frozenset({"isa-debugcon", "isa-parallel", "usb-braille", "x-terminal3
 """Devices that have a chardev and are no serial port."""
 
 _NUMBERED = re.compile(r"(?:char)?serial[-_.]?([0-9]{1,3})\Z")
+_AGENTS = frozenset({"qga0", "charchannel0"})
+"""The chardevs of the guest's agent, as PVE and libvirt call them."""
+
 _OTHERS_CHANNEL = re.compile(r"(?:org|com)\.")
 """How the names of virtio ports begin that are a program's, as ``org.qemu.guest_agent.0``."""
 
@@ -113,7 +116,7 @@ def ports_of(view: CommandView, labels: Mapping[str, str] | None = None) -> tupl
         for device in view.serial_devices
         if device.device.driver not in NO_PORT and (device.chardev_id or device.key == "chardev")
     ]
-    used = {use.chardev_id for use in view.uses()}
+    used = view.used
     found += [
         (entry.id, entry.option, None, None)
         for entry in view.chardevs
@@ -121,8 +124,10 @@ def ports_of(view: CommandView, labels: Mapping[str, str] | None = None) -> tupl
         and _NUMBERED.match(own.get(entry.id, entry.id))
         and first_of_id(view, entry)
     ]
-    place = {id(option): index for index, option in enumerate(view.options)}
-    found.sort(key=lambda each: place[id(each[1])])
+    if len({(each[2] is None, each[3] is None) for each in found}) > 1:
+        # Those of one sort are in the command's order already.
+        place = {id(option): index for index, option in enumerate(view.options)}
+        found.sort(key=lambda each: place[id(each[1])])
     return tuple(_named(found, own))
 
 
@@ -151,24 +156,25 @@ def _named(
 ) -> list[Port]:
     """Give each its number: the one that its chardev's id says, else the next free one."""
     entries = list(found)
-    said: list[int | None] = []
+    said: list[tuple[int | None, str]] = []
     numbered: set[int] = set()
     for chardev_id, *_ in entries:
-        match = _NUMBERED.match(labels.get(chardev_id, chardev_id))
-        number = int(match.group(1)) if match else None
-        said.append(None if number in numbered else number)
+        given = labels.get(chardev_id, "")
+        match = _NUMBERED.match(given or chardev_id)
+        number = int(match[1]) if match else None
+        # A name of the source's that has no number is the port's as it is.
+        said.append((None if number in numbered else number, "" if match else given))
         if number is not None:
             numbered.add(number)
     free = iter(number for number in count() if number not in numbered)
     ports = []
-    for (chardev_id, option, device, onboard), number in zip(entries, said, strict=True):
+    for (chardev_id, option, device, onboard), (number, name) in zip(entries, said, strict=True):
         number = next(free) if number is None else number
-        label = device.device.get("name") if device else ""
-        channel = _OTHERS_CHANNEL.match(label) is not None or chardev_id in {"qga0", "charchannel0"}
-        given = labels.get(chardev_id, "")
-        if not _NUMBERED.match(given):
-            name = given or ((label or chardev_id) if channel else f"serial{number}")
-        else:
-            name = f"serial{number}"
+        label = device.device.params.get("name", "") if device else ""
+        programs = label and _OTHERS_CHANNEL.match(label) is not None
+        channel = bool(programs) or chardev_id in _AGENTS
+        if not name and channel and not labels.get(chardev_id):
+            name = label or chardev_id
+        name = name or f"serial{number}"
         ports.append(Port(name, number, chardev_id, option, device, onboard, channel))
     return ports

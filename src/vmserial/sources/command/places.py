@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from functools import lru_cache
 
+from vmserial.lazy import once
 from vmserial.limits import PCI_FUNCTIONS, PCI_SLOTS, VIRTIO_SERIAL_PORTS
 from vmserial.records import record
 from vmserial.sources.command.document import CommandOption
@@ -27,29 +28,34 @@ _PCI_BRIDGE = re.compile(
 )
 
 
-@lru_cache(maxsize=512)
-def _makes_usb(driver: str) -> bool:
-    return _USB_CONTROLLER.match(driver) is not None
+class Sort:
+    """What a driver's name tells of the device.
+
+    Attributes:
+        usb, isa: it sits there.
+        makes_usb: it is a USB controller.
+        bridge: it makes a PCI bus.
+        virtio_serial: it is a virtio-serial controller.
+        virtio_port: it is a port of one.
+        makes_bus: it is one of the three that make a bus.
+    """
+
+    __slots__ = (
+        "bridge", "isa", "makes_bus", "makes_usb", "usb", "virtio_port", "virtio_serial",
+    )  # fmt: skip
+
+    def __init__(self, driver: str) -> None:
+        self.makes_usb = _USB_CONTROLLER.match(driver) is not None
+        self.usb = _USB.match(driver) is not None and not self.makes_usb
+        self.isa = _ISA.match(driver) is not None
+        self.bridge = _PCI_BRIDGE.fullmatch(driver) is not None
+        self.virtio_serial = _VIRTIO_SERIAL.match(driver) is not None
+        self.virtio_port = driver in _VIRTIO_PORT
+        self.makes_bus = self.makes_usb or self.bridge or self.virtio_serial
 
 
-@lru_cache(maxsize=512)
-def _is_usb(driver: str) -> bool:
-    return _USB.match(driver) is not None and not _makes_usb(driver)
-
-
-@lru_cache(maxsize=512)
-def _is_isa(driver: str) -> bool:
-    return _ISA.match(driver) is not None
-
-
-@lru_cache(maxsize=512)
-def _is_bridge(driver: str) -> bool:
-    return _PCI_BRIDGE.fullmatch(driver) is not None
-
-
-@lru_cache(maxsize=512)
-def _is_virtio_serial(driver: str) -> bool:
-    return _VIRTIO_SERIAL.match(driver) is not None
+# Devices are many, and their drivers few.
+sort_of = lru_cache(maxsize=512)(Sort)
 
 
 def pci_address(text: str) -> tuple[int, int] | None:
@@ -124,7 +130,12 @@ class DeviceEntry:
         """What QEMU calls its type in its messages, where the driver is a short name for it."""
         return _TYPE_NAMES.get(self.driver, self.driver)
 
-    @property
+    @once
+    def sort(self) -> Sort:
+        """What its driver's name tells."""
+        return sort_of(self.driver)
+
+    @once
     def bus(self) -> str:
         """The bus that it asks for, without the place on it."""
         return self.params.get("bus", "")
@@ -132,42 +143,43 @@ class DeviceEntry:
     @property
     def pci(self) -> PciPlace | None:
         """Its PCI address, if it has one."""
-        place = pci_address(self.params.get("addr", ""))
-        if place is None or _is_usb(self.driver) or _is_isa(self.driver):
+        address = self.params.get("addr")
+        place = pci_address(address) if address else None
+        if place is None or self.sort.usb or self.sort.isa:
             return None
         return PciPlace(self.bus, *place, is_on(self.get("multifunction")))
 
     @property
     def is_usb(self) -> bool:
         """It sits on a USB bus."""
-        return _is_usb(self.driver)
+        return self.sort.usb
 
     @property
     def is_usb_controller(self) -> bool:
         """It makes a USB bus."""
-        return _makes_usb(self.driver)
+        return self.sort.makes_usb
 
     @property
     def is_bridge(self) -> bool:
         """It makes a PCI bus of its id's name."""
-        return _is_bridge(self.driver)
+        return self.sort.bridge
 
     @property
     def usb(self) -> UsbPlace | None:
         """Its USB place, if it is a USB device."""
-        return UsbPlace(self.bus, self.get("port")) if self.is_usb else None
+        return UsbPlace(self.bus, self.get("port")) if self.sort.usb else None
 
     @property
     def virtio_port(self) -> VirtioPort | None:
         """Its place on a virtio-serial controller, if it is a port of one."""
-        if self.driver not in _VIRTIO_PORT:
+        if not self.sort.virtio_port:
             return None
         return VirtioPort(self.bus, integer(self.get("nr")))
 
     @property
     def is_virtio_serial(self) -> bool:
         """It is a virtio-serial controller."""
-        return _is_virtio_serial(self.driver)
+        return self.sort.virtio_serial
 
     @property
     def max_ports(self) -> int:
@@ -178,6 +190,6 @@ class DeviceEntry:
     @property
     def isa(self) -> IsaPlace | None:
         """What it asks for, if it is an ISA device."""
-        if not _is_isa(self.driver):
+        if not self.sort.isa:
             return None
         return IsaPlace(*(integer(self.get(key)) for key in ("index", "iobase", "irq")))

@@ -123,11 +123,12 @@ class CommandView:
     @once
     def serial_devices(self) -> tuple[SerialDevice, ...]:
         """The -device options that are serial ports, port by port."""
-        return tuple(
-            SerialDevice(device, key, device.get(key))
+        return tuple([
+            SerialDevice(device, key, device.params.get(key, ""))
             for device in self.devices
-            for key in SERIAL_DRIVERS.get(device.driver, ())
-        )
+            if device.driver in SERIAL_DRIVERS
+            for key in SERIAL_DRIVERS[device.driver]
+        ])  # fmt: skip
 
     def host_ends(self) -> tuple[HostEnd, ...]:
         """Return each -chardev, and each option that has a backend of its own."""
@@ -178,6 +179,11 @@ class CommandView:
             if option.name in _USERS and option.params.get("chardev"):
                 found.append(Use(option.params.get("chardev"), option, "chardev"))
         return tuple(found)
+
+    @once
+    def used(self) -> frozenset[str]:
+        """The ids of the chardevs that something uses."""
+        return frozenset([use.chardev_id for use in self._uses])
 
 
 class _Builder:
@@ -309,8 +315,8 @@ class _Builder:
         globals_: Mapping[str, Mapping[str, str]],
         sets: Mapping[int, Mapping[str, str]],
     ) -> DeviceEntry:
-        driver, identifier = option.params.get("driver"), option.params.get("id")
         params = option.params.values
+        driver, identifier = params.get("driver", ""), params.get("id", "")
         if driver in globals_:
             params = {**globals_[driver], **params}
         if id(option) in sets:
