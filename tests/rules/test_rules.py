@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,28 @@ def test_each_rule_stands_in_the_file_of_its_name() -> None:
 
 def findings_of(ctx: RuleContext) -> list[tuple[str, str]]:
     return sorted((finding.id, finding.happens) for finding in engine.findings_of(ctx))
+
+
+def missed(rules: Iterable[Rule], ctx: RuleContext) -> list[str]:
+    """Return the rules that find something although nothing that they name is there."""
+    return [
+        rule.id for rule in rules
+        if rule.among and rule.among.isdisjoint(ctx.present)
+        and Rule(rule.id, rule.severity, rule.phase, rule.check, rule.needs).applies(ctx)
+        and [*rule.check(ctx)]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("id", findings.ids())
+def test_a_rule_that_is_not_asked_finds_nothing(id: str) -> None:
+    assert missed(RULES, context(findings.command(id), findings.POLICIES.get(id))) == []
+
+
+@pytest.mark.parametrize("id", ["pci-chassis", "object-missing", "spapr-vty-clash"])
+def test_a_rule_that_names_something_else_would_be_missed(id: str) -> None:
+    rule = next(each for each in RULES if each.id == id)
+    mutant = Rule(id, rule.severity, rule.phase, rule.check, rule.needs, among=("vmport",))
+    assert missed([mutant], context(findings.command(id))) == [id]
 
 
 @pytest.mark.parametrize("id", findings.ids())

@@ -191,6 +191,16 @@ class RuleContext:
         return frozenset({"", self.platform.root_bus})
 
     @once
+    def present(self) -> frozenset[str]:
+        """The names of options, drivers and backends that are in the command."""
+        view = self.view
+        return frozenset([
+            *(option.name for option in view.options),
+            *(device.driver for device in view.devices),
+            *(backend for _, _, backend, _ in view.host_ends()),
+        ])  # fmt: skip
+
+    @once
     def device_ids(self) -> frozenset[str]:
         """Ids that devices have."""
         return frozenset(device.id for device in self.view.devices if device.id)
@@ -243,11 +253,11 @@ class RuleContext:
         """The ports whose device this binary or this board does not have."""
         assert self.platform is not None
         isa = self.platform.isa
-        return tuple(
-            port for port in self.ports
-            if port.driver
-            and not (self.knows(port.driver) and (isa or port.driver != "isa-serial"))
-        )  # fmt: skip
+        lacking = {
+            driver for driver in {port.driver for port in self.ports} - {""}
+            if not (self.knows(driver) and (isa or driver != "isa-serial"))
+        }  # fmt: skip
+        return tuple([p for p in self.ports if p.driver in lacking]) if lacking else ()
 
     @once
     def host_sides(self) -> HostSides:

@@ -139,7 +139,7 @@ def findings_of(ctx: RuleContext) -> tuple[Finding, ...]:
         now = [each for rule in phase if rule.applies(ctx) for each in _of_rule(rule, ctx)]
         if not now:
             continue
-        if len(phase) > 1:
+        if len(now) > 1 and len(phase) > 1:
             now.sort(key=lambda finding: _place(ctx, finding))
         found += now
         leaving = {r.port for each in now for r in each.repairs if isinstance(r, Relocate)}

@@ -28,6 +28,11 @@ PLACES, HOT_PLUG = 20, 30
 PLATFORM, HOST = "platform", "host"
 """What a rule can need: a machine type on which serial ports are planned; a look at the host."""
 
+PVE, LIBVIRT = "pve", "libvirt"
+"""Owners that a rule can need."""
+
+_OWNERS = frozenset({PVE, LIBVIRT})
+
 Check = Callable[[RuleContext], Iterator[Finding]]
 
 
@@ -40,12 +45,14 @@ class Rule:
         phase: rules of one phase see the same facts; what their repairs move away does not
             count in the next.
         check: yields the findings.
-        needs: what the rule is silent without: :data:`PLATFORM`, :data:`HOST`, or the id of a
-            :class:`~vmserial.model.origin.Gap` that must not be there.
+        needs: what the rule is silent without: :data:`PLATFORM`, :data:`HOST`, an owner, or the
+            id of a :class:`~vmserial.model.origin.Gap` that must not be there.
+        among: names of options, drivers and backends; where none of them is in the command, the
+            rule is silent, and it is not asked.  Empty: it is always asked.
         aliases: its id where the option was written by that owner.
     """
 
-    __slots__ = ("aliases", "check", "id", "needs", "phase", "severity")
+    __slots__ = ("aliases", "among", "check", "id", "needs", "phase", "severity")
 
     def __init__(
         self,
@@ -55,17 +62,24 @@ class Rule:
         check: Check,
         needs: tuple[str, ...] = (),
         aliases: Mapping[Owner, str] | None = None,
+        among: Iterable[str] = (),
     ) -> None:
         self.id, self.severity, self.phase = id, severity, phase
         self.check, self.needs, self.aliases = check, needs, aliases
+        self.among = frozenset(among)
 
     def applies(self, ctx: RuleContext) -> bool:
-        """Tell whether all that the rule needs is known."""
+        """Tell whether all that the rule needs is known, and what it is about is there."""
+        # Most commands have nothing of what most rules are about: one look instead of a walk.
+        if self.among and self.among.isdisjoint(ctx.present):
+            return False
         for need in self.needs:
             if need == PLATFORM:
                 there = ctx.platform is not None
             elif need == HOST:
                 there = ctx.host is not None
+            elif need in _OWNERS:
+                there = ctx.owner == need
             else:
                 there = need not in ctx.gaps
             if not there:

@@ -12,10 +12,15 @@ from vmserial.sources.command.edits import SetKey
 from vmserial.sources.command.tables import unknown_key
 from vmserial.values import is_on
 
+_COMPLETE = frozenset({"null", "pty", "stdio"})
+"""Backends that need no more than an id."""
+
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the chardevs that QEMU refuses, and the sockets that nobody can reach."""
     for entry in ctx.view.chardevs:
+        if entry.backend in _COMPLETE and entry.id:
+            continue
         nowhere = _nowhere(entry) and ctx.capabilities.version >= (7, 0, 0)
         words = "" if nowhere else _refused(entry)
         if not nowhere and not words:

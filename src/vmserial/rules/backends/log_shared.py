@@ -15,8 +15,9 @@ from vmserial.sources.command.entries import HostEnd
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the chardevs that write a file which an earlier one writes, as its log or itself."""
     first: dict[str, tuple[CommandOption, str]] = {}
-    taken = {path for end in ctx.view.host_ends() for _, path in _written(end)}
-    for end in ctx.view.host_ends():
+    ends = [end for end in ctx.view.host_ends() if end[2] == "file" or "logfile" in end[3]]
+    taken = {path for end in ends for _, path in _written(end)}
+    for end in ends:
         option, id = end[:2]
         for key, path in _written(end):
             owner = first.setdefault(path, (option, id))

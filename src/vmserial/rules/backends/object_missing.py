@@ -29,4 +29,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )
 
 
-RULE = Rule("object-missing", Severity.FAILS, IDS, check)
+RULE = Rule("object-missing", Severity.FAILS, IDS, check, among=("socket",))

@@ -13,6 +13,8 @@ from vmserial.sources.command.tables import CHARDEV_KEYS, unknown_key
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the host sides with such a key, each with the first one."""
     for option, id, _, params in ctx.view.host_ends():
+        if CHARDEV_KEYS.keys() >= params.keys():
+            continue
         key = unknown_key(params)
         if key and not option.params.is_json:
             yield RULE.finding(

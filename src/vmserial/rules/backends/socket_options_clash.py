@@ -49,4 +49,4 @@ def _refused(entry: ChardevEntry, version: tuple[int, int, int]) -> tuple[str, s
     return "", ""
 
 
-RULE = Rule("socket-options-clash", Severity.FAILS, IDS, check)
+RULE = Rule("socket-options-clash", Severity.FAILS, IDS, check, among=("socket",))

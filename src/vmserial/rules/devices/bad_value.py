@@ -24,6 +24,9 @@ _OF_DEVICES = {
 }
 """Properties of serial devices and of what carries them."""
 
+_OF_CHARDEVS = frozenset(key for key, kind in CHARDEV_KEYS.items() if kind != "text")
+"""Keys of a chardev whose value can be wrong."""
+
 _OF_MACHINES = ("usb", "graphics")
 """Switches that every machine type has."""
 
@@ -36,9 +39,10 @@ _KEYVAL_SINCE = (6, 1, 0)
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the options that have such a value, each with the first one."""
     for option, id, _, params in ctx.view.host_ends():
+        if _OF_CHARDEVS.isdisjoint(params) or option.params.is_json:
+            continue
         kinds = ((key, CHARDEV_KEYS.get(key, ""), value) for key, value in params.items())
-        if not option.params.is_json:
-            yield from _of(option, kinds, ctx.ports_at(option, id), option.name == "chardev")
+        yield from _of(option, kinds, ctx.ports_at(option, id), option.name == "chardev")
     for device in ctx.made:
         yield from _of_device(ctx, device)
     yield from _of_machine(ctx)
@@ -47,9 +51,10 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
 def _of_device(ctx: RuleContext, device: DeviceEntry) -> Iterator[Finding]:
     """Yield a value of a serial device, or of a controller, that is of the wrong kind."""
     option = device.option
+    if option.params.is_json:
+        return
     names = ctx.ports_at(option, "")
-    carries = device.is_virtio_serial or device.is_usb_controller
-    if option.params.is_json or not (names or carries):
+    if not (names or device.is_virtio_serial or device.is_usb_controller):
         return
     kinds = ((key, _OF_DEVICES.get(key, ""), device.get(key)) for key in option.params.values)
     yield from _of(option, kinds, names, True)

@@ -26,4 +26,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("device-not-pluggable", Severity.FAILS, KINDS, check)
+RULE = Rule("device-not-pluggable", Severity.FAILS, KINDS, check, among=BOARD_UARTS)

@@ -58,11 +58,15 @@ _PROPERTIES: Mapping[str, frozenset[str]] = {
 def _others(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the first key of each serial device and controller that it does not have."""
     bare = {id(port.option) for port in ctx.ports if bare_chardev(port) is not None}
+    known: dict[str, frozenset[str]] = {}
     for device in ctx.made:
-        there = _known(ctx, device)
-        if not there or id(device.option) in bare:
+        driver, values = device.driver, device.option.params.values
+        there = known.get(driver)
+        if there is None:
+            there = known[driver] = _known(ctx, device)
+        if not there or there.issuperset(values) or id(device.option) in bare:
             continue
-        for key in device.option.params.values:
+        for key in values:
             if key in there or key.startswith(("x-", "legacy-")) or _is_cards(device, key):
                 continue
             yield RULE.finding(

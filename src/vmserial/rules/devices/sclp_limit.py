@@ -41,4 +41,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("sclp-limit", Severity.FAILS, KINDS, check, needs=(PLATFORM,))
+RULE = Rule(
+    "sclp-limit",
+    Severity.FAILS,
+    KINDS,
+    check,
+    needs=(PLATFORM,),
+    among=("sclpconsole", "sclplmconsole"),
+)

@@ -35,4 +35,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-RULE = Rule("set-without-target", Severity.FAILS, IDS, check, needs=("readconfig",))
+RULE = Rule(
+    "set-without-target",
+    Severity.FAILS,
+    IDS,
+    check,
+    needs=("readconfig",),
+    among=("set",),
+)

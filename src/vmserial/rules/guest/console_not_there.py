@@ -39,4 +39,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-RULE = Rule("console-not-there", Severity.DEAD, PLACES, check, needs=(PLATFORM,))
+RULE = Rule(
+    "console-not-there",
+    Severity.DEAD,
+    PLACES,
+    check,
+    needs=(PLATFORM,),
+    among=("append",),
+)

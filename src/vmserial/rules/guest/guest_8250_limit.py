@@ -41,4 +41,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("guest-8250-limit", Severity.DEAD, GUEST_8250, check, needs=(PLATFORM,))
+RULE = Rule(
+    "guest-8250-limit",
+    Severity.DEAD,
+    GUEST_8250,
+    check,
+    needs=(PLATFORM,),
+    among=PCI_UARTS,
+)

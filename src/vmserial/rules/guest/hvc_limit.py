@@ -26,4 +26,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("hvc-limit", Severity.DEAD, CONSOLES, check, needs=(PLATFORM,))
+RULE = Rule("hvc-limit", Severity.DEAD, CONSOLES, check, needs=(PLATFORM,), among=("virtconsole",))

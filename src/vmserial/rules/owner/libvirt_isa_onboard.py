@@ -7,13 +7,11 @@ from dataclasses import replace
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import ONBOARD, PLATFORM, Rule
+from vmserial.rules.base import LIBVIRT, ONBOARD, PLATFORM, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the ports that libvirt makes the board's own."""
-    if ctx.owner != "libvirt":
-        return
     assert ctx.lowered is not None
     assert ctx.platform is not None
     uart = ctx.platform.uart
@@ -28,4 +26,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         yield replace(finding, where=dropped.where)
 
 
-RULE = Rule("libvirt-isa-onboard", Severity.NOTE, ONBOARD, check, needs=(PLATFORM,))
+RULE = Rule("libvirt-isa-onboard", Severity.NOTE, ONBOARD, check, needs=(LIBVIRT, PLATFORM))

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import CONSOLES, Rule
+from vmserial.rules.base import CONSOLES, LIBVIRT, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield one finding for all consoles."""
-    if ctx.owner != "libvirt":
-        return
     consoles = [port for port in ctx.ports if port.driver == "virtconsole"]
     if consoles and any(port.driver == "virtserialport" for port in ctx.ports):
         yield RULE.finding(
@@ -22,4 +20,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("libvirt-phantom-hvc", Severity.NOTE, CONSOLES, check)
+RULE = Rule(
+    "libvirt-phantom-hvc",
+    Severity.NOTE,
+    CONSOLES,
+    check,
+    needs=(LIBVIRT,),
+    among=("virtconsole",),
+)

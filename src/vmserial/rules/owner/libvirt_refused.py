@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from vmserial.context import EditOptions, Port, Relocate, RuleContext
 from vmserial.model import Finding, Repair, Severity
-from vmserial.rules.base import KINDS, Rule
+from vmserial.rules.base import KINDS, LIBVIRT, Rule
 from vmserial.sources.command.edits import RemoveKey, SetKey
 
 _ELSEWHERE = frozenset({
@@ -19,8 +19,6 @@ _ELSEWHERE = frozenset({
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield a finding for each refusal."""
-    if ctx.owner != "libvirt":
-        return
     assert ctx.lowered is not None
     ports = {}
     for port in ctx.ports:
@@ -61,4 +59,4 @@ def _way_out(port: Port | None, rule: str, text: str) -> str:
     return ""
 
 
-RULE = Rule("libvirt-refused", Severity.FAILS, KINDS, check)
+RULE = Rule("libvirt-refused", Severity.FAILS, KINDS, check, needs=(LIBVIRT,))

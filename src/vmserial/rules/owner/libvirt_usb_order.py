@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from vmserial.context import Relocate, RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import ASKED, PLATFORM, Rule
+from vmserial.rules.base import ASKED, LIBVIRT, PLATFORM, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield one finding for all ports that libvirt places."""
-    if ctx.owner != "libvirt":
-        return
     assert ctx.lowered is not None
     mine = []
     for port in ctx.staying:
@@ -28,4 +26,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("libvirt-usb-order", Severity.NOTE, ASKED, check, needs=(PLATFORM,))
+RULE = Rule(
+    "libvirt-usb-order",
+    Severity.NOTE,
+    ASKED,
+    check,
+    needs=(LIBVIRT, PLATFORM),
+    among=("usb-serial",),
+)

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import ASKED, Rule
+from vmserial.rules.base import ASKED, PVE, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the lines for which PVE refuses to start the VM."""
-    if ctx.owner != "pve" or ctx.lowered is None:
-        return
+    assert ctx.lowered is not None
     for gap in ctx.lowered.command.gaps:
         if gap.id == "refused" and isinstance(gap.handle, str):
             found = RULE.finding(
@@ -23,4 +22,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             yield replace(found, where=gap.where)
 
 
-RULE = Rule("pve-backend-unknown", Severity.FAILS, ASKED, check)
+RULE = Rule("pve-backend-unknown", Severity.FAILS, ASKED, check, needs=(PVE,))

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import PLACES, Rule
+from vmserial.rules.base import PLACES, PVE, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield PVE's IDE drives on aarch64, whatever their volume is."""
-    if ctx.owner != "pve" or ctx.arch != "aarch64":
+    if ctx.arch != "aarch64":
         return
     for device in ctx.view.devices:
         if device.driver in {"ide-cd", "ide-hd"} and device.bus.startswith("ide."):
@@ -22,4 +22,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-RULE = Rule("pve-ide-on-aarch64", Severity.FAILS, PLACES, check)
+RULE = Rule(
+    "pve-ide-on-aarch64",
+    Severity.FAILS,
+    PLACES,
+    check,
+    needs=(PVE,),
+    among=("ide-cd", "ide-hd"),
+)

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import ASKED, Rule
+from vmserial.rules.base import ASKED, PVE, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the lines for serial4 and beyond: they never reach the command."""
-    if ctx.owner != "pve" or ctx.lowered is None:
-        return
+    assert ctx.lowered is not None
     for dropped in ctx.lowered.command.dropped:
         if dropped.reason == "no-such-line":
             name = dropped.name
@@ -24,4 +23,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             yield replace(found, where=dropped.where)
 
 
-RULE = Rule("pve-serial-limit", Severity.LOST, ASKED, check)
+RULE = Rule("pve-serial-limit", Severity.LOST, ASKED, check, needs=(PVE,))

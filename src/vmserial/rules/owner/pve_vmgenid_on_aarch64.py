@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import PLACES, Rule
+from vmserial.rules.base import PLACES, PVE, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield PVE's vmgenid on aarch64."""
-    if ctx.owner != "pve" or ctx.arch != "aarch64":
+    if ctx.arch != "aarch64":
         return
     for device in ctx.view.devices:
         if device.driver == "vmgenid":
@@ -21,4 +21,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             )
 
 
-RULE = Rule("pve-vmgenid-on-aarch64", Severity.FAILS, PLACES, check)
+RULE = Rule(
+    "pve-vmgenid-on-aarch64",
+    Severity.FAILS,
+    PLACES,
+    check,
+    needs=(PVE,),
+    among=("vmgenid",),
+)

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import LOSSES, Rule
+from vmserial.rules.base import LIBVIRT, LOSSES, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield one finding for all ports with a log."""
-    if ctx.owner != "libvirt":
-        return
     logged = [
         port for port in ctx.ports
         if (entry := ctx.chardevs.get(port.chardev_id)) and entry.params.get("logfile")
@@ -25,4 +23,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("virtlogd-freeze", Severity.NOTE, LOSSES, check)
+RULE = Rule("virtlogd-freeze", Severity.NOTE, LOSSES, check, needs=(LIBVIRT,))

@@ -29,4 +29,6 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("pci-card-chardev", Severity.FAILS, IDS, check)
+RULE = Rule(
+    "pci-card-chardev", Severity.FAILS, IDS, check, among=("pci-serial-2x", "pci-serial-4x")
+)

@@ -50,4 +50,4 @@ def _numbered(device: DeviceEntry, key: str, number: int, words: str) -> Finding
     return RULE.finding(f"{device.option}: {words}", device.option, (), (repair,))
 
 
-RULE = Rule("pci-chassis", Severity.FAILS, PLACES, check)
+RULE = Rule("pci-chassis", Severity.FAILS, PLACES, check, among=(*_SLOTS, "pci-bridge"))

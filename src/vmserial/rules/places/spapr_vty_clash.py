@@ -51,4 +51,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             )
 
 
-RULE = Rule("spapr-vty-clash", Severity.FAILS, PLACES, check, needs=(PLATFORM,))
+RULE = Rule(
+    "spapr-vty-clash",
+    Severity.FAILS,
+    PLACES,
+    check,
+    needs=(PLATFORM,),
+    among=("spapr-vty",),
+)
