@@ -62,7 +62,7 @@ def missed(rules: Iterable[Rule], ctx: RuleContext) -> list[str]:
     """Return the rules that find something although nothing that they name is there."""
     return [
         rule.id for rule in rules
-        if rule.among and rule.among.isdisjoint(ctx.present)
+        if rule.among and rule.among.isdisjoint(ctx.view.present)
         and Rule(rule.id, rule.severity, rule.phase, rule.check, rule.needs).applies(ctx)
         and [*rule.check(ctx)]
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vmserial.context.chardevs import HostSides
@@ -25,6 +26,7 @@ from vmserial.sources.command import (
     CommandView,
     DeviceEntry,
 )
+from vmserial.sources.command.places import sort_of
 
 if TYPE_CHECKING:
     from vmserial.context.origins import Origins
@@ -191,16 +193,6 @@ class RuleContext:
         return frozenset({"", self.platform.root_bus})
 
     @once
-    def present(self) -> frozenset[str]:
-        """The names of options, drivers and backends that are in the command."""
-        view = self.view
-        return frozenset([
-            *(option.name for option in view.options),
-            *(device.driver for device in view.devices),
-            *(backend for _, _, backend, _ in view.host_ends()),
-        ])  # fmt: skip
-
-    @once
     def device_ids(self) -> frozenset[str]:
         """Ids that devices have."""
         return frozenset(device.id for device in self.view.devices if device.id)
@@ -226,11 +218,10 @@ class RuleContext:
 
         It goes over the key=value ones first (system/vl.c, ``qemu_create_cli_devices()``).
         """
-        devices = self.view.devices
-        last = [device for device in devices if device.option.params.is_json]
-        if not last or len(last) == len(devices):
-            return devices
-        return (*(device for device in devices if not device.option.params.is_json), *last)
+        late = [device for device in self.view.devices if device.option.params.is_json]
+        if not late or len(late) == len(self.view.devices):
+            return self.view.devices
+        return (*(d for d in self.view.devices if not d.option.params.is_json), *late)
 
     @once
     def order(self) -> Mapping[int, int]:
@@ -307,12 +298,14 @@ class RuleContext:
         known = self.capabilities.devices.get(device.driver)
         if known is not None:
             return known.bus.lower().startswith("pci")
-        return (
-            device.driver.endswith("-pci")
-            or device.driver in _PCI
-            or device.pci is not None
-            or (device.is_usb_controller and device.driver != "sysbus-ohci")
-        )
+        return _named_as_pci(device.driver) or device.pci is not None
+
+
+@lru_cache(maxsize=512)
+def _named_as_pci(driver: str) -> bool:
+    """Tell whether a device's name tells that it sits on a PCI bus."""
+    usb = sort_of(driver).makes_usb and driver != "sysbus-ohci"
+    return driver.endswith("-pci") or driver in _PCI or usb
 
 
 def _before_none(view: CommandView, count: int) -> int:

@@ -71,7 +71,7 @@ class Rule:
     def applies(self, ctx: RuleContext) -> bool:
         """Tell whether all that the rule needs is known, and what it is about is there."""
         # Most commands have nothing of what most rules are about: one look instead of a walk.
-        if self.among and self.among.isdisjoint(ctx.present):
+        if self.among and self.among.isdisjoint(ctx.view.present):
             return False
         for need in self.needs:
             if need == PLATFORM:

@@ -181,6 +181,15 @@ class CommandView:
         return tuple(found)
 
     @once
+    def present(self) -> frozenset[str]:
+        """The names of options, drivers and backends that are in the command."""
+        return frozenset([
+            *(option.name for option in self.options),
+            *(device.driver for device in self.devices),
+            *(end[2] for end in self._host_ends),
+        ])  # fmt: skip
+
+    @once
     def used(self) -> frozenset[str]:
         """The ids of the chardevs that something uses."""
         return frozenset([use.chardev_id for use in self._uses])
