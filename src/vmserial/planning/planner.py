@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vmserial.allocator import Allocator
 from vmserial.errors import PlanRefused
@@ -34,11 +35,12 @@ from vmserial.options import Option
 from vmserial.placing import Placer, onboard_uarts
 from vmserial.planning.conflicts import clashes
 from vmserial.planning.control import CONTROLLER, control_port
-from vmserial.planning.kept import KeptPorts, with_their_bus
 from vmserial.planning.layout import Layout
-from vmserial.planning.layout.domain import DomainLayout
 from vmserial.planning.layout.owner import OwnerLayout, as_started
 from vmserial.planning.owners import OwnersPorts
+
+if TYPE_CHECKING:
+    from vmserial.planning.kept import KeptPorts
 
 
 def plan(
@@ -119,9 +121,12 @@ class _Planner:
         self.refusals: list[Finding] = []
         self.allocator = Allocator(machine, arch, platform, capabilities, guest)
         self.kept: OwnersPorts | KeptPorts | None = None
-        if lowered is not None:
-            made = OwnersPorts if lowered.owner == "pve" else KeptPorts
-            self.kept = made(self.allocator, lowered)
+        if lowered is not None and lowered.owner == "libvirt":
+            from vmserial.planning.kept import KeptPorts  # only domains need it
+
+            self.kept = KeptPorts(self.allocator, lowered)
+        elif lowered is not None:
+            self.kept = OwnersPorts(self.allocator, lowered)
 
     def run(self, control: bool) -> Plan:
         allocator, machine = self.allocator, self.machine
@@ -140,8 +145,8 @@ class _Planner:
         placed_ports = {a.port.name for a in kept}
         rest = [port for port in ports if port.name not in placed_ports]
         assignments = [*kept, *(a for port in rest if (a := placer.assign(port)) is not None)]
-        if isinstance(self.kept, KeptPorts) and (allocator.virtio or control):
-            assignments = [with_their_bus(a, self.kept.lowered) for a in assignments]
+        if allocator.virtio or control:
+            assignments = self.pinned(assignments)
         assignments = [placer.settled(a) for a in assignments]
         assignments.sort(key=lambda a: a.port.index)
         placed = self.control() if control else None
@@ -167,13 +172,23 @@ class _Planner:
         """Return the layout of everything but the ports."""
         if self.kept is None:
             return Layout(self.allocator)
-        if isinstance(self.kept, KeptPorts):
-            made = DomainLayout(self.allocator)
-            made.lowered = self.kept.lowered
-            return made
-        layout = OwnerLayout(self.allocator)
-        layout.lowered, layout.numbers = self.kept.lowered, self.kept.numbers
-        return layout
+        if isinstance(self.kept, OwnersPorts):
+            layout = OwnerLayout(self.allocator)
+            layout.lowered, layout.numbers = self.kept.lowered, self.kept.numbers
+            return layout
+        from vmserial.planning.layout.domain import DomainLayout  # only domains need it
+
+        made = DomainLayout(self.allocator)
+        made.lowered = self.kept.lowered
+        return made
+
+    def pinned(self, assignments: list[Assignment]) -> list[Assignment]:
+        """Return virtio ports of libvirt's on their bus: QEMU would give them the newest one."""
+        if self.kept is None or isinstance(self.kept, OwnersPorts):
+            return assignments
+        from vmserial.planning.kept import with_their_bus
+
+        return [with_their_bus(a, self.kept.lowered) for a in assignments]
 
     # -------------------------------------------------------------- before placing
 
