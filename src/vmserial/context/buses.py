@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING
 
 from vmserial.context.ports import Port
-from vmserial.limits import EHCI_PORTS, OHCI_PORTS, UHCI_PORTS, XHCI_DEFAULT_PORTS, XHCI_PORTS
+from vmserial.limits import (
+    EHCI_PORTS,
+    OHCI_PORTS,
+    UHCI_PORTS,
+    USB_HUB_PORTS,
+    XHCI_DEFAULT_PORTS,
+    XHCI_PORTS,
+)
 from vmserial.sources.command import DeviceEntry
 from vmserial.values import integer, is_on
 
@@ -33,17 +39,28 @@ class Bus:
     path: tuple[int, ...] = (-1,)
     """When its controller, and before that each bridge on the way to it, was made."""
     most: int = 0
-    low: int = 1
-    """No USB port below it is free."""
     fast: int = 0
     """Ports of USB 3 after the others: none for a full-speed device."""
     hubs: dict[str, int] = field(default_factory=dict)
     """How many ports the hub at a port has."""
 
-    def lowest(self) -> str:
-        """Return the USB port of a device that names none."""
-        self.low = next(number for number in count(self.low) if str(number) not in self.taken)
-        return str(self.low)
+    def automatic(self, *, hub: bool = False) -> str:
+        """Return the USB port that QEMU gives to a device that names none; empty: all are taken.
+
+        The one that was made first.  On the last free one QEMU first puts a hub, unless the
+        device is one (hw/usb/bus.c, ``usb_claim_port()``; run).
+
+        Args:
+            hub: the device is one.
+        """
+        places = [str(number) for number in range(1, self.ports + self.fast + 1)]
+        places += [f"{hub}.{n}" for hub, ports in self.hubs.items() for n in range(1, ports + 1)]
+        free = [place for place in places if place not in self.taken]
+        if len(free) == 1 and not hub:
+            self.taken[free[0]] = "usb-hub"
+            self.hubs[free[0]] = USB_HUB_PORTS
+            free = [f"{free[0]}.{number}" for number in range(1, USB_HUB_PORTS + 1)]
+        return free[0] if free else ""
 
 
 class Buses:

@@ -115,9 +115,10 @@ class Occupancy:
         """Give a device that is no port its place; whether it fits is not our matter."""
         if device.usb is not None:
             if bus := self.buses.usb_of(device):
-                place = device.get("port") or bus.lowest()
+                hub = device.driver == "usb-hub"
+                place = device.get("port") or bus.automatic(hub=hub)
                 bus.taken[place] = device.driver
-                if device.driver == "usb-hub":
+                if hub:
                     bus.hubs[place] = integer(device.get("ports")) or USB_HUB_PORTS
             elif self._nowhere(device.bus):
                 self._collide("bus-missing", device, None, bus=device.bus)
@@ -137,19 +138,19 @@ class Occupancy:
             self._collide("usb-speed", device, port, bus=bus.name, place=str(len(bus.taken) + 1),
                           speed="high")  # fmt: skip
             return
-        place = device.get("port")
+        place = device.get("port") or bus.automatic()
         hub, _, number = place.rpartition(".")
         # A port is text to QEMU: "01" and "0x1" are none.
         last = int(number) if _USB_PORT.match(number) else 0
         ports = bus.hubs.get(hub, 0) if hub else bus.ports
-        if not hub and (ports < last <= ports + bus.fast or not (place or ports)):
-            self._collide("usb-speed", device, port, bus=bus.name, place=place or "1",
+        if not hub and ports < last <= ports + bus.fast:
+            self._collide("usb-speed", device, port, bus=bus.name, place=place,
                           speed="super")  # fmt: skip
             return
-        if place and (place in bus.taken or not 1 <= last <= ports):
+        if place in bus.taken or not 1 <= last <= ports:
             self._collide("usb-port-taken", device, port, bus=bus.name, place=place)
             return
-        bus.taken[place or bus.lowest()] = port.name
+        bus.taken[place] = port.name
         self.on_usb.append(port)
 
     # -------------------------------------------------------------- virtio-serial

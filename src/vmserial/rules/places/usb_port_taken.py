@@ -15,10 +15,10 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     for collision in ctx.occupancy.of("usb-port-taken"):
         port = collision.port
         assert port is not None
-        yield RULE.of_port(
-            port, f"usb port {collision.place} (bus {collision.bus}) not found (in use?)",
-            stays_as_it_is(port),
-        )  # fmt: skip
+        words = f"usb port {collision.place} (bus {collision.bus}) not found (in use?)"
+        if not collision.place:
+            words = "tried to attach usb device QEMU USB Serial to a bus with no free ports"
+        yield RULE.of_port(port, words, stays_as_it_is(port))
 
 
 RULE = Rule("usb-port-taken", Severity.FAILS, PLACES, check, needs=(PLATFORM,))
