@@ -40,6 +40,13 @@ def _measured(ctx: RuleContext) -> Iterator[Finding]:
         limit = 0
     if limit is None or limit >= UARTS_MEASURED:
         return
+    default = ctx.view.default_serial
+    if not limit and default is not None and default.backend == "stdio" and not ctx.ports:
+        yield RULE.finding(
+            f"-nographic puts serial0 on the terminal, and {machine} has no UART that it could be "
+            "of: the guest has no node for it", next(iter(ctx.view.machine_options), None),
+            fix="leave isa-serial=off away" if machine == "microvm" else "give it another device",
+        )  # fmt: skip
     for port in ctx.ports:
         if _ignored(ctx, port, limit):
             yield RULE.of_port(
