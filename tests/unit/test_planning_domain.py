@@ -122,6 +122,37 @@ def test_what_libvirt_has_in_its_own_directory_is_in_ours() -> None:
     assert "channel1's socket, which libvirt would choose, is /run/vmserial/d/fdsa" in said
 
 
+@pytest.mark.parametrize(("said", "index"), [("x", 0), ("0x1", 1), ("7", 0)])
+def test_an_override_may_say_anything_of_a_number(said: str, index: int) -> None:
+    override = (
+        "<qemu:override xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
+        "<qemu:device alias='serial0'><qemu:frontend>"
+        "<qemu:property name='index' type='string' value='{}'/></qemu:frontend></qemu:device>"
+        "<qemu:device alias='console0'><qemu:frontend>"
+        "<qemu:property name='nr' type='string' value='-'/></qemu:frontend></qemu:device>"
+        "</qemu:override>"
+    )
+    found = planned(of(PTY + CONSOLE, tail=override.format(said)))
+    assert [a.kind for a in found.assignments] == ["isa", "virtconsole"]
+    device = found.assignments[0].device
+    assert device is not None
+    assert dict(device.properties)["index"] == index
+
+
+def test_a_bridge_may_stand_before_the_one_that_it_is_behind() -> None:
+    body = (
+        "<controller type='pci' index='0' model='pcie-root'/>"
+        "<controller type='pci' index='1' model='pcie-to-pci-bridge'>"
+        "<address type='pci' bus='2' slot='0'/></controller>"
+        "<controller type='pci' index='2' model='pcie-root-port'>"
+        "<address type='pci' bus='0' slot='5'/></controller>"
+        "<serial type='pty'><target type='pci-serial'/>"
+        "<address type='pci' bus='1' slot='3'/></serial>"
+    )
+    (port,) = planned(of(body)).assignments
+    assert (port.bus, str(port.identity)) == ("pci.1", "pci:05.0/00.0/03.0#0")
+
+
 def test_run_makes_the_directories_of_every_socket() -> None:
     body = (
         "<serial type='unix'><source mode='bind' path='/run/a/0'/></serial>"

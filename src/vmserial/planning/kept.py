@@ -16,6 +16,7 @@ from vmserial.model import Assignment, Device, NodeIdentity, SerialPort
 from vmserial.model.origin import LoweredCommand, LoweredOption
 from vmserial.options import Scalar
 from vmserial.placing import Placer
+from vmserial.values import integer
 
 _KIND = {
     "isa-serial": "isa", "usb-serial": "usb", "pci-serial": "pci", "virtserialport": "virtio",
@@ -101,7 +102,10 @@ class KeptPorts:
         if (bus, address) in self._used or not self._room(kind, params):
             return None
         self._used.add((bus, address))
-        properties: list[tuple[str, Scalar]] = [p for p in option.params if p[0] != "id"]
+        properties: list[tuple[str, Scalar]] = [
+            (key, _number(params, key, 0) if key == "index" else value)
+            for key, value in option.params if key != "id"
+        ]  # fmt: skip
         if kind == "usb" and "always-plugged" not in params and not self._plugged():
             # Without it the device is absent from the guest until a client connects.
             properties.append(("always-plugged", True))
@@ -130,7 +134,7 @@ class KeptPorts:
         """Take what a kind has a number of; False where that is used up."""
         allocator = self.allocator
         if kind == "isa":
-            index = int(params.get("index", -1))
+            index = _number(params, "index", -1)
             if index not in allocator.isa_free:
                 return False
             allocator.isa_free.remove(index)
@@ -148,11 +152,11 @@ class KeptPorts:
         """Return bus, address, what the node is known by, and the node; None: it has no place."""
         bus = str(params.get("bus", ""))
         if kind == "isa":
-            index = int(params.get("index", -1))
+            index = _number(params, "index", -1)
             if not 0 <= index < len(ISA_SERIAL_PLACES):
                 return None
             base, irq = ISA_SERIAL_PLACES[index]
-            base, irq = int(params.get("iobase", base)), int(params.get("irq", irq))
+            base, irq = _number(params, "iobase", base), _number(params, "irq", irq)
             identity = NodeIdentity("io", f"{base:#x}")
             return "isa.0", f"{base:#x} irq {irq}", identity, f"/dev/ttyS{index}"
         if kind == "usb":
@@ -186,9 +190,11 @@ class KeptPorts:
         taken = self._numbers.setdefault(bus, set())
         if not taken:
             found = (dict(each.option.params) for each in self.lowered.options)
-            taken |= {int(each["nr"]) for each in found if each.get("bus") == bus and "nr" in each}
+            taken |= {
+                _number(each, "nr", 0) for each in found if each.get("bus") == bus and "nr" in each
+            }
         if "nr" in params:
-            return int(params["nr"])
+            return _number(params, "nr", 0)
         first = 0 if kind == "virtconsole" and 0 not in taken else 1
         number = next(n for n in count(first) if n not in taken)
         taken.add(number)
@@ -200,7 +206,7 @@ class KeptPorts:
         uart = self.allocator.platform.uart
         node = f"{uart.node}*" if uart is not None else "/dev/tty*"
         if driver == "spapr-vty":
-            reg = hex(int(params.get("reg", 0)))
+            reg = hex(_number(params, "reg", 0))
             return "spapr-vio", reg, NodeIdentity("vio", reg), node
         return "sclp", driver, NodeIdentity("sclp", driver), node
 
@@ -240,12 +246,22 @@ def chardev_of(each: LoweredOption) -> str:
 def pci_paths(lowered: LoweredCommand) -> dict[str, str]:
     """Return the slots and functions that lead to each PCI bus, ``01.0/``."""
     found = dict.fromkeys(_ROOTS, "")
-    for each in lowered.options:
-        params = dict(each.option.params)
-        match = _ADDRESS.match(str(params.get("addr", "")))
-        if each.option.flag == "-device" and match and str(params.get("bus")) in found:
-            found[str(params.get("id", ""))] = f"{found[str(params['bus'])]}{_text(match)}/"
-    return found
+    left = [dict(each.option.params) for each in lowered.options if each.option.flag == "-device"]
+    # A bridge may stand before the one that it is behind.
+    while True:
+        ready = [params for params in left if str(params.get("bus")) in found]
+        if not ready:
+            return found
+        left = [params for params in left if str(params.get("bus")) not in found]
+        for params in ready:
+            if match := _ADDRESS.match(str(params.get("addr", ""))):
+                path = f"{found[str(params['bus'])]}{_text(match)}/"
+                found.setdefault(str(params.get("id", "")), path)
+
+
+def _number(params: Mapping[str, Scalar], key: str, default: int) -> int:
+    """Return a property's number; an override may have made it anything."""
+    return integer(str(params.get(key, "")), default) or 0
 
 
 def _text(match: re.Match[str]) -> str:
