@@ -150,6 +150,22 @@ def test_what_looks_damaged_is_looked_at_when_all_of_it_has_come(tmp_path: Path)
     assert with_endpoint(work, tmp_path) == 64
 
 
+def test_a_port_that_never_becomes_silent_is_left(tmp_path: Path) -> None:
+    async def work(endpoint: Endpoint, peer: socket.socket) -> int:
+        guest = SlowGuest(1000, pace=0.0)
+        real = guest.count
+
+        async def talks(path: str) -> int:
+            peer.sendall(b"a driver has something to say")
+            return await real(path)
+
+        guest.count = talks  # type: ignore[method-assign]
+        await Standstill(guest.agent, LIMITS).quiet([("/dev/ttyS0", endpoint)])
+        return guest.answers
+
+    assert with_endpoint(work, tmp_path) <= 3 * STANDSTILL + 1
+
+
 # ------------------------------------------------------------------ nodes
 
 HERE = NodeIdentity("virtio", "vmserial.serial1")

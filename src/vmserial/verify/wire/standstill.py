@@ -25,6 +25,9 @@ QUIET = 0.3
 _SETTLED = 2
 """Answers of the guest after which what the host sent last has been taken by its drivers."""
 
+_MOST_LOOKS = 3 * STANDSTILL
+"""Looks at ports that do not become silent, however long they take, before they are left."""
+
 _PAUSE = 0.02
 """Seconds between two looks at ports that should be silent."""
 
@@ -97,16 +100,22 @@ class Standstill:
         await asyncio.sleep(end - loop.time())
 
     async def quiet(self, ports: Sequence[Ends]) -> None:
-        """Wait until no byte comes at either end of any of the ports, within a bound.
+        """Wait until no byte comes at either end of any of the ports.
+
+        One that never ends, such as a kernel's messages, is waited for only as long as one
+        that stands still elsewhere.
 
         Raises:
             LostVMError: the guest does not answer.
         """
         loop = asyncio.get_running_loop()
-        changed, answers = loop.time(), 0
-        end = changed + self._limits.command
+        changed, answers, looks = loop.time(), 0, 0
+        end = changed + self._limits.idle
         before: list[int] = []
-        while (answers < STANDSTILL or loop.time() - changed < QUIET) and loop.time() < end:
+        while (answers < STANDSTILL or loop.time() - changed < QUIET) and (
+            looks < _MOST_LOOKS or loop.time() < end
+        ):
+            looks += 1
             counts = [await self._agent.count(path) for path, _ in ports]
             counts += [endpoint.count for _, endpoint in ports]
             if counts == before:
