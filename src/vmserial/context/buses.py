@@ -126,7 +126,9 @@ class Buses:
             return
         fast = 0
         if "xhci" in driver:
-            kind, ports, fast = "xhci", _xhci_ports(device, "p2"), _xhci_ports(device, "p3")
+            kind, ports = "xhci", _xhci_ports(device, "p2")
+            # Both kinds count from 1: a number is a port of USB 2 and of USB 3 (run with 7.2).
+            fast = max(_xhci_ports(device, "p3") - ports, 0)
         elif "ehci" in driver:
             kind, ports = "ehci", EHCI_PORTS
         elif "ohci" in driver:
