@@ -100,7 +100,7 @@ class Buses:
         """Add the USB or virtio-serial bus that a device makes."""
         made = self._made
         self._made += 1
-        if not (device.is_bridge or device.is_usb_controller or device.is_virtio_serial):
+        if not device.sort.makes_bus:
             return
         path = (*self._bridges.get(device.bus, ()), made)
         if device.is_bridge and device.id:

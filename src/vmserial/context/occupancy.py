@@ -100,7 +100,7 @@ class Occupancy:
         if port is None and id(device.option) in self._gone:
             return
         self.buses.add(device)
-        if device.is_bridge and device.id:
+        if device.sort.bridge and device.id:
             self._pci_buses.add(device.id)
         if self._ctx.is_pci(device):
             self._pci_device(device, port)
@@ -108,12 +108,12 @@ class Occupancy:
             self._other(device)
         elif device.driver == "usb-serial":
             self._usb_port(device, port)
-        elif device.virtio_port is not None:
+        elif device.sort.virtio_port:
             self._virtio_port(device, port)
 
     def _other(self, device: DeviceEntry) -> None:
         """Give a device that is no port its place; whether it fits is not our matter."""
-        if device.usb is not None:
+        if device.sort.usb:
             if bus := self.buses.usb_of(device):
                 hub = device.driver == "usb-hub"
                 place = device.get("port") or bus.automatic(hub=hub)
@@ -122,7 +122,7 @@ class Occupancy:
                     bus.hubs[place] = integer(device.get("ports")) or USB_HUB_PORTS
             elif self._nowhere(device.bus):
                 self._collide("bus-missing", device, None, bus=device.bus)
-        if device.virtio_port is not None and (bus := self.buses.virtio_of(device)):
+        if device.sort.virtio_port and (bus := self.buses.virtio_of(device)):
             self._take_virtio(device, None, bus, device.id or device.driver)
 
     # -------------------------------------------------------------- USB

@@ -166,10 +166,11 @@ def _said_by_libvirt(finding: Finding, verdict: Judgement) -> bool:
     option = finding.options[0] if finding.options else None
     if not isinstance(option, CommandOption) or verdict.origins is None:
         return False
-    lowered = verdict.origin(option)
     gaps = verdict.origins.command.gaps
-    own = lowered is not None and lowered.origin.handle is None
-    return own and any(gap.id == "refused" and gap.rule == finding.id for gap in gaps)
+    if not any(gap.id == "refused" and gap.rule == finding.id for gap in gaps):
+        return False
+    lowered = verdict.origin(option)
+    return lowered is not None and lowered.origin.handle is None
 
 
 def _named(finding: Finding, verdict: Judgement) -> Finding:

@@ -101,6 +101,9 @@ def judge(
         found = findings_of(ctx)
         if vain:
             found = tuple(each.but(repairs=()) if key(each) in vain else each for each in found)
+        if not any(finding.repairs for finding in found):
+            # No board is laid out where nobody moves.
+            return Judgement(found, (), command, found, origins=origins)
         done = applied(ctx, found)
         return Judgement(
             found, tuple(done.changes), command, tuple(done.unmended), tuple(done.answers),
