@@ -56,8 +56,9 @@ def _of_device(ctx: RuleContext, device: DeviceEntry) -> Iterator[Finding]:
     names = ctx.ports_at(option, "")
     if not (names or device.is_virtio_serial or device.is_usb_controller):
         return
-    kinds = ((key, _OF_DEVICES.get(key, ""), device.get(key)) for key in option.params.values)
-    yield from _of(option, kinds, names, True)
+    if not _OF_DEVICES.keys().isdisjoint(option.params.values):
+        kinds = ((key, _OF_DEVICES.get(key, ""), device.get(key)) for key in option.params.values)
+        yield from _of(option, kinds, names, True)
     address = device.params.get("addr")
     pci = ctx.is_pci(device) or device.driver == "virtio-serial"
     if address is None or not pci or pci_address(address) is not None:
