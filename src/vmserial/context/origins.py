@@ -90,10 +90,10 @@ class _Said(CommandOption):
         self, lowered: LoweredOption, option: Option, file: str, first: int, last: int
     ) -> None:
         flag = option.flag
-        self.__dict__ = {
+        self.__dict__.update({
             "name": flag[2:] if flag.startswith("--") else flag[1:], "flag": flag,
             "first": first, "last": last, "option": option, "lowered": lowered, "file": file,
-        }  # fmt: skip
+        })  # fmt: skip
 
     @once
     def where(self) -> SourceRef:
@@ -122,11 +122,11 @@ class _Keys(Params):
     """The keys of an option whose lowering says them."""
 
     def __init__(self, of: _Said, values: dict[str, str], option: Option) -> None:
-        self.__dict__ = {
+        self.__dict__.update({
             "of": of, "option": option, "values": values, "bare": _NONE,
             "is_json": isinstance(option, JsonOption),
             "asks_for_help": option.head in _HELP,
-        }  # fmt: skip
+        })  # fmt: skip
 
     @once
     def source(self) -> str:
