@@ -332,3 +332,13 @@ def test_little_is_kept_of_a_large_log() -> None:
         tracemalloc.stop()
     assert match.doc.id == "usb-speed"
     assert peak < 12 << 20 < len(log.data)
+
+
+@pytest.mark.parametrize(
+    "id", ["usb-not-plugged", "port-without-device", "chardev-missing", "chardev-required"]
+)
+def test_the_way_out_for_one_port_names_no_other_ports_chardev(id: str) -> None:
+    # It is said as it stands of any port: serial2's would be told to take serial1's chardev.
+    doc = next(doc for doc in DOCS if doc.id == id)
+    named = re.findall(r"(?:chardev=|\bid=)(\w+)", doc.resolution[0])
+    assert set(named) <= {"ID"}
