@@ -14,7 +14,6 @@ import fcntl
 import os
 import stat
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -343,6 +342,8 @@ class RunDirectory(Closing):
             made.rename(self.path)
         except OSError as error:
             raise _refused(base, error, "make a directory in") from None
+        import weakref  # a plan needs no directory of its own
+
         self._finalizer = weakref.finalize(self, _remove, self.path, owner, self._lock)
 
     def socket(self, name: str) -> str:

@@ -22,7 +22,7 @@ from vmserial.sources.libvirt import Document as DomainDocument
 from vmserial.sources.pve import Document as PveDocument
 from vmserial.sources.pve.lower import PveHost, lower
 
-RULES = {rule.id: rule for phase in PHASES for rule in phase}
+RULES = {late.id: late.rule for phase in PHASES for late in phase}
 BOARDS = {("x86_64", "q35"): "machine: q35\n", ("x86_64", "pc"): "", ("aarch64", "virt"): ""}
 """What PVE starts, and how a configuration says it."""
 

@@ -11,7 +11,7 @@ import findings
 from vmserial.rules.base import Rule
 from vmserial.rules.index import PHASES
 
-RULES = {rule.id: rule for phase in PHASES for rule in phase}
+RULES = {late.id: late.rule for phase in PHASES for late in phase}
 
 
 def found(rule: Rule, path: Path) -> bool:

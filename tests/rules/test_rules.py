@@ -21,7 +21,7 @@ from vmserial.sources.command import CommandLine, CommandView
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "vmserial" / "rules"
-RULES = [rule for phase in index.PHASES for rule in phase]
+RULES = [late.rule for phase in index.PHASES for late in phase]
 
 
 def context(command: CommandLine, policy: RepairPolicy | None = None) -> RuleContext:

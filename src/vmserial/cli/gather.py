@@ -121,15 +121,11 @@ def capabilities_of(machine: Machine, binary: str = "") -> tuple[Capabilities, P
 
 def _owners(machine: Machine, target: str) -> str:
     """Return the emulator that the VM's owner names, if this machine has it for this target."""
-    import shutil
+    from vmserial.qemu.binary import which
 
     name = machine.emulator.rpartition("/")[2]
     other = name.startswith("qemu-system-") and name != f"qemu-system-{target}"
-    return (
-        machine.emulator
-        if machine.emulator and not other and shutil.which(machine.emulator)
-        else ""
-    )
+    return machine.emulator if machine.emulator and not other and which(machine.emulator) else ""
 
 
 def guest_of(asked: VmOptions, machine: Machine) -> GuestProfile:

@@ -22,9 +22,9 @@ def facts(view: CommandView) -> HostFacts:
 
 def here(program: str) -> bool:
     """Tell whether an emulator is on this machine; a command without one is this machine's."""
-    import shutil
+    from vmserial.qemu.binary import which
 
-    return not program or shutil.which(program) is not None
+    return not program or which(program) != ""
 
 
 def of_lowered(command: LoweredCommand) -> HostFacts:

@@ -127,6 +127,7 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
     from vmserial.light import dataclasses, lazyre, pkgutil
 
     sys.modules |= {"dataclasses": dataclasses, "pkgutil": pkgutil, "re": lazyre}
+    _without_urls()
     sys.modules |= dict.fromkeys(_NEVER)  # type: ignore[arg-type] # None forbids the import
     from vmserial.cli.vm_options import VmOptions
 
@@ -150,3 +151,21 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
     from vmserial.cli.mending import fix
 
     return fix(asked, FixWords(diff=True, no_check=True))
+
+
+def _without_urls() -> None:
+    """Import pathlib without urllib.parse, of which only ``Path.as_uri`` needs a name."""
+    from types import ModuleType
+
+    stub = ModuleType("urllib.parse")
+    stub.quote_from_bytes = None  # type: ignore[attr-defined] # whoever calls it takes the long way
+    given = {name: sys.modules.get(name) for name in ("urllib", "urllib.parse")}
+    sys.modules |= {"urllib": ModuleType("urllib"), "urllib.parse": stub}
+    try:
+        import pathlib  # noqa: F401 - with the stub
+    finally:
+        for name, module in given.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module

@@ -139,7 +139,7 @@ def findings_of(ctx: RuleContext) -> tuple[Finding, ...]:
     """Run all rules, phase by phase; what one phase moves away does not count in the next."""
     found: list[Finding] = []
     for phase in PHASES:
-        now = [each for rule in phase if rule.applies(ctx) for each in _of_rule(rule, ctx)]
+        now = [each for rule in phase if rule.applies(ctx) for each in _of_rule(rule.rule, ctx)]
         if not now:
             continue
         if len(now) > 1 and len(phase) > 1:

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -224,7 +223,7 @@ def host_arch(root: Path | None) -> str:
     if root is None:
         return ""
     if root == Path("/"):
-        return _known(platform.machine())
+        return _known(os.uname().machine)
     arch_file = root / "var/lib/dpkg/arch"
     try:
         return _known(arch_file.read_text(errors="replace").split()[0])

@@ -86,7 +86,7 @@ def find(arch: str, explicit: str | None = None) -> str:
         BinaryError: it is not there or may not be executed.
     """
     if explicit:
-        name = explicit if "/" in explicit else _which(explicit)
+        name = explicit if "/" in explicit else which(explicit)
         if not name or not os.path.lexists(name):
             raise BinaryError(f"there is no {explicit}", hint="check the path given with --qemu")
     else:
@@ -94,7 +94,7 @@ def find(arch: str, explicit: str | None = None) -> str:
         if arch == os.uname().machine:
             # What RHEL and its relatives install for the host's own architecture.
             names += ["qemu-kvm", "/usr/libexec/qemu-kvm"]
-        name = next((there for name in names if (there := _which(name))), "")
+        name = next((there for name in names if (there := which(name))), "")
         if not name:
             package = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm"}.get(arch)
             raise BinaryError(
@@ -137,7 +137,7 @@ def _behind_shim(path: str) -> str:
     return record.real if record is not None and Path(record.real).is_file() else ""
 
 
-def _which(name: str) -> str:
+def which(name: str) -> str:
     """Return the first executable of that name in ``$PATH``, or an empty string."""
     # shutil.which() would cost the warm path 5 ms of imports.
     for directory in os.environ.get("PATH", "/usr/bin:/bin").split(":"):

@@ -7,7 +7,7 @@ them on every start of a VM.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vmserial.context import Port, RuleContext
 from vmserial.model import Finding, Repair, Severity
@@ -28,6 +28,9 @@ PLACES, HOT_PLUG = 20, 30
 PLATFORM, HOST = "platform", "host"
 """What a rule can need: a machine type on which serial ports are planned; a look at the host."""
 
+COLLISION = "collision"
+"""What a rule about places needs: a device that does not get the place that it asks for."""
+
 PVE, LIBVIRT = "pve", "libvirt"
 """Owners that a rule can need."""
 
@@ -45,8 +48,9 @@ class Rule:
         phase: rules of one phase see the same facts; what their repairs move away does not
             count in the next.
         check: yields the findings.
-        needs: what the rule is silent without: :data:`PLATFORM`, :data:`HOST`, an owner, or the
-            id of a :class:`~vmserial.model.origin.Gap` that must not be there.
+        needs: what the rule is silent without: :data:`PLATFORM`, :data:`HOST`,
+            :data:`COLLISION` (one that is this rule's matter), an owner, or the id of a
+            :class:`~vmserial.model.origin.Gap` that must not be there.
         among: names of options, drivers and backends; where none of them is in the command, the
             rule is silent, and it is not asked.  Empty: it is always asked.
         aliases: its id where the option was written by that owner.
@@ -70,21 +74,12 @@ class Rule:
 
     def applies(self, ctx: RuleContext) -> bool:
         """Tell whether all that the rule needs is known, and what it is about is there."""
-        # Most commands have nothing of what most rules are about: one look instead of a walk.
-        if self.among and self.among.isdisjoint(ctx.view.present):
-            return False
-        for need in self.needs:
-            if need == PLATFORM:
-                there = ctx.platform is not None
-            elif need == HOST:
-                there = ctx.host is not None
-            elif need in _OWNERS:
-                there = ctx.owner == need
-            else:
-                there = need not in ctx.gaps
-            if not there:
-                return False
-        return True
+        return _applies(self, ctx)
+
+    @property
+    def rule(self) -> Rule:
+        """Itself; see :class:`Late`."""
+        return self
 
     def id_for(self, ctx: RuleContext, option: CommandOption | None) -> str:
         """Return the rule's id, or its alias for the owner of the option."""
@@ -133,3 +128,57 @@ class Rule:
             self.id, severity or self.severity, happens, "", fix, ports,
             option.where if option else None, (option,) if option else (), tuple(repairs), assumed,
         )  # fmt: skip
+
+
+class Late:
+    """A rule of which only what decides whether it is asked is known; the rest is in its file.
+
+    Most rules have nothing to say about a VM: their files are not even read.
+
+    Attributes:
+        id: as :attr:`Rule.id`.
+        needs: as :attr:`Rule.needs`.
+        among: as :attr:`Rule.among`.
+    """
+
+    __slots__ = ("_module", "among", "id", "needs")
+
+    def __init__(self, module: str, needs: tuple[str, ...] = (), among: Iterable[str] = ()) -> None:
+        self._module = f"{__package__}.{module}"
+        self.id = module.rpartition(".")[2].replace("_", "-")
+        self.needs, self.among = needs, frozenset(among)
+
+    def applies(self, ctx: RuleContext) -> bool:
+        """As :meth:`Rule.applies`."""
+        return _applies(self, ctx)
+
+    @property
+    def rule(self) -> Rule:
+        """The rule itself."""
+        from importlib import import_module
+
+        found: Rule = import_module(self._module).RULE
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rule, name)
+
+
+def _applies(rule: Rule | Late, ctx: RuleContext) -> bool:
+    # Most commands have nothing of what most rules are about: one look instead of a walk.
+    if rule.among and rule.among.isdisjoint(ctx.view.present):
+        return False
+    for need in rule.needs:
+        if need == PLATFORM:
+            there = ctx.platform is not None
+        elif need == HOST:
+            there = ctx.host is not None
+        elif need == COLLISION:
+            there = ctx.platform is not None and bool(ctx.occupancy.of(rule.id))
+        elif need in _OWNERS:
+            there = ctx.owner == need
+        else:
+            there = need not in ctx.gaps
+        if not there:
+            return False
+    return True

@@ -37,6 +37,7 @@ _LEFT_OUT = (
 runs without them."""
 
 _INDEX = "vmserial.rules.index"
+_LATE = re.compile(r'Late\(\s*"([\w.]+)"')
 _RULE = re.compile(r"vmserial\.rules\.(?!(?:base|index)\Z)")
 
 _UNASKED = re.compile(r"vmserial\.rules\.(?:host|owner)\.")
@@ -99,6 +100,8 @@ def modules() -> tuple[Module, ...]:
             directory = _SOURCES.parent / name.replace(".", "/")
             waiting += [f"{name}.{path.stem}" for path in directory.glob("[!_]*.py")]
         waiting += _imports(ast.parse(module.text))
+        if name == _INDEX:
+            waiting += [f"vmserial.rules.{each}" for each in _LATE.findall(module.text.decode())]
     rules = [found.pop(name) for name in list(found) if _RULE.match(name)]
     index = found[_INDEX]
     text = joined(index.text, [module for module in rules if not module.package])
@@ -126,7 +129,7 @@ def joined(index: bytes, rules: Sequence[Module]) -> bytes:
         assert isinstance(function, ast.FunctionDef)
         function.body = [*_without_imports(rule.text, names), *function.body]
         made += stem
-    rest = _without_imports(index, names)
+    rest = [_Whole().visit(each) for each in _without_imports(index, names)]
     _Without(left_out).visit(ast.Module(rest, []))
     heads = [
         f"from {module} import {', '.join(own)}" for module, own in names.items()
@@ -134,6 +137,16 @@ def joined(index: bytes, rules: Sequence[Module]) -> bytes:
     ]  # fmt: skip
     text = "\n".join([*heads, ast.unparse(ast.Module([*made, *rest], []))])
     return f"{text}\n".encode()
+
+
+class _Whole(ast.NodeTransformer):
+    """Makes a rule that is imported when it is asked one that is there."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Replace ``Late("room.name", …)`` by ``name.RULE``."""
+        first = node.args[0]
+        assert isinstance(first, ast.Constant)
+        return ast.parse(f"{str(first.value).rpartition('.')[2]}.RULE", mode="eval").body
 
 
 class _Without(ast.NodeTransformer):

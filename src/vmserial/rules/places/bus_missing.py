@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmserial.context import MovePci, Relocate, RuleContext
 from vmserial.context.repairs import stays_as_it_is
 from vmserial.model import Finding, Repair, Severity
-from vmserial.rules.base import PLACES, PLATFORM, Rule
+from vmserial.rules.base import COLLISION, PLACES, Rule
 
 _PVES = (
     "PVE's command for this configuration has no {}: name a bus that it has, or add the "
@@ -34,4 +34,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("bus-missing", Severity.FAILS, PLACES, check, needs=(PLATFORM,))
+RULE = Rule("bus-missing", Severity.FAILS, PLACES, check, needs=(COLLISION,))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmserial.context import EditOptions, MovePci, RuleContext
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import PLACES, PLATFORM, Rule
+from vmserial.rules.base import COLLISION, PLACES, Rule
 from vmserial.sources.command.edits import SetKey
 
 
@@ -42,4 +42,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("pci-function", Severity.FAILS, PLACES, check, needs=(PLATFORM,))
+RULE = Rule("pci-function", Severity.FAILS, PLACES, check, needs=(COLLISION,))

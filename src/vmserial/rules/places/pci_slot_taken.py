@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmserial.context import MovePci, Relocate, RuleContext
 from vmserial.context.occupancy import Collision
 from vmserial.model import Finding, Repair, Severity
-from vmserial.rules.base import PLACES, PLATFORM, Rule
+from vmserial.rules.base import COLLISION, PLACES, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -49,4 +49,4 @@ def _repairs(ctx: RuleContext, collision: Collision) -> tuple[tuple[str, ...], t
     return (there.name,) if there else (), (moved,)
 
 
-RULE = Rule("pci-slot-taken", Severity.FAILS, PLACES, check, needs=(PLATFORM,))
+RULE = Rule("pci-slot-taken", Severity.FAILS, PLACES, check, needs=(COLLISION,))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmserial.context import EditOptions, RuleContext
 from vmserial.context.repairs import stays_as_it_is
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import PLACES, PLATFORM, Rule
+from vmserial.rules.base import COLLISION, PLACES, Rule
 from vmserial.sources.command.edits import SetKey
 
 
@@ -30,4 +30,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("virtio-port-taken", Severity.FAILS, PLACES, check, needs=(PLATFORM,))
+RULE = Rule("virtio-port-taken", Severity.FAILS, PLACES, check, needs=(COLLISION,))

@@ -8,7 +8,7 @@ from vmserial.context import Port, RuleContext
 from vmserial.context.repairs import stays_as_it_is
 from vmserial.limits import VIRTIO_SERIAL_SAFE_PORTS
 from vmserial.model import Finding, Severity
-from vmserial.rules.base import PLACES, PLATFORM, Rule
+from vmserial.rules.base import COLLISION, PLACES, Rule
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -37,4 +37,4 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("virtio-queue-overflow", Severity.DEAD, PLACES, check, needs=(PLATFORM,))
+RULE = Rule("virtio-queue-overflow", Severity.DEAD, PLACES, check, needs=(COLLISION,))

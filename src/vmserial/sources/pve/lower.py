@@ -13,7 +13,6 @@ command need it so:
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping
@@ -174,7 +173,7 @@ def _plain(value: str, coded: bool) -> str:
     if not coded:
         return value
     try:
-        return base64.b64decode(value, validate=True).decode("utf-8", "replace")
+        return binascii.a2b_base64(value, strict_mode=True).decode("utf-8", "replace")
     except (binascii.Error, ValueError):
         return value
 

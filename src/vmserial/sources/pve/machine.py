@@ -7,7 +7,6 @@ note that names the key with file and line.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from dataclasses import replace
@@ -300,7 +299,7 @@ class _Translation:
             value = props.text(key)
             if value and coded:
                 try:
-                    value = base64.b64decode(value, validate=True).decode()
+                    value = binascii.a2b_base64(value, strict_mode=True).decode()
                 except (binascii.Error, ValueError):
                     raise Rejected(
                         f"{key} is not base64 of UTF-8 text", hint="remove base64=1, or code it"
