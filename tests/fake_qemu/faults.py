@@ -28,6 +28,10 @@ LIFE_FAULTS = frozenset(
         "panic",
         "reset",
         "deaf-shell",
+        "rewrite",
+        "keep-object",
+        "keep-chardev",
+        "flood",
     }
 )
 """Faults of the machine.
@@ -41,6 +45,12 @@ error.  ``keep-device``: device_del is accepted, and nothing goes away.
 direction: the process ends as by SIGKILL, everything stops answering, the
 guest panics, the guest reboots.  ``deaf-shell``: the guest's shell is never
 there.
+
+Liars between the product and the guest: ``rewrite`` starts with another command
+line, in which the words ``OLD=>NEW`` of ``text`` were replaced.  ``keep-object``:
+DEVICE_DELETED comes, and QEMU still has the device.  ``keep-chardev``:
+chardev-remove is acknowledged, and not done.  ``flood``: once the port has
+received ``at`` bytes, the guest reads for ever.
 """
 
 

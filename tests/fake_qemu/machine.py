@@ -15,6 +15,8 @@ from fake_qemu.argv import CommandLine
 from fake_qemu.chardevs import Chardev
 from fake_qemu.faults import Fault
 from fake_qemu.guest import Guest, Node
+from fake_qemu.objects import Objects
+from fake_qemu.refused import Refused
 from fake_qemu.wires import Wires
 
 CONTROL = "vmserial.control"
@@ -34,14 +36,6 @@ PORT_DRIVERS = frozenset(
         "virtconsole",
     }
 )
-
-
-class Refused(Exception):
-    """QEMU says no: a message, and QMP's error class."""
-
-    def __init__(self, message: str, error_class: str = "GenericError") -> None:
-        super().__init__(message)
-        self.error_class = error_class
 
 
 @dataclass
@@ -78,6 +72,7 @@ class Machine:
         self._nodes: dict[str, int] = {}
         self._pci: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
+        self.objects = Objects()
         self._buses = 0
         self._later: set[asyncio.Task[None]] = set()
 
@@ -130,7 +125,8 @@ class Machine:
         busy = self._busy(id)
         if self.chardevs[id].owner or busy:
             raise Refused(f"Chardev '{id}' is busy")
-        self.chardevs.pop(id).close()
+        if not self.wires.fault("keep-chardev", id):
+            self.chardevs.pop(id).close()
 
     def _busy(self, id: str) -> bool:
         fault = self.wires.fault("busy", id)
@@ -155,6 +151,7 @@ class Machine:
         if id and (id in self.devices or id in self._pci):
             raise Refused(f"Duplicate device ID '{id}'")
         if driver in BUS_DRIVERS:
+            self.objects.made[id] = params
             self._pci[id] = self._parent(params)
             self._buses += 1
             if driver == "pcie-root-port":
@@ -185,6 +182,7 @@ class Machine:
             if refused is not None:
                 raise Refused(refused.text)
         self.devices[id] = device
+        self.objects.made[id] = params
         self._plug(device, driver, lambda: self._nodes_of(driver, params, device))
 
     def _nodes_of(self, driver: str, params: dict[str, str], device: Device) -> list[Node]:
@@ -238,6 +236,9 @@ class Machine:
             )
             return
         await asyncio.sleep(self._delay)
+        if driver == "usb-serial" and self.objects.made[device.id].get("always-plugged") != "on":
+            # It is plugged in only while a client is there.
+            await self.chardevs[device.chardevs[0]].connected.wait()
         if any(self.wires.fault("no-node", chardev) for chardev in device.chardevs):
             return
         device.nodes = make()
@@ -283,6 +284,8 @@ class Machine:
         for chardev in device.chardevs:
             self.chardevs[chardev].owner = ""
         del self.devices[device.id]
+        if not any(self.wires.fault("keep-object", chardev) for chardev in device.chardevs):
+            del self.objects.made[device.id]
         self.emit("DEVICE_DELETED", device=device.id, path=f"/machine/peripheral/{device.id}")
 
     # ------------------------------------------------------------ end

@@ -17,7 +17,8 @@ from fake_qemu import faults as faults_module
 from fake_qemu.argv import CommandLine, parse
 from fake_qemu.faults import Fault
 from fake_qemu.guest import Guest
-from fake_qemu.machine import Machine, Refused
+from fake_qemu.machine import Machine
+from fake_qemu.refused import Refused
 
 SCRIPT = """#!{python}
 import sys
@@ -141,6 +142,10 @@ class Qmp:
                 {"label": id, "filename": chardev.filename, "frontend-open": bool(chardev.owner)}
                 for id, chardev in self.machine.chardevs.items()
             ]
+        if command == "qom-list":
+            return self.machine.objects.list()
+        if command == "qom-get":
+            return self.machine.objects.get(arguments["path"], arguments["property"])
         if command == "chardev-add":
             return self._chardev_add(arguments)
         if command == "chardev-remove":
@@ -189,6 +194,14 @@ async def _run(
         shutil.rmtree(root, ignore_errors=True)
 
 
+def _rewritten(words: list[str], text: str) -> list[str]:
+    """Return a command line in which ``OLD=>NEW`` was replaced; a liar that finds none is none."""
+    old, _, new = text.partition("=>")
+    if not any(old in word for word in words):
+        sys.exit(f"no {old} to replace in {words}")
+    return [word.replace(old, new) for word in words]
+
+
 def main(
     words: list[str], folder: str, faults: str, version: tuple[int, int, int], node_delay: float
 ) -> None:
@@ -197,6 +210,8 @@ def main(
     for fault in told:
         if fault.name == "refuse-start":
             sys.exit(f"{sys.argv[0]}: {fault.text}")
+        if fault.name == "rewrite":
+            words = _rewritten(words, fault.text)
     root = Path(folder) / f"guest-{os.getpid()}"
     try:
         asyncio.run(_run(parse(words), root, told, version, node_delay))

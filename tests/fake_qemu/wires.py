@@ -31,6 +31,7 @@ class Wires:
         self._guest = guest
         self._emit = emit
         self._mutators: dict[tuple[str, str], Mutator] = {}
+        self._received: dict[str | None, int] = {}
 
     def fault(self, name: str, port: str = "") -> Fault | None:
         """Return the fault of that name at that port, if the fake was told to have it."""
@@ -85,8 +86,18 @@ class Wires:
     async def deliver(self, chardev: Chardev, fd: int, id: str | None) -> None:
         while True:
             data = self._mutate(id, "in", await chardev.receive())
+            self._received[id] = self._received.get(id, 0) + len(data)
             if data and not self.stopped.is_set():
                 await streams.write(fd, data)
+            flood = self.fault("flood", id or "")
+            if flood is not None and self._received[id] > flood.at:
+                await self._flood(fd)
+
+    @staticmethod
+    async def _flood(fd: int) -> None:
+        """Have the guest read for ever."""
+        while await streams.write(fd, bytes(4096)):
+            await asyncio.sleep(0.001)
 
     async def command(self, chardev: Chardev, fd: int) -> None:
         translator = self._guest.translator()

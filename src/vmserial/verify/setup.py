@@ -58,12 +58,14 @@ class Setup:
         argv: the binary and its options, without the monitor.
         notes: what was left out or replaced.
         late: ports that no client opens at the start; a case does it in its time.
+        planned: the planner gave each device its place, and QEMU and the guest must show it.
     """
 
     plan: Plan
     argv: tuple[str, ...]
     notes: tuple[str, ...]
     late: frozenset[str] = frozenset()
+    planned: bool = False
 
 
 def platform(machine: Machine, ports: Sequence[SerialPort]) -> Machine:
@@ -156,4 +158,4 @@ def setup(
         # A guest that reboots has failed; QEMU ends and says so.
         "-no-reboot",
     )
-    return Setup(made, argv, tuple(notes))
+    return Setup(made, argv, tuple(notes), planned=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+from vmserial.verify import readback
 from vmserial.verify.cases import Case
-from vmserial.verify.results import Verdict
+from vmserial.verify.results import Check, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.form import OVERHEAD
@@ -74,12 +76,16 @@ class DataCase(Case):
         await exchange.upload(list(alone.values()))
         # Meanwhile the guest still enumerates; no port carries anything of this.
         uploading = asyncio.create_task(exchange.upload(together))
+        reading = asyncio.create_task(readback.told_by_qemu(session, lines))
         try:
             tested = await self._alone(session, lines, alone)
             await uploading
+            told = await reading
         finally:
             uploading.cancel()
-            await asyncio.gather(uploading, return_exceptions=True)
+            reading.cancel()
+            await asyncio.gather(uploading, reading, return_exceptions=True)
+        await readback.compare(session, self._place_of(session), lines, told)
         await self._judge(session, tested, "alone")
         ready = [t for t in together if not t.line.trouble]
         session.reporter.step(f"{self.name}: {len(ready)} ports, all at once")
@@ -92,6 +98,9 @@ class DataCase(Case):
                     for way in BOTH:
                         session.untestable(session.check(self.name, line, mode, way), line)
         await exchange.forget([*alone.values(), *together])
+
+    def _place_of(self, session: Session) -> Callable[[Line], Check]:
+        return lambda line: session.check(self.name, line, readback.MODE)
 
     def _in_band(self, session: Session, line: Line) -> None:
         """Decide the checks of the port that carries the shell."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from vmserial.errors import MonitorError, QemuError, ShellError
-from vmserial.verify import plugging
+from vmserial.verify import plugging, readback
 from vmserial.verify.cases import Case
 from vmserial.verify.cases.hotplug_checks import (
     NOTHING,
@@ -96,6 +96,9 @@ class HotplugCase(Case):
         async for line in session.found(missing, session.limits.nodes(len(missing))):
             if session.ends.is_console(line):
                 session.ends.take_console()
+        if missing:
+            # Of the others, the case before this one has asked.
+            await self._see(session, missing)
         await self._exchange(session, victim, "before", victim.name, SHORT)
         bystander = roles.bystander
         during = both_ways(session, bystander.name, "during") if bystander is not None else []
@@ -154,12 +157,21 @@ class HotplugCase(Case):
         return True
 
     async def _plug(self, session: Session, line: Line) -> float:
-        """Plug a port in; what goes wrong becomes the line's trouble."""
+        """Plug a port in; what goes wrong becomes the line's trouble.  See where it is then."""
         try:
-            return await plugging.plug(session, line)
+            took = await plugging.plug(session, line)
         except MonitorError as error:
             line.trouble = (Fault(FaultKind.REFUSED, f"device_add: {error.message}"),)
             return 0.0
+        await self._see(session, [line])
+        return took
+
+    async def _see(self, session: Session, lines: list[Line]) -> None:
+        """Have QEMU and the guest say where ports are."""
+        told = await readback.told_by_qemu(session, lines)
+        await readback.compare(
+            session, lambda line: check_of(session, line.name, readback.MODE), lines, told
+        )
 
     async def _plug_spare(self, session: Session, line: Line) -> None:
         """Plug a new id on a chardev that was there from the start."""

@@ -1,0 +1,84 @@
+"""Liars between the product and the guest: each turns verify red, by the right name.
+
+All bytes pass; what is wrong is which device carries them, where it is, and what QEMU said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fake_qemu import Fault
+from fake_qemu.environment import named, prove, verdicts
+
+from vmserial.verify.results import Check, FaultKind, Verdict
+
+pytestmark = pytest.mark.usefixtures("quick_end")
+
+
+def rewrite(old: str, new: str) -> Fault:
+    """Return the liar that starts another command line."""
+    return Fault("rewrite", text=f"{old}=>{new}")
+
+
+def by_port(checks: list[Check]) -> dict[str, set[FaultKind]]:
+    """Return the names of what went wrong, by port."""
+    found: dict[str, set[FaultKind]] = {}
+    for check in checks:
+        found.setdefault(check.port, set()).update(named(check))
+    return found
+
+
+def test_another_model_than_planned(tmp_path: Path) -> None:
+    liar = rewrite("virtserialport,id=virtserialport.2", "virtconsole,id=virtserialport.2")
+    report = prove(tmp_path, liar, kinds=("virtio",))
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert by_port(failed) == {"serial2": {FaultKind.WRONG_DEVICE, FaultKind.WRONG_NODE}}
+    assert any(
+        "virtserialport.2 is a virtconsole, not the planned virtserialport" in c.detail
+        for c in failed
+    )
+    assert any("is /dev/hvc0" in c.detail for c in failed)
+
+
+def test_two_devices_at_each_others_usb_ports(tmp_path: Path) -> None:
+    liars = (
+        rewrite("bus=vmserial-xhci0.0,port=1,chardev=serial1", "bus=B,port=2,chardev=serial1"),
+        rewrite("bus=vmserial-xhci0.0,port=2", "bus=vmserial-xhci0.0,port=1"),
+        rewrite("bus=B", "bus=vmserial-xhci0.0"),
+    )
+    report = prove(tmp_path, *liars)
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert by_port(failed) == {
+        "serial1": {FaultKind.WRONG_PLACE}, "serial2": {FaultKind.WRONG_PLACE}
+    }  # fmt: skip
+    first = next(c for c in failed if c.port == "serial1")
+    assert first.mode == "place"
+    assert "usbserial1 has port=2, not the planned 1" in first.detail
+    assert "at port 2 of the controller at PCI 1f.0, not at the planned port 1" in first.detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "id"), [("usb", "vmserial-xhci0"), ("virtio", "vmserial-virtio0")]
+)
+def test_a_controller_at_another_address(tmp_path: Path, kind: str, id: str) -> None:
+    liar = rewrite(f"id={id},bus=pcie.0,addr=1f.0", f"id={id},bus=pcie.0,addr=1c.0")
+    report = prove(tmp_path, liar, kinds=(kind,))
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    # All ports on it are elsewhere; serial0 is not.
+    assert by_port(failed) == {f"serial{n}": {FaultKind.WRONG_PLACE} for n in (1, 2, 3)}
+    assert all(f"{id} has addr=1c.0, not the planned 1f.0" in c.detail for c in failed)
+    assert all("PCI 1c.0" in c.detail and "PCI 1f.0" in c.detail for c in failed)
+
+
+def test_another_virtio_number(tmp_path: Path) -> None:
+    report = prove(tmp_path, rewrite("nr=3,chardev=serial3", "nr=9,chardev=serial3"),
+                   kinds=("virtconsole",))  # fmt: skip
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert by_port(failed) == {"serial3": {FaultKind.WRONG_PLACE}}
+    assert "virtconsole.3 has nr=9, not the planned 3" in failed[0].detail
+    assert "nr 9 of the controller" in failed[0].detail
