@@ -339,4 +339,8 @@ class Confs:
                 ["-device", f"isa-serial,chardev={id}"],
                 ["-serial", f"chardev:{id}"],
             ])  # fmt: skip
+        if self.random.random() < 0.3:
+            # QEMU makes these chardevs, and names them as PVE names its own.
+            words += ["-nographic"] if self.random.random() < 0.5 else []
+            words += ["-serial", self.random.choice(["stdio", "pty", "mon:stdio", "null"])]
         return words

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vmserial.context.chardevs import HostSides
 from vmserial.context.isa import IsaConflict, isa_conflicts
 from vmserial.context.occupancy import Occupancy
-from vmserial.context.ports import Port, PortNames, ports_of
+from vmserial.context.ports import Port, PortNames, numbers_of, ports_of
 from vmserial.context.repairs import RepairPolicy
 from vmserial.lazy import once
 from vmserial.limits import ISA_SERIAL_PORTS
@@ -113,8 +113,9 @@ class RuleContext:
 
     @once
     def port_numbers(self) -> frozenset[int]:
-        """The numbers that ports have."""
-        return frozenset([port.number for port in self.ports])
+        """The numbers that ports have, or would have that their source asks for in vain."""
+        asked = numbers_of(self.lowered.command.labels) if self.lowered else set[int]()
+        return frozenset([port.number for port in self.ports]) | asked
 
     @once
     def console(self) -> Port | None:

@@ -103,7 +103,8 @@ def ports_of(view: CommandView, labels: Mapping[str, str] | None = None) -> tupl
 
     Args:
         view: what the command line says.
-        labels: names that the ports' chardevs have in the source that was lowered to it.
+        labels: names that the ports' chardevs have in the source that was lowered to it, and
+            would have of those that it asks for in vain: no other port is called so.
     """
     own = labels or {}
     found: list[tuple[str, CommandOption, SerialDevice | None, PortOption | None]] = [
@@ -129,6 +130,11 @@ def ports_of(view: CommandView, labels: Mapping[str, str] | None = None) -> tupl
         place = {id(option): index for index, option in enumerate(view.options)}
         found.sort(key=lambda each: place[id(each[1])])
     return tuple(_named(found, own))
+
+
+def numbers_of(labels: Mapping[str, str]) -> set[int]:
+    """Return N of each ``serialN`` among a source's names."""
+    return {int(match[1]) for name in labels.values() if (match := _NUMBERED.match(name))}
 
 
 def bare_chardev(port: Port) -> str | None:
@@ -166,6 +172,7 @@ def _named(
         said.append((None if number in numbered else number, "" if match else given))
         if number is not None:
             numbered.add(number)
+    numbered |= numbers_of(labels)
     free = iter(number for number in count() if number not in numbered)
     ports = []
     for (chardev_id, option, device, onboard), (number, name) in zip(entries, said, strict=True):

@@ -107,7 +107,8 @@ class LoweredCommand:
         options: in the order in which the owner writes them.
         owner: who starts it.
         name: the VM's.
-        labels: the name of each serial port (``serial0``) by the id of its chardev.
+        labels: the name of each serial port (``serial0``) by the id of its chardev; also of
+            those that the source asks for and the command does not have.
         dropped: what never reaches the command.
         gaps: what is not known of it.
         numbers: N of ``serialN`` by the id of its chardev, where a plan numbers the ports

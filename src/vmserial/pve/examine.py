@@ -66,6 +66,7 @@ def examine(
     leaving = going(document)
     judged = _judged(answer, {name for f in own for name in f.ports}, frozenset(leaving))
     said = {name for f in wrong((*judged, *own)) for name in f.ports}
+    said.update(answer.stuck if way == "args" else ())
     found = [*judged, *own]
     template = Reading.of(document, None, False).flag("template")
     if template:

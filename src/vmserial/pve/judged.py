@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from vmserial.context import RepairPolicy
@@ -83,6 +83,9 @@ class PveVm:
         if key not in self.known:
             host = PveHost("", self.capabilities.version)
             found = lower(document, machine.vmid, host, arch=machine.arch)
+            asked = {port.name: port.name for port in machine.ports}
+            if not asked.keys() <= found.labels.keys():
+                found = replace(found, labels={**asked, **found.labels})
             self.known[key] = document, found  # the document is kept: its id stays its own
         return self.known[key][1]
 
@@ -149,13 +152,15 @@ class PveVm:
             if each.origin.owner == "user" and concerns(each.option, (name,))
         }  # fmt: skip
 
-    def twice(self, document: Document, lowered: LoweredCommand) -> list[str]:
+    def twice(self, lowered: LoweredCommand) -> list[str]:
         """Return the ports that have a line and stand in ``args:``, as ``fix`` writes them."""
+        lines = {
+            each.origin.handle.key for each in lowered.options
+            if isinstance(each.origin.handle, Setting)
+        }  # fmt: skip
         return [
-            f"serial{index}" for index in self.machine.pve_args_ports
-            if isinstance(document.main.values.get(f"serial{index}"), Setting)
-            and f"serial{index}" in lowered.labels
-        ]  # fmt: skip
+            name for index in self.machine.pve_args_ports if (name := f"serial{index}") in lines
+        ]
 
     def placeless(self, names: set[str]) -> Iterator[tuple[str, str]]:
         """Yield why ports find no place, as the planner says it of the whole VM."""

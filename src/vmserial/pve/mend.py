@@ -17,6 +17,7 @@ Only a port with a finding moves.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -102,7 +103,27 @@ def mend(
         look_at: looks at the host; None: nothing that depends on it is said.
     """
     mending = _Mending(document, PveVm(machine, capabilities, guest, look_at))
-    return mending.by_args() if way == "args" else mending.by_shim()
+    if way == "shim":
+        return mending.by_shim()
+    made = mending.by_args()
+    for _ in machine.ports:
+        if not made.placeless or not made.changes or made.twice:
+            break
+        # What has moved by now may have left a place.
+        setting = made.document.main.values.get("args")
+        lifted = lift(setting.value if setting else "")
+        now = replace(
+            machine, args=lifted.words, pve_args_ports=tuple(port.index for port in lifted.ports)
+        )
+        again = _Mending(made.document, PveVm(now, capabilities, guest, look_at)).by_args()
+        if not again.changes:
+            break
+        made = replace(
+            again, changes=(*made.changes, *again.changes), before=made.before,
+            lowered=made.lowered, wished=made.wished,
+            renumbered=(*made.renumbered, *again.renumbered),
+        )  # fmt: skip
+    return made
 
 
 def look(
@@ -124,7 +145,7 @@ def look(
         pinned in answer.finding.ports and answer.edits for answer in before.answers
     )
     return Mended(
-        document, (), before, before, lowered, wished, tuple(vm.twice(document, lowered)),
+        document, (), before, before, lowered, wished, tuple(vm.twice(lowered)),
         kinds_of(lowered), stuck=(pinned,) if pinned and leaves else (),
     )  # fmt: skip
 
@@ -160,8 +181,9 @@ class _Mending:
             made, placeless = self.tried()
             if not placeless:
                 return replace(made, placeless=tuple(self.vm.placeless(self.given_up)))
-            # A port that finds no place stays what and where it is.
-            self.given_up |= placeless
+            # A port that finds no place stays what and where it is.  The last one first: without
+            # it the others may find theirs.
+            self.given_up.add(max(placeless, key=_number))
             self.changes, self.reasons, self.stuck = [], {}, {}
 
     def tried(self) -> tuple[Mended, set[str]]:
@@ -170,7 +192,7 @@ class _Mending:
         lowered = self.vm.lowered(original)
         before = self.vm.judged(lowered)
         wished = self.vm.wishes(lowered)
-        twice = self.vm.twice(self.document, lowered)
+        twice = self.vm.twice(lowered)
         document = self.with_agent(before)
         document = self.once(document, twice)
         for _ in range(PCI_SLOTS):
@@ -199,7 +221,7 @@ class _Mending:
         original = self.document
         lowered = self.vm.lowered(original)
         before = self.vm.judged(lowered)
-        wished, twice = self.vm.wishes(lowered), self.vm.twice(self.document, lowered)
+        wished, twice = self.vm.wishes(lowered), self.vm.twice(lowered)
         document = self.with_agent(before)
         for port in self.vm.machine.ports:
             was, now = document, self.vm.lowered(document)
@@ -363,6 +385,12 @@ class _Mending:
         """Name a change of ``args:`` that no port stands for."""
         if document.text() != original.text() and not self.changes:
             self.changes.append(Change(STALE, (), "args: what nothing uses any more is gone"))
+
+
+def _number(name: str) -> int:
+    """Return N of ``serialN``; of another name, more than any."""
+    digits = name.removeprefix("serial")
+    return int(digits) if digits.isdigit() else sys.maxsize
 
 
 def _answered(name: str, wished: Iterable[Wish], twice: Iterable[str], verdict: Judgement) -> str:

@@ -18,6 +18,7 @@ from vmserial import chardevs
 from vmserial.errors import ConfigError
 from vmserial.options import split_params
 from vmserial.sources.pve.values import Word, spans
+from vmserial.values import is_on
 
 _NUMBER = r"(0|[1-9][0-9]{0,2})"
 _CHARDEV = re.compile(rf"serial{_NUMBER}\Z")
@@ -243,7 +244,12 @@ def _written(text: str, words: Sequence[Word], taken: frozenset[int]) -> str:
 
 def _backend(head: str, keys: dict[str, str]) -> str:
     """Return a chardev's text form; empty if it has none."""
-    rest = dict(keys)
+    # What QEMU assumes where nothing is said is not what our text form assumes.
+    rest = {"signal": "on", **keys} if head == "stdio" else dict(keys)
+    if head == "socket":
+        rest.setdefault("server", "off")
+        if is_on(rest["server"]):
+            rest.setdefault("wait", "on")
     try:
         match head:
             case "socket" if "path" in rest:

@@ -71,6 +71,9 @@ def kept_com_ports(
         document: as it is now.
         pinned: a port that must keep its line.
     """
+    if before.arch != "x86_64":
+        # No board of PVE's other architecture has an ISA bus: nothing to count on it.
+        return Kept(document)
     was = indexes(before)
     given, now = document, lower(document)
     chardevs = {
