@@ -112,6 +112,7 @@ def _automatic(ctx: RuleContext, allocator: Allocator, moved: set[int]) -> None:
 def _ours(ctx: RuleContext, allocator: Allocator, moved: set[int]) -> None:
     """Take over the controllers that an earlier mending added, with what is free on them."""
     found = found_by_themselves(ctx)
+    slots: set[tuple[str, int]] = set()
     for device in ctx.view.devices:
         match = _OURS.match(device.id)
         if match is None or (device.pci is None and device.driver.endswith("-pci")):
@@ -121,6 +122,7 @@ def _ours(ctx: RuleContext, allocator: Allocator, moved: set[int]) -> None:
         if device.pci is not None:
             bus = device.bus or allocator.platform.root_bus
             allocator.resume(BoardPlace(bus, device.pci.slot, device.pci.function))
+            slots.add((bus, device.pci.slot))
         users = [
             d for d in ctx.made
             if found.get(id(d.option), d.bus) == f"{device.id}.0" and id(d.option) not in moved
@@ -133,6 +135,11 @@ def _ours(ctx: RuleContext, allocator: Allocator, moved: set[int]) -> None:
             allocator.virtio.append(_virtio(made, users))
         else:
             allocator.root_ports = max(allocator.root_ports, int(match.group(2)) + 1)
+    for device in ctx.view.devices if slots else ():
+        # Ports have functions behind a controller's, and are not packed over.
+        place, bus = device.pci, device.bus or allocator.platform.root_bus
+        if place is not None and (bus, place.slot) in slots and id(device.option) not in moved:
+            allocator.resume(BoardPlace(bus, place.slot, place.function))
 
 
 def _numbers(users: Sequence[DeviceEntry], key: str) -> set[int | None]:

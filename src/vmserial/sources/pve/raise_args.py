@@ -9,7 +9,7 @@ between them; what is new comes last, or stands beside the words that it is abou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +25,7 @@ from vmserial.sources.command import (
     ReplaceValue,
     SetKey,
 )
+from vmserial.sources.command.places import pci_address
 from vmserial.sources.pve import edits
 from vmserial.sources.pve.document import Document, Setting
 from vmserial.sources.pve.lower import ArgsSpan
@@ -116,13 +117,29 @@ def without_idle_controllers(document: Document, lowered: LoweredCommand) -> Doc
         if key == "bus"
     }
     raiser = _Raiser(document, lowered, lambda _: None)
+    slots = set(_beside_function_0(lowered))
     for each in lowered.options:
         handle = each.origin.handle
         if isinstance(handle, ArgsSpan) and each.option.flag == "-device":
-            name = dict(parts_of(each.option)[1]).get("id", "")
-            if _CONTROLLER.match(name) and name not in used:
+            params = dict(parts_of(each.option)[1])
+            name = params.get("id", "")
+            if not _CONTROLLER.match(name) or name in used:
+                continue
+            address = pci_address(params.get("addr", ""))
+            # Without its function 0 the guest would not look at the rest of a slot.
+            if address is None or address[1] or (params.get("bus", ""), address[0]) not in slots:
                 raiser.spans[handle.start] = (handle, None)
     return raiser.written()
+
+
+def _beside_function_0(lowered: LoweredCommand) -> Iterator[tuple[str, int]]:
+    """Yield the bus and the slot of each device that is at another function."""
+    for each in lowered.options:
+        if each.option.flag == "-device":
+            params = dict(parts_of(each.option)[1])
+            address = pci_address(params.get("addr", ""))
+            if address is not None and address[1]:
+                yield params.get("bus", ""), address[0]
 
 
 def concerns(option: Option, names: Iterable[str]) -> bool:
