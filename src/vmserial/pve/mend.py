@@ -298,6 +298,9 @@ class _Mending:
             document = put_into_args(document, lowered, wish, self.vm.capabilities.version)
             if document.text() == before:
                 break
+        if document.text() != was:
+            # What is given a place now must not share a slot with what goes.
+            document = tidied(self.vm, document)
         lowered = self.vm.lowered(document)
         verdict = self.last = self.vm.judged(lowered)
         answers = list(verdict.answers)
