@@ -15,7 +15,7 @@ import findings
 from vmserial.context import RepairPolicy
 from vmserial.guests import profile
 from vmserial.judging import domain, judge
-from vmserial.rules.base import Rule
+from vmserial.rules import base
 from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandView
 from vmserial.sources.libvirt import Document as DomainDocument
@@ -103,7 +103,7 @@ def test_each_reason_is_of_a_cell() -> None:
 
 
 def test_a_rule_of_one_source_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Rule, "applies", lambda _, ctx: ctx.owner == "user")
+    monkeypatch.setattr(base, "applies", lambda _, ctx: ctx.owner == "user")
     for source in SOURCES:
         with pytest.raises(AssertionError):
             test_a_users_own_words_have_the_finding_in_each_source("isa-limit", source)

@@ -74,7 +74,7 @@ class Rule:
 
     def applies(self, ctx: RuleContext) -> bool:
         """Tell whether all that the rule needs is known, and what it is about is there."""
-        return _applies(self, ctx)
+        return applies(self, ctx)
 
     @property
     def rule(self) -> Rule:
@@ -150,7 +150,7 @@ class Late:
 
     def applies(self, ctx: RuleContext) -> bool:
         """As :meth:`Rule.applies`."""
-        return _applies(self, ctx)
+        return applies(self, ctx)
 
     @property
     def rule(self) -> Rule:
@@ -164,7 +164,8 @@ class Late:
         return getattr(self.rule, name)
 
 
-def _applies(rule: Rule | Late, ctx: RuleContext) -> bool:
+def applies(rule: Rule | Late, ctx: RuleContext) -> bool:
+    """Tell whether all that a rule needs is known, and what it is about is there."""
     # Most commands have nothing of what most rules are about: one look instead of a walk.
     if rule.among and rule.among.isdisjoint(ctx.view.present):
         return False
