@@ -106,6 +106,9 @@ PVE_SERIAL_PORTS = 4
 """PVE has the lines serial0 to serial3: $MAX_SERIAL_PORTS (qemu-server 9.2:
 PVE/QemuServer.pm)."""
 
+PVE_ARCHITECTURES = ("x86_64", "aarch64")
+"""What PVE takes as ``arch:`` (the schema of qemu-server 9.2.6)."""
+
 PVE_KEYS = {
     "ide": 4, "sata": 6, "scsi": 31, "virtio": 16, "net": 32, "usb": 14, "hostpci": 16,
     "parallel": 3, "numa": 8, "virtiofs": 10, "ipconfig": 32, "unused": 256,

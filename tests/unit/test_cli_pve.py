@@ -212,3 +212,41 @@ def test_a_locked_vm_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) 
     path.write_text(path.read_text() + "lock: migrate\n")
     assert main.run(["fix", "101", "--root", str(root), "--apply"]) == 2
     assert "locked by a task of PVE: migrate" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ whose architecture it is
+
+
+@pytest.mark.parametrize("verb", ["doctor", "plan", "showcmd", "fix", "verify"])
+def test_no_verb_takes_another_architecture_than_the_configuration_says(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "142.conf"
+    path.write_text("memory: 512\narch: aarch64\nserial0: socket\n")
+    assert main.run([verb, str(path), "--arch", "x86_64"]) == 2
+    said = capsys.readouterr().err
+    assert "--arch says x86_64, and the configuration says arch: aarch64" in said
+    assert f"where: {path}:2" in said
+
+
+def test_the_same_architecture_may_be_said_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "142.conf"
+    path.write_text("memory: 512\narch: aarch64\nserial0: socket\n")
+    for said in ("aarch64", "arm64"):
+        assert main.run(["doctor", str(path), "--arch", said]) == 0
+    path.write_text("memory: 512\nserial0: socket\n")
+    assert main.run(["doctor", str(path), "--arch", "x86_64"]) == 0
+    capsys.readouterr()
+
+
+def test_an_architecture_that_pve_does_not_know_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "142.conf"
+    path.write_text("memory: 512\narch: riscv64\nserial0: socket\n")
+    assert main.run(["doctor", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert f"fails to start: the VM ({path}:2)  [pve-arch-unknown]" in said
+    assert "it knows no architecture riscv64" in said

@@ -72,13 +72,15 @@ def _machine_of(asked: VmOptions, given: Input) -> Machine:
         )  # fmt: skip
     if given.kind == "command":
         arch = _arch_name(arch)
-    if given.place is not None:
+    if given.kind == "pve":
+        from vmserial.cli.pve_vm import place_of
         from vmserial.pve import tree
 
         # Within a tree its host's architecture is known, and PVE takes that.
-        vmid = given.place.vmid
-        document = tree.conf_of(given.place, given.raw).document
-        arch = arch or tree.vm_arch(document, tree.host_arch(given.place.root))
+        place = place_of(asked)
+        vmid = given.place.vmid if given.place is not None else vmid
+        document = tree.conf_of(place, given.raw).document
+        arch = tree.vm_arch(document, tree.host_arch(place.root), arch)
     return sources.of_bytes(
         given.raw, given.name, kind="toml" if given.kind == "machine" else given.kind,
         vmid=vmid, snapshot=asked.snapshot, pending=asked.pending, arch=arch,

@@ -133,7 +133,7 @@ def machine_of(asked: VmOptions, conf: Conf, document: Document, host: str) -> M
     from vmserial.sources.overrides import apply
     from vmserial.sources.pve import machine
 
-    arch = asked.arch or vm_arch(document, host)
+    arch = vm_arch(document, host, asked.arch)
     return apply(machine(document, conf.place.vmid or None, arch=arch), overrides(asked))
 
 

@@ -155,7 +155,7 @@ def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, 
     version = vm.capabilities.version[:2] if vm.capabilities.binary else PveHost().version
     lowered = lower(
         document, place.vmid, PveHost(host_arch(place.root), version),
-        pending=bool(going(document)), arch=asked.arch or vm.machine.arch,
+        pending=bool(going(document)), arch=vm.machine.arch,
     )  # fmt: skip
     return _adapted(lowered, vm.capabilities), lowered
 

@@ -242,10 +242,28 @@ def _known(name: str) -> str:
         return ""
 
 
-def vm_arch(document: Document, host: str) -> str:
-    """Return the architecture to hand to the reader: the host's where the VM does not say one."""
-    main = document.main.values
-    if "arch" in main or re.match(r"(?:type=)?virt(?:-|,|\Z)", _value(document, "machine")):
+def vm_arch(document: Document, host: str, asked: str = "") -> str:
+    """Return the architecture to hand to the reader: the host's where the VM does not say one.
+
+    Args:
+        document: the configuration.
+        host: its host's; empty if nobody knows it.
+        asked: what the user says the host is; empty: nothing.
+
+    Raises:
+        UsageError: the user says another one than the configuration.
+    """
+    setting = document.main.values.get("arch")
+    if asked:
+        name = architecture(asked).name
+        if setting is not None and _known(setting.value) not in {"", name}:
+            raise UsageError(
+                f"--arch says {name}, and the configuration says arch: {setting.value}",
+                hint="leave --arch out: it is for a configuration that says none",
+                where=str(document.where(setting.line)),
+            )
+        return name
+    if setting is not None or re.match(r"(?:type=)?virt(?:-|,|\Z)", _value(document, "machine")):
         return ""
     return host
 

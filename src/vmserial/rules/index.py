@@ -86,6 +86,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("devices.machine_unknown", ("readconfig",)),
         Late("devices.sclp_limit", ("platform",), ("sclpconsole", "sclplmconsole")),
         Late("owner.libvirt_refused", ("libvirt",)),
+        Late("owner.pve_arch_unknown", ("pve",)),
     ),
     (
         Late("devices.onboard_uart_limit"),

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import PVE_ARCHITECTURES
 from vmserial.machines import architecture
 from vmserial.model.origin import Gap, LoweredCommand, LoweredOption, Origin
 from vmserial.model.source import SourceRef
@@ -97,6 +98,7 @@ def lower(
     found = pins(reading, target, on.version)
     kvm = reading.flag("kvm", native) and not template
     to = Emission(reading, found, vmid, kvm)
+    _emulated(to)
     _identity(to)
     _board(to, target)
     drive_list, boot = drives.drives(reading), drives.BootOrder.of(reading)
@@ -133,7 +135,7 @@ def lower(
 
 def _arch(reading: Reading, host: PveHost, wanted: str) -> str:
     setting = reading.settings.get("arch")
-    name = wanted or reading.text("arch")
+    name = reading.text("arch") or wanted
     if not name:
         kind = (reading.props("machine", "type") or {}).get("type", "")
         return "aarch64" if re.match(r"virt(-|\Z)", kind) else host.arch or "x86_64"
@@ -142,6 +144,15 @@ def _arch(reading: Reading, host: PveHost, wanted: str) -> str:
     except UsageError as error:
         where = f"{reading.file}:{setting.line}" if setting is not None else "arch"
         raise ConfigError(error.message, hint=error.hint, where=where) from None
+
+
+def _emulated(to: Emission) -> None:
+    """Name an architecture that PVE has no emulator for, by the word that PVE reads."""
+    said, by = to.reading.text("arch"), to.reading.settings.get("arch")
+    if by is not None and said not in PVE_ARCHITECTURES:
+        text = f"PVE does not start the VM: it knows no architecture {said}"
+        where = SourceRef(to.reading.file, by.line)
+        to.gaps.append(Gap("refused", text, where, "pve-arch-unknown", "arch"))
 
 
 def _name(to: Emission) -> str:

@@ -186,7 +186,7 @@ class _Translation:
 
     def read_arch(self, machine_type: str) -> str:
         setting = self.view.take("arch")
-        wanted = self.wanted_arch or (setting.value if setting is not None else "")
+        wanted = setting.value if setting is not None else self.wanted_arch
         if wanted:
             where = str(self.view.where(setting.line)) if setting is not None else "arch"
             try:

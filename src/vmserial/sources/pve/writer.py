@@ -14,7 +14,7 @@ from typing import Any
 
 from vmserial import chardevs
 from vmserial.errors import ConfigError, UsageError
-from vmserial.limits import PVE_SERIAL_PORTS
+from vmserial.limits import PVE_ARCHITECTURES, PVE_SERIAL_PORTS
 from vmserial.model import Chardev, HostTty, Machine, Note, Null, SerialPort, UnixSocket
 from vmserial.sources.losses import Losses
 from vmserial.sources.pve import Document, machine
@@ -52,7 +52,7 @@ class _Writer:
     def arch(self) -> None:
         arch = self.vm.arch
         self.settings["arch"] = arch
-        if arch not in {"x86_64", "aarch64"}:
+        if arch not in PVE_ARCHITECTURES:
             self.losses.vm(f"the architecture {arch}", "PVE runs x86_64 and aarch64 only")
 
     # -------------------------------------------------------------- the VM
