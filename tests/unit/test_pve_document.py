@@ -216,3 +216,24 @@ def test_a_hostile_file_is_read_in_linear_time() -> None:
         f"name: x{spaces}y\n#vmserial serial1: {spaces}x\n{spaces}snapstate:{spaces}x\n[{spaces}\n"
     )
     assert parse(text).text() == text
+
+
+@pytest.mark.parametrize(
+    ("waiting", "changes"),
+    [
+        ("serial1: socket\n", False),
+        ("serial1: /dev/ttyS0\n", True),
+        ("serial2: socket\n", True),
+        ("delete: serial1\n", True),
+        ("delete: serial3\n", False),
+        ("delete: serial1\nserial1: socket\n", False),
+        ("", False),
+    ],
+)
+def test_a_pending_section_changes_something_or_not(waiting: str, changes: bool) -> None:
+    text = f"memory: 512\nserial1: socket\n\n[PENDING]\n{waiting}"
+    assert Document.parse(text, "142.conf").changes_pending is changes
+
+
+def test_without_a_pending_section_nothing_is_pending() -> None:
+    assert Document.parse("memory: 512\n", "142.conf").changes_pending is False

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import binary
-from test_pve_mend import PTY, UART, XHCI
+from test_pve_mend import PTY, UART, XHCI, left
 
 from vmserial.errors import VmserialError
 from vmserial.guests import profile
+from vmserial.judging import judge
 from vmserial.pve.mend import Way, mend
 from vmserial.sources.pve import Document, edits, machine
 
@@ -111,3 +114,20 @@ def test_only_the_lines_that_are_named_change(
     if pves.issuperset(change.id for change in result.changes):
         left_over = iter(again.args)
         assert all(word in left_over for word in found.args)
+
+
+@pytest.mark.parametrize(("waiting", "judged"), [("serial1: socket", 1), ("serial1: pty", 2)])
+def test_what_is_pending_is_judged_only_where_it_changes_something(
+    waiting: str, judged: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = []
+
+    def counted(*given: Any, **more: Any) -> Any:
+        times.append(given)
+        return judge(*given, **more)
+
+    monkeypatch.setattr("vmserial.pve.judged.judge", counted)
+    monkeypatch.setattr("vmserial.pve.examine.judge", counted)
+    text = f"arch: x86_64\nmemory: 512\nserial1: socket\n\n[PENDING]\n{waiting}\n"
+    assert ("pve-pending" in left(text)) is (judged == 2)
+    assert len(times) == judged

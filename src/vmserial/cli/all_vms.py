@@ -105,7 +105,7 @@ def fix(asked: VmOptions, words: FixWords) -> int:
             left,
             tuple((c.id, tuple(c.ports)) for c in made.changes),
         )
-        if why_not := subject_pve.worse(asked, words, vm, made):
+        if why_not := subject_pve.worse(words, vm, made):
             return replace(row, problem=why_not, changes=())
         if not words.apply or made.document.text() == vm.conf.document.text():
             return row

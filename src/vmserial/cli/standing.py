@@ -78,7 +78,7 @@ def _pve(asked: VmOptions, words: FixWords, fixed: bool) -> tuple[Standing, str]
         document = mended.document
     else:
         findings = subject_pve.examined(vm, on_this_host=False)
-    command, lowered = of_conf(asked, vm, document)
+    command, lowered = of_conf(vm, document)
     if vm.shim:
         command = _behind_the_shim(command, vm)
     return _standing(command, lowered, findings), vm.capabilities.binary
@@ -132,13 +132,12 @@ def refusals(lowered: LoweredCommand) -> list[Gap]:
     return [gap for gap in lowered.gaps if gap.id == "refused"]
 
 
-def of_conf(asked: VmOptions, vm: Vm, document: Document) -> tuple[CommandLine, LoweredCommand]:
+def of_conf(vm: Vm, document: Document) -> tuple[CommandLine, LoweredCommand]:
     """Return what PVE starts of a VM's configuration, as this machine's QEMU takes it.
 
     A port that a pending change deletes is gone at the next start, which applies them all.
 
     Args:
-        asked: the architecture, where the configuration does not say it.
         vm: the VM.
         document: its configuration (the snapshot or the pending one that was asked for), or
             what `fix` makes of it.

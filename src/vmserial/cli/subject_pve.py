@@ -79,7 +79,7 @@ def fix(asked: VmOptions, words: FixWords) -> int:
     way: Way = "shim" if words.way == "shim" else "args"
     made, unmended = mended(asked, words, vm)
     left = tuple(hinted(unmended, vm, call(asked)))
-    why_not = worse(asked, words, vm, made)
+    why_not = worse(words, vm, made)
     if why_not:
         if words.as_json:
             print_json({"vmid": place.vmid, "changes": [], "left": [], "worse": why_not})
@@ -133,7 +133,7 @@ def mended(
     return made, tuple(wrong(left))
 
 
-def worse(asked: VmOptions, words: FixWords, vm: Vm, made: Mended) -> str:
+def worse(words: FixWords, vm: Vm, made: Mended) -> str:
     """Return why a change must not be made: what PVE starts would be worse; empty if it may."""
     from vmserial.cli.never_worse import refused
     from vmserial.cli.standing import of_conf
@@ -142,8 +142,8 @@ def worse(asked: VmOptions, words: FixWords, vm: Vm, made: Mended) -> str:
     if unasked or words.way == "shim":
         # With the shim PVE starts the same command; what the shim makes of it is seen there.
         return ""
-    before, _ = of_conf(asked, vm, vm.conf.document)
-    after, _ = of_conf(asked, vm, made.document)
+    before, _ = of_conf(vm, vm.conf.document)
+    after, _ = of_conf(vm, made.document)
     return refused(words, before, after, vm.capabilities)
 
 

@@ -84,7 +84,7 @@ def examine(
         chardevs_alone = [f for f in answered if f.ports]
         if not shim and (answered or answer.moved):
             found.append(_no_shim(answer, chardevs_alone))
-    found += _pending(document, machine, capabilities, guest)
+    found += _pending(document, machine, capabilities, guest, answer)
     return tuple(each.explained() for each in worst_first(found))
 
 
@@ -194,15 +194,16 @@ def _no_shim(answer: Mended, wants: list[Finding]) -> Finding:
 
 
 def _pending(
-    document: Document, machine: Machine, capabilities: Capabilities, guest: GuestProfile
-) -> Iterator[Finding]:
+    document: Document, machine: Machine, capabilities: Capabilities, guest: GuestProfile,
+    answer: Mended,
+) -> Iterator[Finding]:  # fmt: skip
     """Yield what the pending changes would break at the next cold start."""
     waiting = document.pending
-    if waiting is None or not (waiting.values or waiting.deleted):
+    if waiting is None or not document.changes_pending:
         return
     touched = tuple(dict.fromkeys((*waiting.values, *waiting.deleted)))
     host = PveHost("", capabilities.version)
-    now = lower(document, machine.vmid, host, arch=machine.arch)
+    now = answer.lowered
     try:
         later = lower(document, machine.vmid, host, pending=True, arch=machine.arch)
         after = read_machine(document, machine.vmid, pending=True, arch=machine.arch)
@@ -211,7 +212,7 @@ def _pending(
         return
     if [each.option.argv() for each in now.options] == [e.option.argv() for e in later.options]:
         return
-    known = {(f.id, f.ports) for f in judge(now, capabilities, guest).found}
+    known = {(f.id, f.ports) for f in answer.before.found}
     gone = set(waiting.deleted)
     lost = [
         f"serial{index}" for index in sorted({*machine.pve_args_ports} - {*after.pve_args_ports})

@@ -143,6 +143,17 @@ class Document:
         return next((s for s in reversed(self.sections) if s.kind == "pending"), None)
 
     @once
+    def changes_pending(self) -> bool:
+        """A change that waits is one: not the value that the setting has, or a key not there."""
+        waiting, now = self.pending, self.main.values
+        if waiting is None:
+            return False
+        return any(
+            key not in now or now[key].value != setting.value
+            for key, setting in waiting.values.items()
+        ) or any(key in now and key not in waiting.values for key in waiting.deleted)
+
+    @once
     def snapshots(self) -> Mapping[str, Section]:
         """The snapshots by name."""
         return {s.name: s for s in self.sections if s.kind == "snapshot"}
