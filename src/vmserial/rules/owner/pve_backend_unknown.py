@@ -14,7 +14,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the lines for which PVE refuses to start the VM."""
     assert ctx.lowered is not None
     for gap in ctx.lowered.command.gaps:
-        if gap.rule == RULE.id:
+        if gap.rule == RULE.id and isinstance(gap.handle, str):
             found = RULE.finding(
                 f"{gap.handle}: PVE reads the line, and at start it fails: no such serial device",
                 None, (gap.handle,),
