@@ -250,3 +250,41 @@ def test_an_architecture_that_pve_does_not_know_is_named_with_its_line(
     said = capsys.readouterr().out
     assert f"fails to start: the VM ({path}:2)  [pve-arch-unknown]" in said
     assert "it knows no architecture riscv64" in said
+
+
+# ------------------------------------------------------------------ ports of the user's own words
+
+
+OWN = (
+    "memory: 512\narch: x86_64\nserial0: socket\nagent: 1\nargs: -chardev pty,id=mine "
+    "-device usb-serial,chardev=mine,always-plugged=on -chardev null,id=other "
+    "-device pci-serial,chardev=other -serial stdio -chardev null,id=qga "
+    "-device virtserialport,chardev=qga,name=org.qemu.guest_agent.1\n"
+)
+
+
+def test_the_users_own_ports_in_args_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "142.conf"
+    path.write_text(OWN)
+    main.run(["doctor", str(path)])
+    assert "4 serial ports" in capsys.readouterr().out.splitlines()[-1]
+    path.write_text("".join(line for line in OWN.splitlines(True) if "args" not in line))
+    main.run(["doctor", str(path)])
+    assert "1 serial port:" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_users_own_ports_in_args_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "142.conf").write_text(OWN.replace(" -serial stdio", ""))
+    (row,) = json.loads(pve_list("--root", str(tmp_path), "--json")[1])
+    assert [(p["backend"], p["kind"], p["way"]) for p in row["ports"]] == [
+        ("socket=/var/run/qemu-server/142.serial0", "isa", "pve"),
+        ("pty", "usb", "args"),
+        ("null", "pci", "args"),
+    ]
+    (tmp_path / "142.conf").write_text(OWN)
+    (row,) = json.loads(pve_list("--root", str(tmp_path), "--json")[1])
+    # It does not start: -serial stdio has the id of the line's chardev.
+    assert [(p["kind"], p["way"]) for p in row["ports"]] == [("", "pve"), *[("", "args")] * 3]
+    assert row["ports"][3]["backend"] == "stdio,signal=on"

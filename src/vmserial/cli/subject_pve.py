@@ -31,11 +31,22 @@ def doctor(asked: VmOptions, words: FixWords) -> tuple[list[Finding], str]:
     # In a tree, what has no part in a command of ours is PVE's own business.
     tell(note for note in vm.machine.notes if loose or note.kind == "warning")
     found = list(examined(vm))
-    count = len(vm.machine.ports)
+    count = len(vm.machine.ports) + _own_ports(vm)
     found = hinted(found, vm, call(asked))
     ports = f"{count} serial port{'' if count == 1 else 's'}"
     number = f"VM {vm.conf.place.vmid} ({vm.machine.name})" if not loose else vm.machine.name
     return found, f"{number}: {ports}"
+
+
+def _own_ports(vm: Vm) -> int:
+    """Return how many ports ``args:`` has under ids of the user's own."""
+    if not vm.machine.args:
+        return 0
+    from vmserial.pve.judged import PveVm
+    from vmserial.pve.listing import own_ports
+
+    lowered = PveVm(vm.machine, vm.capabilities, vm.guest).lowered(vm.conf.document)
+    return len(own_ports(lowered, vm.machine))
 
 
 def hinted(findings: Iterable[Finding], vm: Vm, given: str) -> list[Finding]:
@@ -47,7 +58,13 @@ def hinted(findings: Iterable[Finding], vm: Vm, given: str) -> list[Finding]:
         given: how it is given to another verb.
     """
     number = vm.conf.place.vmid
-    return of_this_vm(findings, given, vm.machine.arch, lambda: len(vm.machine.ports), vmid=number)
+    return of_this_vm(
+        findings,
+        given,
+        vm.machine.arch,
+        lambda: len(vm.machine.ports) + _own_ports(vm),
+        vmid=number,
+    )
 
 
 def examined(vm: Vm, *, on_this_host: bool = True) -> tuple[Finding, ...]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmserial import chardevs
+from vmserial.context.origins import Origins
+from vmserial.context.ports import ports_of
 from vmserial.model import Capabilities, Finding, GuestProfile, Machine, Severity
+from vmserial.model.origin import LoweredCommand
 from vmserial.pve.examine import examine, wrong
-from vmserial.pve.judged import Look, kinds_of
+from vmserial.pve.judged import DRIVERS, Look, kinds_of
 from vmserial.pve.mend import Way, look, mend
 from vmserial.pve.tree import Conf
+from vmserial.sources.command import CommandView
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,31 @@ class Listed:
     ports: tuple[ListedPort, ...] = ()
     findings: tuple[Finding, ...] = ()
     problem: str = ""
+
+
+def own_ports(lowered: LoweredCommand, machine: Machine) -> tuple[ListedPort, ...]:
+    """Return the ports that ``args:`` has under ids of the user's own, in its order.
+
+    Args:
+        lowered: what PVE starts.
+        machine: what the configuration asks for: its ports are not among them.
+    """
+    view = CommandView.of(Origins.of_command(lowered).line, arch=lowered.arch)
+    known = {port.name for port in machine.ports}
+    found = []
+    for port in ports_of(view, lowered.labels):
+        if port.channel or port.name in known:
+            continue
+        entry = port.onboard.host if port.onboard is not None else None
+        if entry is None or entry.form == "chardev":
+            back_end = view.chardev(port.chardev_id)
+            chardev = back_end.chardev if back_end is not None else None
+        else:
+            chardev = entry.chardev
+        text = chardevs.text(chardev) if chardev is not None else port.option.value or ""
+        kind = "uart" if port.onboard is not None else DRIVERS.get(port.driver, "")
+        found.append(ListedPort(port.name, text, kind, "args"))
+    return tuple(found)
 
 
 def listed(
@@ -89,4 +118,7 @@ def listed(
     )
     # What mends a finding, and the option that it is about, are nobody's here.
     said = tuple(finding.but(options=(), repairs=()) for finding in wrong(found))
+    if machine.args:
+        others = own_ports(answer.lowered, machine)
+        ports += others if starts else tuple(replace(port, kind="") for port in others)
     return Listed(conf.place.vmid, conf.place.node, machine.name, machine.arch, ports, said)
