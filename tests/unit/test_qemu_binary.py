@@ -14,6 +14,7 @@ import pytest
 
 from vmserial.errors import BinaryError, UsageError
 from vmserial.model import Capabilities, DeviceType
+from vmserial.model.recorded import packed, unpacked
 from vmserial.qemu import ask, binary
 
 DATA = Path(__file__).parent.parent / "data" / "capabilities"
@@ -388,3 +389,25 @@ def test_a_bounded_run_whose_input_is_not_read(tmp_path: Path) -> None:
 def test_a_bounded_run_gets_long_input_whole(tmp_path: Path) -> None:
     path = script(tmp_path / "x", "import sys; print(len(sys.stdin.read(300000)))")
     assert ask.run_bounded([path], b"x" * 300_000, bound=10).output == b"300000\n"
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.stem)
+def test_what_is_remembered_is_what_was_asked(recorded: Path) -> None:
+    given = binary.from_json(json.loads(recorded.read_text()))
+    found = unpacked(json.loads(json.dumps(packed(given))))
+    assert found == given
+    assert given == found
+    assert {**found.devices} == {**given.devices}
+    assert "no-such-device" not in found.devices
+    assert found.devices.get("no-such-device") is None
+    assert all(found.devices[name].name == device.name for name, device in given.devices.items())
+
+
+def test_planning_and_judging_read_the_cache_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = fake(tmp_path / "qemu")
+    binary.probe(path)
+    binary.probe(path)
+    monkeypatch.setattr(binary, "unpacked", None)
+    assert binary.probe(path).target == "x86_64"

@@ -108,6 +108,7 @@ def _answer(verb: str, path: str, flags: Sequence[str]) -> None:
         os.environ[_SWITCH] = "0"
         sys.stdout, sys.stderr = out, err
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    sys.modules["re"].keep()  # lazyre's
     os._exit(code)  # nothing is left to do; taking the interpreter down takes 5 ms
 
 
@@ -128,10 +129,13 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
 
     sys.modules |= {"dataclasses": dataclasses, "pkgutil": pkgutil, "re": lazyre}
     _without_urls()
+    lazyre.remember(_patterns())
     sys.modules |= dict.fromkeys(_NEVER)  # type: ignore[arg-type] # None forbids the import
+    from vmserial.cli.subject import FixWords, resolved
     from vmserial.cli.vm_options import VmOptions
 
-    asked, as_json = VmOptions(path), "--json" in flags
+    # Read once, as the whole program does: else each who asks reads the file again.
+    asked, as_json = resolved(VmOptions(path)), "--json" in flags
     if verb == "showcmd":
         from vmserial.cli.command_text import command_text
 
@@ -142,8 +146,6 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
         from vmserial.cli.plan_text import plan
 
         return plan(asked, as_json=as_json)
-    from vmserial.cli.subject import FixWords
-
     if verb == "doctor":
         from vmserial.cli.doctor_text import doctor
 
@@ -151,6 +153,14 @@ def _said(verb: str, path: str, flags: Sequence[str]) -> int:
     from vmserial.cli.mending import fix
 
     return fix(asked, FixWords(diff=True, no_check=True))
+
+
+def _patterns() -> str:
+    """Return the file in which compiled patterns are remembered: in the cache of paths.py."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not base.startswith("/"):
+        base = os.path.expanduser("~/.cache")  # noqa: PTH111 - pathlib takes 4 ms
+    return f"{base}/vmserial/patterns.{sys.implementation.cache_tag}.json"
 
 
 def _without_urls() -> None:

@@ -103,24 +103,30 @@ def _made(
 
 def _init(fields: dict[str, Field], post: bool) -> Callable[..., None]:
     names = tuple(fields)
-    defaults = tuple((f.name, f.default, f.default_factory) for f in fields.values())
+    places = {name: place for place, name in enumerate(names)}
+    defaults = {f.name: f.default for f in fields.values() if f.default is not MISSING}
+    factories = tuple(
+        (places[f.name], f.name, f.default_factory)
+        for f in fields.values() if f.default_factory is not MISSING
+    )  # fmt: skip
 
     def __init__(self: Any, /, *values: Any, **named: Any) -> None:
-        own = self.__dict__
-        if len(values) > len(names):
+        own, count = self.__dict__, len(values)
+        if count > len(names):
             raise TypeError(f"{type(self).__name__} takes {len(names)} values")
-        own.update(zip(names, values, strict=False))
-        for name, default, factory in defaults[len(values) :]:
-            if name in named:
-                own[name] = named.pop(name)
-            elif default is not MISSING:
-                own[name] = default
-            elif factory is not MISSING:
+        for name in named:
+            if places.get(name, -1) < count:
+                raise TypeError(f"{type(self).__name__} has no {name}, or has it twice")
+        # All at once: most of a command's objects have one or two of ten fields named.
+        own.update(defaults)
+        for place, name, factory in factories:
+            if place >= count and name not in named:
                 own[name] = factory()
-            else:
-                raise TypeError(f"{type(self).__name__} needs {name}")
-        if named:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(named)}, or has it twice")
+        own.update(zip(names, values, strict=False))
+        own.update(named)
+        if len(own) < len(names):
+            lacking = ", ".join(name for name in names if name not in own)
+            raise TypeError(f"{type(self).__name__} needs {lacking}")
         if post:
             self.__post_init__()
 

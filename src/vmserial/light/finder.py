@@ -64,6 +64,7 @@ class Finder:
                 loader: Any = _Loader(code)  # two methods are all that the machinery asks for
                 spec = ModuleSpec(name, loader, origin=source, is_package=package)
                 spec.has_location = True
+                spec.cached = compiled  # else it is worked out anew
                 if package:
                     spec.submodule_search_locations = [whole]
                 return spec

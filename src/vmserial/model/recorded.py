@@ -1,8 +1,9 @@
-"""Capabilities as plain data for JSON, and back."""
+"""Capabilities as plain data for JSON, and back; packed, for who reads them at every start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from vmserial.errors import UsageError
@@ -35,6 +36,62 @@ def to_json(capabilities: Capabilities) -> dict[str, Any]:
             name: d.name for name, d in sorted(capabilities.devices.items()) if name != d.name
         },
     }
+
+
+class _Devices(Mapping[str, DeviceType]):
+    """Devices of a binary, each made when it is asked for: a call asks for few of hundreds.
+
+    Args:
+        rows: of each device its bus, whether it can be plugged, and its properties, blanks
+            between them.
+        aliases: further names, and whose they are.
+    """
+
+    def __init__(self, rows: Mapping[str, tuple[str, bool, str]], aliases: Mapping[str, str]):
+        self._rows, self._aliases = rows, aliases
+        self._made: dict[str, DeviceType] = {}
+
+    def __getitem__(self, name: str) -> DeviceType:
+        own = name if name in self._rows else self._aliases[name]
+        made = self._made.get(own)
+        if made is None:
+            bus, hotpluggable, properties = self._rows[own]
+            made = DeviceType(own, bus, frozenset(properties.split(" ")) - {""}, hotpluggable)
+            self._made[own] = made
+        return made
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows or name in self._aliases
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._rows
+        yield from self._aliases
+
+    def __len__(self) -> int:
+        return len(self._rows) + len(self._aliases)
+
+
+def packed(capabilities: Capabilities) -> dict[str, Any]:
+    """Return what :func:`to_json` does in fewer pieces; the inverse of :func:`unpacked`."""
+    data = to_json(capabilities)
+    data["devices"] = {
+        name: [bus, hotpluggable, " ".join(properties)]
+        for name, (bus, hotpluggable, properties) in data["devices"].items()
+    }
+    return data
+
+
+def unpacked(data: Mapping[str, Any]) -> Capabilities:
+    """Return the capabilities that :func:`packed` wrote.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    try:
+        bare = from_json({**data, "devices": {}, "aliases": {}})
+        return replace(bare, devices=_Devices(data["devices"], data["aliases"]))
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"this is not what is remembered of a QEMU binary: {error!r}") from None
 
 
 def from_json(data: Mapping[str, Any]) -> Capabilities:

@@ -20,6 +20,7 @@ from vmserial.limits import UARTS_MEASURED
 from vmserial.model import Capabilities, DeviceType, MachineType
 from vmserial.model.recorded import by_name as by_name
 from vmserial.model.recorded import from_json as from_json
+from vmserial.model.recorded import packed, unpacked
 from vmserial.model.recorded import to_json as to_json
 from vmserial.options import Option, render
 from vmserial.paths import memory_dir, write_atomic
@@ -33,7 +34,7 @@ OLDEST = (5, 2, 0)
 PROBE_BOUND = 20.0
 """Seconds for one question to a binary; QEMU needs 0.03 to 0.2."""
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 _UARTS_TRIED = (UARTS_MEASURED, 4, 2, 1)
 """How many ``-serial`` a board is offered; some refuse to start with more than they have."""
@@ -166,6 +167,10 @@ def trimmed(capabilities: Capabilities, machine_types: Sequence[str]) -> Capabil
 # ------------------------------------------------------------------ the cache
 
 
+_READ: dict[tuple[str, int, int, int], tuple[list[object], Capabilities]] = {}
+"""What cache files hold, by path, inode, time and size: planning and judging both ask."""
+
+
 class _Cache:
     """The cache file of one binary."""
 
@@ -187,8 +192,13 @@ class _Cache:
         if self._path is None:
             return None
         try:
-            data = json.loads(self._path.read_bytes())
-            return from_json(data["capabilities"]) if data["key"] == self._key else None
+            status = self._path.stat()
+            written = str(self._path), status.st_ino, status.st_mtime_ns, status.st_size
+            if written not in _READ:
+                data = json.loads(self._path.read_bytes())
+                _READ[written] = data["key"], unpacked(data["capabilities"])
+            key, known = _READ[written]
+            return known if key == self._key else None
         except (OSError, ValueError, KeyError, TypeError, UsageError):
             return None
 
@@ -196,7 +206,7 @@ class _Cache:
         """Remember; a cache that cannot be written costs time, not the result."""
         if self._path is None:
             return
-        data = {"key": self._key, "capabilities": to_json(capabilities)}
+        data = {"key": self._key, "capabilities": packed(capabilities)}
         with contextlib.suppress(UsageError):
             write_atomic(self._path, json.dumps(data, separators=(",", ":")))
 
