@@ -45,6 +45,12 @@ ARM = "/sys/devices/platform/4010000000.pcie/pci0000:00"
             "pci:03.0#2",
             "/dev/ttyS6",
         ),
+        # ppc64: the second one of a card, behind a host bridge whose ports begin at 64 KiB
+        (
+            "ttyS1 2 4 0x10048 0x0 0x40 /sys/devices/pci0000:00/0000:00:1f.0 ",
+            "pci:1f.0#1",
+            "/dev/ttyS1",
+        ),
         # amd64: COM1, on the ACPI bus; and one that is below the LPC bridge, not it
         ("ttyS0 2 4 0x3F8 0x0 - /sys/devices/pnp0/00:04 ", "io:0x3f8", "/dev/ttyS0"),
         (

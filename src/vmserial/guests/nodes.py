@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from vmserial.model import NodeIdentity
 
 _UART_SIZE = 8
+_IO_SPACE = 1 << 16
 
 # A directory of sysfs that is a PCI function: domain:bus:slot.function.
 _FUNCTION = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:([0-9a-f]{2}\.[0-7])\Z")
@@ -93,7 +94,8 @@ def _uart(sysfs: str, port: int | None, iomem: int | None, bar: int | None) -> N
     path = pci_path(sysfs)
     if path:
         if port and bar is not None and bar <= port:
-            return NodeIdentity("pci", f"{path}#{(port - bar) // _UART_SIZE}")
+            # ppc64 puts the ports of each host bridge 64 KiB further than the device has them.
+            return NodeIdentity("pci", f"{path}#{(port - bar) % _IO_SPACE // _UART_SIZE}")
         # A UART in memory space; its functions have one each.
         return NodeIdentity("pci", f"{path}#0")
     if iomem:
