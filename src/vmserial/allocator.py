@@ -56,6 +56,7 @@ class _Pool:
     slots: Sequence[int]
     taken: set[int]
     behind: str = ""
+    functions: int = PCI_FUNCTIONS
     packing: tuple[int, int] | None = None
 
     def free(self) -> Iterator[int]:
@@ -72,12 +73,12 @@ class _Pool:
 
     def functions_left(self) -> int:
         """Return how many more functions :meth:`pack` can give."""
-        left = PCI_FUNCTIONS - self.packing[1] if self.packing else 0
-        return left + PCI_FUNCTIONS * sum(1 for _ in self.free())
+        left = self.functions - self.packing[1] if self.packing else 0
+        return left + self.functions * sum(1 for _ in self.free())
 
     def pack(self) -> PciPlace | None:
         """Take the next function; None if the bus is full."""
-        if self.packing is None or self.packing[1] == PCI_FUNCTIONS:
+        if self.packing is None or self.packing[1] == self.functions:
             slot = next(self.free(), None)
             if slot is None:
                 return None
@@ -145,9 +146,10 @@ class Allocator:
         self.taken |= self.platform.board_slots
         slots = machine.free_slots or range(PCI_SLOTS - 1, -1, -1)
         root = self.platform.root_bus
+        functions = PCI_FUNCTIONS if self.platform.multifunction else 1
         if not machine.free_bus:
             # From the top: QEMU and people give low slots to what they add by hand.
-            self._pool = self._root = _Pool(root, slots, self.taken)
+            self._pool = self._root = _Pool(root, slots, self.taken, functions=functions)
         else:
             self._pool = _Pool(machine.free_bus, slots, set(), machine.free_path)
             self._root = _Pool(root, machine.root_port_slots, self.taken)
@@ -188,7 +190,7 @@ class Allocator:
         if place is None:
             return None
         address: list[tuple[str, int | str | bool]] = [("bus", place.bus), ("addr", place.address)]
-        if not place.function:
+        if not place.function and self.platform.multifunction:
             address.append(("multifunction", True))
         return Device(driver, id, (*address, *properties)), place
 

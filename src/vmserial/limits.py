@@ -94,6 +94,10 @@ HVC_NODES = 8
 """``/dev/hvc0`` to ``hvc7``: MAX_NR_HVC_CONSOLES, which is HVC_ALLOC_TTY_ADAPTERS (Linux:
 drivers/tty/hvc/hvc_console.h)."""
 
+HVC_NODE = "/dev/hvc"
+"""The nodes of virtconsole, and of pseries' spapr-vty, without their number (Linux:
+drivers/tty/hvc/hvc_console.c)."""
+
 TTYUSB_NODES = 512
 """``/dev/ttyUSB*``: USB_SERIAL_TTY_MINORS (Linux: drivers/usb/serial/usb-serial.c)."""
 

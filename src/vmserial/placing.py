@@ -14,7 +14,7 @@ from vmserial import chardevs
 from vmserial.allocator import Allocator
 from vmserial.devices import KINDS, DeviceKind, kind
 from vmserial.errors import UsageError
-from vmserial.limits import AUTO_USB_PORTS
+from vmserial.limits import AUTO_USB_PORTS, UARTS_MEASURED
 from vmserial.machines import Platform
 from vmserial.model import Assignment, Capabilities, Finding, SerialPort, refusal
 from vmserial.options import Option
@@ -45,7 +45,11 @@ def onboard_uarts(
         return 0, True
     known = capabilities.onboard_uarts
     name = next((name for name in (machine_type, platform.name) if name in known), None)
-    count = uart.assumed(capabilities.version) if name is None else known[name]
+    assumed = uart.assumed(capabilities.version)
+    count = assumed if name is None else known[name]
+    if count >= UARTS_MEASURED:
+        # More were not looked for.
+        count = max(count, assumed)
     if is_secure(platform, machine_options):
         # With secure=on the second -serial is the secure world's UART.
         count = min(count, 1)

@@ -85,13 +85,17 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
     served = Archive(tmp_path)
 
     class Apt:
-        def __init__(self, arch: str, suite: str, mirror: str, *, reporter: object) -> None:
+        def __init__(
+            self, arch: str, suite: str, mirror: str, *, check_valid_until: bool, reporter: object
+        ) -> None:
             del reporter
+            assert check_valid_until == (suite != "sid")
             served.asked.append(f"{arch} {suite} {mirror}")
 
-        def kernel(self, metapackage: str) -> Package:
+        def kernel(self, metapackage: str) -> list[Package]:
             served.asked.append(metapackage)
-            return Package(f"linux-image-{served.release}", "1", "arm64")
+            names = (deb.name.partition("_")[0] for deb in served.debs())
+            return [Package(name, "1", "arm64") for name in names if name.startswith("linux-")]
 
         def download(self, packages: list[str]) -> list[Path]:
             served.asked.append(" ".join(packages))
@@ -165,7 +169,7 @@ def test_another_init_makes_another_guest_and_removes_the_old_one(
 ) -> None:
     old = ensure("aarch64")
     other = ensure("aarch64", "trixie")
-    monkeypatch.setattr(images, "_init", lambda: b"#!/bin/sh\n# another\n")
+    monkeypatch.setattr(images, "init", lambda: b"#!/bin/sh\n# another\n")
     new = ensure("aarch64")
     assert new.initrd != old.initrd
     assert read(new.initrd.read_bytes())["init"][1] == b"#!/bin/sh\n# another\n"
@@ -210,7 +214,7 @@ def test_a_pc_kernel_is_unpacked_only_if_qemu_can_start_it(archive: Archive) -> 
         ({"builtin": ""}, "no module virtio"),
         ({"modules": {"virtio/virtio_pci.ko": module()}}, "no module ftdi_sio"),
         ({"busybox": "sbin/other"}, "hold no busybox"),
-        ({"lib": "opt/lib"}, "no module"),
+        ({"lib": "opt/lib"}, "no list of built-in modules"),
     ],
 )
 def test_packages_that_lack_something_are_refused_and_nothing_is_left(

@@ -68,7 +68,7 @@ def _test_guests() -> dict[str, str]:
     made = cache_dir("guests")
     found = {}
     for suite, number in SUITES.items():
-        for arch in (a for a in ARCHITECTURES.values() if a.test_guests):
+        for arch in (a for a in ARCHITECTURES.values() if suite in a.suites):
             there = next(made.glob(f"{suite}-{arch.debian}-*"), None) is not None
             found[f"debian-{number}-{arch.debian}"] = (
                 f"{suite}, {'in the cache' if there else 'to be fetched'}"
@@ -79,9 +79,10 @@ def _test_guests() -> dict[str, str]:
 _FETCH = [
     click.option("--arch", "archs", multiple=True, metavar="ARCH", shell_complete=completing.arch,
                  help="Only of this architecture; several."),
-    click.option("--suite", "suites", multiple=True, metavar="SUITE", default=("bookworm",),
+    click.option("--suite", "suites", multiple=True, metavar="SUITE",
                  shell_complete=completing.suite,
-                 help="Debian release: bullseye, bookworm (the default), trixie; several."),
+                 help="Debian suite: bullseye, bookworm, trixie, sid; several. Without it the one "
+                      "that `verify` takes: bookworm, where there is a kernel of it."),
     click.option("--mirror", default="", metavar="URL",
                  help="Where the packages come from; else as this machine's apt."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
@@ -94,6 +95,7 @@ _FETCH = [
     epilog="""\b
 Examples:
   vmserial guest fetch
+  vmserial guest fetch --arch riscv64 --arch s390x
   vmserial guest fetch --arch aarch64 --suite bullseye --suite trixie""",
 )
 @with_options(_FETCH)
@@ -102,16 +104,18 @@ def fetch(
     archs: tuple[str, ...], suites: tuple[str, ...], mirror: str, quiet: bool, as_json: bool
 ) -> None:
     """Fetch and make test guests now, so that `verify` needs no network later."""
-    from vmserial.guests.images import ensure
-    from vmserial.machines import ARCHITECTURES
+    from vmserial.guests.images import SUITES, ensure
+    from vmserial.machines import ARCHITECTURES, architecture
     from vmserial.progress import reporter
 
     progress = reporter(quiet)
     try:
         guests = [
-            ensure(arch, suite, reporter=progress, mirror=mirror)
-            for suite in suites
-            for arch in archs or [a.name for a in ARCHITECTURES.values() if a.test_guests]
+            ensure(arch.name, suite, reporter=progress, mirror=mirror)
+            for suite in suites or ("",)
+            for arch in map(architecture, archs or ARCHITECTURES)
+            # Named by nobody, what has no guest of that suite is passed over.
+            if archs or (suite in arch.suites if suite in SUITES else suite or arch.suites)
         ]
     finally:
         progress.close()

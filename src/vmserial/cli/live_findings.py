@@ -75,7 +75,7 @@ def booted(command: CommandLine, asked: VmOptions, binary: str) -> list[Finding]
         told.close()
     found: dict[str, Finding] = {}
     for check in report.checks:
-        if check.verdict in {Verdict.PASS, Verdict.SKIPPED}:
+        if check.verdict in {Verdict.PASS, Verdict.CANNOT, Verdict.SKIPPED}:
             continue
         name = check.port or "the VM"
         lost = check.verdict is Verdict.LOST

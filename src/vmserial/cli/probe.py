@@ -85,7 +85,7 @@ def _binaries(binary: str, arch: str) -> list[str]:
             found.append(find(name))
         except BinaryError as error:
             # Most machines have no QEMU for those that are only planned.
-            if known.test_guests:
+            if known.suites:
                 complain(f"vmserial: warning: {error.message} ({error.hint})")
     if not found:
         raise BinaryError(

@@ -75,8 +75,8 @@ _OPTIONS = [
                       "below with a star."),
     click.option("--suite", "suites", multiple=True, metavar="SUITE",
                  shell_complete=completing.suite,
-                 help="Debian releases whose kernels are the guests: bullseye, bookworm (the "
-                      "default), trixie; several."),
+                 help="Debian suites whose kernels are the guests: bullseye, bookworm (the "
+                      "default where it has one), trixie, sid; several."),
     click.option("--kernel", default="", metavar="PATH", type=click.Path(),
                  help="A kernel of your own as the guest; with --initrd."),
     click.option("--initrd", default="", metavar="PATH", type=click.Path(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind
+from vmserial.limits import HVC_NODE, HVC_NODES
 from vmserial.model import Assignment, Finding, SerialPort, Severity
 
 
@@ -26,6 +27,15 @@ class OnBoardUartKind(DeviceKind):
                 "that -serial alone reaches",
                 "its classic ports are isa-serial: use --type isa",
             )
+        if uart.node == HVC_NODE and allocator.hvc >= HVC_NODES:
+            return self.refuse(
+                port,
+                "hvc-limit",
+                f"Linux has {HVC_NODES} hvc nodes (hvc0 to hvc{HVC_NODES - 1}), which {uart.model} "
+                f"and virtconsole share, and all are taken; {port.name} would have no node",
+                "use --type auto, usb, pci or virtio for it",
+                Severity.DEAD,
+            )
         if allocator.uarts_left > 0:
             return None
         old = allocator.capabilities.version < (9, 1, 0)
@@ -47,6 +57,7 @@ class OnBoardUartKind(DeviceKind):
         number = allocator.uarts_used
         allocator.uarts_used += 1
         allocator.uarts_left -= 1
+        allocator.hvc += uart.node == HVC_NODE
         identity = uart.identities[number]
         return Assignment(
             port=port,
@@ -56,10 +67,12 @@ class OnBoardUartKind(DeviceKind):
             bus="board",
             address=identity.value,
             identity=identity,
-            node=f"{uart.node}{number}",
+            node=uart.node_of(number),
             hot_pluggable=False,
             reason=reason,
             cautions=uart.cautions,
+            carries=uart.carried_by(number),
+            on_board=uart.model,
         )
 
 

@@ -22,6 +22,14 @@ class PciSerialKind(DeviceKind):
             return problem
         if not port.hotplug:
             return None if allocator.pci_functions_left() else _full(self, port)
+        if allocator.platform.no_pci_hotplug:
+            return self.refuse(
+                port,
+                "not-hot-pluggable",
+                f"{port.name}: a PCI device that is plugged into {allocator.platform.name} is not "
+                f"seen: {allocator.platform.no_pci_hotplug}",
+                "use --type usb or virtio for a port that is to be hot-plugged",
+            )
         if not allocator.guest.pci_hotplug:
             return self.refuse(
                 port,

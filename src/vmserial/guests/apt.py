@@ -42,6 +42,7 @@ _ASK_BOUND = 120.0
 _LOCK_BOUND = 900.0
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.\-]+\Z")  # Debian Policy 5.6.7
+_KERNEL_PART = re.compile(r"linux-(?:binary|modules|base)-\d")
 _URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) ?(?P<hash>\S*)")
 
 
@@ -244,8 +245,10 @@ class PrivateApt:
             depends=parse_depends(fields.get("Depends", "")),
         )
 
-    def kernel(self, metapackage: str) -> Package:
+    def kernel(self, metapackage: str) -> list[Package]:
         """Return the versioned kernel package that ``linux-image-ARCH`` depends on.
+
+        Where that is empty and depends on the kernel's parts (Debian sid), these.
 
         Raises:
             ImageError: no such package, or it does not lead to a kernel.
@@ -253,7 +256,11 @@ class PrivateApt:
         meta = self.resolve(metapackage)
         for first, *_ in meta.depends:
             if re.match(r"linux-image-\d", first):
-                return self.resolve(first)
+                image = self.resolve(first)
+                parts = [one for one, *_ in image.depends if _KERNEL_PART.match(one)]
+                if any(one.startswith("linux-binary-") for one in parts):
+                    return [self.resolve(one) for one in parts]
+                return [image]
         raise ImageError(
             f"{metapackage} {meta.version} does not depend on a kernel image",
             hint="name the kernel's metapackage, such as linux-image-arm64",

@@ -71,6 +71,30 @@ vs_tty() {
 	vs_say n "$1" "$vs_t" "$vs_type" "$vs_port" "$vs_mem" "$vs_bar" "$PWD" "$vs_name"
 }
 
+# vs_fixed: ttys of which sysfs does not say what is behind them, but which it is. The console
+# driver takes pseries' vtys in the order of their registers, one hvc after the other, before
+# any virtio driver is there; the two of s390x are the kernel's by name.
+vs_fixed() {
+	vs_k=0
+	for vs_q in /sys/bus/vio/drivers/hvc_console/[0-9a-f]*; do
+		[ -e "$vs_q/name" ] && [ $vs_k -lt 8 ] || break
+		vs_there hvc$vs_k "/devices/vio/${vs_q##*/}"
+		vs_k=$((vs_k + 1))
+	done
+	for vs_q in ttysclp0 sclp_line0; do
+		[ -e "/sys/class/tty/$vs_q" ] && vs_there $vs_q "/devices/sclp/$vs_q"
+	done
+}
+
+# vs_there NAME SYSFS-PATH
+vs_there() {
+	vs_now="$vs_now$1 "
+	case $vs_old in
+	*" $1 "*) ;;
+	*) vs_up && vs_say n "$1" "$vs_t" - - - - "$2" ;;
+	esac
+}
+
 # vs_scan: tell what came and what went since the scan before (vs_old).
 vs_scan() {
 	vs_now=' ' vs_ports=
@@ -90,6 +114,7 @@ vs_scan() {
 		*) vs_tty "$vs_n" && vs_now="$vs_now$vs_n " ;;
 		esac
 	done
+	vs_fixed
 	for vs_n in /sys/class/virtio-ports/*; do
 		# A port without a name has not been introduced yet.
 		[ -r "$vs_n/name" ] || continue

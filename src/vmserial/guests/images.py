@@ -10,10 +10,8 @@ import hashlib
 import importlib.resources
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -26,13 +24,14 @@ from vmserial.guests.profile import (
     read_config,
     unknown,
 )
-from vmserial.machines import architecture
+from vmserial.machines import ARCHITECTURES, Architecture, architecture
 from vmserial.model import GuestProfile
-from vmserial.paths import cache_dir, locked, write_atomic
+from vmserial.paths import cache_dir, locked
 from vmserial.progress import Reporter, Silent
 
-SUITES: Mapping[str, str] = {"bullseye": "11", "bookworm": "12", "trixie": "13"}
-"""Debian's releases that test guests are made of, and their numbers."""
+SUITES: Mapping[str, str] = {"bullseye": "11", "bookworm": "12", "trixie": "13", "sid": "sid"}
+"""Debian's suites that test guests are made of, and what their guests are called after; which
+of them has a kernel for an architecture is in that one's file."""
 
 QUICK = "nokaslr cryptomgr.notests"
 """What makes the boot of an emulated kernel 0.35 s shorter and changes nothing else.
@@ -42,10 +41,8 @@ Moving the kernel in memory is 0.1 s, the crypto API's tests of itself 0.25 s.
 
 _LAYOUT = 1
 _LOCK_BOUND = 1800.0
-_MANIFEST = "guest.json"
-
-# What an initramfs may need of a kernel package; the rest is not even unpacked.
-_MODULES = ("kernel/drivers/usb/", "kernel/drivers/virtio/", "kernel/drivers/char/")
+MANIFEST = "guest.json"
+"""What the cache says of a test guest."""
 
 Shell = Literal["control", "console"]
 
@@ -69,6 +66,7 @@ class TestGuest:
         console: the console's tty, for ``console=``.
         shell: where it gives a shell: on the port ``vmserial.control``, or on its console.
         append: the kernel's command line that it needs.
+        dtbs: device trees for boards that QEMU makes none for, by machine type.
     """
 
     # pytest would take the class for a set of tests, by its name.
@@ -86,6 +84,7 @@ class TestGuest:
     console: str
     shell: Shell
     append: str
+    dtbs: Mapping[str, Path] = field(default_factory=dict)
 
     def with_append(self, words: str) -> TestGuest:
         """Return it with more words on the kernel's command line; ``8250.nr_uarts=`` counts."""
@@ -96,9 +95,34 @@ class TestGuest:
         )
 
 
+def suite_of(arch: Architecture, suite: str = "") -> str:
+    """Return the Debian suite whose kernel is the test guest; unnamed: the architecture's own.
+
+    Raises:
+        UsageError: there is no test guest for it, or not of that suite.
+    """
+    if not arch.suites:
+        there = ", ".join(one.name for one in ARCHITECTURES.values() if one.suites)
+        raise UsageError(
+            f"there is no test guest for {arch.name}",
+            hint=f"it is planned and judged, not booted; test guests: {there}. A kernel of "
+            "your own: --kernel and --initrd",
+        )
+    if suite and suite not in SUITES:
+        raise UsageError(
+            f"there is no test guest of Debian {suite!r}", hint=f"known: {', '.join(SUITES)}"
+        )
+    if suite and suite not in arch.suites:
+        raise UsageError(
+            f"Debian {suite} has no kernel for {arch.name}",
+            hint=f"its test guests are of {', '.join(arch.suites)}",
+        )
+    return suite or arch.suites[0]
+
+
 def ensure(
     arch: str,
-    suite: str = "bookworm",
+    suite: str = "",
     *,
     reporter: Reporter | None = None,
     mirror: str = "",
@@ -108,7 +132,7 @@ def ensure(
 
     Args:
         arch: QEMU's target name: ``aarch64``, ``x86_64``.
-        suite: a Debian release of :data:`SUITES`.
+        suite: a Debian suite of :data:`SUITES`; empty: the architecture's own.
         reporter: told what is fetched and built.
         mirror: as :class:`vmserial.guests.apt.PrivateApt`.
         shell: where it is to give its shell; the same files serve both.
@@ -118,24 +142,18 @@ def ensure(
         ImageError: the packages cannot be had, or do not hold what is needed.
     """
     known = architecture(arch)
-    if not known.test_guests:
-        raise UsageError(
-            f"there is no test guest for {known.name}",
-            hint="it is planned and judged, not booted; test guests: aarch64, x86_64. A kernel of "
-            "your own: --kernel and --initrd",
-        )
-    if suite not in SUITES:
-        raise UsageError(
-            f"there is no test guest of Debian {suite!r}", hint=f"known: {', '.join(SUITES)}"
-        )
+    suite = suite_of(known, suite)
     base = cache_dir("guests")
-    where = base / f"{suite}-{known.debian}-{_recipe()}"
+    where = base / f"{suite}-{known.debian}-{_recipe(known)}"
     manifest = _manifest(where)
     if manifest is None:
+        # Not needed where the guest is in the cache, and not quick.
+        from vmserial.guests import making
+
         with locked(base / f".{suite}-{known.debian}.lock", _LOCK_BOUND):
             # Another process may have made it meanwhile.
             if _manifest(where) is None:
-                _make(where, suite, known.debian, mirror, reporter or Silent())
+                making.make(where, suite, known, init(), mirror, reporter or Silent())
         manifest = _manifest(where)
         if manifest is None:
             raise ImageError(f"{where} vanished while it was made", hint="try again")
@@ -165,6 +183,7 @@ def ensure(
             known.kernel_words,
             "vmserial_shell=console" if shell == "console" else "",
         ),
+        dtbs={board.name: where / board.dtb for board in known.platforms if board.dtb},
     )
 
 
@@ -250,140 +269,25 @@ def _version(release: str) -> tuple[int, int] | None:
 # ------------------------------------------------------------------ the cache
 
 
-def _init() -> bytes:
+def init() -> bytes:
+    """Return what process 1 of a test guest runs."""
     return importlib.resources.files("vmserial.guests").joinpath("init.sh").read_bytes()
 
 
-def _recipe() -> str:
+def _recipe(arch: Architecture) -> str:
     """Return a hash of all of ours that goes into a test guest."""
-    parts = (_LAYOUT, initramfs.APPLETS, initramfs.WANTED_MODULES, initramfs.FSTAB, _init())
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    parts = (_LAYOUT, initramfs.APPLETS, initramfs.WANTED_MODULES, initramfs.FSTAB, init())
+    own = arch.guest_modules + tuple(one.dtb for one in arch.platforms if one.dtb)
+    return hashlib.sha256(repr((*parts, own) if own else parts).encode()).hexdigest()[:12]
 
 
 def _manifest(where: Path) -> dict[str, object] | None:
     """Return what the cache says of a test guest; None if it is not there, or not whole."""
     try:
-        manifest = json.loads((where / _MANIFEST).read_text("utf-8"))
+        manifest = json.loads((where / MANIFEST).read_text("utf-8"))
         sizes = manifest["sizes"]
         if all((where / name).stat().st_size == size for name, size in sizes.items()):
             return dict(manifest)
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
     return None
-
-
-def _make(where: Path, suite: str, debian: str, mirror: str, reporter: Reporter) -> None:
-    """Fetch the packages and make the guest's directory, aside and then renamed."""
-    # Not needed where the guest is in the cache, and not quick.
-    from vmserial.guests.apt import PrivateApt
-
-    apt = PrivateApt(debian, suite, mirror, reporter=reporter)
-    package = apt.kernel(f"linux-image-{debian}")
-    debs = apt.download([f"{package.name}={package.version}", "busybox-static"])
-    by_name = {deb.name.partition("_")[0]: deb for deb in debs}
-    # Left by a process that was killed; the lock says that nobody is at work here.
-    hidden = f".{suite}-{debian}-"
-    for old in where.parent.glob(f"{hidden}*"):
-        shutil.rmtree(old, ignore_errors=True)
-    aside = Path(tempfile.mkdtemp(prefix=hidden, dir=where.parent))
-    try:
-        reporter.step(f"test guest: {suite} {debian}, {package.name}")
-        with tempfile.TemporaryDirectory(prefix=hidden, dir=where.parent) as scratch:
-            _build(by_name[package.name], by_name["busybox-static"], Path(scratch), aside)
-        # What is in its place, if anything, is broken or of an older recipe.
-        for old in where.parent.glob(f"{suite}-{debian}-*"):
-            shutil.rmtree(old, ignore_errors=True)
-        aside.rename(where)
-    except OSError as error:
-        raise ImageError(
-            f"cannot make the test guest in {where.parent}: {error.strerror or error}",
-            hint="see the free space, or set XDG_CACHE_HOME to another directory",
-        ) from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    # 60 to 110 MB that only another recipe would need again.
-    by_name[package.name].unlink(missing_ok=True)
-
-
-def _build(kernel_deb: Path, busybox_deb: Path, scratch: Path, target: Path) -> None:
-    """Unpack what is needed and write ``kernel``, ``packed``, ``initrd``, ``config``."""
-    from vmserial.guests.apt import extract
-
-    names = extract(kernel_deb, scratch / "kernel", _wanted)
-    images = [name for name in names if name.startswith("boot/vmlinu")]
-    configs = [name for name in names if name.startswith("boot/config-")]
-    builtins = [name for name in names if name.endswith("/modules.builtin")]
-    busyboxes = extract(busybox_deb, scratch / "busybox", _is_busybox)
-    for found, what in (
-        (images, "kernel image"), (configs, "configuration"),
-        (builtins, "list of built-in modules"), (busyboxes, "busybox"),
-    ):  # fmt: skip
-        if not found:
-            raise ImageError(
-                f"the packages {kernel_deb.name} and {busybox_deb.name} hold no {what}",
-                hint="choose another suite",
-            )
-    root = scratch / "kernel"
-    modules = _Modules(
-        {initramfs.module_key(n): root / n for n in names if ".ko" in n.rpartition("/")[2]}
-    )
-    lines = (root / builtins[0]).read_text("utf-8").splitlines()
-    builtin = frozenset(initramfs.module_key(line.strip()) for line in lines)
-    order = initramfs.load_order(initramfs.WANTED_MODULES, modules, builtin)
-    initrd = initramfs.build(
-        (scratch / "busybox" / busyboxes[0]).read_bytes(),
-        [(name, modules[name]) for name in order],
-        _init(),
-    )
-    image = (root / images[0]).read_bytes()
-    elf = bzimage.unpacked(image)
-    files = {"initrd": initrd, "config": (root / configs[0]).read_bytes()}
-    if elf is not None and bzimage.starts_directly(elf):
-        files |= {"kernel": elf, "packed": image}
-    else:
-        files["kernel"] = image
-    for name, data in files.items():
-        write_atomic(target / name, data)
-    manifest = {
-        "release": images[0].partition("vmlinuz-")[2] or bzimage.release(image),
-        "package": kernel_deb.name,
-        "busybox": busybox_deb.name,
-        "modules": order,
-        "unpacked": "packed" in files,
-        "sizes": {name: len(data) for name, data in files.items()},
-    }
-    write_atomic(target / _MANIFEST, json.dumps(manifest, indent=1) + "\n")
-
-
-def _wanted(name: str) -> bool:
-    """Tell whether a file of a kernel package is needed; Debian 13 moved /lib to /usr/lib."""
-    if name.startswith(("boot/vmlinu", "boot/config-")) or name.endswith("/modules.builtin"):
-        return True
-    inside = name.removeprefix("usr/").removeprefix("lib/modules/").partition("/")[2]
-    return inside.startswith(_MODULES) and ".ko" in inside
-
-
-def _is_busybox(name: str) -> bool:
-    return name in ("bin/busybox", "usr/bin/busybox")
-
-
-class _Modules(Mapping[str, bytes]):
-    """The images of kernel modules, each read when it is first asked for."""
-
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        self._paths = paths
-        self._read: dict[str, bytes] = {}
-
-    def __getitem__(self, name: str) -> bytes:
-        if name not in self._read:
-            self._read[name] = initramfs.read_module(self._paths[name])
-        return self._read[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._paths
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)

@@ -16,6 +16,10 @@ from vmserial.model import NodeIdentity
 _UART_SIZE = 8
 _IO_SPACE = 1 << 16
 
+_SCLP = {"ttysclp0": "sclpconsole", "sclp_line0": "sclplmconsole"}
+"""Which of s390x' consoles Linux serves by which tty (drivers/s390/char: sclp_vt220.c,
+sclp_tty.c)."""
+
 # A directory of sysfs that is a PCI function: domain:bus:slot.function.
 _FUNCTION = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:([0-9a-f]{2}\.[0-7])\Z")
 _ROOT_BUS = re.compile(r"pci[0-9a-f]{4,}:[0-9a-f]{2}\Z")
@@ -81,7 +85,13 @@ def tty_node(text: str) -> Node | None:
         return None
     name, seen, _, port_text, iomem_text, bar_text, sysfs = fields[:7]
     serial = fields[7].strip() if len(fields) > 7 else ""
-    if name.startswith("ttyUSB"):
+    bus, _, place = sysfs.removeprefix("/devices/").partition("/")
+    identity: NodeIdentity | None
+    if bus == "vio":
+        identity = NodeIdentity("vio", f"{int(place, 16):#x}")
+    elif bus == "sclp":
+        identity = NodeIdentity("sclp", _SCLP[place]) if place in _SCLP else None
+    elif name.startswith("ttyUSB"):
         identity = NodeIdentity("usb", serial) if serial else None
     else:
         identity = _uart(sysfs, number(port_text), number(iomem_text), number(bar_text))
@@ -146,6 +156,10 @@ class HvcSlots:
             self._taken[name] = slot
             placed[name] = (slot, sure)
         return placed
+
+    def take(self, name: str, hvc: int) -> None:
+        """Note that a tty that is no virtconsole has an hvc: pseries' spapr-vty."""
+        self._taken[name] = hvc
 
     def correct(self, name: str, hvc: int) -> None:
         """Take what a probe found instead of the rule's guess."""

@@ -44,6 +44,8 @@ class NodeTable:
         fields = rest.split(" ")
         if kind == "n":
             if node := tty_node(rest):
+                if node.identity.kind == "vio":
+                    self.hvc.take(node.name, int(node.name.removeprefix("hvc")))
                 self._appeared(node)
         elif kind == "v":
             self._virtio(rest)

@@ -30,10 +30,24 @@ debian-11-arm64      5.10  4  4
 debian-11-amd64      5.10 32  4
 debian-12-arm64      6.1   4  4
 debian-12-amd64      6.1  32  4
+debian-12-armhf      6.1   5  5 no-hotplug
+debian-12-i386       6.1  32  4
+debian-12-mips64el   6.1   4  4 no-hotplug
+debian-12-ppc64el    6.1  32  4
+debian-12-s390x      6.1   0  0 no-8250
 debian-13-arm64      6.12  4  4
 debian-13-amd64      6.12 32  4
-debian-13-riscv64    6.12  4  4
-debian-13-loong64    6.12 16 16
+debian-13-armhf      6.12  5  5 no-hotplug
+debian-13-ppc64el    6.12 32  4
+debian-13-riscv64    6.12  4  4 no-hotplug
+debian-13-s390x      6.12  0  0 no-8250
+debian-13-loong64    6.12 16 16 no-hotplug
+debian-sid-arm64     7.2   4  4
+debian-sid-amd64     7.2  32  4
+debian-sid-armhf     7.2   5  5 no-hotplug
+debian-sid-ppc64el   7.2  32  4
+debian-sid-riscv64   7.2   6  6 no-hotplug
+debian-sid-s390x     7.2   0  0 no-8250
 ubuntu-22.04-amd64   5.15 48 32
 ubuntu-22.04-arm64   5.15 48 32
 ubuntu-24.04-amd64   6.8  48 32
@@ -45,6 +59,7 @@ el9-aarch64          5.14 32  4
 openeuler-22.03-aarch64 5.10 32 4
 openeuler-24.03-aarch64 6.6  32 4
 """
+"""Name, version, NR_UARTS, RUNTIME_UARTS, and what a kernel lacks that most have."""
 
 
 _OTHER_SYSTEM = re.compile(
@@ -59,7 +74,7 @@ def _known() -> dict[str, GuestProfile]:
     for line in _TABLE.split("\n"):
         if not line:
             continue
-        name, version, most, runtime = line.split()
+        name, version, most, runtime, *lacks = line.split()
         major, minor = version.split(".")
         found[name] = GuestProfile(
             name,
@@ -67,6 +82,8 @@ def _known() -> dict[str, GuestProfile]:
             kernel=(int(major), int(minor)),
             nr_uarts=int(most),
             runtime_uarts=int(runtime),
+            pci_hotplug="no-hotplug" not in lacks,
+            pci_serial="no-8250" not in lacks,
         )
     return found
 

@@ -65,10 +65,12 @@ def allocator_of(ctx: RuleContext, moving: Set[Port]) -> Allocator:
     else:
         allocator.uarts_left = max(ctx.uarts - onboard, 0)
         allocator.uarts_used = onboard
+        if ctx.platform.uart is not None and ctx.platform.uart.is_8250:
+            allocator.uarts_8250 += ctx.uarts
     cards = {id(p.option): PCI_UARTS[p.driver] for p in staying if p.driver in PCI_UARTS}
     allocator.uarts_8250 += sum(cards.values())
     allocator.ttyusb = sum(port.driver == "usb-serial" for port in staying)
-    allocator.hvc = sum(port.driver == "virtconsole" for port in staying)
+    allocator.hvc = sum(ctx.takes_hvc(port) for port in staying)
     return allocator
 
 

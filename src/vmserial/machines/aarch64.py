@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.machines.base import PL011_CAUTION, Architecture, OnBoardUart, Platform
+from vmserial.machines.base import ALL_SUITES, PL011_CAUTION, Architecture, OnBoardUart, Platform
 from vmserial.model import NodeIdentity
 
 VIRT = Platform(
@@ -38,4 +38,5 @@ ARCHITECTURE = Architecture(
     tcg_cpu="cortex-a57",
     firmware="/usr/share/AAVMF/AAVMF_CODE.fd",
     console="ttyAMA0",
+    suites=ALL_SUITES,
 )

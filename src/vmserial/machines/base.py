@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from vmserial.model import NodeIdentity
+from vmserial.model import ALL_BYTES, Carries, NodeIdentity
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class OnBoardUart:
         is_8250: the guest's 8250 driver serves it, so it counts among its ports.
         cautions: facts that its user must know.
         none_ends: ``-serial none`` leaves no place empty but ends them: what follows it is dead.
+        nodes: the guest's nodes where they are not ``node`` and a number.
+        carries: what passes each one, where not every byte does, in ``-serial`` order; all
+            bytes pass those after the last.
     """
 
     model: str
@@ -31,6 +34,16 @@ class OnBoardUart:
     is_8250: bool = False
     cautions: tuple[str, ...] = ()
     none_ends: bool = False
+    nodes: tuple[str, ...] = ()
+    carries: tuple[Carries, ...] = ()
+
+    def node_of(self, number: int) -> str:
+        """Return the guest's node of the N-th."""
+        return self.nodes[number] if self.nodes else f"{self.node}{number}"
+
+    def carried_by(self, number: int) -> Carries:
+        """Return what passes the N-th."""
+        return self.carries[number] if number < len(self.carries) else ALL_BYTES
 
 
 PL011_CAUTION = (
@@ -38,6 +51,9 @@ PL011_CAUTION = (
     "synchronously): whoever holds its chardev must always drain it"
 )
 """Seen on QEMU 7.2: a ns16550a in the same place leaves QMP alive."""
+
+ALL_SUITES = ("bookworm", "bullseye", "trixie", "sid")
+"""Debian's suites that have a kernel for the architectures that it has always had."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,12 @@ class Platform:
         virtio_serial: the controller of its virtio ports.
         virtio_mmio: it has transports of virtio-mmio, the bus of ``virtio-…-device``.
         default_slots: where QEMU puts the network and graphics card that it adds by itself.
+        multifunction: several devices can share a PCI slot.
+        no_pci_hotplug: why a PCI device that is plugged in does not come up; empty if it does.
+        options: machine properties without which a common kernel does not see all ports; they
+            are set unless the user says otherwise.
+        dtb: the device tree that a kernel needs to boot directly, where QEMU makes none.
+        least_memory_mib: RAM below which QEMU refuses the board.
         source: where the numbers come from.
     """
 
@@ -75,6 +97,11 @@ class Platform:
     virtio_serial: str = "virtio-serial-pci"
     virtio_mmio: bool = False
     default_slots: frozenset[int] = frozenset()
+    multifunction: bool = True
+    no_pci_hotplug: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    dtb: str = ""
+    least_memory_mib: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,8 +117,11 @@ class Architecture:
         tcg_cpu: the ``-cpu`` for TCG where the user named none; empty: QEMU's own.
         firmware: where Debian's package puts the UEFI image.
         console: the kernel's ``console=`` for serial0.
-        test_guests: our own test guests are built for it.
         kernel_words: what its kernel needs on its command line to boot on a busy host.
+        suites: Debian's suites with a kernel for it, from which test guests are made; the one
+            that is taken unasked first.
+        flavour: of Debian's kernel, where it is not ``debian``.
+        guest_modules: what a test guest loads beside what all load.
     """
 
     name: str
@@ -102,8 +132,15 @@ class Architecture:
     tcg_cpu: str
     firmware: str
     console: str
-    test_guests: bool = True
     kernel_words: str = ""
+    suites: tuple[str, ...] = ()
+    flavour: str = ""
+    guest_modules: tuple[str, ...] = ()
+
+    @property
+    def kernel_package(self) -> str:
+        """Debian's package that depends on its newest kernel."""
+        return f"linux-image-{self.flavour or self.debian}"
 
     def machine_type(self, asked: str) -> str:
         """Return the machine type that is asked for; the default one where none is."""

@@ -35,5 +35,4 @@ ARCHITECTURE = Architecture(
     tcg_cpu="",
     firmware="/usr/share/qemu-efi-loongarch64/QEMU_EFI.fd",
     console="ttyS0",
-    test_guests=False,
 )

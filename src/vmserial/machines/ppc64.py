@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from vmserial.machines.base import Architecture, OnBoardUart, Platform
-from vmserial.model import NodeIdentity
+from vmserial.model import Carries, NodeIdentity, Way
+
+_SYSRQ = (
+    "Linux takes 0F (Ctrl-O) and the byte after it on the hvc that is its console for a SysRq "
+    "key, unless that is 0F again: the two are one 0F (drivers/tty/hvc/hvc_console.c; run on 6.1)"
+)
+"""With a SysRq that is allowed, random data reboots the guest."""
 
 PSERIES = Platform(
     name="pseries",
@@ -17,14 +23,18 @@ PSERIES = Platform(
     uart=OnBoardUart(
         model="spapr-vty",
         # The 256th fails: "IRQ 4352 is not free".  100 were run.
-        identities=tuple(NodeIdentity("vio", hex(0x30000000 + n * 0x1000)) for n in range(100)),
+        identities=tuple(NodeIdentity("vio", hex(0x71000000 + n)) for n in range(100)),
         node="/dev/hvc",
         assumed=lambda _: 100,
         source="hw/ppc/spapr.c: one spapr-vty for each -serial up to the first that is none; "
-        "100 run with 7.2",
+        "100 run with 7.2. Their registers are given out from 0x71000000 on "
+        "(hw/ppc/spapr_vio.c), before any other device's",
         none_ends=True,
+        carries=(Carries(to_guest=Way(sysrq=True, why=_SYSRQ)),),
     ),
-    source="hw/ppc/spapr.c",
+    no_pci_hotplug="pseries tells of it by an RTAS event, for which the guest needs rtas_errd; "
+    "it appears after the next reset",
+    source="hw/ppc/spapr.c; hot-plug run on 10.0 and 11.1",
 )
 
 ARCHITECTURE = Architecture(
@@ -36,5 +46,6 @@ ARCHITECTURE = Architecture(
     tcg_cpu="",
     firmware="",
     console="hvc0",
-    test_guests=False,
+    suites=("bookworm", "trixie", "sid"),
+    flavour="powerpc64le",
 )

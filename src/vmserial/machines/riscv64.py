@@ -37,5 +37,6 @@ ARCHITECTURE = Architecture(
     tcg_cpu="",
     firmware="/usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd",
     console="ttyS0",
-    test_guests=False,
+    # Debian has it since 13.
+    suites=("trixie", "sid"),
 )

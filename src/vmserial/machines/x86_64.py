@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.machines.base import Architecture, Platform
+from vmserial.machines.base import ALL_SUITES, Architecture, Platform
 
 Q35 = Platform(
     name="q35",
@@ -35,6 +35,10 @@ PC = Platform(
     source="hw/i386/pc_piix.c",
 )
 
+NO_TIMER_CHECK = "no_timer_check"
+"""Linux counts ten ticks of the timer at boot, and where the host's other work keeps an emulated
+CPU from them it panics: "IO-APIC + timer doesn't work!" (2 of 8 boots at load 11)."""
+
 ARCHITECTURE = Architecture(
     name="x86_64",
     aliases=("amd64", "x86-64"),
@@ -45,7 +49,6 @@ ARCHITECTURE = Architecture(
     tcg_cpu="",
     firmware="/usr/share/OVMF/OVMF_CODE_4M.fd",
     console="ttyS0",
-    # Linux counts ten ticks of the timer at boot, and where the host's other work keeps an
-    # emulated CPU from them it panics: "IO-APIC + timer doesn't work!" (2 of 8 boots at load 11).
-    kernel_words="no_timer_check",
+    kernel_words=NO_TIMER_CHECK,
+    suites=ALL_SUITES,
 )

@@ -27,6 +27,7 @@ from vmserial.model.backends import (
     UnixSocket,
     Vc,
 )
+from vmserial.model.carries import ALL_BYTES, Carries, Way
 from vmserial.model.finding import (
     Finding,
     Located,
@@ -54,11 +55,13 @@ from vmserial.model.plan import Assignment, Device, IdentityKind, NodeIdentity, 
 from vmserial.model.source import Note, SourceRef
 
 __all__ = [
+    "ALL_BYTES",
     "PCI_UARTS",
     "Agent",
     "Assignment",
     "Backend",
     "Capabilities",
+    "Carries",
     "Chardev",
     "Cpu",
     "Device",
@@ -95,6 +98,7 @@ __all__ = [
     "Udp",
     "UnixSocket",
     "Vc",
+    "Way",
     "refusal",
     "worst_first",
 ]

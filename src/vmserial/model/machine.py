@@ -150,11 +150,12 @@ class Agent:
 
 @dataclass(frozen=True)
 class DirectBoot:
-    """``-kernel``, ``-initrd``, ``-append``."""
+    """``-kernel``, ``-initrd``, ``-append``, ``-dtb``."""
 
     kernel: str
     initrd: str = ""
     append: str = ""
+    dtb: str = ""
 
 
 @dataclass(frozen=True)

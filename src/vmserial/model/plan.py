@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vmserial.model.carries import ALL_BYTES, Carries
 from vmserial.model.finding import Finding
 from vmserial.model.hardware import Capabilities, GuestProfile
 from vmserial.model.machine import Machine, SerialPort
@@ -68,7 +69,9 @@ class Assignment:
         node: the node that is expected; ``*`` where the number is the kernel's choice.
         hot_pluggable: it can be unplugged and plugged on a running VM.
         reason: why this kind and this place.
-        cautions: facts about this kind that its user must know.
+        cautions: facts about its device model that its user must know.
+        carries: which of its bytes come out at the other end.
+        on_board: the device model of an on-board UART, for people; empty for a device.
     """
 
     port: SerialPort
@@ -82,6 +85,13 @@ class Assignment:
     hot_pluggable: bool
     reason: str
     cautions: tuple[str, ...] = ()
+    carries: Carries = ALL_BYTES
+    on_board: str = ""
+
+    @property
+    def model(self) -> str:
+        """QEMU's device model, which its cautions are about: ``pl011``, ``usb-serial``."""
+        return self.device.driver if self.device is not None else self.on_board or self.kind
 
 
 @dataclass(frozen=True)

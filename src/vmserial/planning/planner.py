@@ -133,6 +133,9 @@ class _Planner:
         self.check_binary()
         self.check_guest()
         allocator.uarts_left = self.onboard_uarts()
+        if self.platform.uart is not None and self.platform.uart.is_8250:
+            # They are on the board whether a -serial is connected to them or not.
+            allocator.uarts_8250 = allocator.uarts_left
         allocator.isa_free = list(range(ISA_SERIAL_PORTS)) if self.platform.isa else []
         for slot, _ in machine.taken:
             allocator.take(slot)
@@ -300,12 +303,21 @@ class _Planner:
     # -------------------------------------------------------------- after placing
 
     def note_facts(self, assignments: list[Assignment]) -> None:
-        used = Counter(a.kind for a in assignments)
-        for name, count in used.items():
-            mine = (text for a in assignments if a.kind == name for text in a.cautions)
-            for caution in dict.fromkeys(mine):
+        used = Counter((a.kind, a.model) for a in assignments)
+        for (kind, model), count in used.items():
+            mine = [a for a in assignments if (a.kind, a.model) == (kind, model)]
+            # An on-board UART's are those of its model: a pl011 hangs a guest, a 16550 does not.
+            name = model if mine[0].device is None else kind
+            for caution in dict.fromkeys(text for a in mine for text in a.cautions):
                 self.warnings.append(f"{name} ({count}): {caution}")
-        if used["usb"]:
+            for a in mine:
+                self.warnings += [
+                    f"{a.port.name} ({a.node}), {way}: {path.why}"
+                    for way, path in (("guest->host", a.carries.to_host),
+                                      ("host->guest", a.carries.to_guest))
+                    if not path.is_clean
+                ]  # fmt: skip
+        if any(a.kind == "usb" for a in assignments):
             self.assumptions.append(
                 "ttyUSB numbers follow the order of discovery, not the ports: known by serial="
             )

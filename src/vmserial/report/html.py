@@ -30,6 +30,8 @@ def headline(checks: Sequence[Check]) -> tuple[str, Verdict]:
     counts = Counter(check.verdict for check in checks)
     total = len(checks)
     skipped = f"; {counts[Verdict.SKIPPED]} skipped" if counts[Verdict.SKIPPED] else ""
+    if counts[Verdict.CANNOT]:
+        skipped += f"; {counts[Verdict.CANNOT]} of what a device cannot carry"
     if counts[Verdict.FAIL]:
         lost = f"; {counts[Verdict.LOST]} lost with the VM" if counts[Verdict.LOST] else ""
         return f"{counts[Verdict.FAIL]} of {total} checks failed{lost}{skipped}", Verdict.FAIL

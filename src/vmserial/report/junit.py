@@ -45,7 +45,7 @@ def _count(element: ET.Element, checks: tuple[Check, ...] | list[Check]) -> None
     element.set("tests", str(len(checks)))
     element.set("failures", str(verdicts[Verdict.FAIL]))
     element.set("errors", str(verdicts[Verdict.LOST]))
-    element.set("skipped", str(verdicts[Verdict.SKIPPED]))
+    element.set("skipped", str(verdicts[Verdict.SKIPPED] + verdicts[Verdict.CANNOT]))
     element.set("time", f"{sum(check.seconds for check in checks):.3f}")
 
 
@@ -93,6 +93,9 @@ def _outcome(case: ET.Element, check: Check) -> None:
     message = legal(check.detail.partition("\n")[0] or str(check.verdict))
     if check.verdict is Verdict.SKIPPED:
         ET.SubElement(case, "skipped", message=message)
+    elif check.verdict is Verdict.CANNOT:
+        # The nearest that its readers know: it neither passed nor failed.
+        ET.SubElement(case, "skipped", message=f"cannot: {message}")
     elif check.verdict in (Verdict.FAIL, Verdict.LOST):
         lost = check.verdict is Verdict.LOST
         kinds = ",".join(dict.fromkeys(fault.kind for fault in check.faults))

@@ -72,7 +72,7 @@ def verdict_cell(checks: Iterable[Check]) -> Cell:
         seen = {fault.kind for check in group for fault in check.faults}
         names = ", ".join(kind for kind in FaultKind if kind in seen)
         text += f": {names}" if names else ""
-    elif verdict is Verdict.SKIPPED:
+    elif verdict in (Verdict.CANNOT, Verdict.SKIPPED):
         reasons = dict.fromkeys(clean(check.detail) for check in group if check.detail)
         text += f": {'; '.join(reasons)}" if reasons else ""
     return Cell(text, verdict)
@@ -222,7 +222,10 @@ def tables(checks: Sequence[Check]) -> list[Table]:
 
 
 def problems(checks: Iterable[Check]) -> list[Cell]:
-    """Return what did not pass: a line for each failure, and one for each way a VM was lost."""
+    """Return what did not pass: a line for each failure, and one for each way a VM was lost.
+
+    What a device cannot carry has its reason in its cell.
+    """
     lines: list[Cell] = []
     lost: dict[tuple[str, str], list[Check]] = {}
     for check in checks:
@@ -331,6 +334,7 @@ STYLES: dict[Verdict | None, str] = {
     Verdict.PASS: "green",
     Verdict.FAIL: "bold red",
     Verdict.LOST: "bold magenta",
+    Verdict.CANNOT: "cyan",
     Verdict.SKIPPED: "yellow",
 }
 

@@ -143,6 +143,7 @@ MARKS = {
     Verdict.PASS: "✓",
     Verdict.FAIL: "✗",
     Verdict.LOST: "?",
+    Verdict.CANNOT: "⊘",
     Verdict.SKIPPED: "○",
 }
 """Verdicts are told by a sign and a colour, never by a colour alone."""

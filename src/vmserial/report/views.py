@@ -209,7 +209,7 @@ class Book:
         names: what the filter offers.
         sections: the VMs, run by run; then what was done on none.
         problems: what did not pass.
-        skipped: what was not tried.
+        skipped: what was not tried, and what a device cannot do.
     """
 
     def __init__(self, report: Report) -> None:
@@ -224,7 +224,7 @@ class Book:
         self._count = 0
         self.sections = [one for run in runs for one in self._sections(run)]
         self.problems = [p for one in self.sections for p in self._problems(one, BAD)]
-        skips = (Verdict.SKIPPED,)
+        skips = (Verdict.CANNOT, Verdict.SKIPPED)
         self.skipped = [p for one in self.sections for p in self._problems(one, skips)]
 
     def target(self, check: Check) -> str:

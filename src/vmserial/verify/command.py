@@ -68,7 +68,7 @@ def prove_command(
     binary: str = "",
     arch: str = "",
     root: Path | None = None,
-    suite: str = "bookworm",
+    suite: str = "",
     mirror: str = "",
     reporter: Reporter | None = None,
     proof: Proof | None = None,
@@ -80,7 +80,7 @@ def prove_command(
         binary: the QEMU to run; empty: the command's own if it is here, else ``$PATH``'s.
         arch: where neither the command's emulator nor its machine type tells it.
         root: where the files of -readconfig are; None: as named.
-        suite: the Debian release whose kernel is the guest.
+        suite: the Debian release whose kernel is the guest; empty: the architecture's own.
         mirror: where Debian packages come from; empty: as this machine's apt.
         reporter: told what is being done.
         proof: what is sent, and how long it may take.
@@ -99,7 +99,7 @@ def prove_command(
     known = architecture(capabilities.target)
     request = VerifyRequest(
         Machine(known.name, (), machine_type=known.platforms[0].name),
-        binaries=(capabilities.binary,), suites=(suite,), mirror=mirror,
+        binaries=(capabilities.binary,), suites=(suite,) if suite else (), mirror=mirror,
     )  # fmt: skip
     (environment,) = find_environments(request, told)
     return run_interruptible(prove(view, environment, reporter=told, proof=proof))

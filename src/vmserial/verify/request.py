@@ -98,7 +98,7 @@ class VerifyRequest:
             ``default``, ``large`` and ``hot-plug``.
         kinds: device kinds of all cases but ``input``; empty: all of the architecture.
         binaries: QEMU binaries; empty: the one in ``$PATH``.
-        suites: Debian suites whose kernels are the guests.
+        suites: Debian suites whose kernels are the guests; empty: the architecture's own.
         kernel, initrd, config, append: a guest of the user's own instead.
         seed: of the data; 0: a new one each time, named in the report.
         cycles: hot-plug cycles.
@@ -117,7 +117,7 @@ class VerifyRequest:
     cases: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     binaries: tuple[str, ...] = ()
-    suites: tuple[str, ...] = ("bookworm",)
+    suites: tuple[str, ...] = ()
     kernel: str = ""
     initrd: str = ""
     config: str = ""

@@ -36,12 +36,15 @@ class Verdict(StrEnum):
     """What a check says.
 
     ``lost`` is not a failure of the port: the VM died or hung, and nothing was
-    proven either way.  ``skipped`` always has its reason in the check's detail.
+    proven either way.  ``cannot`` is none either: it was tried, and nothing passed a device
+    that is known to carry nothing that way.  ``cannot`` and ``skipped`` always have their
+    reason in the check's detail.
     """
 
     PASS = "pass"
     FAIL = "fail"
     LOST = "lost"
+    CANNOT = "cannot"
     SKIPPED = "skipped"
 
 
@@ -306,10 +309,12 @@ def combined(checks: Iterable[Check]) -> Verdict | None:
     """Return the verdict of several checks on one thing; None if there are none.
 
     A failure is proven whatever else happened, so it wins; then lost; a skip
-    wins over nothing but another skip.
+    wins over nothing but another skip.  What a device cannot do takes nothing from what it can.
     """
     seen = {check.verdict for check in checks}
-    for verdict in (Verdict.FAIL, Verdict.LOST, Verdict.PASS, Verdict.SKIPPED):
+    for verdict in (
+        Verdict.FAIL, Verdict.LOST, Verdict.PASS, Verdict.CANNOT, Verdict.SKIPPED,
+    ):  # fmt: skip
         if verdict in seen:
             return verdict
     return None
@@ -319,9 +324,10 @@ def exit_code(checks: Sequence[Check]) -> int:
     """Return the process's exit status: 0 all pass, 1 something failed, 3 the VM was lost.
 
     No checks at all prove nothing and are a failure; so are checks that were all
-    skipped, and a skip without its reason.
+    skipped, and a skip or a ``cannot`` without its reason.
     """
-    if any(c.verdict is Verdict.SKIPPED and not c.detail for c in checks):
+    silent = (Verdict.SKIPPED, Verdict.CANNOT)
+    if any(c.verdict in silent and not c.detail for c in checks):
         return 1
     return {Verdict.PASS: 0, Verdict.LOST: 3}.get(combined(checks) or Verdict.FAIL, 1)
 
@@ -414,9 +420,9 @@ def summary(checks: Iterable[Check]) -> list[Summary]:
 
 
 def _proven(checks: Iterable[Check]) -> int:
-    """Return how many ports have nothing but checks that passed."""
-    ports = grouped(checks, lambda c: c.port).values()
-    return sum(all(check.verdict is Verdict.PASS for check in port) for port in ports)
+    """Return how many ports have nothing but checks that passed, as far as they carry anything."""
+    ports = [{check.verdict for check in one} for one in grouped(checks, lambda c: c.port).values()]
+    return sum(Verdict.PASS in one and one <= {Verdict.PASS, Verdict.CANNOT} for one in ports)
 
 
 def _rate(checks: Iterable[Check], direction: Direction, mode: str) -> float:

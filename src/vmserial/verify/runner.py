@@ -129,7 +129,7 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
     else:
         guests = [
             images.ensure(arch.name, suite, reporter=reporter, mirror=request.mirror)
-            for suite in request.suites
+            for suite in request.suites or ("",)
         ]
     return tuple(TestEnvironment(capabilities, guest) for capabilities in found for guest in guests)
 

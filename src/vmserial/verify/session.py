@@ -33,6 +33,9 @@ from vmserial.verify.subject import Subject
 from vmserial.verify.wire import console
 from vmserial.verify.wire.transfer import Exchange, Line, Outcome
 
+_NO_SYSRQ = "echo 0 >/proc/sys/kernel/sysrq"
+"""Where a device takes bytes of the data for SysRq keys: else they reboot the guest."""
+
 _QUIET = (
     "[ -e /proc/sys/kernel/printk ] || mount -t proc proc /proc 2>/dev/null; "
     "{ echo 1 >/proc/sys/kernel/printk || dmesg -n 1; } 2>/dev/null; :"
@@ -177,6 +180,8 @@ class Session(Subject):
         if not self.environment.guest.suite:
             # Our own guests have done it at their start.
             await self.shell.run(_QUIET, self.limits.command)
+        if any(line.assignment.carries.to_guest.sysrq for line in self.lines.values()):
+            await self.shell.run(_NO_SYSRQ, self.limits.command)
         self.agent = GuestAgent(self.shell)
         self.exchange = Exchange(self.agent, self.limits)
         await self.agent.start(self.limits.command)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from vmserial import chardevs
+from vmserial.machines import architecture
 from vmserial.model import (
     Chardev,
     Cpu,
@@ -107,13 +108,16 @@ def under_test(
     socket: Callable[[str], str],
 ) -> Machine:
     """Return ``machine`` with private backends, the test guest, and a size that any host has."""
+    guest = environment.guest
+    board = architecture(machine.arch).platform(machine.machine_type)
     return replace(
         machine,
         ports=tuple(private(port, endpoint, socket) for port in machine.ports),
         boot=DirectBoot(
-            str(environment.guest.kernel), str(environment.guest.initrd), environment.guest.append
+            str(guest.kernel), str(guest.initrd), guest.append,
+            str(guest.dtbs.get(board.name, "")) if board is not None else "",
         ),
-        memory_mib=MEMORY_MIB,
+        memory_mib=max(MEMORY_MIB, board.least_memory_mib if board is not None else 0),
         topology=Topology(),
         cpu=Cpu() if machine.cpu.model == "host" else machine.cpu,
     )

@@ -168,7 +168,7 @@ def environments(
             f"{', '.join(one.name for one in known.platforms)}"
         )
         return ()
-    if not known.test_guests and not request.kernel:
+    if not known.suites and not request.kernel:
         reporter.note(
             f"{known.name} is asked while paused: there is no test guest for it; "
             "--kernel and --initrd give one"

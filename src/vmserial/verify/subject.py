@@ -64,8 +64,10 @@ class Subject:
         made = []
         for line in lines:
             own = sizes(line) if callable(sizes) else sizes
+            carries, index = line.assignment.carries, line.assignment.port.index
             out, into = (
-                Stream(run, line.assignment.port.index, way, self.seed, own) for way in BOTH
+                Stream(run, index, way, self.seed, own, path)
+                for way, path in zip(BOTH, (carries.to_host, carries.to_guest), strict=True)
             )
             made.append(Transfer(line, out, into))
         return made

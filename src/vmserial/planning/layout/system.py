@@ -71,6 +71,8 @@ class System(Section):
         if allocator.architecture.name == "aarch64" and most > GICV2_CPUS:
             # GICv2, the board's default under TCG, ends at eight CPUs.
             options.setdefault("gic-version", "3")
+        for key, value in allocator.platform.options:
+            options.setdefault(key, value)
         machine_type = allocator.architecture.machine_type(machine.machine_type)
         self.add("-machine", machine_type, *options.items(), role="machine")
         self.flag("-accel", accel, "machine")
@@ -135,6 +137,8 @@ class System(Section):
                 self.flag("-initrd", machine.boot.initrd, "boot")
             if machine.boot.append:
                 self.flag("-append", machine.boot.append, "boot")
+            if machine.boot.dtb:
+                self.flag("-dtb", machine.boot.dtb, "boot")
         wants_ovmf = firmware.kind == "ovmf"
         if firmware.kind == "default" and allocator.architecture.name == "aarch64":
             # The board has no firmware of its own.

@@ -17,6 +17,9 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     if ctx.platform.isa:
         used = sum(port.driver == "isa-serial" or port.onboard is not None for port in ctx.staying)
         used += ctx.view.default_serial is not None
+    elif ctx.platform.uart is not None and ctx.platform.uart.is_8250:
+        # On the board whether a -serial is connected to them or not.
+        used = ctx.uarts
     cards: set[int] = set()
     for port in ctx.staying:
         uarts = PCI_UARTS.get(port.driver)

@@ -1,4 +1,4 @@
-"""Virtconsoles past the hvc nodes that Linux has."""
+"""Virtconsoles, and ports of pseries, past the hvc nodes that Linux has."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ from vmserial.rules.base import CONSOLES, PLATFORM, Rule
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the consoles that get no node."""
-    consoles = [port for port in ctx.staying if port.driver == "virtconsole"]
-    over = consoles[HVC_NODES:]
+    takers = [port for port in ctx.staying if ctx.takes_hvc(port)]
+    # The kernel gives pseries' own their lines before any virtio driver is there.
+    takers.sort(key=lambda port: port.driver == "virtconsole")
+    over = takers[HVC_NODES:]
     # Some have no place on their controller either: there QEMU ends.
     past = {c.port: c for c in ctx.occupancy.of("virtio-port-range")} if over else {}
     for port in over:
+        if port.driver != "virtconsole":
+            yield RULE.of_port(
+                port, f"Linux has {HVC_NODES} hvc nodes and all are taken: QEMU makes this "
+                "spapr-vty, and the guest has no node for it", Relocate(port),
+            )  # fmt: skip
+            continue
         collision = past.get(port)
         yield RULE.of_port(
             port, f"Linux has {HVC_NODES} hvc nodes and all are taken: this console has none"

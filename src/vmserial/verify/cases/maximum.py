@@ -65,7 +65,7 @@ class MaximumCase(DataCase):
 
     def decided(self, outcome: Outcome) -> None:
         """Count what did not pass."""
-        self._failed += outcome.verdict is not Verdict.PASS
+        self._failed += outcome.verdict is Verdict.FAIL
 
     async def run(self, session: Session) -> None:
         """Make the checks; a LostVMError if the VM was lost."""

@@ -34,7 +34,7 @@ class Tally:
         self.count += 1
         self.bytes += outcome.bytes
         self.seconds += outcome.seconds
-        if outcome.verdict is not Verdict.PASS and self.first_bad is None:
+        if outcome.verdict is Verdict.FAIL and self.first_bad is None:
             self.first_bad = self.count, outcome
 
     def decide(

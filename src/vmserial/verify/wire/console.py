@@ -115,7 +115,7 @@ async def exchange(
     """
     folder = (await shell.run(_DIRECTORY, limits.command)).strip()
     out, into = f"{folder}/vs.out", f"{folder}/vs.in"
-    await shell.put(out, transfer.out.data, limits.command)
+    await shell.put(out, transfer.out.sent, limits.command)
     await shell.close()
     nonce = secrets.token_hex(8)
     size = len(transfer.into.data)
@@ -124,7 +124,7 @@ async def exchange(
         f"stty raw -echo; printf '\\036S{nonce}\\037'; cat {out}; printf '\\036T{nonce}\\037'; "
         f"head -c {size} >{into}; stty sane -echo; printf '\\036U{nonce}\\037'\n".encode()
     )
-    bound = limits.bytes(len(transfer.out.data) + size)
+    bound = limits.bytes(len(transfer.out.sent) + size)
     wire = _Wire(console.reader)
     await wire.until(begun, bound)
     carried, whole = await wire.until(sent, bound)
@@ -133,7 +133,7 @@ async def exchange(
             f"{console.line.name} did not carry what its own shell sent within {bound:g} s",
             hint="the guest hangs, or its console is not raw",
         )
-    console.writer.write(transfer.into.data)
+    console.writer.write(transfer.into.sent)
     if not (await wire.until(done, bound))[1]:
         # Some of it was lost, and head waits for the rest: anything ends it.
         console.writer.write(b"\0" * size)

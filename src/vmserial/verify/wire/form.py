@@ -30,7 +30,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from vmserial.model import Way
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Direction
+
+_CLEAN = Way()
 
 MAGIC = b"VSF1"
 _HEAD = struct.Struct(">4sQIBII")
@@ -75,6 +78,7 @@ class Stream:
         direction: whose bytes they are.
         seed: of the whole verification; the same seed gives the same bytes.
         sizes: payload sizes, a frame each; none for a port that must stay silent.
+        path: what the device carries in that direction.
     """
 
     run: int
@@ -82,11 +86,18 @@ class Stream:
     direction: Direction
     seed: int = 0
     sizes: tuple[int, ...] = FULL
+    path: Way = _CLEAN
+
+    @cached_property
+    def sent(self) -> bytes:
+        """The bytes that are sent, made once."""
+        framed = build(self.run, self.port, self.direction, self.seed, self.sizes)
+        return self.path.prepared(framed)
 
     @cached_property
     def data(self) -> bytes:
-        """The bytes, made once."""
-        return build(self.run, self.port, self.direction, self.seed, self.sizes)
+        """The bytes that arrive: all of them, but for what the device does not carry."""
+        return self.path.arriving(self.sent)
 
     @cached_property
     def sha256(self) -> str:
@@ -98,9 +109,14 @@ class Stream:
         """Where each frame starts."""
         starts, at = [], 0
         for size in self.sizes:
-            starts.append(at)
+            starts.append(at * self._digits)
             at += size + OVERHEAD
         return tuple(starts)
+
+    @property
+    def _digits(self) -> int:
+        """Bytes that arrive for each byte of a frame: text has two digits."""
+        return 2 if self.path.form == "text" else 1
 
     @property
     def name(self) -> str:
@@ -116,7 +132,7 @@ class Stream:
         if not 0 <= offset < len(self.data):
             return "after the last frame"
         number = self.frame_at(offset)
-        inside = offset - self.starts[number] - HEADER
+        inside = (offset - self.starts[number]) // self._digits - HEADER
         size = self.sizes[number]
         if inside < 0:
             part = "header"

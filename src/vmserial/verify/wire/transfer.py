@@ -156,9 +156,9 @@ class Exchange:
 
     async def upload(self, transfers: Sequence[Transfer]) -> None:
         """Put what the guest is to send into the guest."""
-        for size in dict.fromkeys(len(t.out.data) for t in transfers):
-            alike = [t for t in transfers if len(t.out.data) == size]
-            files = {f"{t.out.run:x}.{t.out.port}": t.out.data for t in alike}
+        for size in dict.fromkeys(len(t.out.sent) for t in transfers):
+            alike = [t for t in transfers if len(t.out.sent) == size]
+            files = {f"{t.out.run:x}.{t.out.port}": t.out.sent for t in alike}
             paths = await self._agent.put_all(files, self._limits.command)
             for transfer, path in zip(alike, paths.values(), strict=True):
                 transfer.file = path
@@ -169,7 +169,7 @@ class Exchange:
 
     async def carry(self, transfers: Sequence[Transfer]) -> None:
         """Carry all of ``transfers`` at once, both ways."""
-        count = sum(len(t.out.data) + len(t.into.data) for t in transfers)
+        count = sum(len(t.out.sent) + len(t.into.sent) for t in transfers)
         bound = self._limits.bytes(count)
         still = asyncio.Event()
         watch = asyncio.create_task(self.standstill.watch([t.line.ends for t in transfers], still))
@@ -189,11 +189,14 @@ class Exchange:
     async def _both_ways(self, transfer: Transfer, bound: float, still: asyncio.Event) -> None:
         line, endpoint = transfer.line, transfer.line.endpoint
         transfer.stray = endpoint.clear()
-        data = transfer.into.data
+        data = transfer.into.sent
+        if transfer.into.path.form == "nothing":
+            await self._send_into_nothing(transfer, bound)
+            data = b""
         transfer.began = asyncio.get_running_loop().time()
         sending = asyncio.ensure_future(self._agent.send(line.path, transfer.file, bound))
         try:
-            taken = await endpoint.send(data, bound)
+            taken = await self._send(transfer, bound) if data else 0
             if taken < len(data):
                 why = endpoint.gone or (self._stood() if still.is_set() else f"in {bound:g} s")
                 transfer.faults[HOST_TO_GUEST].append(
@@ -210,6 +213,29 @@ class Exchange:
         await self.standstill.drained(line.ends, len(transfer.out.data), bound)
         if endpoint.first_at is not None and endpoint.last_at is not None:
             transfer.seconds[GUEST_TO_HOST] = endpoint.last_at - endpoint.first_at
+
+    async def _send_into_nothing(self, transfer: Transfer, bound: float) -> None:
+        """Send what is to arrive nowhere; a device that echoes it by itself may do so."""
+        endpoint, path, data = transfer.line.endpoint, transfer.into.path, transfer.into.sent
+        await endpoint.send(data, bound)
+        await asyncio.sleep(_QUIET)
+        came = endpoint.clear()
+        if not path.echo or came.translate(None, b"\r\n") != data.strip():
+            transfer.stray += came
+
+    async def _send(self, transfer: Transfer, bound: float) -> int:
+        """Send what the guest is to receive; return how much was taken."""
+        line, data, path = transfer.line, transfer.into.sent, transfer.into.path
+        if not path.burst:
+            return await line.endpoint.send(data, bound)
+        taken = 0
+        for at in range(0, len(data), path.burst):
+            piece = data[at : at + path.burst]
+            taken += await line.endpoint.send(piece, bound)
+            wanted = line.came + len(path.arriving(data[: at + len(piece)]))
+            if await self._agent.counted(line.path, wanted, bound, self._limits.idle) < wanted:
+                break
+        return taken
 
     def _stood(self) -> str:
         return f"no byte moved for {self._limits.stall:g} s"
@@ -316,7 +342,7 @@ class Exchange:
         """Fetch what the guest received, and name what is wrong with it."""
         line = transfer.line
         data = await self._agent.fetch(line.path, self._limits.command)
-        found = analyse(transfer.into, data[line.came :], known)
+        found = analyse(transfer.into, transfer.into.path.joined(data[line.came :]), known)
         line.came, line.digest = len(data), hashlib.sha256(data)
         return found
 
@@ -334,18 +360,24 @@ def _sent(transfer: Transfer, known: Sequence[Stream]) -> Analysis:
         transfer.faults[GUEST_TO_HOST].append(
             Fault(FaultKind.DISCONNECTED, f"the host's end: {endpoint.gone}")
         )
-    return analyse(transfer.out, transfer.stray + endpoint.received, known)
+    came = transfer.out.path.joined(transfer.stray + endpoint.received)
+    return analyse(transfer.out, came, known)
 
 
 def _outcome(transfer: Transfer, direction: Direction, found: Analysis) -> Outcome:
     more = tuple(transfer.faults[direction])
-    size = len(transfer.stream(direction).data)
+    stream = transfer.stream(direction)
+    size = len(stream.data)
     ok = found.ok and not more
-    detail = "; ".join([*(fault.detail for fault in more), *([] if found.ok else [found.detail])])
+    good = Verdict.CANNOT if stream.path.form == "nothing" else Verdict.PASS
+    words = [*(fault.detail for fault in more), *([] if found.ok else [found.detail])]
+    if stream.path.sysrq:
+        words.append("0F passes only when it is sent twice")
+    detail = "; ".join([*words, *filter(None, [stream.path.why])])
     return Outcome(
         line=transfer.line,
         direction=direction,
-        verdict=Verdict.PASS if ok else Verdict.FAIL,
+        verdict=good if ok else Verdict.FAIL,
         bytes=size,
         seconds=transfer.seconds.get(direction, 0.0) if size >= TIMED else 0.0,
         detail=detail,

@@ -1,0 +1,49 @@
+"""mips64el: ``malta``; two UARTs of its super I/O chip and one of its board logic."""
+
+from __future__ import annotations
+
+from vmserial.limits import PCI_SLOTS
+from vmserial.machines.base import Architecture, OnBoardUart, Platform
+from vmserial.model import NodeIdentity
+
+MALTA = Platform(
+    name="malta",
+    prefixes=(),
+    root_bus="pci",
+    pcie=False,
+    # Linux knows the interrupts of the four sockets alone (arch/mips/pci/fixup-malta.c); 0 is
+    # the GT-64120, 0xa PIIX4, 0xb the network.
+    board_slots=frozenset(range(PCI_SLOTS)) - {0x12, 0x13, 0x14, 0x15},
+    root_ports=0,
+    isa=False,
+    ide="",
+    uart=OnBoardUart(
+        model="16550A",
+        identities=(
+            NodeIdentity("io", "0x3f8"), NodeIdentity("io", "0x2f8"),
+            NodeIdentity("mmio", "0x1f000900"),
+        ),
+        node="/dev/ttyS",
+        assumed=lambda _: 3,
+        source="hw/mips/malta.c: two of the super I/O chip, one at 0x1f000900 (CBUS)",
+        is_8250=True,
+    ),
+    default_slots=frozenset({0x12}),
+    no_pci_hotplug="Debian's kernels for it have no PCI hot-plug",
+    source="hw/mips/malta.c",
+)
+
+ARCHITECTURE = Architecture(
+    name="mips64el",
+    aliases=("mipsel64",),
+    debian="mips64el",
+    platforms=(MALTA,),
+    order=("uart", "usb", "pci", "virtio"),
+    # Debian's 5kc-malta says nothing on QEMU's own default, MIPS64R2-generic (run on 7.2).
+    tcg_cpu="5KEc",
+    firmware="",
+    console="ttyS0",
+    # Debian 13 has no mips64el any more.
+    suites=("bookworm",),
+    flavour="5kc-malta",
+)

@@ -1,0 +1,73 @@
+"""Every architecture that has a test guest is booted, and its ports carry their bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmserial.model import Machine
+from vmserial.progress import Silent
+from vmserial.verify import runner
+from vmserial.verify.request import Limits, VerifyReport, VerifyRequest
+from vmserial.verify.results import HOST_TO_GUEST, Verdict
+from vmserial.verify.runner import find_environments
+from vmserial.verify.wire.form import SMOKE
+
+# An emulated processor that shares its core with others: what is lost here is a VM, not time.
+PATIENT = Limits(boot=240.0, command=80.0, node=80.0, transfer=20.0, idle=8.0, hang=60.0)
+
+
+async def proven(arch: str, kind: str, machine_type: str = "") -> VerifyReport:
+    machine = Machine(arch, (), machine_type=machine_type)
+    request = VerifyRequest(
+        machine, cases=("default",), kinds=(kind,), alone=SMOKE, together=SMOKE, seed=9,
+        limits=PATIENT,
+    )  # fmt: skip
+    return await runner.run(request, Silent(), find_environments(request, Silent()))
+
+
+def all_passed(report: VerifyReport) -> None:
+    bad = [(c.title, c.verdict, c.detail) for c in report.checks if c.verdict is not Verdict.PASS]
+    assert not bad
+    assert report.exit_code == 0
+    assert len(report.checks) >= 8
+
+
+async def test_riscv64_carries_usb_and_its_own_uart() -> None:
+    all_passed(await proven("riscv64", "usb"))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("arch", "kind", "machine_type"),
+    [
+        ("riscv64", "pci", ""), ("riscv64", "virtio", ""),
+        ("arm", "usb", ""), ("arm", "virtio", "vexpress-a15"), ("arm", "uart", "vexpress-a15"),
+        ("i386", "isa", "pc"), ("i386", "usb", "q35"),
+        ("ppc64", "uart", ""), ("ppc64", "usb", ""), ("ppc64", "virtconsole", ""),
+        ("s390x", "virtio", ""), ("s390x", "virtconsole", ""),
+        ("mips64el", "uart", ""),
+    ],
+)  # fmt: skip
+async def test_other_architectures(arch: str, kind: str, machine_type: str) -> None:
+    all_passed(await proven(arch, kind, machine_type))
+
+
+@pytest.mark.full
+async def test_what_sclp_cannot_is_said_and_fails_nothing() -> None:
+    report = await proven("s390x", "uart")
+    assert report.exit_code == 0
+    cannot = [c for c in report.checks if c.verdict is Verdict.CANNOT]
+    assert {(c.port, c.direction) for c in cannot} == {("serial1", HOST_TO_GUEST)}
+    assert all("sclplmconsole" in c.detail for c in cannot)
+    others = {c.verdict for c in report.checks if c not in cannot}
+    assert others == {Verdict.PASS}
+
+
+def test_the_table_of_tests_names_each_architecture_with_a_guest() -> None:
+    from vmserial.machines import ARCHITECTURES
+
+    text = Path(__file__).read_text()
+    assert all(f'"{arch.name}"' in text for arch in ARCHITECTURES.values()
+               if arch.suites and arch.name not in {"aarch64", "x86_64"})  # fmt: skip
