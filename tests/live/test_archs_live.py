@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,14 @@ from vmserial.verify.wire.form import SMOKE
 PATIENT = Limits(boot=240.0, command=80.0, node=80.0, transfer=20.0, idle=8.0, hang=60.0)
 
 
-async def proven(arch: str, kind: str, machine_type: str = "") -> VerifyReport:
+def proven(arch: str, kind: str, machine_type: str = "") -> VerifyReport:
     machine = Machine(arch, (), machine_type=machine_type)
     request = VerifyRequest(
         machine, cases=("default",), kinds=(kind,), alone=SMOKE, together=SMOKE, seed=9,
         limits=PATIENT,
     )  # fmt: skip
-    return await runner.run(request, Silent(), find_environments(request, Silent()))
+    environments = find_environments(request, Silent())
+    return asyncio.run(runner.run(request, Silent(), environments))
 
 
 def all_passed(report: VerifyReport) -> None:
@@ -34,8 +36,8 @@ def all_passed(report: VerifyReport) -> None:
     assert len(report.checks) >= 8
 
 
-async def test_riscv64_carries_usb_and_its_own_uart() -> None:
-    all_passed(await proven("riscv64", "usb"))
+def test_riscv64_carries_usb_and_its_own_uart() -> None:
+    all_passed(proven("riscv64", "usb"))
 
 
 @pytest.mark.full
@@ -50,13 +52,13 @@ async def test_riscv64_carries_usb_and_its_own_uart() -> None:
         ("mips64el", "uart", ""),
     ],
 )  # fmt: skip
-async def test_other_architectures(arch: str, kind: str, machine_type: str) -> None:
-    all_passed(await proven(arch, kind, machine_type))
+def test_other_architectures(arch: str, kind: str, machine_type: str) -> None:
+    all_passed(proven(arch, kind, machine_type))
 
 
 @pytest.mark.full
-async def test_what_sclp_cannot_is_said_and_fails_nothing() -> None:
-    report = await proven("s390x", "uart")
+def test_what_sclp_cannot_is_said_and_fails_nothing() -> None:
+    report = proven("s390x", "uart")
     assert report.exit_code == 0
     cannot = [c for c in report.checks if c.verdict is Verdict.CANNOT]
     assert {(c.port, c.direction) for c in cannot} == {("serial1", HOST_TO_GUEST)}

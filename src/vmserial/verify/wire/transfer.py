@@ -218,7 +218,7 @@ class Exchange:
         """Send what is to arrive nowhere; a device that echoes it by itself may do so."""
         endpoint, path, data = transfer.line.endpoint, transfer.into.path, transfer.into.sent
         await endpoint.send(data, bound)
-        await asyncio.sleep(_QUIET)
+        await asyncio.sleep(QUIET)
         came = endpoint.clear()
         if not path.echo or came.translate(None, b"\r\n") != data.strip():
             transfer.stray += came
