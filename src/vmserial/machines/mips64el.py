@@ -20,7 +20,8 @@ MALTA = Platform(
     uart=OnBoardUart(
         model="16550A",
         identities=(
-            NodeIdentity("io", "0x3f8"), NodeIdentity("io", "0x2f8"),
+            NodeIdentity("io", "0x3f8"),
+            NodeIdentity("io", "0x2f8"),
             NodeIdentity("mmio", "0x1f000900"),
         ),
         node="/dev/ttyS",

@@ -114,7 +114,9 @@ def under_test(
         machine,
         ports=tuple(private(port, endpoint, socket) for port in machine.ports),
         boot=DirectBoot(
-            str(guest.kernel), str(guest.initrd), guest.append,
+            str(guest.kernel),
+            str(guest.initrd),
+            guest.append,
             str(guest.dtbs.get(board.name, "")) if board is not None else "",
         ),
         memory_mib=max(MEMORY_MIB, board.least_memory_mib if board is not None else 0),
