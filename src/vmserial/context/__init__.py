@@ -9,7 +9,7 @@ emulator shim works it out on every start of a VM.
 from __future__ import annotations
 
 from vmserial.context.context import RuleContext
-from vmserial.context.ports import Port
+from vmserial.context.ports import Port, takes_hvc
 from vmserial.context.repairs import EditOptions, MovePci, Relocate, RepairPolicy
 
-__all__ = ["EditOptions", "MovePci", "Port", "Relocate", "RepairPolicy", "RuleContext"]
+__all__ = ["EditOptions", "MovePci", "Port", "Relocate", "RepairPolicy", "RuleContext", "takes_hvc"]

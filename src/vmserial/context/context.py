@@ -14,7 +14,7 @@ from vmserial.context.occupancy import Occupancy
 from vmserial.context.ports import Port, PortNames, numbers_of, ports_of
 from vmserial.context.repairs import RepairPolicy
 from vmserial.lazy import once
-from vmserial.limits import HVC_NODE, ISA_SERIAL_PORTS
+from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.placing import is_secure, onboard_uarts
@@ -178,16 +178,6 @@ class RuleContext:
         """How many ``-serial`` the board takes: with the secure world's, which is nobody's else."""
         assert self.platform is not None
         return self.uarts + is_secure(self.platform, self.view.machine)
-
-    def takes_hvc(self, port: Port) -> bool:
-        """Tell whether Linux serves a port by one of its few hvc lines."""
-        if port.driver in ("virtconsole", "spapr-vty"):
-            return True
-        uart = self.platform.uart if self.platform else None
-        return (
-            uart is not None and uart.node == HVC_NODE
-            and port.onboard is not None and port.onboard.host.form != "none"
-        )  # fmt: skip
 
     @once
     def complete(self) -> bool:

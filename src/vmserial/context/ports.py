@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import count
 
+from vmserial.limits import HVC_NODE
+from vmserial.machines import Platform
 from vmserial.records import record
 from vmserial.sources.command import (
     ChardevEntry,
@@ -62,6 +64,16 @@ class Port:
     def subject(self) -> str:
         """The option as QEMU names it in its messages, ``-device isa-serial,…``."""
         return f"-{self.option.name} {self.option.value}"
+
+
+def takes_hvc(port: Port, platform: Platform | None) -> bool:
+    """Tell whether Linux serves a port by one of its few hvc lines."""
+    if port.driver in ("virtconsole", "spapr-vty"):
+        return True
+    uart = platform.uart if platform else None
+    if uart is None or uart.node != HVC_NODE:
+        return False
+    return port.onboard is not None and port.onboard.host.form != "none"
 
 
 class PortNames:

@@ -9,7 +9,7 @@ from itertools import count
 
 from vmserial.allocator import Allocator, Controller
 from vmserial.allocator import PciPlace as BoardPlace
-from vmserial.context import Port, RuleContext
+from vmserial.context import Port, RuleContext, takes_hvc
 from vmserial.context.buses import found_by_themselves
 from vmserial.context.occupancy import MESSAGES
 from vmserial.free_places import PVE_BRIDGE, on_pve
@@ -70,7 +70,7 @@ def allocator_of(ctx: RuleContext, moving: Set[Port]) -> Allocator:
     cards = {id(p.option): PCI_UARTS[p.driver] for p in staying if p.driver in PCI_UARTS}
     allocator.uarts_8250 += sum(cards.values())
     allocator.ttyusb = sum(port.driver == "usb-serial" for port in staying)
-    allocator.hvc = sum(ctx.takes_hvc(port) for port in staying)
+    allocator.hvc = sum(takes_hvc(port, ctx.platform) for port in staying)
     return allocator
 
 

@@ -9,7 +9,7 @@ assumed is in :attr:`Plan.assumptions`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -303,20 +303,7 @@ class _Planner:
     # -------------------------------------------------------------- after placing
 
     def note_facts(self, assignments: list[Assignment]) -> None:
-        used = Counter((a.kind, a.model) for a in assignments)
-        for (kind, model), count in used.items():
-            mine = [a for a in assignments if (a.kind, a.model) == (kind, model)]
-            # An on-board UART's are those of its model: a pl011 hangs a guest, a 16550 does not.
-            name = model if mine[0].device is None else kind
-            for caution in dict.fromkeys(text for a in mine for text in a.cautions):
-                self.warnings.append(f"{name} ({count}): {caution}")
-            for a in mine:
-                self.warnings += [
-                    f"{a.port.name} ({a.node}), {way}: {path.why}"
-                    for way, path in (("guest->host", a.carries.to_host),
-                                      ("host->guest", a.carries.to_guest))
-                    if not path.is_clean
-                ]  # fmt: skip
+        self.warnings += _cautions(assignments)
         if any(a.kind == "usb" for a in assignments):
             self.assumptions.append(
                 "ttyUSB numbers follow the order of discovery, not the ports: known by serial="
@@ -355,6 +342,24 @@ class _Planner:
             result.append(control.device.option("control"))
         result += _args(self.machine)
         return result
+
+
+def _cautions(assignments: Sequence[Assignment]) -> Iterator[str]:
+    """Yield what must be known of the ports' device models, and what they do not carry."""
+    used = Counter((a.kind, a.model) for a in assignments)
+    for (kind, model), count in used.items():
+        mine = [a for a in assignments if (a.kind, a.model) == (kind, model)]
+        # An on-board UART's are those of its model: a pl011 hangs a guest, a 16550 does not.
+        name = model if mine[0].device is None else kind
+        for caution in dict.fromkeys(text for a in mine for text in a.cautions):
+            yield f"{name} ({count}): {caution}"
+        for a in mine:
+            for way, path in (
+                ("guest->host", a.carries.to_host),
+                ("host->guest", a.carries.to_guest),
+            ):
+                if not path.is_clean:
+                    yield f"{a.port.name} ({a.node}), {way}: {path.why}"
 
 
 def _args(machine: Machine) -> list[Option]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmserial.context import Relocate, RuleContext
+from vmserial.context import Relocate, RuleContext, takes_hvc
 from vmserial.limits import HVC_NODES
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import CONSOLES, PLATFORM, Rule
@@ -12,7 +12,7 @@ from vmserial.rules.base import CONSOLES, PLATFORM, Rule
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the consoles that get no node."""
-    takers = [port for port in ctx.staying if ctx.takes_hvc(port)]
+    takers = [port for port in ctx.staying if takes_hvc(port, ctx.platform)]
     # The kernel gives pseries' own their lines before any virtio driver is there.
     takers.sort(key=lambda port: port.driver == "virtconsole")
     over = takers[HVC_NODES:]
