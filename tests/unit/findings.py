@@ -23,14 +23,14 @@ from vmserial.judging import Judgement, RepairPolicy, domain, judge
 from vmserial.model import Capabilities, Finding, Severity
 from vmserial.model.host import HostFacts, TcpListener
 from vmserial.model.origin import LoweredCommand
+from vmserial.pve.judged import PveVm
 from vmserial.qemu.binary import from_json
 from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandLine, CommandView
 from vmserial.sources.libvirt import Document as DomainDocument
 from vmserial.sources.libvirt import Domain
 from vmserial.sources.pve import Document as PveDocument
-from vmserial.sources.pve.lower import PveHost
-from vmserial.sources.pve.lower import lower as lower_pve
+from vmserial.sources.pve import machine as read_machine
 
 DATA = Path(__file__).parents[1] / "data"
 RULES = Path(__file__).parents[1] / "rules"
@@ -154,8 +154,10 @@ def found(path: Path) -> tuple[Finding, ...]:
         return domain.judge(document, capabilities(arch), guest, policy, host=seen).findings
     source: CommandLine | LoweredCommand
     if path.suffix == ".conf":
-        source = lower_pve(PveDocument.parse(text, path.name), 100, PveHost("", (7, 2, 0)))
-        arch = source.arch
+        document = PveDocument.parse(text, path.name)
+        vm = read_machine(document, 100)
+        arch = vm.arch
+        source = PveVm(vm, capabilities(arch), profile.unknown(arch)).lowered(document)
     else:
         source = CommandLine.parse(text, path.name)
         arch = CommandView.of(source).arch

@@ -97,6 +97,21 @@ class Gap:
     fix: str = ""
 
 
+@record(frozen=True)
+class Asked:
+    """A port that is asked for beside the source's own words, and that its command lacks.
+
+    Attributes:
+        name: ``serialN``.
+        rule: the id of the finding that it is.
+        where: where it is asked for.
+    """
+
+    name: str
+    rule: str
+    where: SourceRef | None = None
+
+
 @record(frozen=True, eq=False)
 class LoweredCommand:
     """The command that a source's owner starts.
@@ -115,6 +130,8 @@ class LoweredCommand:
             otherwise than their owner calls them.
         behind: the disk or the network card that a device is, by its id, where its option does
             not say it.
+        asked: the ports that are to be there, or otherwise, by what its owner does not read.
+        screen: the serial port that its owner shows as the VM's screen.
     """
 
     program: str
@@ -127,6 +144,8 @@ class LoweredCommand:
     gaps: tuple[Gap, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     behind: Mapping[str, Disk | Nic] = field(default_factory=dict)
+    asked: tuple[Asked, ...] = ()
+    screen: Asked | None = None
 
     def argv(self) -> list[str]:
         """Return the command as a list of words, the emulator first."""

@@ -28,7 +28,7 @@ from vmserial.sources.pve import Document
 from vmserial.sources.pve import machine as read_machine
 from vmserial.sources.pve.lower import PveHost, lower
 from vmserial.sources.pve.reading import Reading
-from vmserial.sources.pve.wanted import STALE, Wish
+from vmserial.sources.pve.wanted import DIRECTIVE_ONLY, STALE
 
 
 def examine(
@@ -65,20 +65,23 @@ def examine(
     own = [*_twice(answer, machine)]
     leaving = going(document)
     judged = _judged(answer, {name for f in own for name in f.ports}, frozenset(leaving))
+    if way == "shim":
+        # Its device comes to the line.
+        judged = [finding for finding in judged if finding.id != "pve-vga-port"]
+    asked = [finding for finding in judged if finding.id in {DIRECTIVE_ONLY, STALE}]
+    judged = [finding for finding in judged if finding not in asked]
     said = {name for f in wrong((*judged, *own)) for name in f.ports}
-    said.update(answer.stuck if way == "args" else ())
     found = [*judged, *own]
     template = Reading.of(document, None, False).flag("template")
     if template:
         text = "a template: PVE starts it for its disks alone, without a serial port; judge a clone"
         found.append(Finding("caution", Severity.NOTE, text, "how PVE starts it", "know it"))
     found += [
-        _of_wish(wish, machine) for wish in answer.wished
-        if not template and wish.port.name not in said and (told is None or wish.port.name in told)
+        finding for finding in asked
+        if not template and said.isdisjoint(finding.ports)
+        and (told is None or told.issuperset(finding.ports))
     ]  # fmt: skip
-    if way == "args":
-        found += _stuck(answer, machine)
-    else:
+    if way == "shim":
         answered = _by_the_shim(answer, judged)
         found = [finding for finding in found if finding not in answered]
         chardevs_alone = [f for f in answered if f.ports]
@@ -125,25 +128,6 @@ def _by_the_shim(answer: Mended, judged: Iterable[Finding]) -> list[Finding]:
 # ------------------------------------------------------------------ what never reaches it
 
 
-def _of_wish(wish: Wish, machine: Machine) -> Finding:
-    name, port = wish.port.name, (wish.port.name,)
-    if wish.id == STALE:
-        return Finding(
-            "pve-args-stale",
-            Severity.DEAD,
-            f"{name}: what args has for it is not what the configuration asks for",
-            ports=port,
-            where=machine.args_where,
-        )
-    return Finding(
-        "pve-directive-only",
-        Severity.DEAD,
-        f"{name}: PVE starts the VM without this port, or with another device",
-        ports=port,
-        where=wish.port.where,
-    )
-
-
 def _twice(answer: Mended, machine: Machine) -> Iterator[Finding]:
     where = {f"serial{line.index}": line.where for line in machine.pve_serials}
     for name in answer.twice:
@@ -159,21 +143,6 @@ def _twice(answer: Mended, machine: Machine) -> Iterator[Finding]:
 
 
 # ------------------------------------------------------------------ the way
-
-
-def _stuck(answer: Mended, machine: Machine) -> Iterator[Finding]:
-    for name in answer.stuck:
-        yield Finding(
-            "pve-vga-port",
-            Severity.FAILS,
-            f"{name} cannot leave its line: 'vga: {name}' makes it the VM's screen",
-            "PVE shows only a port of its own lines as the screen, and PVE's own device for "
-            "this one does not start or is not the one that is asked for",
-            f"install the shim ('vmserial fix --way shim'), or set 'vga: serial0' and "
-            f"'serial0: socket', and call fix again for {name}",
-            (name,),
-            machine.place_of("display"),
-        )
 
 
 def _no_shim(answer: Mended, wants: list[Finding]) -> Finding:

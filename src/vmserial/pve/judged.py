@@ -14,7 +14,7 @@ from vmserial.judging.base import Judgement
 from vmserial.limits import PVE_SERIAL_PORTS
 from vmserial.model import Capabilities, GuestProfile, Machine, SerialPort
 from vmserial.model.host import HostFacts
-from vmserial.model.origin import LoweredCommand
+from vmserial.model.origin import Asked, LoweredCommand
 from vmserial.options import parts_of
 from vmserial.planning.planner import plan
 from vmserial.sources.pve import Document, Setting, raise_shim
@@ -22,7 +22,7 @@ from vmserial.sources.pve.args import lift
 from vmserial.sources.pve.lower import PveHost, lower
 from vmserial.sources.pve.own import own_line
 from vmserial.sources.pve.raise_args import concerns
-from vmserial.sources.pve.wanted import Wish, wishes
+from vmserial.sources.pve.wanted import STALE, Wish, wishes
 
 DRIVERS: Mapping[str, str] = {kind.driver: kind.name for kind in KINDS.values() if kind.driver}
 """The kind of each serial device, by its driver."""
@@ -51,6 +51,11 @@ def kinds_of(lowered: LoweredCommand) -> dict[str, str]:
     return found
 
 
+def _asked(wish: Wish, machine: Machine) -> Asked:
+    where = machine.args_where if wish.id == STALE else wish.port.where
+    return Asked(wish.port.name, wish.id, where)
+
+
 Look = Callable[[LoweredCommand], HostFacts]
 """Looks at the host for a command that it starts."""
 
@@ -71,7 +76,7 @@ class PveVm:
     capabilities: Capabilities
     guest: GuestProfile
     look: Look | None = None
-    known: dict[tuple[int, int, str], tuple[Document, LoweredCommand]] = field(
+    known: dict[tuple[int, int, str], tuple[Document, LoweredCommand, list[Wish]]] = field(
         default_factory=dict, compare=False, repr=False
     )
 
@@ -84,9 +89,13 @@ class PveVm:
             host = PveHost("", self.capabilities.version)
             found = lower(document, machine.vmid, host, arch=machine.arch)
             asked = {port.name: port.name for port in machine.ports}
-            if not asked.keys() <= found.labels.keys():
-                found = replace(found, labels={**asked, **found.labels})
-            self.known[key] = document, found  # the document is kept: its id stays its own
+            wished = wishes(found, machine, DRIVERS)
+            if wished or not asked.keys() <= found.labels.keys():
+                found = replace(
+                    found, labels={**asked, **found.labels},
+                    asked=tuple(_asked(wish, machine) for wish in wished),
+                )  # fmt: skip
+            self.known[key] = document, found, wished  # the document is kept: its id stays its own
         return self.known[key][1]
 
     def judged(self, lowered: LoweredCommand) -> Judgement:
@@ -121,6 +130,9 @@ class PveVm:
 
     def wishes(self, lowered: LoweredCommand) -> list[Wish]:
         """Return the ports that are to be otherwise."""
+        for _, known, wished in self.known.values():
+            if known is lowered:
+                return wished
         return wishes(lowered, self.machine, DRIVERS)
 
     def line_starts(self, port: SerialPort, lowered: LoweredCommand) -> bool:

@@ -365,7 +365,7 @@ class _Mending:
         """Ask no more for the device that ``args:`` had for a port."""
         setting = self.document.main.values.get("args")
         had = {f"serial{p.index}": p.kind for p in lift(setting.value if setting else "").ports}
-        self.vm = replace(self.vm, machine=replace(self.vm.machine, ports=tuple(
+        self.vm = replace(self.vm, known={}, machine=replace(self.vm.machine, ports=tuple(
             replace(port, kind="auto", hotplug=False)
             if port.name == name and port.kind == had.get(name) else port
             for port in self.vm.machine.ports

@@ -100,7 +100,9 @@ PHASES: tuple[tuple[Late, ...], ...] = (
     (
         Late("devices.port_without_device", ("platform",)),
         Late("owner.libvirt_usb_order", ("libvirt", "platform"), ("usb-serial",)),
+        Late("owner.pve_args_stale", ("pve",)),
         Late("owner.pve_backend_unknown", ("pve",)),
+        Late("owner.pve_directive_only", ("pve",)),
         Late("owner.pve_serial_limit", ("pve",)),
     ),
     (
@@ -140,5 +142,8 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("owner.pve_ide_on_aarch64", ("pve",), ("ide-cd", "ide-hd")),
         Late("owner.pve_vmgenid_on_aarch64", ("pve",), ("vmgenid",)),
     ),
-    (Late("places.not_hot_pluggable", ("platform",)),),
+    (
+        Late("places.not_hot_pluggable", ("platform",)),
+        Late("owner.pve_vga_port", ("pve",)),
+    ),
 )

@@ -22,7 +22,7 @@ from functools import lru_cache
 from vmserial.errors import ConfigError, UsageError
 from vmserial.limits import PVE_ARCHITECTURES
 from vmserial.machines import architecture
-from vmserial.model.origin import Gap, LoweredCommand, LoweredOption, Origin
+from vmserial.model.origin import Asked, Gap, LoweredCommand, LoweredOption, Origin
 from vmserial.model.source import SourceRef
 from vmserial.options import Option, Scalar
 from vmserial.sources.pve import drives, hardware
@@ -129,7 +129,7 @@ def lower(
     program = "/usr/bin/kvm" if native else f"/usr/bin/qemu-system-{target}"
     return LoweredCommand(
         program, target, (*to.options, *_args(to)), "pve", _name(to), labels,
-        tuple(reading.dropped), tuple(to.gaps),
+        tuple(reading.dropped), tuple(to.gaps), screen=_serial_screen(to),
     )  # fmt: skip
 
 
@@ -144,6 +144,14 @@ def _arch(reading: Reading, host: PveHost, wanted: str) -> str:
     except UsageError as error:
         where = f"{reading.file}:{setting.line}" if setting is not None else "arch"
         raise ConfigError(error.message, hint=error.hint, where=where) from None
+
+
+def _serial_screen(to: Emission) -> Asked | None:
+    """Return the line that ``vga:`` makes the VM's screen."""
+    kind, by = hardware.video_kind(to), to.reading.settings.get("vga")
+    if by is None or not kind.startswith("serial") or kind not in to.reading.settings:
+        return None
+    return Asked(kind, "pve-vga-port", SourceRef(to.reading.file, by.line))
 
 
 def _emulated(to: Emission) -> None:
