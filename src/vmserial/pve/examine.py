@@ -1,8 +1,8 @@
 """What is wrong with a PVE VM's serial ports as PVE starts it, and what is left; pure.
 
 The command is judged as every other one is (:mod:`vmserial.judging`).  Here is what
-that cannot see, because it never reaches the command: lines that PVE does not know,
-``#vmserial`` lines, changes that are pending, the shim.
+no rule can see: what the command after the next cold start has of its own, and what the
+shim would answer.
 """
 
 from __future__ import annotations

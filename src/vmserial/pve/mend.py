@@ -136,17 +136,11 @@ def look(
 ) -> Mended:
     """Return what is wrong by way of ``args:``, and mend nothing; as :func:`mend`."""
     vm = PveVm(machine, capabilities, guest, look_at)
-    mending = _Mending(document, vm)
     lowered = vm.lowered(document)
     before = vm.judged(lowered)
-    wished = tuple(vm.wishes(lowered))
-    pinned = mending.pinned
-    leaves = any(wish.port.name == pinned for wish in wished) or any(
-        pinned in answer.finding.ports and answer.edits for answer in before.answers
-    )
     return Mended(
-        document, (), before, before, lowered, wished, tuple(vm.twice(lowered)),
-        kinds_of(lowered), stuck=(pinned,) if pinned and leaves else (),
+        document, (), before, before, lowered, tuple(vm.wishes(lowered)),
+        tuple(vm.twice(lowered)), kinds_of(lowered),
     )  # fmt: skip
 
 
