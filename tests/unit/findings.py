@@ -154,10 +154,10 @@ def found(path: Path) -> tuple[Finding, ...]:
         return domain.judge(document, capabilities(arch), guest, policy, host=seen).findings
     source: CommandLine | LoweredCommand
     if path.suffix == ".conf":
-        document = PveDocument.parse(text, path.name)
-        vm = read_machine(document, 100)
+        conf = PveDocument.parse(text, path.name)
+        vm = read_machine(conf, 100)
         arch = vm.arch
-        source = PveVm(vm, capabilities(arch), profile.unknown(arch)).lowered(document)
+        source = PveVm(vm, capabilities(arch), profile.unknown(arch)).lowered(conf)
     else:
         source = CommandLine.parse(text, path.name)
         arch = CommandView.of(source).arch
