@@ -328,3 +328,13 @@ def test_each_architecture_is_tried_in_its_turn(
     assert tried == [("aarch64", 0, None), ("x86_64", 7, ended(Verdict.PASS))]
     assert main.run(["doctor", "--arch", "aarch64", "--arch", "x86_64"]) == 2
     assert "--arch is given twice: aarch64 and x86_64" in capsys.readouterr().err
+
+
+def test_all_architectures_are_those_with_a_test_guest() -> None:
+    from vmserial.cli.options import _archs
+
+    every = tuple(arch.name for arch in ARCHITECTURES.values() if arch.suites)
+    assert _archs(("all",), many=True) == every
+    assert _archs(("riscv64", "all"), many=True) == every
+    assert _archs(("arm64", "riscv64", "arm64"), many=True) == ("arm64", "riscv64")
+    assert _archs(("all",), many=False) == ("all",), "where one is meant, all is none"

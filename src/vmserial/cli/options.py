@@ -51,6 +51,15 @@ class Kind(click.ParamType[str]):
         return [CompletionItem(kind) for kind in KINDS if kind.startswith(incomplete)]
 
 
+def _archs(said: Sequence[str], *, many: bool) -> tuple[str, ...]:
+    """Return the architectures that --arch names, each once; all: those with a test guest."""
+    if not many or "all" not in said:
+        return tuple(dict.fromkeys(said))
+    from vmserial.machines import ARCHITECTURES
+
+    return tuple(arch.name for arch in ARCHITECTURES.values() if arch.suites)
+
+
 _VM = [
     click.argument("input", required=False, default="", metavar="[INPUT]", type=click.Path()),
     click.option("--arch", "archs", multiple=True, metavar="ARCH", shell_complete=completing.arch,
@@ -166,7 +175,7 @@ def machine_options(
             }
             mine["kinds"], mine["port_kinds"] = _split("--type", mine["kind"])
             backends, mine["port_backends"] = _split("--backend", mine["backend"])
-            archs = mine["archs"] = tuple(dict.fromkeys(mine["archs"]))
+            archs = mine["archs"] = _archs(mine["archs"], many=many)
             single = {"--backend": backends}
             if not many:
                 single |= {"--arch": archs}

@@ -121,6 +121,7 @@ Examples:
   vmserial verify start-vm.sh
   vmserial verify -- qemu-system-aarch64 -M virt -serial pty -serial pty
   vmserial verify --arch aarch64 --type usb --case large --case hot-plug --out out/
+  vmserial verify --arch all --case default
   vmserial verify --arch aarch64 --suite bullseye --suite bookworm --suite trixie
   vmserial verify 142.conf --kernel Image --initrd initrd.gz --kernel-config config
   vmserial verify --arch x86_64 --ports 6 --mutant drop@serial3
