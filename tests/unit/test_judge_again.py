@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from vmserial.context import EditOptions, RuleContext
 from vmserial.context.repairs import fresh
 from vmserial.guests import profile
-from vmserial.judging import Judgement, engine, judge
+from vmserial.judging import Judgement, apply, engine, judge
 from vmserial.model import Capabilities, Finding, Severity
 from vmserial.rules.base import KINDS, Rule
 from vmserial.rules.index import PHASES
 from vmserial.sources.command import CommandLine
 from vmserial.sources.command.edits import SetKey
+from vmserial.sources.pve import Document
+from vmserial.sources.pve.lower import PveHost, lower
 
 
 def judged(command: CommandLine, arch: str) -> Judgement:
@@ -240,3 +243,33 @@ def test_a_repair_that_does_not_help_is_not_kept(monkeypatch: pytest.MonkeyPatch
     assert [change.id for change in verdict.changes if change.id == "caution"] == []
     assert {change.id for change in verdict.changes} >= {"id-taken", "usb-no-bus"}
     assert [finding.id for finding in verdict.unmended] == ["caution"]
+
+
+def test_what_mends_a_lowered_command_is_worked_out_when_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lowered = lower(Document.parse("arch: aarch64\nserial0: socket\nserial1: socket\n", "100.conf"),
+                    100, PveHost("", (7, 2, 0)))  # fmt: skip
+    known = Capabilities((7, 2, 0), "aarch64", onboard_uarts={"virt": 1})
+    guest = profile.unknown("aarch64")
+    whole = judge(lowered, known, guest)
+    assert whole.changes
+    assert whole.answers
+    made: list[str] = []
+    real = apply.applied
+
+    def counted(*given: Any) -> Any:
+        made.append("")
+        return real(*given)
+
+    monkeypatch.setattr(apply, "applied", counted)
+    looked = judge(lowered, known, guest)
+    assert looked.found == whole.found
+    assert looked.findings == whole.findings
+    assert not made, "it was worked out for who only looks"
+    assert looked.changes == whole.changes
+    assert len(looked.answers) == len(whole.answers)
+    assert looked.command.argv() == whole.command.argv()
+    assert made == [""]
+    with pytest.raises(AttributeError):
+        looked.nothing  # type: ignore[attr-defined] # noqa: B018

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -145,12 +146,11 @@ def capabilities_of(machine: Machine, binary: str, *, quiet: bool = False) -> Ca
     """
     from vmserial.machines import architecture
     from vmserial.model import Capabilities
-    from vmserial.qemu.binary import find
 
     arch = architecture(machine.arch)
     kind = arch.machine_type(machine.machine_type)
     try:
-        path = find(arch.name, binary or None)
+        path = _found(arch.name, binary, os.environ.get("PATH", ""))
         return _probed(path, kind, machine.machine_options, arch.name)
     except BinaryError as error:
         if binary:
@@ -159,6 +159,15 @@ def capabilities_of(machine: Machine, binary: str, *, quiet: bool = False) -> Ca
             version = ".".join(map(str, ASSUMED))
             complain(f"vmserial: note: {error.message}; QEMU {version} is assumed")
         return Capabilities(ASSUMED, arch.name, measured=False)
+
+
+@cache
+def _found(arch: str, binary: str, path: str) -> str:
+    """Return the binary of an architecture; of the VMs of a tree, looked for once."""
+    from vmserial.qemu.binary import find
+
+    del path  # $PATH: where it is looked for
+    return find(arch, binary or None)
 
 
 @cache

@@ -6,7 +6,7 @@ every start of a VM, within milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vmserial.lazy import once
@@ -69,10 +69,10 @@ class Judgement:
     changes: tuple[Change, ...]
     given: CommandLine
     unmended: tuple[Finding, ...]
-    answers: tuple[Answer, ...] = ()
-    support: tuple[Edit, ...] = ()
-    origins: Origins | None = None
-    edits: tuple[Edit, ...] = ()
+    answers: tuple[Answer, ...]
+    support: tuple[Edit, ...]
+    origins: Origins | None
+    edits: tuple[Edit, ...]
 
     @once
     def command(self) -> CommandLine:
@@ -98,6 +98,35 @@ class Judgement:
         None where the command is its own source.
         """
         return self.origins.of(option) if self.origins else None
+
+
+class Looked(Judgement):
+    """A judgement of which only what was wrong is known: what mends it is worked out when asked.
+
+    Most who judge a configuration or a domain only want to say what is wrong with it.
+
+    Args:
+        found: as :attr:`Judgement.found`.
+        given: as :attr:`Judgement.given`.
+        origins: as :attr:`Judgement.origins`.
+        mend: makes the whole judgement.
+    """
+
+    def __init__(
+        self, found: tuple[Finding, ...], given: CommandLine, origins: Origins | None,
+        mend: Callable[[], Judgement],
+    ) -> None:  # fmt: skip
+        self.__dict__.update(found=found, given=given, origins=origins, _mend=mend)
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _MENDED:
+            raise AttributeError(f"a judgement has no {name}")
+        whole: Judgement = self.__dict__["_mend"]()
+        self.__dict__.update({each: getattr(whole, each) for each in _MENDED})
+        return self.__dict__[name]
+
+
+_MENDED = frozenset({"answers", "changes", "edits", "support", "unmended"})
 
 
 def _shown(found: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -27,8 +27,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.context import Relocate, RepairPolicy, RuleContext
-from vmserial.judging.apply import applied
-from vmserial.judging.base import Judgement
+from vmserial.judging.base import Judgement, Looked
 from vmserial.limits import PCI_SLOTS
 from vmserial.model import Capabilities, Finding, GuestProfile
 from vmserial.rules.base import Rule
@@ -103,12 +102,10 @@ def judge(
             found = tuple(each.but(repairs=()) if key(each) in vain else each for each in found)
         if not any(finding.repairs for finding in found):
             # No board is laid out where nobody moves.
-            return Judgement(found, (), command, found, origins=origins)
-        done = applied(ctx, found)
-        return Judgement(
-            found, tuple(done.changes), command, tuple(done.unmended), tuple(done.answers),
-            tuple(done.support), origins, done.edits,
-        )  # fmt: skip
+            return Judgement(found, (), command, found, (), (), origins, ())
+        if origins is not None:
+            return Looked(found, command, origins, lambda: _mended(ctx, found, origins))
+        return _mended(ctx, found, None)
 
     vain: set[Key] = set()
     if not isinstance(source, CommandLine):
@@ -132,6 +129,17 @@ def judge(
         changes += last.changes
     return replace(
         first, changes=tuple(changes), given=last.command, edits=(), unmended=last.unmended
+    )  # fmt: skip
+
+
+def _mended(ctx: RuleContext, found: tuple[Finding, ...], origins: Origins | None) -> Judgement:
+    """Repair what can be repaired."""
+    from vmserial.judging.apply import applied  # who only looks does without it
+
+    done = applied(ctx, found)
+    return Judgement(
+        found, tuple(done.changes), ctx.command, tuple(done.unmended), tuple(done.answers),
+        tuple(done.support), origins, done.edits,
     )  # fmt: skip
 
 

@@ -141,12 +141,13 @@ class Late:
         among: as :attr:`Rule.among`.
     """
 
-    __slots__ = ("_module", "among", "id", "needs")
+    __slots__ = ("_module", "_rule", "among", "id", "needs")
 
     def __init__(self, module: str, needs: tuple[str, ...] = (), among: Iterable[str] = ()) -> None:
         self._module = f"{__package__}.{module}"
         self.id = module.rpartition(".")[2].replace("_", "-")
         self.needs, self.among = needs, frozenset(among)
+        self._rule: Rule | None = None
 
     def applies(self, ctx: RuleContext) -> bool:
         """As :meth:`Rule.applies`."""
@@ -155,9 +156,11 @@ class Late:
     @property
     def rule(self) -> Rule:
         """The rule itself."""
-        from importlib import import_module
+        found = self._rule
+        if found is None:
+            from importlib import import_module
 
-        found: Rule = import_module(self._module).RULE
+            found = self._rule = import_module(self._module).RULE
         return found
 
     def __getattr__(self, name: str) -> Any:
