@@ -10,6 +10,7 @@ import pve_tree
 import pytest
 from plans import binary
 
+from findings import capabilities as recorded
 from vmserial.guests import profile
 from vmserial.model import Capabilities, Machine, Severity
 from vmserial.pve.consequences import consequences
@@ -217,6 +218,25 @@ def test_vmgenid_and_ide_are_named_and_not_touched() -> None:
         ("0b1c2d3e", "0000", "1111", "2222", "333344445555")) + "\n"  # fmt: skip
     assert after(text) == text
     assert sorted(left(text)) == ["pve-ide-on-aarch64", "pve-vmgenid-on-aarch64"]
+
+
+def missed(text: str, arch: str) -> list[str]:
+    """Return what is found with a binary all of whose devices are known."""
+    document, found = read(text)
+    binary_of = replace(recorded(arch), trimmed=False)
+    findings = examine(document, found, binary_of, profile.unknown(arch))
+    return [finding.id for finding in wrong(findings)]
+
+
+def test_devices_are_not_missed_where_pve_has_no_emulator() -> None:
+    assert "isa-serial" not in recorded("s390x").devices
+    text = "arch: s390x\nserial0: socket\nserial1: socket\nagent: 1,type=isa\n"
+    assert missed(text, "s390x") == ["pve-arch-unknown"]
+
+
+def test_a_device_that_the_binary_lacks_is_missed_where_pve_has_an_emulator() -> None:
+    text = "serial0: socket\nargs: -chardev null,id=a -device nosuch,chardev=a\n"
+    assert missed(text, "x86_64") == ["binary-no-device"]
 
 
 def test_a_line_for_a_port_that_is_in_args_already() -> None:

@@ -80,8 +80,8 @@ class Gap:
 
     Attributes:
         id: ``readconfig`` (a file was not read), ``addresses`` (the owner gives them at the
-            start), ``disks`` (their nodes are left out), ``refused`` (the owner itself refuses
-            the source: see ``text``).
+            start), ``disks`` (their nodes are left out), ``devices`` (the owner has none for
+            this architecture), ``refused`` (the owner itself refuses the source: see ``text``).
         text: in words.
         where: its place.
         rule: of a refusal, the id of the finding that it is; empty: one that only the owner has.

@@ -51,7 +51,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
     ),
     (
         Late("devices.agent_isa_not_on_arch", ("platform",)),
-        Late("devices.binary_no_device", ("readconfig",)),
+        Late("devices.binary_no_device", ("readconfig", "devices")),
         Late("devices.caution"),
         Late("devices.controller_unused"),
         Late(

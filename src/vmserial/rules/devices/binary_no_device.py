@@ -41,4 +41,4 @@ def _way_out(ctx: RuleContext, driver: str) -> str:
     return f"see what there is: qemu-system-{ctx.arch} -device help"
 
 
-RULE = Rule("binary-no-device", Severity.FAILS, KINDS, check, needs=("readconfig",))
+RULE = Rule("binary-no-device", Severity.FAILS, KINDS, check, needs=("readconfig", "devices"))

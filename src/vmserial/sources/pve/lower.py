@@ -98,7 +98,7 @@ def lower(
     found = pins(reading, target, on.version)
     kvm = reading.flag("kvm", native) and not template
     to = Emission(reading, found, vmid, kvm)
-    _emulated(to)
+    _emulated(to, target)
     _identity(to)
     _board(to, target)
     drive_list, boot = drives.drives(reading), drives.BootOrder.of(reading)
@@ -154,13 +154,16 @@ def _serial_screen(to: Emission) -> Asked | None:
     return Asked(kind, "pve-vga-port", SourceRef(to.reading.file, by.line))
 
 
-def _emulated(to: Emission) -> None:
+def _emulated(to: Emission, target: str) -> None:
     """Name an architecture that PVE has no emulator for, by the word that PVE reads."""
     said, by = to.reading.text("arch"), to.reading.settings.get("arch")
     if by is not None and said not in PVE_ARCHITECTURES:
         text = f"PVE does not start the VM: it knows no architecture {said}"
         where = SourceRef(to.reading.file, by.line)
         to.gaps.append(Gap("refused", text, where, "pve-arch-unknown", "arch"))
+        if target not in PVE_ARCHITECTURES:
+            # Its devices are x86's, by PVE's own default; nobody asked this binary for them.
+            to.gap("devices", f"PVE has no devices for {target}", by)
 
 
 def _name(to: Emission) -> str:
