@@ -85,6 +85,13 @@ _OPTIONS = [
                  help="Its configuration file, so that its limits are known."),
     click.option("--append", default="", metavar="TEXT",
                  help="Further words for its command line."),
+    click.option("--image", default="", metavar="PATH", type=click.Path(),
+                 help="The disk of a full system as the guest, with --kernel, --initrd and "
+                      "--login; it is never written."),
+    click.option("--login", default="", metavar="USER:FILE",
+                 help="Log in to it on serial0; the file's first line is the password."),
+    click.option("--take-ports", is_flag=True,
+                 help="Stop what in it has a port under test open, such as a getty."),
     click.option("--out", metavar="DIR", type=click.Path(path_type=Path),
                  help="Write results.jsonl, junit.xml, report.html and the logs there."),
     click.option("--sizes", type=click.Choice(SIZES), help="How many sizes of data are sent."),
@@ -124,6 +131,7 @@ Examples:
   vmserial verify --arch all --case default
   vmserial verify --arch aarch64 --suite bullseye --suite bookworm --suite trixie
   vmserial verify 142.conf --kernel Image --initrd initrd.gz --kernel-config config
+  vmserial verify --arch x86_64 --image disk.img --kernel K --initrd I --login root:password-file
   vmserial verify --arch x86_64 --ports 6 --mutant drop@serial3
 
 \b

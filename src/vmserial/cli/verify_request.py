@@ -106,7 +106,7 @@ def _refuse_others(asked: VmOptions, kind: str) -> None:
 
 _BOOTED = {
     "mutants": "--mutant", "sizes": "--sizes", "suites": "--suite", "kernel": "--kernel",
-    "mirror": "--mirror",
+    "mirror": "--mirror", "image": "--image", "login": "--login", "take_ports": "--take-ports",
 }  # fmt: skip
 """What a paused QEMU, which carries no data and boots nothing, has no part for."""
 
@@ -160,6 +160,12 @@ def standing_request(
                 hint="leave it out: an input is proven as it stands, on private unix sockets",
                 where=option,
             )
+    if words.get("image"):
+        raise UsageError(
+            "--image is of the cases that vmserial plans, and this input is proven as it stands",
+            hint="leave INPUT out, or give it as TOML (vmserial convert)",
+            where="--image",
+        )
     words.pop("cases", None)
     # The board is found out from the command itself.
     return VerifyRequest(Machine("", ()), binaries=asked.qemu, **_shared(**words))
@@ -204,6 +210,10 @@ def request(
     return replace(made, kinds=() if asked.kinds == ("auto",) else made.kinds)
 
 
+_FULL_SYSTEM = 180.0
+"""Seconds that a full system's boot may take."""
+
+
 def _shared(
     *, sizes: str | None = None, timeout: float | None = None, **words: Any
 ) -> dict[str, Any]:
@@ -215,6 +225,22 @@ def _shared(
     from vmserial.verify.request import TOGETHER, Limits
     from vmserial.verify.wire.form import LADDERS
 
+    if words.get("login"):
+        from vmserial.guests.login import parse
+
+        words["login"] = parse(words["login"])
+        if not words.get("image"):
+            raise UsageError(
+                "--login is of a full system, and no image of one is named", hint="add --image",
+                where="--login",
+            )  # fmt: skip
+        # A full system under TCG asks for a name after 24 to 80 s.
+        timeout = timeout or _FULL_SYSTEM
+    if words.get("take_ports") and not words.get("login"):
+        raise UsageError(
+            "--take-ports is of a full system that is logged in to", hint="add --login",
+            where="--take-ports",
+        )  # fmt: skip
     for name, option in (("config", "--kernel-config"), ("append", "--append")):
         if words.get(name) and not words.get("kernel"):
             raise UsageError(

@@ -10,6 +10,7 @@ import hashlib
 import importlib.resources
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,6 +68,7 @@ class TestGuest:
         shell: where it gives a shell: on the port ``vmserial.control``, or on its console.
         append: the kernel's command line that it needs.
         dtbs: device trees for boards that QEMU makes none for, by machine type.
+        image: the disk of a full system, which is never written; None: there is none.
     """
 
     # pytest would take the class for a set of tests, by its name.
@@ -85,6 +87,7 @@ class TestGuest:
     shell: Shell
     append: str
     dtbs: Mapping[str, Path] = field(default_factory=dict)
+    image: Path | None = None
 
     def with_append(self, words: str) -> TestGuest:
         """Return it with more words on the kernel's command line; ``8250.nr_uarts=`` counts."""
@@ -93,6 +96,11 @@ class TestGuest:
         return replace(
             self, append=append, profile=replace(self.profile, nr_uarts_parameter=parameter)
         )
+
+
+_BEGIN = 2048
+_EXT_MAGIC = 1024 + 56
+"""Where an ext2, 3 or 4 without partitions says what it is (struct ext4_super_block)."""
 
 
 def suite_of(arch: Architecture, suite: str = "") -> str:
@@ -253,6 +261,33 @@ def own(
         shell="console",
         append=words,
     )
+
+
+def with_image(guest: TestGuest, image: str | Path) -> TestGuest:
+    """Return a guest of the user's own with the disk of its full system.
+
+    Raises:
+        UsageError: it cannot be read, or nothing tells where its root file system is.
+    """
+    path = Path(image).absolute()
+    try:
+        with path.open("rb") as file:
+            begin = file.read(_BEGIN)
+    except OSError as error:
+        raise UsageError(
+            f"the image {image} cannot be read: {error.strerror or error}", hint="check --image",
+            where="--image",
+        ) from None  # fmt: skip
+    words = [] if re.search(r"(?:^| )root=", guest.append) else ["root=/dev/vda rw"]
+    if words and begin[_EXT_MAGIC : _EXT_MAGIC + 2] != b"\x53\xef":
+        raise UsageError(
+            f"nothing tells where the root file system in {image} is",
+            hint="add --append root=/dev/vda1, or root=UUID=...; its disk is /dev/vda",
+            where="--append",
+        )
+    # Its kernel and systemd tell of all they do on the console, which is a port under test.
+    words.append("quiet loglevel=1 systemd.show_status=no")
+    return replace(guest.with_append(" ".join(words)), name=f"own-{path.name}", image=path)
 
 
 def _joined(*words: str) -> str:

@@ -70,7 +70,7 @@ class Shell(Channel):
             '[ -r "$vs_n" ] && read -r vs_v <"$vs_n" || continue; '
             f'[ "$vs_v" = {CONTROL_PORT} ] || continue; '
             "vs_n=${vs_n%/name}; vs_n=/dev/${vs_n##*/}; "
-            '[ -c "$vs_n" ] && echo "$vs_n" && break; done'
+            '[ -c "$vs_n" ] && [ -w "$vs_n" ] && echo "$vs_n" && break; done'
         )
         node = (await self.run(find, timeout)).strip()
         if not node.startswith("/dev/"):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 
 from vmserial.errors import QemuError
+from vmserial.guests.login import Dialogue, Login
 from vmserial.guests.shell import Shell
 from vmserial.limits import ISA_SERIAL_PLACES
 from vmserial.machines import architecture
@@ -79,6 +80,18 @@ class HostEnds:
         for line in self._lines.values():
             if self.is_console(line) and hasattr(line, "endpoint"):
                 self.messages += printable(line.endpoint.clear())
+
+    async def log_in(self, found: console.Console, login: Login, timeout: float) -> None:
+        """Log in to a full system on serial0, and keep what it says.
+
+        Raises:
+            LostVMError: no prompt within ``timeout`` seconds, or the login was refused.
+        """
+        dialogue = Dialogue(found.reader, found.writer, name=found.line.name)
+        try:
+            await dialogue.log_in(login, timeout)
+        finally:
+            self.messages += printable(bytes(dialogue.heard))
 
     def keep_noise(self, shell: Shell) -> None:
         """Keep what the guest said on serial0 while its shell was looked for there."""

@@ -21,6 +21,7 @@ from vmserial.verify.wire.form import SHORT
 
 if TYPE_CHECKING:
     from vmserial.guests.images import TestGuest
+    from vmserial.guests.login import Login
 
 DEFAULT_PORTS = 3
 """Ports besides serial0 in case ``default``: PVE's four."""
@@ -100,6 +101,9 @@ class VerifyRequest:
         binaries: QEMU binaries; empty: the one in ``$PATH``.
         suites: Debian suites whose kernels are the guests; empty: the architecture's own.
         kernel, initrd, config, append: a guest of the user's own instead.
+        image: the disk image of a full system, started with that kernel; never written.
+        login: who logs in there; None: it gives a shell by itself.
+        take_ports: stop what of the guest's own has a port under test open.
         seed: of the data; 0: a new one each time, named in the report.
         cycles: hot-plug cycles.
         alone, together: payload sizes, a frame each.
@@ -122,6 +126,9 @@ class VerifyRequest:
     initrd: str = ""
     config: str = ""
     append: str = ""
+    image: str = ""
+    login: Login | None = None
+    take_ports: bool = False
     seed: int = 0
     cycles: int = 3
     alone: tuple[int, ...] = ALONE

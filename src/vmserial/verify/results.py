@@ -93,6 +93,8 @@ class FaultKind(StrEnum):
     """The host's end of the port was closed by the other side."""
     LEFTOVER = "leftover"
     """Something stayed behind: a process, a socket, a device."""
+    HELD = "held"
+    """Somebody else in the guest has the port open, or the user may not open it."""
     GUEST_ERROR = "guest-error"
     """A command in the guest failed."""
 

@@ -121,11 +121,20 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
         raise UsageError(
             "a guest of your own is a kernel and an initrd", hint="give --kernel and --initrd"
         )
+    if request.image and not (request.kernel and request.login):
+        raise UsageError(
+            "a full system of your own is an image, its kernel and initrd, and a login",
+            hint="give --image, --kernel, --initrd and --login; the kernel and the initrd are in "
+            "the image's /boot",
+            where="--image",
+        )
     if request.kernel:
         config = request.config or None
         guests = [
             images.own(arch.name, request.kernel, request.initrd, config, append=request.append)
         ]
+        if request.image:
+            guests = [images.with_image(guests[0], request.image)]
     else:
         guests = [
             images.ensure(arch.name, suite, reporter=reporter, mirror=request.mirror)

@@ -20,6 +20,7 @@ from vmserial.model import NodeIdentity
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify import mutants
 from vmserial.verify.agent import GuestAgent
+from vmserial.verify.holders import Keeper
 from vmserial.verify.hostends import HostEnds
 from vmserial.verify.lifeline import Lifeline
 from vmserial.verify.request import Booted
@@ -156,9 +157,16 @@ class Session(Subject):
             )
         found = await console.connect(line, places)
         self._stack.callback(found.close)
+        login, listen = self.request.login, self.limits.boot / 2
+        if login is not None:
+            await self.ends.log_in(found, login, self.limits.boot)
+            self.seconds["login"], listen = self.since(), 0.0
         shell = found.shell()
         self._stack.callback(self.ends.keep_noise, shell)
-        await shell.ready(self.limits.boot, listen=self.limits.boot / 2)
+        await shell.ready(self.limits.boot, listen=listen)
+        if login is not None:
+            # A login has flow control on, and long output would get XOFF and XON into it.
+            await shell.run("stty -ixon -ixoff 2>/dev/null; :", self.limits.command)
         try:
             moved = await shell.upgrade(reader, writer, self.limits.command)
         except ShellError as error:
@@ -214,10 +222,13 @@ class Session(Subject):
                     expected = "/dev/vport*"
                 if not fnmatch.fnmatch(node.path, expected):
                     self.wrong_node(line, node.path)
+                if await self._held(line, node.path):
+                    continue
                 try:
                     await self.agent.open(node.path, timeout=self.limits.command)
                 except ShellError as error:
-                    line.trouble = (Fault(FaultKind.GUEST_ERROR, error.message),)
+                    if not await self._held(line, node.path, error):
+                        line.trouble = (Fault(FaultKind.GUEST_ERROR, error.message),)
                     continue
                 line.opened(node)
                 yield line
@@ -231,6 +242,13 @@ class Session(Subject):
                         f"{bound:g} s; {others}",
                     ),
                 )
+
+    async def _held(self, line: Line, path: str, error: ShellError | None = None) -> bool:
+        """Tell whether a full system keeps a port from the user; the line gets the reason."""
+        if self.environment.guest.image is not None:
+            keeper = Keeper(self.shell, self.limits.command, self._stack)
+            line.trouble = await keeper.trouble(path, error, take=self.request.take_ports)
+        return bool(line.trouble)
 
     def wrong_node(self, line: Line, path: str) -> None:
         """Report a node that has the right identity and is not the one that was planned."""

@@ -159,9 +159,27 @@ def setup(
     argv = (
         environment.capabilities.binary,
         *render([*options, control]),
+        *_disk(environment),
         "-display",
         "none",
         # A guest that reboots has failed; QEMU ends and says so.
         "-no-reboot",
     )
     return Setup(made, argv, tuple(notes), planned=True)
+
+
+def _disk(environment: TestEnvironment) -> tuple[str, ...]:
+    """Return a full system's disk; it comes after all else, so that it moves nothing.
+
+    What the guest writes goes to a file of QEMU's own, which ends with it (snapshot=on).
+    """
+    image = environment.guest.image
+    if image is None:
+        return ()
+    with image.open("rb") as file:
+        kind = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
+    name = str(image).replace(",", ",,")
+    return (
+        "-drive", f"if=none,id=vmserial-image,file={name},format={kind},snapshot=on",
+        "-device", "virtio-blk-pci,drive=vmserial-image,bootindex=1",
+    )  # fmt: skip

@@ -10,7 +10,14 @@ from vmserial.paths import RunDirectory
 from vmserial.progress import Reporter
 from vmserial.verify.registry import CheckRegistry
 from vmserial.verify.request import TestEnvironment, VerifyRequest
-from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Check, Direction, Verdict
+from vmserial.verify.results import (
+    GUEST_TO_HOST,
+    HOST_TO_GUEST,
+    Check,
+    Direction,
+    FaultKind,
+    Verdict,
+)
 from vmserial.verify.setup import Setup
 from vmserial.verify.wire.form import Stream
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
@@ -104,7 +111,9 @@ class Subject:
         """Decide a check of a port that has no node, or one that cannot be opened."""
         self.registry.decide(
             check,
-            verdict=Verdict.FAIL,
+            verdict=Verdict.SKIPPED
+            if all(fault.kind is FaultKind.HELD for fault in line.trouble)
+            else Verdict.FAIL,
             detail="; ".join(fault.detail for fault in line.trouble),
             faults=line.trouble,
         )
