@@ -78,8 +78,13 @@ class HostEnds:
     def take_console(self) -> None:
         """Keep what the guest said on its console outside of the checks."""
         for line in self._lines.values():
-            if self.is_console(line) and hasattr(line, "endpoint"):
-                self.messages += printable(line.endpoint.clear())
+            if self.is_console(line):
+                self.take(line)
+
+    def take(self, line: Line) -> None:
+        """Keep what the guest said on a port before its test: it belongs to no check."""
+        if hasattr(line, "endpoint"):
+            self.messages += printable(line.endpoint.clear())
 
     async def log_in(self, found: console.Console, login: Login, timeout: float) -> None:
         """Log in to a full system on serial0, and keep what it says.

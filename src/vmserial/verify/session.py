@@ -248,6 +248,8 @@ class Session(Subject):
         if self.environment.guest.image is not None:
             keeper = Keeper(self.shell, self.limits.command, self._stack)
             line.trouble = await keeper.trouble(path, error, take=self.request.take_ports)
+            # systemd asks each login tty for its size when a getty starts and ends.
+            self.ends.take(line)
         return bool(line.trouble)
 
     def wrong_node(self, line: Line, path: str) -> None:
