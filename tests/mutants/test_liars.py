@@ -82,3 +82,31 @@ def test_another_virtio_number(tmp_path: Path) -> None:
     assert by_port(failed) == {"serial3": {FaultKind.WRONG_PLACE}}
     assert "virtconsole.3 has nr=9, not the planned 3" in failed[0].detail
     assert "nr 9 of the controller" in failed[0].detail
+
+
+def test_a_chardev_that_is_not_removed(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("keep-chardev", "serial5"), cases=("hot-plug",))
+    assert report.exit_code == 1
+    (check,) = verdicts(report.checks, Verdict.FAIL)
+    assert (check.port, check.mode) == ("serial5", "removed")
+    assert named(check) == {FaultKind.LEFTOVER}
+    assert "chardev serial5 was removed, and still has it" in check.detail
+
+
+def test_a_chardev_that_is_not_renewed_after_a_cut_stream(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("keep-chardev", "serial1"), cases=("hot-plug",))
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert {c.port for c in failed} == {"serial1"}
+    assert any("still has it" in c.detail for c in failed)
+
+
+def test_a_device_that_is_not_deleted(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("keep-object", "serial1"), cases=("hot-plug",))
+    assert report.exit_code == 1
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert {c.port for c in failed} == {"serial1"}
+    first = failed[0]
+    assert first.mode == "unplug"
+    assert named(first) == {FaultKind.LEFTOVER}
+    assert "usbserial1 was deleted, and still has it" in first.detail

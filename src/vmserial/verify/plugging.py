@@ -8,6 +8,7 @@ from vmserial import chardevs
 from vmserial.errors import MonitorError
 from vmserial.model import Assignment, Pty
 from vmserial.verify import mutants
+from vmserial.verify.readback import PERIPHERAL
 from vmserial.verify.session import Session
 from vmserial.verify.wire.transfer import Line
 
@@ -39,6 +40,13 @@ async def unplug(session: Session, line: Line) -> float:
     if line.node is not None:
         await session.agent.close(line.path)
         line.left()
+    # What QEMU says it did is not yet done: its object tree has to say so, too.
+    left = await session.vm.monitor.execute("qom-list", path=PERIPHERAL)
+    if any(one["name"] == device.id for one in left):
+        raise MonitorError(
+            f"QEMU says that {device.id} was deleted, and still has it",
+            command="device_del", error_class="NotDone", hint="is something between us and QEMU?",
+        )  # fmt: skip
     return took
 
 
@@ -100,6 +108,12 @@ async def remove_chardev(session: Session, line: Line) -> None:
             pause = min(pause * 2, 0.5)
         else:
             break
+    if line.assignment.chardev_id in await session.ends.places(session.vm):
+        raise MonitorError(
+            f"QEMU says that chardev {line.name} was removed, and still has it",
+            command="chardev-remove", error_class="NotDone",
+            hint="is something between us and QEMU?",
+        )  # fmt: skip
     await line.endpoint.close()
     del session.lines[line.name]
 

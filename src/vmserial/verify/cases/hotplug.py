@@ -289,10 +289,11 @@ class HotplugCase(Case):
 
 def _refused(session: Session, check: Check, error: QemuError | ShellError) -> None:
     """Decide a check that QEMU or the guest did not let happen."""
-    timeout = isinstance(error, MonitorError) and error.error_class == "Timeout"
+    known = {"Timeout": FaultKind.TIMEOUT, "NotDone": FaultKind.LEFTOVER}
+    said = error.error_class if isinstance(error, MonitorError) else ""
     session.registry.decide(
         check,
         verdict=Verdict.FAIL,
         detail=str(error),
-        faults=(Fault(FaultKind.TIMEOUT if timeout else FaultKind.REFUSED, str(error)),),
+        faults=(Fault(known.get(said, FaultKind.REFUSED), str(error)),),
     )
