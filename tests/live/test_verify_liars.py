@@ -72,3 +72,14 @@ def test_a_virtconsole_in_the_place_of_a_virtserialport(tmp_path: Path) -> None:
         ("serial2", FaultKind.WRONG_DEVICE), ("serial2", FaultKind.WRONG_NODE)
     }  # fmt: skip
     assert any("/dev/hvc0" in c.detail for c in report.checks if c.port == "serial2")
+
+
+def test_ports_that_need_a_client_to_be_there(tmp_path: Path) -> None:
+    report = proven(liar(tmp_path, (",always-plugged=on", "")), "usb")
+    assert {(port, kind) for port, kind in failed(report) if kind is FaultKind.NO_NODE} == {
+        (f"serial{n}", FaultKind.NO_NODE) for n in (1, 2, 3)
+    }
+    absent = [c for c in report.checks if c.mode == "unattended"]
+    assert {c.verdict for c in absent} == {Verdict.FAIL}
+    # With its client each carries all that it should.
+    assert {c.verdict for c in report.checks if c.direction} == {Verdict.PASS}

@@ -5,11 +5,12 @@ All bytes pass; what is wrong is which device carries them, where it is, and wha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_qemu import Fault
-from fake_qemu.environment import named, prove, verdicts
+from fake_qemu.environment import LIMITS, named, prove, verdicts
 
 from vmserial.verify.results import Check, FaultKind, Verdict
 
@@ -110,3 +111,16 @@ def test_a_device_that_is_not_deleted(tmp_path: Path) -> None:
     assert first.mode == "unplug"
     assert named(first) == {FaultKind.LEFTOVER}
     assert "usbserial1 was deleted, and still has it" in first.detail
+
+
+def test_ports_that_are_there_only_with_a_client(tmp_path: Path) -> None:
+    report = prove(tmp_path, rewrite(",always-plugged=on", ""), limits=replace(LIMITS, node=1.0))
+    assert report.exit_code == 1
+    missed = [c for c in report.checks if c.mode == "unattended"]
+    assert {c.port for c in missed} == {"serial1", "serial2", "serial3"}
+    assert {c.verdict for c in missed} == {Verdict.FAIL}
+    assert all(named(c) == {FaultKind.NO_NODE} for c in missed)
+    assert "no serial1 while no client is at its chardev" in missed[0].detail
+    # With their clients they carry all that they should.
+    data = [c for c in report.checks if c.direction]
+    assert {c.verdict for c in data} == {Verdict.PASS}

@@ -54,7 +54,7 @@ def test_a_run_can_be_told_of_again(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert b"ttyUSB" in after["report.html"]
     captured = capsys.readouterr()
     assert "FAIL default usb serial2" in captured.out
-    assert "16 checks of 1 run" in captured.err
+    assert "19 checks of 1 run" in captured.err
 
 
 def test_runs_are_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,8 +228,8 @@ def test_a_run_that_is_interrupted_leaves_a_report_of_what_was_done(
     assert run.run.interrupted
     assert run.run.seed == 5
     assert run.run.call[:3] == ("verify", "--arch", "aarch64")
-    # Also the VM that was not booted: 4 ports, both ways, alone and together, twice.
-    assert len(run.checks) == 32
+    # Also the VM that was not booted: 4 ports, both ways, alone and together, twice; and 3 without a client.
+    assert len(run.checks) == 2 * (16 + 3)
     assert {check.verdict for check in left} == {Verdict.SKIPPED}
     assert {check.kind for check in left} == {"uart", "usb", "virtio"}
     words = f"{len(left)} of 32 checks were not run"

@@ -62,8 +62,9 @@ def test_each_port_both_ways_alone_and_together(tmp_path: Path) -> None:
         for n in range(4)
         for way in BOTH
         for mode in ("alone", "together")
-    }
-    assert all(c.verdict is Verdict.PASS and c.bytes > 5000 and c.node for c in report.checks)
+    } | {(f"serial{n}", "", "unattended") for n in (1, 2, 3)}
+    assert all(c.verdict is Verdict.PASS and c.node for c in report.checks)
+    assert all(c.bytes > 5000 for c in report.checks if c.direction)
     assert {c.kind for c in report.checks} == {"uart", "usb"}
     assert report.booted[0].nodes["serial0"] == "/dev/ttyAMA0"
 
@@ -246,9 +247,10 @@ def test_a_port_without_a_node_is_named(tmp_path: Path) -> None:
     assert report.exit_code == 1
     failed = verdicts(report.checks, Verdict.FAIL)
     assert {c.port for c in failed} == {"serial2"}
-    assert len(failed) == 4
+    # Not without a client, nor with one: alone and together, both ways.
+    assert len(failed) == 5
     assert all(named(c) == {FaultKind.NO_NODE} for c in failed)
-    assert "usb:serial2" in failed[0].detail
+    assert "usb:serial2" in failed[-1].detail
 
 
 def test_a_node_of_somebody_else_is_shown_instead(tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ def test_a_lost_vm_is_no_verdict_on_its_ports(
 ) -> None:
     report = prove(tmp_path, fault, limits=limits)
     assert report.exit_code == 3
-    assert len(report.checks) == 16
+    assert len(report.checks) == 16 + 3
     lost = verdicts(report.checks, Verdict.LOST)
     assert lost
     assert not verdicts(report.checks, Verdict.FAIL)

@@ -20,6 +20,7 @@ from vmserial.verify.results import (
     Summary,
     Verdict,
     combined,
+    data_first,
     grouped,
     is_bystander,
     is_hotplug,
@@ -106,7 +107,7 @@ def port_tables(checks: Sequence[Check]) -> list[Table]:
         rows = [
             (Cell(clean(guest)), Cell(port), Cell(kind), *_both_ways(mine))
             for (guest, port, kind), mine in grouped(
-                group, lambda c: (c.guest, c.port, c.kind)
+                data_first(group), lambda c: (c.guest, c.port, c.kind)
             ).items()
         ]
         tables.append(

@@ -10,7 +10,7 @@ from vmserial.guests.login import Dialogue, Login
 from vmserial.guests.shell import Shell
 from vmserial.limits import ISA_SERIAL_PLACES
 from vmserial.machines import architecture
-from vmserial.model import Machine, NodeIdentity, Pty, TcpSocket, UnixSocket
+from vmserial.model import Machine, NodeIdentity, Plan, Pty, TcpSocket, UnixSocket
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify.wire import console
 from vmserial.verify.wire.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
@@ -71,6 +71,10 @@ class HostEnds:
         self._stack.push_async_callback(endpoint.close)
         line.endpoint = endpoint
 
+    def attended(self, line: Line) -> bool:
+        """Tell whether the host's end of a port was opened."""
+        return hasattr(line, "endpoint")
+
     def is_console(self, line: Line) -> bool:
         """Tell whether the guest's kernel and the firmware write to a port on their own."""
         return line.assignment.port.index == 0 or line.assignment.identity == self._console_at
@@ -83,7 +87,7 @@ class HostEnds:
 
     def take(self, line: Line) -> None:
         """Keep what the guest said on a port before its test: it belongs to no check."""
-        if hasattr(line, "endpoint"):
+        if self.attended(line):
             self.messages += printable(line.endpoint.clear())
 
     async def log_in(self, found: console.Console, login: Login, timeout: float) -> None:
@@ -111,6 +115,19 @@ def console_identity(machine: Machine) -> NodeIdentity | None:
     if platform.uart is not None:
         return platform.uart.identities[0]
     return NodeIdentity("io", f"{ISA_SERIAL_PLACES[0][0]:#x}") if platform.isa else None
+
+
+def without_client(plan: Plan) -> frozenset[str]:
+    """Return the ports of a plan that can do without a client at the start: all but the console.
+
+    What a guest says on its console while nobody is there is lost.
+    """
+    console = console_identity(plan.machine)
+    return frozenset(
+        one.port.name
+        for one in plan.assignments
+        if one.port.state == "plugged" and one.port.index and one.identity != console
+    )
 
 
 def printable(data: bytes) -> str:

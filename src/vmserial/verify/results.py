@@ -372,6 +372,15 @@ HOTPLUG = "hot-plug"
 """The case whose checks make the hot-plug table; further ones start with this and a ``-``."""
 
 
+UNATTENDED = "unattended"
+"""The mode of a check whether a port is in the guest while no client is at its host side."""
+
+
+def data_first(checks: Iterable[Check]) -> list[Check]:
+    """Return checks in their order, those without a client last: tables begin with data."""
+    return sorted(checks, key=lambda check: check.mode == UNATTENDED)
+
+
 def is_hotplug(check: Check) -> bool:
     """Tell whether a check belongs to a hot-plug case."""
     return check.case == HOTPLUG or check.case.startswith(f"{HOTPLUG}-")
@@ -394,7 +403,8 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
 def summary(checks: Iterable[Check]) -> list[Summary]:
     """Return one row a kind, architecture and guest, in the order of first sight."""
     rows = []
-    for (arch, guest, kind), group in grouped(checks, lambda c: (c.arch, c.guest, c.kind)).items():
+    groups = grouped(data_first(checks), lambda c: (c.arch, c.guest, c.kind))
+    for (arch, guest, kind), group in groups.items():
         if not kind:
             continue
         verdict = combined(group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from vmserial.errors import LostVMError, QemuStartError, UsageError
@@ -14,6 +14,7 @@ from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
 from vmserial.verify import mutants
 from vmserial.verify.cases import Case
+from vmserial.verify.hostends import without_client
 from vmserial.verify.recording import Keep, Recording
 from vmserial.verify.registry import CheckRegistry
 from vmserial.verify.request import Booted, TestEnvironment, VerifyReport, VerifyRequest
@@ -220,15 +221,14 @@ class Runner:
         for note in topology.notes:
             self.reporter.note(note)
         with RunDirectory() as rundir:
-            made = setup(topology.machine, environment, self.request.endpoint, rundir.socket)
-            made = replace(made, notes=(*topology.notes, *made.notes))
+            made = self._made(environment, topology, rundir.socket)
             await self.try_cases(
                 environment, made, topology.title, topology.kind, topology.cases, rundir=rundir
             )
 
     def not_run(self, environment: TestEnvironment, topology: Topology) -> None:
         """Report the checks of a VM that was not booted any more."""
-        made = setup(topology.machine, environment, self.request.endpoint, "/{}".format)
+        made = self._made(environment, topology, "/{}".format)
         registry = CheckRegistry(self.sink)
         with RunDirectory() as rundir:
             session = self._session(
@@ -237,6 +237,22 @@ class Runner:
             for case in topology.cases:
                 case.expect(session)
         registry.close(Verdict.SKIPPED, NOT_RUN)
+
+    def _made(
+        self, environment: TestEnvironment, topology: Topology, socket: Callable[[str], str]
+    ) -> Setup:
+        """Return how a VM is started, and at which of its ports no client is at first."""
+        made = setup(topology.machine, environment, self.request.endpoint, socket)
+        notes, late = [*topology.notes, *made.notes], frozenset[str]()
+        if any(case.unattended for case in topology.cases):
+            if self.request.endpoint == "pty":
+                # QEMU looks once a second whether somebody has opened one.
+                notes.append("ports on a pty have their client from the start: that they are "
+                             "there without one is not tried")  # fmt: skip
+            elif not self.request.mutants:
+                # A mutant is in the path of a client that is there from the start.
+                late = without_client(made.plan)
+        return replace(made, notes=tuple(notes), late=late)
 
     def _session(
         self, environment: TestEnvironment, made: Setup, title: str, kind: str,

@@ -23,9 +23,11 @@ class Case(ABC):
 
     Attributes:
         name: as in its checks.
+        unattended: its ports must be in the guest before a client is at any of them.
     """
 
     name: ClassVar[str] = ""
+    unattended: bool = False
 
     @abstractmethod
     def expect(self, session: Session) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 from dataclasses import replace
 
-from vmserial.errors import ShellError
 from vmserial.verify.cases.data import DataCase
-from vmserial.verify.results import Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.wire.transfer import Line, Transfer
 
 NAME = "command"
 """The case's name in its checks."""
-
-UNATTENDED = "unattended"
-"""The mode of a check whether a port is there while no client is."""
 
 _DOUBTED = 2.0
 """Seconds for the node of a port that QEMU itself calls unconnected: the guest has long
@@ -53,36 +47,12 @@ class CommandCase(DataCase):
         groups = [(sure, session.limits.nodes(len(sure))), (rest, _DOUBTED)]
         return [(group, bound) for group, bound in groups if group]
 
-    def expect(self, session: Session) -> None:
-        """Announce all checks."""
-        for name in session.made.late:
-            session.registry.expect(session.check(NAME, session.lines[name], UNATTENDED))
-        super().expect(session)
-
     async def run(self, session: Session) -> None:
         """Make the checks; a LostVMError if the VM was lost."""
         late = [line for line in session.lines.values() if line.name in session.made.late]
         if late:
-            await self._unattended(session, late)
+            await self.unattended_first(session, late, _DOUBTED)
         await super().run(session)
-
-    async def _unattended(self, session: Session, late: list[Line]) -> None:
-        """Look for ports while nobody has opened their chardevs; then open them."""
-        waiting = {line.assignment.identity: line for line in late}
-        with contextlib.suppress(ShellError):
-            async for node in session.agent.shown(list(waiting), _DOUBTED):
-                line = waiting.pop(node.identity)
-                check = session.check(NAME, line, UNATTENDED)
-                session.registry.decide(check, verdict=Verdict.PASS, node=node.path)
-        for line in waiting.values():
-            detail = f"the guest has no {line.name} until a client opens its chardev"
-            session.registry.decide(
-                session.check(NAME, line, UNATTENDED), verdict=Verdict.FAIL, detail=detail,
-                faults=(Fault(FaultKind.NO_NODE, detail),),
-            )  # fmt: skip
-        places = await session.ends.places(session.vm)
-        for line in late:
-            await session.ends.connect(line, places)
 
     async def _alone(
         self, session: Session, lines: list[Line], transfers: dict[str, Transfer]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
+from vmserial.errors import ShellError
 from vmserial.verify import readback
 from vmserial.verify.cases import Case
-from vmserial.verify.results import Check, Verdict
+from vmserial.verify.results import UNATTENDED, Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.form import OVERHEAD
@@ -27,14 +29,17 @@ class DataCase(Case):
         brief: ports of another kind than the one that the VM is about (the console) take
             the sizes of ``alone`` both times.  A pl011 under TCG needs more than a second
             for 64 KiB, and slows all others down.
+        unattended: no client is at a port until the guest has its node.
     """
 
     def __init__(
-        self, name: str, alone: tuple[int, ...], together: tuple[int, ...], *, brief: bool = False
-    ) -> None:
+        self, name: str, alone: tuple[int, ...], together: tuple[int, ...], *,
+        brief: bool = False, unattended: bool = False,
+    ) -> None:  # fmt: skip
         self.name = name  # type: ignore[misc]  # several cases share this class
         self.sizes = {"alone": alone, "together": together}
         self.brief = brief
+        self.unattended = unattended
 
     def lines(self, session: Session) -> list[Line]:
         """Return the ports under test."""
@@ -49,6 +54,8 @@ class DataCase(Case):
 
     def expect(self, session: Session) -> None:
         """Announce all checks."""
+        for name in sorted(session.made.late):
+            session.registry.expect(session.check(self.name, session.lines[name], UNATTENDED))
         for mode in ("alone", "together"):
             for line in self.lines(session):
                 for way in BOTH:
@@ -118,7 +125,7 @@ class DataCase(Case):
     ) -> list[Transfer]:
         tested: list[Transfer] = []
         for group, bound in self.patience(session, lines):
-            async for line in session.found(group, bound):
+            async for line in self._there(session, group, bound):
                 transfer = transfers[line.name]
                 if session.ends.is_console(line):
                     session.ends.take_console()
@@ -126,6 +133,43 @@ class DataCase(Case):
                 tested.append(transfer)
                 session.reporter.advance(len(tested), len(lines), line.name)
         return tested
+
+    async def _there(
+        self, session: Session, lines: list[Line], bound: float
+    ) -> AsyncIterator[Line]:
+        """Yield lines as :meth:`Session.found`; those without a client last, each with one then.
+
+        All of them get theirs before any carries data: what went to a wrong port is found there.
+        """
+        late = [line for line in lines if not session.ends.attended(line)]
+        async for line in session.found(
+            [line for line in lines if session.ends.attended(line)], bound
+        ):
+            yield line
+        if late:
+            await self.unattended_first(session, late, bound)
+            async for line in session.found(late, bound):
+                yield line
+
+    async def unattended_first(self, session: Session, late: list[Line], bound: float) -> None:
+        """Look for ports while nobody has opened their chardevs; then open them."""
+        waiting = {line.assignment.identity: line for line in late}
+        with contextlib.suppress(ShellError):
+            async for node in session.agent.shown(list(waiting), bound):
+                check = session.check(self.name, waiting.pop(node.identity), UNATTENDED)
+                session.registry.decide(check, verdict=Verdict.PASS, node=node.path)
+        for line in waiting.values():
+            detail = (
+                f"the guest has no {line.name} while no client is at its chardev; "
+                f"{session.unclaimed()}"
+            )
+            session.registry.decide(
+                session.check(self.name, line, UNATTENDED), verdict=Verdict.FAIL, detail=detail,
+                faults=(Fault(FaultKind.NO_NODE, detail),),
+            )  # fmt: skip
+        places = await session.ends.places(session.vm)
+        for line in late:
+            await session.ends.connect(line, places)
 
     def patience(self, session: Session, lines: list[Line]) -> list[tuple[list[Line], float]]:
         """Return the lines in groups, and for how many seconds each group's nodes are awaited."""
