@@ -20,6 +20,7 @@ LIFE_FAULTS = frozenset(
         "no-node",
         "rename",
         "refuse-start",
+        "die-first",
         "refuse-add",
         "keep-device",
         "busy",
@@ -38,7 +39,8 @@ LIFE_FAULTS = frozenset(
 
 ``no-node``: the port's node never shows.  ``rename``: it shows with the USB
 serial string ``text``.  ``refuse-start``: QEMU prints
-``text`` and ends with status 1.  ``refuse-add``: device_add of the port is an
+``text`` and ends with status 1.  ``die-first``: somebody kills it before it
+answers.  ``refuse-add``: device_add of the port is an
 error.  ``keep-device``: device_del is accepted, and nothing goes away.
 ``busy``: chardev-remove is refused ``size`` times.  ``die``, ``hang``,
 ``panic`` and ``reset`` come when the port has passed ``at`` bytes in the

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -210,6 +211,8 @@ def main(
     for fault in told:
         if fault.name == "refuse-start":
             sys.exit(f"{sys.argv[0]}: {fault.text}")
+        if fault.name == "die-first":
+            os.kill(os.getpid(), signal.SIGKILL)
         if fault.name == "rewrite":
             words = _rewritten(words, fault.text)
     root = Path(folder) / f"guest-{os.getpid()}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import subprocess
 import termios
@@ -29,6 +30,11 @@ T = TypeVar("T")
 
 START_BOUND = 30.0
 """Seconds from exec to an answering QMP; a big emulated VM takes well below one."""
+
+_KILLED = frozenset(
+    {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGQUIT}
+)
+"""Exit statuses of a process that somebody else ended; a crash of its own is none of these."""
 
 _QUIT_BOUND = 3.0
 _TERM_BOUND = 2.0
@@ -150,7 +156,14 @@ class VirtualMachine:
                 raise QemuStartError(
                     "it runs but does not speak QMP", stderr=text, hint="is it a QEMU binary?"
                 )
-            raise _ended_at_once(exited.result(), text)
+            status = exited.result()
+            if status in _KILLED:
+                # Nobody was refused: what it would have said is not known.
+                raise LostVMError(
+                    f"QEMU was killed before it answered,{status_text(status)}",
+                    hint="who ended it? the kernel's log tells of a lack of memory",
+                )
+            raise _ended_at_once(status, text)
         finally:
             if not connecting.done():
                 connecting.cancel()
@@ -230,9 +243,9 @@ class VirtualMachine:
                 hint="the guest hangs or is too slow; look at its console log",
             )
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            task.cancel()
+            # Also of one that has just failed by itself: an error that nobody takes is printed.
+            await asyncio.gather(task, return_exceptions=True)
 
     async def wait_closed(self) -> int:
         """Return QEMU's exit status once it has ended; no bound of its own (for ``run``)."""

@@ -59,6 +59,6 @@ class Lifeline:
                 self._heart.result()
             return await task
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            task.cancel()
+            # Also of one that has just failed by itself: an error that nobody takes is printed.
+            await asyncio.gather(task, return_exceptions=True)
