@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import os
 import tempfile
@@ -289,24 +288,6 @@ def test_a_lost_vm_is_no_verdict_on_its_ports(
     assert all(words in c.detail for c in lost)
     # It was seen, and no bound waited for.
     assert report.seconds < LIMITS.boot
-
-
-@pytest.mark.parametrize("case", ["default", "hot-plug"])
-def test_a_vm_that_is_killed_leaves_no_error_that_nobody_takes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
-) -> None:
-    # asyncio prints one with its traceback, whatever else is said.
-    for number, fault in enumerate(
-        [
-            Fault("die", "serial2", at=900), Fault("die", "serial2", "in", at=900),
-            Fault("die", "serial1", "in", at=10), Fault("die", "serial1", at=14000),
-        ]
-    ):  # fmt: skip
-        own = tmp_path / str(number)
-        own.mkdir()
-        assert prove(own, fault, cases=(case,)).exit_code == 3
-    gc.collect()
-    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_lost_vm_loses_its_own_checks_only(tmp_path: Path) -> None:

@@ -156,14 +156,7 @@ class VirtualMachine:
                 raise QemuStartError(
                     "it runs but does not speak QMP", stderr=text, hint="is it a QEMU binary?"
                 )
-            status = exited.result()
-            if status in _KILLED:
-                # Nobody was refused: what it would have said is not known.
-                raise LostVMError(
-                    f"QEMU was killed before it answered,{status_text(status)}",
-                    hint="who ended it? the kernel's log tells of a lack of memory",
-                )
-            raise _ended_at_once(status, text)
+            raise _ended_at_once(exited.result(), text)
         finally:
             if not connecting.done():
                 connecting.cancel()
@@ -326,8 +319,14 @@ def _own_options(monitor_fd: int, paused: bool) -> list[Option]:
     return [*own, Option("-S")] if paused else own
 
 
-def _ended_at_once(status: int, text: str) -> QemuStartError:
+def _ended_at_once(status: int, text: str) -> QemuStartError | LostVMError:
     """Return the error of a QEMU that ended before it answered, with its own words."""
+    if status in _KILLED:
+        # Nothing was refused: what it would have said is not known.
+        return LostVMError(
+            f"QEMU was killed before it answered,{status_text(status)}",
+            hint="who ended it? the kernel's log tells of a lack of memory",
+        )
     return QemuStartError(
         f"QEMU ended at once{status_text(status)}: {text.strip() or 'it said nothing'}",
         stderr=text,
