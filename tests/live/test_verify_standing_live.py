@@ -107,7 +107,8 @@ def test_c13_what_doctor_condemns_does_not_pass(
 
 
 def test_an_architecture_without_a_test_guest_is_asked_while_paused(tmp_path: Path) -> None:
-    words = ["--", "qemu-system-riscv64", "-M", "virt", "-serial", "pty", "-serial", "pty"]
+    board = ["qemu-system-loongarch64", "-M", "virt", "-m", "2G"]
+    words = ["--", *board, "-serial", "pty", "-serial", "pty"]
     status, checks = verify(tmp_path, *words)
     assert status == 1
     assert set(red(checks)) == {"serial1"}

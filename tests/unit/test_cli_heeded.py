@@ -51,7 +51,9 @@ READ = {
     "verify": VM | own("verify", "cases", "out", "config", "paused", "fixed", "quiet", "as_json")
     | own("verify_request", "sizes", "cycles", "ceilings", "timeout", "kernel")
     | {name: ("verify/request.py", name)
-       for name in ("seed", "suites", "initrd", "append", "endpoint", "mutants", "mirror")},
+       for name in ("seed", "suites", "initrd", "append", "endpoint", "mutants", "mirror")}
+    | {name: ("verify/runner.py", f"request.{name}") for name in ("image", "login")}
+    | {"take_ports": ("verify/session.py", "request.take_ports")},
     "probe": own("probe", "binary", "arch", "refresh", "as_json"),
     "explain": own("explain", "words", "as_json"),
     "report": own("report", "runs", "against", "out", "as_json"),

@@ -162,7 +162,7 @@ def test_every_field_of_the_model_can_be_said() -> None:
     # its map leaves room, what it reads and starts itself.  Nor has it what a domain leaves behind.
     assert same == [
         "free_bus", "free_path", "root_port_slots", "notes", "left_behind", "pve_serials",
-        "pve_args_ports", "guest_os", "vmid", "started", "emulator",
+        "pve_args_ports", "guest_os", "vmid", "emulator", "started",
     ]  # fmt: skip
     assert made.machine_options == (
         ("smm", "off"), ("kernel-irqchip", "split"), ("gic-version", "3"),

@@ -23,6 +23,8 @@ VIRT = Platform(
         is_8250=True,
     ),
     default_slots=frozenset({1}),
+    # "ram_size must be greater than 1G" (run with 7.2).
+    least_memory_mib=2048,
     source="hw/loongarch/virt.c",
 )
 

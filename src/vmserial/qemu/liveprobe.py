@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmserial.doctor import Finding, Severity
 from vmserial.errors import LostVMError, MonitorError, QemuStartError, UsageError
-from vmserial.machines import architecture
+from vmserial.machines import Platform, architecture
 from vmserial.model import Capabilities, SourceRef
 from vmserial.options import Option, render
 from vmserial.paths import RunDirectory
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 
 MEMORY_MIB = 512
 """RAM of the private copy; whatever the user's VM has, its host may have less."""
+
+_ANY_BOARD = Platform(
+    name="", prefixes=(), root_bus="", pcie=False, board_slots=frozenset(), root_ports=0,
+    isa=False, ide="", uart=None, source="",
+)  # fmt: skip
+"""Of an architecture that is not known."""
 
 PROBE_BOUND = 30.0
 """Seconds from the start to the last answer; QEMU needs 0.3."""
@@ -196,11 +202,12 @@ def argv_of(private: PrivateCommand, capabilities: Capabilities) -> tuple[str, .
     """Return the words that start a private command, without what it boots."""
     kvm = uses_kvm(capabilities)
     own = [Option("-accel", "kvm" if kvm else "tcg", role="machine")]
-    if not _fixed_board(private):
+    board = _board(private)
+    if board is not None:
         # The user's model may need KVM, and has no part in serial ports.
         if cpu := "host" if kvm else _tcg_cpu(private.arch):
             own.append(Option("-cpu", raw=cpu, role="machine"))
-        own.append(Option("-m", str(MEMORY_MIB), role="machine"))
+        own.append(Option("-m", str(max(MEMORY_MIB, board.least_memory_mib)), role="machine"))
     return (
         capabilities.binary,
         *render([*private.options, *own]),
@@ -209,16 +216,16 @@ def argv_of(private: PrivateCommand, capabilities: Capabilities) -> tuple[str, .
     )
 
 
-def _fixed_board(private: PrivateCommand) -> bool:
-    """Tell whether the board may take no other processor or size of RAM than its own.
+def _board(private: PrivateCommand) -> Platform | None:
+    """Return the board; None for one that may take no other processor or size of RAM than its own.
 
     The Raspberry Pis and many boards of 32-bit arm refuse another one; those that ports are
-    planned for take any.
+    planned for take any, of an architecture that is not known all.
     """
     try:
-        return architecture(private.arch).platform(private.machine_type) is None
+        return architecture(private.arch).platform(private.machine_type)
     except UsageError:
-        return False
+        return _ANY_BOARD
 
 
 def _tcg_cpu(arch: str) -> str:
