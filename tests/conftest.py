@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,18 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"a live test must not be skipped ({reason})"
     return report
+
+
+@pytest.fixture
+def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Run directories that no other process makes; its path is short, for the sockets in it.
+
+    Who makes a run directory removes those of dead owners beside it, so what is to be
+    found after a kill stands here.
+    """
+    with tempfile.TemporaryDirectory(prefix="vs") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,16 +25,6 @@ run = RunDirectory()
 print(run.path, flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A short XDG_RUNTIME_DIR of our own."""
-    path = Path(f"/tmp/vmst-{os.getpid()}-{os.urandom(2).hex()}")
-    path.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
-    yield path
-    subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
 def holder() -> tuple[subprocess.Popen[str], Path]:
@@ -158,9 +147,9 @@ def test_start_time() -> None:
         paths.start_time(2**22 + 1)
 
 
-def test_run_directory_is_private_short_owned_and_removed(runtime: Path) -> None:
+def test_run_directory_is_private_short_owned_and_removed(own_runtime: Path) -> None:
     with paths.RunDirectory() as run:
-        assert run.path.parent == runtime / "vmserial"
+        assert run.path.parent == own_runtime / "vmserial"
         assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
         pid, started = (run.path / "owner").read_text().split()
         assert (int(pid), int(started)) == (os.getpid(), paths.start_time(os.getpid()))
@@ -178,8 +167,8 @@ def test_a_long_runtime_dir_is_not_used(tmp_path: Path, monkeypatch: pytest.Monk
         assert str(run.path).startswith(f"/tmp/vmserial-{os.getuid()}/")
 
 
-def test_a_socket_name_that_is_too_long_is_refused(runtime: Path) -> None:
-    assert runtime
+@pytest.mark.usefixtures("own_runtime")
+def test_a_socket_name_that_is_too_long_is_refused() -> None:
     with paths.RunDirectory() as run:
         room = SUN_PATH_MAX - len(str(run.path)) - 1
         assert len(run.socket("x" * room)) == SUN_PATH_MAX
@@ -188,27 +177,27 @@ def test_a_socket_name_that_is_too_long_is_refused(runtime: Path) -> None:
 
 
 def test_a_base_that_is_a_link_is_refused(
-    runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (runtime / "vmserial").symlink_to(tmp_path)
+    (own_runtime / "vmserial").symlink_to(tmp_path)
     with pytest.raises(UsageError, match="not a directory of this user"):
         paths.RunDirectory()
-    (runtime / "vmserial").unlink()
+    (own_runtime / "vmserial").unlink()
     monkeypatch.setattr(os, "getuid", lambda: 4242)
-    (runtime / "vmserial").mkdir()
+    (own_runtime / "vmserial").mkdir()
     with pytest.raises(UsageError, match="not a directory of this user"):
         paths.runtime_base()
 
 
-def test_a_base_open_to_others_is_closed(runtime: Path) -> None:
-    (runtime / "vmserial").mkdir(mode=0o777)
-    (runtime / "vmserial").chmod(0o777)
+def test_a_base_open_to_others_is_closed(own_runtime: Path) -> None:
+    (own_runtime / "vmserial").mkdir(mode=0o777)
+    (own_runtime / "vmserial").chmod(0o777)
     base = paths.runtime_base()
     assert stat.S_IMODE(base.stat().st_mode) == 0o700
 
 
-def test_the_directory_of_a_killed_owner_is_swept_by_the_next(runtime: Path) -> None:
-    assert runtime
+@pytest.mark.usefixtures("own_runtime")
+def test_the_directory_of_a_killed_owner_is_swept_by_the_next() -> None:
     process, path = holder()
     with paths.RunDirectory() as run:
         # Its owner lives: it stays.
@@ -222,8 +211,8 @@ def test_the_directory_of_a_killed_owner_is_swept_by_the_next(runtime: Path) -> 
         assert run.path.exists()
 
 
-def test_the_directory_is_removed_when_the_interpreter_ends(runtime: Path) -> None:
-    assert runtime
+@pytest.mark.usefixtures("own_runtime")
+def test_the_directory_is_removed_when_the_interpreter_ends() -> None:
     process, path = holder()
     assert path.exists()
     end(process)
@@ -231,7 +220,7 @@ def test_the_directory_is_removed_when_the_interpreter_ends(runtime: Path) -> No
 
 
 def test_a_directory_between_its_owners_name_and_its_lock_is_not_swept(
-    runtime: Path, monkeypatch: pytest.MonkeyPatch
+    own_runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process looks just then."""
     lock = fcntl.flock
@@ -246,11 +235,11 @@ def test_a_directory_between_its_owners_name_and_its_lock_is_not_swept(
     monkeypatch.setattr(fcntl, "flock", late)
     with paths.RunDirectory() as run:
         assert looked
-        assert run.path.is_relative_to(runtime)
+        assert run.path.is_relative_to(own_runtime)
 
 
-def test_an_unfinished_directory_is_swept_only_when_it_is_old(runtime: Path) -> None:
-    base = runtime / "vmserial"
+def test_an_unfinished_directory_is_swept_only_when_it_is_old(own_runtime: Path) -> None:
+    base = own_runtime / "vmserial"
     base.mkdir(mode=0o700)
     unfinished = base / ".nabcd"
     unfinished.mkdir()
@@ -260,8 +249,8 @@ def test_an_unfinished_directory_is_swept_only_when_it_is_old(runtime: Path) -> 
     assert not unfinished.exists()
 
 
-def test_a_forked_child_does_not_remove_it(runtime: Path) -> None:
-    assert runtime
+@pytest.mark.usefixtures("own_runtime")
+def test_a_forked_child_does_not_remove_it() -> None:
     with paths.RunDirectory() as run:
         pid = os.fork()
         if pid == 0:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,14 +39,6 @@ BOTH = ("guest->host", "host->guest")
 
 
 pytestmark = pytest.mark.usefixtures("quick_end")
-
-
-@pytest.fixture
-def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run directories that no other process makes; its path is short, for the sockets in it."""
-    with tempfile.TemporaryDirectory(prefix="vs") as folder:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
-        yield
 
 
 # ------------------------------------------------------------------ all is well
