@@ -44,6 +44,7 @@ class Collision:
         other: the device that is there; None: the board itself.
         surely: it does not depend on who is attached on the host.
         speed: of a USB port that is too fast.
+        board: the board itself, or a card that QEMU adds, is there.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Collision:
     other: DeviceEntry | None = None
     surely: bool = True
     speed: str = ""
+    board: bool = False
 
 
 class Occupancy:
@@ -250,11 +252,12 @@ class Occupancy:
         root = bus == self._platform.root_bus
         number, function = place.slot, place.function
         slot = self.pci.setdefault((bus, number), {})
-        board = root and number in self._platform.board_slots | self.default_slots
         other = slot.get(function)
-        if (board and not function) or other is not None:
-            self._collide("pci-slot-taken", device, port, bus=bus, slot=number, function=function,
-                          other=None if board and not function else other)  # fmt: skip
+        kind = self._of_the_board(number, function) if root else ""
+        if kind or other is not None:
+            self._collide(kind or "pci-slot-taken", device, port, bus=bus, slot=number,
+                          function=function, other=None if kind else other,
+                          board=bool(kind))  # fmt: skip
             return
         first = slot.get(0)
         if function and first is not None and not is_on(first.get("multifunction")):
@@ -264,6 +267,17 @@ class Occupancy:
             self._collide("pci-function", device, port, bus=bus, slot=number,
                           place=str(min(slot)))  # fmt: skip
         slot[function] = device
+
+    def _of_the_board(self, slot: int, function: int) -> str:
+        """Return the rule of what the board, or a card of QEMU's own, has there; or nothing."""
+        platform = self._platform
+        if slot in platform.unwired_slots:
+            return "pci-slot-unwired"
+        if slot not in platform.board_slots | self.default_slots:
+            return ""
+        if function in platform.shared_slots.get(slot, (0,)):
+            return "pci-slot-taken"
+        return "" if slot in platform.shared_slots else "pci-function"
 
     def _automatic(self) -> int:
         """Return the slot that QEMU gives to a device that names none: the lowest free one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmserial.model import ALL_BYTES, Carries, NodeIdentity
 
@@ -65,7 +65,10 @@ class Platform:
         prefixes: what versioned names of it start with (``pc-i440fx-``).
         root_bus: the id of the root PCI bus.
         pcie: the root bus is PCI Express: nothing on it can be hot-plugged.
-        board_slots: root-bus slots that the board itself takes.
+        board_slots: root-bus slots that the board itself takes, and those without wires.
+        shared_slots: of these, those whose device has several functions, and which.  A device
+            of a port may be a further one; beside a single function none may be.
+        unwired_slots: of these, those in which QEMU takes a device that no guest finds.
         root_ports: how many root ports with an I/O window boot (a window is
             4 KiB of a 64 KiB space; a pci-serial behind one needs it).
         isa: it has an ISA bus with the four classic serial ports.
@@ -97,6 +100,8 @@ class Platform:
     virtio_serial: str = "virtio-serial-pci"
     virtio_mmio: bool = False
     default_slots: frozenset[int] = frozenset()
+    shared_slots: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    unwired_slots: frozenset[int] = frozenset()
     multifunction: bool = True
     no_pci_hotplug: str = ""
     options: tuple[tuple[str, str], ...] = ()

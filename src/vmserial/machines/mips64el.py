@@ -6,14 +6,18 @@ from vmserial.limits import PCI_SLOTS
 from vmserial.machines.base import Architecture, OnBoardUart, Platform
 from vmserial.model import NodeIdentity
 
+_SOCKETS = frozenset({0x12, 0x13, 0x14, 0x15})
+"""Linux knows the interrupts of these four alone (arch/mips/pci/fixup-malta.c); 0 is the GT-64120,
+0xa PIIX4.  A card elsewhere starts, and has no node (run: QEMU 7.2, Linux 6.1, slot 1)."""
+
 MALTA = Platform(
     name="malta",
     prefixes=(),
     root_bus="pci",
     pcie=False,
-    # Linux knows the interrupts of the four sockets alone (arch/mips/pci/fixup-malta.c); 0 is
-    # the GT-64120, 0xa PIIX4, 0xb the network.
-    board_slots=frozenset(range(PCI_SLOTS)) - {0x12, 0x13, 0x14, 0x15},
+    board_slots=frozenset(range(PCI_SLOTS)) - _SOCKETS,
+    shared_slots={0xA: frozenset(range(4))},
+    unwired_slots=frozenset(range(PCI_SLOTS)) - _SOCKETS - {0, 0xA},
     root_ports=0,
     isa=False,
     ide="",

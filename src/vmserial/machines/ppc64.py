@@ -16,7 +16,8 @@ PSERIES = Platform(
     prefixes=("pseries-",),
     root_bus="pci.0",
     pcie=False,
-    board_slots=frozenset({0}),
+    # The host bridge is no device of its own bus: the first card is in slot 0.
+    board_slots=frozenset(),
     root_ports=0,
     isa=False,
     ide="",

@@ -11,6 +11,7 @@ Q35 = Platform(
     pcie=True,
     # 0: host bridge, 0x1f: LPC, AHCI and SMBus.
     board_slots=frozenset({0, 0x1F}),
+    shared_slots={0x1F: frozenset({0, 2, 3})},
     # 15 hang in SeaBIOS, 14 boot (measured on 7.2).
     root_ports=14,
     isa=True,
@@ -27,6 +28,7 @@ PC = Platform(
     pcie=False,
     # 0: host bridge, 1: PIIX3 (ISA, IDE, USB, ACPI).
     board_slots=frozenset({0, 1}),
+    shared_slots={1: frozenset({0, 1, 3})},
     root_ports=0,
     isa=True,
     ide="two-channels",

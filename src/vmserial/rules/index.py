@@ -129,6 +129,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("places.pci_function", ("collision",)),
         Late("places.pci_no_bus"),
         Late("places.pci_slot_taken", ("collision",)),
+        Late("places.pci_slot_unwired", ("collision",)),
         Late("places.spapr_vty_clash", ("platform",), ("spapr-vty",)),
         Late("places.usb_no_bus"),
         Late("places.usb_port_taken", ("collision",)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 
 from vmserial.context import EditOptions, MovePci, RuleContext
 from vmserial.model import Finding, Repair, Severity
+from vmserial.options import Scalar
 from vmserial.rules.base import IDS, Rule
 from vmserial.sources.command import CommandOption, DeviceEntry
 from vmserial.sources.command.edits import SetKey
@@ -23,6 +25,23 @@ _OF_DEVICES = {
     **dict.fromkeys(("index", "iobase", "irq", "max_ports", "nr", "p2", "p3"), "integer"),
 }
 """Properties of serial devices and of what carries them."""
+
+_TEXTS = frozenset({"bus", "chardev", "port"})
+"""Properties that JSON must give as a string, a USB port's number too."""
+
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    **{key: (bool,) if kind == "switch" else (int,) for key, kind in _OF_DEVICES.items()},
+    **dict.fromkeys(_TEXTS, (str,)),
+    "addr": (str, int),
+}
+_JSON_REFUSED = {
+    bool: "Invalid parameter type for '{}', expected: boolean",
+    str: "Invalid parameter type for '{}', expected: string",
+    int: "Parameter '{}' expects uint64",
+}
+"""What QEMU says of a value in JSON of another type (7.2): there "1" is no number."""
+
+_JSON_WANTED = {bool: "true or false", str: "a string, in quotes", int: "a number without quotes"}
 
 _OF_CHARDEVS = frozenset(key for key, kind in CHARDEV_KEYS.items() if kind != "text")
 """Keys of a chardev whose value can be wrong."""
@@ -51,17 +70,18 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
 def _of_device(ctx: RuleContext, device: DeviceEntry) -> Iterator[Finding]:
     """Yield a value of a serial device, or of a controller, that is of the wrong kind."""
     option = device.option
-    if option.params.is_json:
-        return
     names = ctx.ports_at(option, "")
     if not (names or device.is_virtio_serial or device.is_usb_controller):
         return
-    if not _OF_DEVICES.keys().isdisjoint(option.params.values):
+    if option.params.is_json:
+        yield from _of_json(option, names)
+    elif not _OF_DEVICES.keys().isdisjoint(option.params.values):
         kinds = ((key, _OF_DEVICES.get(key, ""), device.get(key)) for key in option.params.values)
         yield from _of(option, kinds, names, True)
     address = device.params.get("addr")
     pci = ctx.is_pci(device) or device.driver == "virtio-serial"
-    if address is None or not pci or pci_address(address) is not None:
+    number = option.params.is_json and address == "-1"  # QEMU chooses
+    if address is None or number or not pci or pci_address(address) is not None:
         return
     moves = ctx.platform is not None and ctx.platform.root_bus
     moved = (MovePci(option, names[0] if names else device.id or device.driver),) if moves else ()
@@ -70,6 +90,34 @@ def _of_device(ctx: RuleContext, device: DeviceEntry) -> Iterator[Finding]:
         option, names, moved,
         fix="write a slot from 0 to 1f and a function from 0 to 7, in hexadecimal: addr=1e.7",
     )  # fmt: skip
+
+
+def _of_json(option: CommandOption, names: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield the first value of a device in JSON that is of another type than its property."""
+    for item in option.params.items:
+        types = _JSON_TYPES.get(item.key)
+        if types is None or item.written != "json":
+            continue
+        value = json.loads(f"{{{option.params.source[item.start : item.end]}}}")[item.key]
+        if type(value) in types:
+            continue
+        wanted = types[-1]
+        meant: Scalar | None = None
+        if wanted is str and type(value) is int:
+            meant = str(value)
+        elif wanted is int and isinstance(value, str):
+            meant = integer(value)
+        elif wanted is bool and str(value).lower() in ON | OFF:
+            meant = str(value).lower() in ON
+        repairs: tuple[Repair, ...] = ()
+        if meant is not None:
+            text = f"{item.key} {json.dumps(meant)}"
+            repairs = (EditOptions((SetKey(option, item.key, meant),), text),)
+        yield RULE.finding(
+            f"{option}: {_JSON_REFUSED[wanted].format(item.key)}", option, names, repairs,
+            fix=f"in JSON {item.key} is {_JSON_WANTED[wanted]}",
+        )  # fmt: skip
+        return
 
 
 def _of_machine(ctx: RuleContext) -> Iterator[Finding]:

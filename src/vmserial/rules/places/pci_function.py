@@ -17,10 +17,9 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         slot, function = collision.slot, collision.function
         names, name = (port.name,) if port else (), device.id or device.driver
         severity, repair = Severity.FAILS, None
+        alone = f"PCI: single function device can't be populated in function {slot:x}.{function}"
         if first is not None:
-            happens = (
-                f"PCI: single function device can't be populated in function {slot:x}.{function}"
-            )
+            happens = alone
             repair = EditOptions((SetKey(first.option, "multifunction", True),),
                                  f"{first.id or first.driver}: multifunction=on")  # fmt: skip
         elif collision.place:
@@ -30,6 +29,8 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             )
             repair = EditOptions((SetKey(device.option, "multifunction", True),),
                                  f"{name}: multifunction=on")  # fmt: skip
+        elif collision.board:
+            happens = alone
         else:
             severity = Severity.DEAD
             happens = (

@@ -17,8 +17,9 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         ports, repairs = _repairs(ctx, collision)
         if other is None:
             yield RULE.finding(
-                f"-device {device.option.value}: PCI: slot {collision.slot:x} function 0 not "
-                f"available for {device.driver}, in use by", device.option, ports, repairs,
+                f"-device {device.option.value}: PCI: slot {collision.slot:x} function "
+                f"{function} not available for {device.driver}, in use by",
+                device.option, ports, repairs,
                 fix="the board itself, or QEMU's own card, is there: choose another address",
             )  # fmt: skip
         else:

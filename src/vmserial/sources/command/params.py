@@ -249,7 +249,9 @@ def _json_items(source: str, where: str) -> list[Param]:
                 for name, text in _flat(f"{key}.", value):
                     items.append(Param(name, text, start, position, "nested"))
             else:
-                items.append(Param(key, _json_text(value), start, position, "json"))
+                number = key == "addr" and isinstance(value, int) and value is not True
+                text = _address_text(value) if number else _json_text(value)
+                items.append(Param(key, text, start, position, "json"))
             position = _skip(source, position)
             if source[position] == ",":
                 position = _skip(source, position + 1)
@@ -270,7 +272,12 @@ def _flat_items(source: str) -> list[Param] | None:
     position = opened + 1
     while match := _MEMBER.match(source, position):
         key, text, other, ends = match.groups()
-        value = text if other is None else _WORDS.get(other, other)
+        if other is None:
+            value = text
+        elif key == "addr" and other.isdecimal():
+            value = _address_text(int(other))
+        else:
+            value = _WORDS.get(other, other)
         items.append(Param(key, value, match.start(1) - 1, match.end(2 if other is None else 3)
                            + (other is None), "json"))  # fmt: skip
         position = match.end()
@@ -300,6 +307,15 @@ def _flat(prefix: str, value: Any) -> list[tuple[str, str]]:
     if not isinstance(value, dict):
         return [(prefix[:-1], _json_text(value))]
     return [pair for key, inner in value.items() for pair in _flat(f"{prefix}{key}.", inner)]
+
+
+def _address_text(number: int) -> str:
+    """Return what ``addr`` with this number in JSON would be as text.
+
+    QEMU takes a number for slot * 8 + function, and a text for a hexadecimal slot: 28 is
+    03.4, "28" is refused (7.2, seen).  What is past a byte is another kind of address.
+    """
+    return f"{number >> 3:x}.{number & 7}" if 0 <= number <= 0xFF else str(number)
 
 
 def _json_text(value: Any) -> str:

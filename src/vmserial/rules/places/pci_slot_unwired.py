@@ -1,0 +1,27 @@
+"""A PCI slot that the board has no wires to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmserial.context import MovePci, RuleContext
+from vmserial.model import Finding, Severity
+from vmserial.rules.base import COLLISION, PLACES, Rule
+
+
+def check(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the ports, and what carries them, that no system will find."""
+    assert ctx.platform is not None
+    for collision in ctx.occupancy.of("pci-slot-unwired"):
+        device, port = collision.device, collision.port
+        if port is None and not ctx.carries(device):
+            continue
+        names, name = (port.name,) if port else (), device.id or device.driver
+        yield RULE.finding(
+            f"-device {device.option.value}: QEMU starts, and the guest finds no device in slot "
+            f"{collision.slot:x} of {ctx.platform.name}",
+            device.option, names, (MovePci(device.option, port.name if port else name),),
+        )  # fmt: skip
+
+
+RULE = Rule("pci-slot-unwired", Severity.DEAD, PLACES, check, needs=(COLLISION,))
