@@ -27,6 +27,7 @@ def port_json(assignment: Assignment) -> dict[str, Any]:
         "bus": assignment.bus,
         "address": assignment.address,
         "node": assignment.node,
+        "node_at_boot": assignment.at_boot,
         "identity": {"kind": assignment.identity.kind, "value": assignment.identity.value},
         "hot_pluggable": assignment.hot_pluggable,
         "state": port.state,

@@ -31,18 +31,25 @@ _HOSTS = {
 }
 """By the kernel's machine name: Debian's architecture and its multiarch triplet."""
 
-_PACKAGES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm", "ppc64": "ppc"}
+_PACKAGES = {"x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm", "ppc64": "ppc",
+             "mips64el": "mips"}  # fmt: skip
 """Which qemu-system-… package has a target; the others are in qemu-system-misc."""
+
+_SPLIT = {"riscv32": "riscv", "riscv64": "riscv", "s390x": "s390x"}
+"""What Debian 13 took out of qemu-system-misc."""
+
+_BEFORE_SPLIT = ("bullseye", "bookworm")
 
 _LOCK_BOUND = 900.0
 
-_LAYOUT = "layout 2\n"
+_LAYOUT = "layout 3\n"
 """Changed whenever what is unpacked, or how, changes."""
 
 
-def package_of(arch: str) -> str:
-    """Return the Debian package that has ``qemu-system-<arch>``."""
-    return f"qemu-system-{_PACKAGES.get(arch, 'misc')}"
+def package_of(arch: str, suite: str) -> str:
+    """Return the package of a Debian suite that has ``qemu-system-<arch>``."""
+    known = _PACKAGES if suite in _BEFORE_SPLIT else {**_PACKAGES, **_SPLIT}
+    return f"qemu-system-{known.get(arch, 'misc')}"
 
 
 def fetch(
@@ -76,7 +83,7 @@ def fetch(
         debian, suite, mirror, check_valid_until=suite not in ("sid", "unstable"),
         reporter=reporter,
     )  # fmt: skip
-    debs = apt.closure(sorted({package_of(arch) for arch in archs}))
+    debs = apt.closure(sorted({package_of(arch, suite) for arch in archs}))
     where = destination or cache_dir("foreign", f"{suite}-{debian}")
     where.mkdir(parents=True, exist_ok=True)
     with locked(where / ".lock", _LOCK_BOUND):
@@ -98,6 +105,8 @@ def _unpack(debs: Sequence[Path], root: Path, triplet: str, reporter: Reporter |
     needed = re.compile(
         rf"usr/bin/qemu-system-[^/]+|(usr/)?lib/{triplet}/([^/]+\.so[^/]*|qemu/.+)"
         r"|usr/share/(qemu|seabios|qemu-efi-aarch64)/.+|usr/lib/ipxe/qemu/.+"
+        # Where usr/share/qemu links to for riscv's firmware.
+        r"|usr/lib/riscv\d+-linux-gnu/opensbi/.+"
     )
     for count, deb in enumerate(debs, 1):
         extract(deb, root, lambda name: needed.fullmatch(name) is not None)

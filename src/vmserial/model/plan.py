@@ -67,6 +67,8 @@ class Assignment:
         address: the place on it, for people (``1d.2``, ``port 3``, ``nr 5``).
         identity: by what the guest's node will be known.
         node: the node that is expected; ``*`` where the number is the kernel's choice.
+        at_boot: the node, with its number, of a Linux that boots with all ports plugged; empty
+            where it is not certain.  Later plugging changes numbers, never the identity.
         hot_pluggable: it can be unplugged and plugged on a running VM.
         reason: why this kind and this place.
         cautions: facts about its device model that its user must know.
@@ -87,6 +89,7 @@ class Assignment:
     cautions: tuple[str, ...] = ()
     carries: Carries = ALL_BYTES
     on_board: str = ""
+    at_boot: str = ""
 
     @property
     def model(self) -> str:

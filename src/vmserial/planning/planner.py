@@ -37,6 +37,7 @@ from vmserial.planning.conflicts import clashes
 from vmserial.planning.control import CONTROLLER, control_port
 from vmserial.planning.layout import Layout
 from vmserial.planning.layout.owner import OwnerLayout, as_started
+from vmserial.planning.numbering import numbered
 from vmserial.planning.owners import OwnersPorts
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class _Planner:
             assignments = self.pinned(assignments)
         assignments = [placer.settled(a) for a in assignments]
         assignments.sort(key=lambda a: a.port.index)
+        assignments = numbered(allocator, assignments)
         placed = self.control() if control else None
         self.refusals += clashes(allocator, layout.options, assignments)
         self.refusals[:0] = layout.refusals
