@@ -47,7 +47,7 @@ PAST = {"x86_64": "isa", "aarch64": "uart", "riscv64": "uart"}
 """What carries serial0 of a VM whose kinds go one past their limits."""
 
 
-def test_kinds_mixed(tmp_path: Path) -> None:
+def test_kinds_mixed() -> None:
     """The one combination of every day; all are in the full run."""
     compare("x86_64", "7.2", "6.1", MIXED["x86_64"])
 
