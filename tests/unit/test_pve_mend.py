@@ -294,6 +294,12 @@ def test_what_each_way_means_is_said() -> None:
     for word in ("qm terminal 142 -iface serial1", "root@pam", "migration", "snapshots",
                  "--way shim", "cold start"):  # fmt: skip
         assert word in said
+    assert "UNIX-CONNECT:/var/run/qemu-server/142.serial1" in said
+    said = "\n".join(
+        consequences(mended(ARM + "serial0: socket\nserial1: /dev/ttyS3\n"), "args", 142)
+    )
+    assert "qm terminal 142 -iface serial1" in said
+    assert "socat" not in said  # the host's port has no socket
     said = "\n".join(consequences(mended(text, "shim"), "shim", 142))
     for word in ("shim", "--way args", "chardev alone"):
         assert word in said

@@ -153,12 +153,12 @@ def test_a_check_leads_to_its_diagram_its_log_and_its_command() -> None:
 
 def test_what_is_wrong_comes_first_and_once_for_all_ports() -> None:
     bad = [
-        replace(c, verdict=Verdict.FAIL, detail=f"nothing of {c.port} came")
+        replace(c, verdict=Verdict.FAIL, detail=f"nothing of {c.port} came; chardev={c.port}")
         for c in CHECKS if c.direction == GUEST_TO_HOST and c.kind == "usb"
     ]  # fmt: skip
     made = report([*CHECKS, *bad], vm(MADE))
     (problem,) = Book(made).problems
-    assert problem.words == "nothing of the port came"
+    assert problem.words == "nothing of the port came; chardev=serialN"
     assert len(problem.chips) == len(bad)
     text = page(made)
     places = [text.index(f'id="{name}"') for name in ("summary", "wrong", "contents", "filter")]
@@ -174,6 +174,7 @@ def test_what_became_of_what_is_told_once_a_vm() -> None:
     made = Report(now, compared)
     book = Book(made)
     (uart, usb) = book.changed(compared.of(Change.REGRESSED))
+    assert (uart.words, len(uart.chips)) == ("no serial0", 4)
     assert (usb.title, usb.story, usb.words) == ("large usb", "pass → fail", "no the port")
     assert len(uart.chips) + len(usb.chips) == len(CHECKS)
     assert {mark.target for mark in usb.chips} <= set(ids(parsed(page(made))))

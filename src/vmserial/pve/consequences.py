@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from vmserial.pve.mend import Mended, Way
+
+_CHARDEV = re.compile(r"-chardev ([\w-]+),(?:\S*,)?id=([\w.-]+)")
 
 OTHER: dict[Way, Way] = {"args": "shim", "shim": "args"}
 
@@ -37,8 +41,7 @@ def _args(mended: Mended, vmid: int) -> list[str]:
     first = mended.moved[0]
     said = [
         f"PVE no longer has a line for {', '.join(mended.moved)}: 'qm terminal {vmid} -iface "
-        f"{first}' says that it is not configured; attach with: socat -,rawer,escape=0x1d "
-        f"UNIX-CONNECT:/var/run/qemu-server/{vmid}.{first}",
+        f"{first}' says that it is not configured{_attach(mended, vmid)}",
         "only root@pam may set args: and whoever else edits the VM in the web interface cannot "
         "change it, but keeps it",
         "migration: PVE does not look into args; the target needs the same QEMU devices, and "
@@ -50,6 +53,19 @@ def _args(mended: Mended, vmid: int) -> list[str]:
             "usb-serial blocks live migration and snapshots with RAM; --type pci or virtio does not"
         )
     return said
+
+
+def _attach(mended: Mended, vmid: int) -> str:
+    """Return how a port that PVE no longer knows is attached to; empty if none can be."""
+    args = mended.document.main.values.get("args")
+    backends = {id: kind for kind, id in _CHARDEV.findall(args.value if args else "")}
+    for name in mended.moved:
+        if backends.get(name) == "socket":
+            return (
+                f"; attach with: socat -,rawer,escape=0x1d "
+                f"UNIX-CONNECT:/var/run/qemu-server/{vmid}.{name}"
+            )
+    return ""
 
 
 def _shim(mended: Mended, vmid: int) -> list[str]:

@@ -313,11 +313,12 @@ class Book:
         for (_, case, kind, vm, story, words), group in groups.items():
             checks = [one.check for one in group]
             verdict = checks[0].verdict
+            said = _said(checks, words)
             yield Changed(
                 verdict=verdict,
                 title=clean(" ".join(part for part in (case, kind) if part)),
                 story=story,
-                words="" if verdict is Verdict.PASS else words,
+                words="" if verdict is Verdict.PASS else said,
                 vm=clean(vm),
                 chips=tuple(self.chip(_short(check), [check]) for check in checks),
                 classes=self.names.classes(checks),
@@ -328,10 +329,7 @@ class Book:
     def _problems(self, section: Section, verdicts: Sequence[Verdict]) -> Iterable[Problem]:
         bad = [row.check for row in section.rows if row.check.verdict in verdicts]
         for (verdict, case, kind, words), group in grouped(bad, _trouble).items():
-            ports = list(dict.fromkeys(check.port for check in group if check.port))
-            one = group[0]
-            # What several ports have in common is told of none of them.
-            said = clean(one.detail) if len(ports) < 2 else words
+            said = _said(group, words)
             yield Problem(
                 verdict=verdict,
                 title=clean(" ".join(part for part in (case, kind) if part)),
@@ -346,11 +344,18 @@ def _trouble(check: Check) -> tuple[Verdict, str, str, str]:
     """Return what checks have in common that are told of once: all but the port's name."""
     words = clean(check.detail)
     if check.port:
+        # In an id or a path it stands for its like, and in a sentence for itself.
+        words = re.sub(rf"(?<=[=./]){re.escape(check.port)}\b", "serialN", words)
         words = re.sub(rf"\b{re.escape(check.port)}\b", "the port", words)
     # A VM is lost, and a run interrupted, in the middle of whatever it was.
     whole = check.verdict is Verdict.LOST or check.detail == NOT_RUN
     case, kind = ("", "") if whole else (check.case, check.kind)
     return check.verdict, case, kind, words
+
+
+def _said(checks: Sequence[Check], words: str) -> str:
+    """Return what checks say: of one port its own words, of several what they have in common."""
+    return words if len({check.port for check in checks} - {""}) > 1 else clean(checks[0].detail)
 
 
 def _short(check: Check) -> str:
