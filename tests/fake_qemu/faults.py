@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-STREAM_FAULTS = frozenset({"drop", "swap", "duplicate", "corrupt", "late", "crosswire", "stall"})
+STREAM_FAULTS = frozenset(
+    {"drop", "swap", "duplicate", "corrupt", "late", "mutter", "crosswire", "stall"}
+)
 """Faults of bytes on their way through one port in one direction.
 
 ``drop`` loses ``size`` bytes, ``swap`` exchanges two neighbouring runs of
 ``size`` bytes, ``duplicate`` sends ``size`` bytes twice, ``corrupt`` flips one
-bit, ``late`` adds ``size`` bytes that nobody sent, ``crosswire`` exchanges the
-port's bytes with those of ``other``, ``stall`` passes nothing on any more.
+bit, ``late`` adds ``size`` bytes that nobody sent, ``mutter`` adds ``text``,
+``crosswire`` exchanges the port's bytes with those of ``other``, ``stall`` passes
+nothing on any more.
 """
 
 LIFE_FAULTS = frozenset(
@@ -33,6 +36,7 @@ LIFE_FAULTS = frozenset(
         "keep-object",
         "keep-chardev",
         "flood",
+        "spout",
     }
 )
 """Faults of the machine.
@@ -45,14 +49,16 @@ error.  ``keep-device``: device_del is accepted, and nothing goes away.
 ``busy``: chardev-remove is refused ``size`` times.  ``die``, ``hang``,
 ``panic`` and ``reset`` come when the port has passed ``at`` bytes in the
 direction: the process ends as by SIGKILL, everything stops answering, the
-guest panics, the guest reboots.  ``deaf-shell``: the guest's shell is never
+guest panics, the guest reboots; what it says of that on its console comes a
+moment after QEMU's event.  ``deaf-shell``: the guest's shell is never
 there.
 
 Liars between the product and the guest: ``rewrite`` starts with another command
 line, in which the words ``OLD=>NEW`` of ``text`` were replaced.  ``keep-object``:
 DEVICE_DELETED comes, and QEMU still has the device.  ``keep-chardev``:
 chardev-remove is acknowledged, and not done.  ``flood``: once the port has
-received ``at`` bytes, the guest reads for ever.
+received ``at`` bytes, the guest reads for ever.  ``spout``: once it has sent ``at``
+bytes, it sends for ever.
 """
 
 
@@ -124,7 +130,7 @@ class Mutator:
         out = b""
         while self._faults:
             fault = self._faults[0]
-            needed = {"swap": 2 * fault.size, "late": 0}.get(fault.name, fault.size)
+            needed = {"swap": 2 * fault.size, "late": 0, "mutter": 0}.get(fault.name, fault.size)
             offset = fault.at - start
             if offset > len(data) or (offset == len(data) and needed):
                 break
@@ -151,4 +157,6 @@ class Mutator:
             return bytes([run[0] ^ 0x10]) + run[1:]
         if fault.name == "late":
             return bytes(range(fault.size))
+        if fault.name == "mutter":
+            return fault.text.encode()
         return run[fault.size :] + run[: fault.size]

@@ -13,6 +13,9 @@ from fake_qemu.chardevs import Chardev
 from fake_qemu.faults import Fault, Mutator
 from fake_qemu.guest import Guest
 
+_LAST_WORDS = 0.1
+"""Seconds after a guest's end until its console has said why."""
+
 
 class Wires:
     """All ways of a machine.
@@ -32,6 +35,8 @@ class Wires:
         self._emit = emit
         self._mutators: dict[tuple[str, str], Mutator] = {}
         self._received: dict[str | None, int] = {}
+        self._spouts: dict[str | None, asyncio.Future[None]] = {}
+        self._last: asyncio.Future[None] | None = None
 
     def fault(self, name: str, port: str = "") -> Fault | None:
         """Return the fault of that name at that port, if the fake was told to have it."""
@@ -73,15 +78,24 @@ class Wires:
         elif fault.name == "panic" and not self.stopped.is_set():
             self.stopped.set()
             self._emit("GUEST_PANICKED", action="pause")
+            self._last = asyncio.ensure_future(self._last_words())
         elif fault.name == "reset" and not self.stopped.is_set():
             self.stopped.set()
             self._emit("RESET", guest=True, reason="guest-reset")
+            self._last = asyncio.ensure_future(self._last_words())
+
+    async def _last_words(self) -> None:
+        await asyncio.sleep(_LAST_WORDS)
+        await self._chardevs["serial0"].send(b"\r\nKernel panic - not syncing: fake\r\n", False)
 
     async def carry(self, read: Any, chardev: Chardev, id: str | None, wait: bool) -> None:
         while data := await read():
             data = self._mutate(id, "out", data)
             if data and not self.stopped.is_set():
                 await chardev.send(data, wait)
+            spout = self.fault("spout", id or "")
+            if spout is not None and id and self._mutators[id, "out"].passed > spout.at:
+                self._spouts.setdefault(id, asyncio.ensure_future(self._spout(chardev, wait)))
 
     async def deliver(self, chardev: Chardev, fd: int, id: str | None) -> None:
         while True:
@@ -92,6 +106,12 @@ class Wires:
             flood = self.fault("flood", id or "")
             if flood is not None and self._received[id] > flood.at:
                 await self._flood(fd)
+
+    async def _spout(self, chardev: Chardev, wait: bool) -> None:
+        """Have the guest send for ever."""
+        while not self.stopped.is_set():
+            await chardev.send(bytes(4096), wait)
+            await asyncio.sleep(0.001)
 
     @staticmethod
     async def _flood(fd: int) -> None:

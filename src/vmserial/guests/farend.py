@@ -281,14 +281,15 @@ class FarEnd(Watcher):
             return None
         return Received(int(count), sha256, float(at))
 
-    async def fetch(self, path: str, timeout: float = 60.0) -> bytes:
-        """Return what came in since :meth:`receive_begin`.
+    async def fetch(self, path: str, timeout: float = 60.0, *, most: int | None = None) -> bytes:
+        """Return what came in since :meth:`receive_begin`, of that at most ``most`` bytes.
 
         Raises:
             LostVMError: not done within ``timeout`` seconds.
         """
-        agent = self._agents.of(path)
-        return await self._shell.get(f"{self._directory}/{agent.id}.in", timeout, start=agent.mark)
+        file = f"{self._directory}/{self._agents.of(path).id}.in"
+        start = self._agents.of(path).mark
+        return await self._shell.get(file, timeout, start=start, most=most)
 
     async def put(self, name: str, data: bytes, timeout: float = 60.0) -> str:
         """Write a file into the guest, to be sent; return its path there.

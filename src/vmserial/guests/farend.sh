@@ -212,7 +212,10 @@ vs_open() {
 	vs_say p "$1" $!
 }
 
+# At most 64 MiB (of 512 bytes each, or 128 MiB) are kept of what a port receives: one that
+# never becomes silent must not fill the memory that all of them need.
 vs_agent() {
+	ulimit -f 131072
 	if [ -t 3 ]; then
 		stty raw -echo clocal -crtscts 115200 <&3 || stty raw -echo <&3
 		cat <&3 >&5 &

@@ -217,8 +217,12 @@ class Shell(Channel):
                 hint="the control channel is not clean; see what else writes to it",
             )
 
-    async def get(self, path: str, timeout: float = 60.0, *, start: int = 0) -> bytes:
-        """Return a file of the guest, from byte ``start`` on.
+    async def get(
+        self, path: str, timeout: float = 60.0, *, start: int = 0, most: int | None = None
+    ) -> bytes:
+        """Return a file of the guest, from byte ``start`` on and at most ``most`` bytes of it.
+
+        Without ``most`` the end of a file that is still being written may never be reached.
 
         As base64 on every kind of channel, so that events may come in between.
 
@@ -228,6 +232,8 @@ class Shell(Channel):
         """
         where = quote(path)
         source = f"tail -c +{start + 1} <{where}" if start else f"cat <{where}"
+        if most is not None:
+            source = f"{source} | head -c {most}" if start else f"head -c {most} <{where}"
         text = await self._run(
             f"{_PACK}; [ -r {where} ] && {source} | vs_pack", timeout, what=f"read {path}"
         )

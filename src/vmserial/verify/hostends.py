@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
 
@@ -15,6 +16,12 @@ from vmserial.qemu.process import VirtualMachine
 from vmserial.verify.wire import console
 from vmserial.verify.wire.endpoints import Endpoint, PtyEndpoint, TcpEndpoint, UnixEndpoint
 from vmserial.verify.wire.transfer import Line
+
+_LAST_WORDS = 2.0
+"""Seconds for which a guest that is lost may go on talking."""
+
+_SILENT = 0.2
+"""Seconds of silence after which it has said all."""
 
 _READABLE = 7
 """Characters up to which a readable line may be one by chance."""
@@ -70,6 +77,9 @@ class HostEnds:
         await endpoint.open(self._bound)
         self._stack.push_async_callback(endpoint.close)
         line.endpoint = endpoint
+        if self.is_console(line):
+            # Also what was said in the middle of a check; there, a wrong byte is all that is seen.
+            endpoint.hear = self._keep
 
     def attended(self, line: Line) -> bool:
         """Tell whether the host's end of a port was opened."""
@@ -88,7 +98,29 @@ class HostEnds:
     def take(self, line: Line) -> None:
         """Keep what the guest said on a port before its test: it belongs to no check."""
         if self.attended(line):
-            self.messages += printable(line.endpoint.clear())
+            said = line.endpoint.clear()
+            if line.endpoint.hear is None:
+                self._keep(said)
+
+    def _keep(self, said: bytes) -> None:
+        self.messages += printable(said)
+
+    async def last_words(self) -> None:
+        """Keep what a guest that is lost said last: it is heard a moment after its end is seen."""
+        consoles = [
+            line.endpoint
+            for line in self._lines.values()
+            if self.is_console(line) and self.attended(line)
+        ]
+        loop = asyncio.get_running_loop()
+        end, before = loop.time() + _LAST_WORDS, -1
+        while any(not one.gone for one in consoles) and loop.time() < end:
+            count = sum(one.count for one in consoles)
+            if count == before:
+                break
+            before = count
+            await asyncio.sleep(_SILENT)
+        self.take_console()
 
     async def log_in(self, found: console.Console, login: Login, timeout: float) -> None:
         """Log in to a full system on serial0, and keep what it says.

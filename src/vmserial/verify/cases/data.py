@@ -99,9 +99,10 @@ class DataCase(Case):
         if ready:
             await exchange.carry(ready)
             await self._judge(session, ready, "together")
+        judged = [t.line for t in tested]
         for line in lines:
             if line.trouble:
-                for mode in ("alone", "together"):
+                for mode in ("together",) if line in judged else ("alone", "together"):
                     for way in BOTH:
                         session.untestable(session.check(self.name, line, mode, way), line)
         await exchange.forget([*alone.values(), *together])

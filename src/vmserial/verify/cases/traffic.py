@@ -114,7 +114,7 @@ async def _flow(
         await session.exchange.carry([transfer])
         for outcome in await session.exchange.judge([transfer]):
             found[outcome.direction].add(outcome)
-        if last:
+        if last or model.line.trouble:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PAUSE):

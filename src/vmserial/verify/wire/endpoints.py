@@ -20,6 +20,7 @@ import socket
 import stat
 import termios
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 from vmserial.errors import QemuError
@@ -60,6 +61,7 @@ class Endpoint(ABC):
         moved: bytes that passed the wire, in both directions together, ever.
         tap_in: changes what is received; None outside tests of the harness.
         tap_out: changes what is sent.
+        hear: told all that :meth:`clear` forgets; None if nobody wants to know.
         inbox: the endpoint that keeps what comes in here; itself, unless a
             mutant crossed the wires.
         outlet: the endpoint through whose wire this one sends; itself as well.
@@ -75,6 +77,7 @@ class Endpoint(ABC):
         self.moved = 0
         self.tap_in: Tap | None = None
         self.tap_out: Tap | None = None
+        self.hear: Callable[[bytes], None] | None = None
         self.inbox: Endpoint = self
         self.outlet: Endpoint = self
         self._fd = -1
@@ -207,6 +210,8 @@ class Endpoint(ABC):
         self._kept.clear()
         self.overflow = 0
         self.first_at = self.last_at = None
+        if self.hear is not None:
+            self.hear(kept)
         if self.tap_in is not None:
             self.tap_in.end()
         return kept

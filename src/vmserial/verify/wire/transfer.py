@@ -27,6 +27,7 @@ from vmserial.verify.results import (
     FaultKind,
     Verdict,
 )
+from vmserial.verify.wire import floods
 from vmserial.verify.wire.echoes import echo_named
 from vmserial.verify.wire.endpoints import Endpoint
 from vmserial.verify.wire.form import Stream
@@ -292,7 +293,7 @@ class Exchange:
                 )
             await asyncio.sleep(QUIET)
             before, count = count, await self._agent.count(line.path)
-        data = await self._agent.fetch(line.path, self._limits.command)
+        data = await self._agent.fetch(line.path, self._limits.bytes(count), most=count)
         line.came, line.digest = len(data), hashlib.sha256(data)
         line.endpoint.clear()
 
@@ -341,7 +342,7 @@ class Exchange:
     async def _look_closer(self, transfer: Transfer, known: Sequence[Stream]) -> Analysis:
         """Fetch what the guest received, and name what is wrong with it."""
         line = transfer.line
-        data = await self._agent.fetch(line.path, self._limits.command)
+        data = await floods.received(self._agent, transfer, self._limits)
         found = analyse(transfer.into, transfer.into.path.joined(data[line.came :]), known)
         line.came, line.digest = len(data), hashlib.sha256(data)
         return found
@@ -349,19 +350,14 @@ class Exchange:
 
 def _sent(transfer: Transfer, known: Sequence[Stream]) -> Analysis:
     endpoint = transfer.line.endpoint
-    if endpoint.overflow:
-        transfer.faults[GUEST_TO_HOST].append(
-            Fault(
-                FaultKind.EXTRA, f"{endpoint.overflow} bytes came past all bounds",
-                length=endpoint.overflow,
-            )
-        )  # fmt: skip
+    if (more := floods.past(transfer)) is not None:
+        transfer.faults[GUEST_TO_HOST].append(more)
     if endpoint.gone:
         transfer.faults[GUEST_TO_HOST].append(
             Fault(FaultKind.DISCONNECTED, f"the host's end: {endpoint.gone}")
         )
-    came = transfer.out.path.joined(transfer.stray + endpoint.received)
-    return analyse(transfer.out, came, known)
+    came = floods.looked_at(transfer.stray + endpoint.received, len(transfer.out.data))
+    return analyse(transfer.out, transfer.out.path.joined(came), known)
 
 
 def _outcome(transfer: Transfer, direction: Direction, found: Analysis) -> Outcome:
