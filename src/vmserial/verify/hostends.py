@@ -106,7 +106,7 @@ class HostEnds:
         self.messages += printable(said)
 
     async def last_words(self) -> None:
-        """Keep what a guest that is lost said last: it is heard a moment after its end is seen."""
+        """Wait for what a guest that is lost says last: it comes a moment after its end."""
         consoles = [
             line.endpoint
             for line in self._lines.values()
@@ -120,7 +120,6 @@ class HostEnds:
                 break
             before = count
             await asyncio.sleep(_SILENT)
-        self.take_console()
 
     async def log_in(self, found: console.Console, login: Login, timeout: float) -> None:
         """Log in to a full system on serial0, and keep what it says.

@@ -93,14 +93,10 @@ class Session(Subject):
 
     async def _end(self) -> None:
         self.seconds["end"] = self.since()
-        if self._lost():
+        if hasattr(self, "vm") and self.vm.lost.done():
             await self.ends.last_words()
         self.ends.take_console()
         await self._stack.aclose()
-
-    def _lost(self) -> bool:
-        vm = getattr(self, "vm", None)
-        return vm is not None and vm.lost.done()
 
     def since(self) -> float:
         """Return the seconds since QEMU was started."""
