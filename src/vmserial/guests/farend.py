@@ -188,7 +188,9 @@ class FarEnd(Watcher):
         if pids:
             await self._shell.run(f"kill -9 {' '.join(pids)} || :")
 
-    async def send(self, path: str, file: str, timeout: float) -> Sent:
+    async def send(
+        self, path: str, file: str, timeout: float, *, part: tuple[int, int] | None = None
+    ) -> Sent:
         """Write a file of the guest to a port.
 
         Done when the driver has taken all of it, which may be before all of it went out.
@@ -197,6 +199,7 @@ class FarEnd(Watcher):
             path: the node, open.
             file: such as :meth:`put` returned.
             timeout: seconds.
+            part: send this part of it alone: the size of each in bytes, and its number from 0.
 
         Raises:
             ShellError: it was not all taken within ``timeout`` (then the rest is given
@@ -206,9 +209,9 @@ class FarEnd(Watcher):
         agent, number = self._agents.of(path), self._number()
         agent.jobs.add(number)
         try:
-            status, start, end = await self._ask(
-                agent.order("send", number, quote(file)), f"s {agent.id} {number}", timeout
-            )
+            what = ("send",) if part is None else ("part",)
+            order = agent.order(*what, number, *(part or ()), quote(file))
+            status, start, end = await self._ask(order, f"s {agent.id} {number}", timeout)
             agent.jobs.discard(number)
         except TimeoutError:
             await self.stop(path)
@@ -291,13 +294,16 @@ class FarEnd(Watcher):
         start = self._agents.of(path).mark
         return await self._shell.get(file, timeout, start=start, most=most)
 
-    async def put(self, name: str, data: bytes, timeout: float = 60.0) -> str:
+    async def put(
+        self, name: str, data: bytes, timeout: float = 60.0, *, checked: bool = True
+    ) -> str:
         """Write a file into the guest, to be sent; return its path there.
 
         Args:
             name: a plain file name.
             data: its content.
             timeout: seconds.
+            checked: ask the guest for the SHA-256 of what arrived.
 
         Raises:
             ShellError: no room, or it arrived wrong.
@@ -306,5 +312,5 @@ class FarEnd(Watcher):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise ShellError(f"{name!r} is not a plain file name", hint="letters and digits")
         path = f"{self._directory}/out.{name}"
-        await self._shell.put(path, data, timeout)
+        await self._shell.put(path, data, timeout, checked=checked)
         return path

@@ -226,8 +226,8 @@ vs_agent() {
 	vs_say o "$vs_id" ok
 	while read -r vs_op vs_seq vs_p <&4; do
 		case $vs_op in
-		send)
-			vs_send "$vs_seq" "$vs_p" &
+		send | part)
+			vs_send $vs_op "$vs_seq" "$vs_p" &
 			eval "vs_job_$vs_seq=$!"
 			;;
 		await)
@@ -299,16 +299,23 @@ vs_wait() {
 	return $vs_x
 }
 
+# vs_send send SEQ FILE, or vs_send part SEQ 'SIZE NUMBER FILE'
 vs_send() {
 	vs_c='' vs_stop=''
 	trap 'vs_stop=1; [ -z "$vs_c" ] || kill -9 $vs_c' TERM
 	vs_up
 	vs_from=$vs_t
-	cat "$2" >&3 &
+	case $1 in
+	send) cat "$3" >&3 & ;;
+	part)
+		vs_n=${3#* }
+		dd if="${vs_n#* }" bs="${3%% *}" skip="${vs_n%% *}" count=1 >&3 2>/dev/null &
+		;;
+	esac
 	vs_wait $!
 	vs_k=$?
 	vs_up
-	vs_say s "$vs_id" "$1" $vs_k "$vs_from" "$vs_t"
+	vs_say s "$vs_id" "$2" $vs_k "$vs_from" "$vs_t"
 }
 
 # vs_await SEQ FROM SIZE TICKS: wait until SIZE bytes came after the first FROM, or so many

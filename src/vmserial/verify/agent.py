@@ -1,14 +1,16 @@
 """The far end as a verification uses it: many ports at once, with few processes in the guest.
 
 On an emulated processor each process of the guest costs 5 to 10 ms, so files
-for all ports are put there in one piece and cut up by one command, and what
-came in at all ports is hashed by one.
+for all ports are put there in one piece, of which each port sends its own part,
+and what came in at all ports is hashed by one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from vmserial.errors import ShellError
 from vmserial.guests.farend import FarEnd
@@ -38,42 +40,66 @@ _LOOK_MOST = 0.05
 _LOOK_PART = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What the guest has of one port's data: a part of a file that is many ports'.
+
+    Attributes:
+        file: its path.
+        part: the size of each part in bytes, and which of them it is.
+        sha256: of the whole file, as it was sent.
+    """
+
+    file: str
+    part: tuple[int, int]
+    sha256: str
+
+
 class GuestAgent(FarEnd):
     """A :class:`FarEnd` with bulk operations."""
 
-    async def put_all(self, files: Mapping[str, bytes], timeout: float) -> dict[str, str]:
-        """Write files into the guest; return their paths there.
+    async def put_all(self, files: Mapping[str, bytes], timeout: float) -> dict[str, Upload]:
+        """Write files into the guest; return where they are.
+
+        What arrived is not looked at: if a port sends the wrong bytes, :meth:`damaged` tells
+        whose fault that is.
 
         Args:
             files: contents by plain file names, all of one size.
             timeout: seconds for each piece.
 
         Raises:
-            ShellError: no room, or something arrived wrong.
+            ShellError: no room.
             LostVMError: a piece was not done within ``timeout``.
         """
-        paths: dict[str, str] = {}
+        put: dict[str, Upload] = {}
         names = list(files)
         size = len(files[names[0]]) if names else 0
-        step = max(1, min(_AT_ONCE, _BLOB // max(size, 1)))
+        step = max(1, _BLOB // max(size, 1))
         for at in range(0, len(names), step):
             chosen = names[at : at + step]
             # Its name is its own: two uploads may be under way.
             whole = b"".join(files[name] for name in chosen)
-            blob = await self.put(f"all.{chosen[0]}", whole, timeout)
-            base = blob.removesuffix(f"all.{chosen[0]}")
-            cut = [
-                f"dd if={blob} of={base}{name} bs={size} skip={number} count=1 2>/dev/null"
-                for number, name in enumerate(chosen)
-            ]
-            await self._shell.run(" && ".join([*cut, f": >{blob}"]), timeout)
-            paths |= {name: base + name for name in chosen}
-        return paths
+            blob = await self.put(f"all.{chosen[0]}", whole, timeout, checked=False)
+            sha256 = hashlib.sha256(whole).hexdigest()
+            put |= {name: Upload(blob, (size, part), sha256) for part, name in enumerate(chosen)}
+        return put
 
-    async def remove(self, paths: Sequence[str], timeout: float) -> None:
-        """Remove files that :meth:`put_all` made."""
-        for at in range(0, len(paths), _AT_ONCE):
-            await self._shell.run(f"rm -f {' '.join(paths[at : at + _AT_ONCE])}", timeout)
+    async def damaged(self, uploads: Iterable[Upload], timeout: float) -> set[str]:
+        """Return the files that are not what was sent into the guest.
+
+        Raises:
+            LostVMError: the guest does not answer.
+        """
+        wanted = {upload.file: upload.sha256 for upload in uploads}
+        found = await self._sums(list(wanted), timeout)
+        return {file for file, sha256 in wanted.items() if found[file] != sha256}
+
+    async def remove(self, uploads: Iterable[Upload]) -> None:
+        """Remove what :meth:`put_all` made; all that is in one file goes together."""
+        files = list(dict.fromkeys(upload.file for upload in uploads))
+        for at in range(0, len(files), _AT_ONCE):
+            await self._shell.post(f"rm -f {' '.join(files[at : at + _AT_ONCE])}")
 
     async def shown(
         self, identities: Iterable[NodeIdentity], timeout: float
@@ -127,11 +153,14 @@ class GuestAgent(FarEnd):
         Raises:
             LostVMError: the guest does not answer.
         """
+        files = [f"{self._directory}/{self._agents.of(path).id}.in" for path in paths]
+        return dict(zip(paths, (await self._sums(files, timeout)).values(), strict=True))
+
+    async def _sums(self, files: Sequence[str], timeout: float) -> dict[str, str]:
         found: dict[str, str] = {}
-        for at in range(0, len(paths), _AT_ONCE):
-            chosen = paths[at : at + _AT_ONCE]
-            files = [f"{self._directory}/{self._agents.of(path).id}.in" for path in chosen]
-            output = await self._shell.run(f"sha256sum {' '.join(files)}", timeout)
+        for at in range(0, len(files), _AT_ONCE):
+            chosen = files[at : at + _AT_ONCE]
+            output = await self._shell.run(f"sha256sum {' '.join(chosen)}", timeout)
             sums = [line.split()[0] for line in output.splitlines() if line.strip()]
             found |= dict(zip(chosen, sums, strict=True))
         return found

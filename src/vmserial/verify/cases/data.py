@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from vmserial.errors import ShellError
 from vmserial.verify import readback
@@ -84,16 +85,22 @@ class DataCase(Case):
         # Meanwhile the guest still enumerates; no port carries anything of this.
         uploading = asyncio.create_task(exchange.upload(together))
         reading = asyncio.create_task(readback.told_by_qemu(session, lines))
+        beside: list[asyncio.Task[Any]] = [uploading, reading]
         try:
             tested = await self._alone(session, lines, alone)
             await uploading
             told = await reading
+            # While the ports have to be silent the guest can say where they are.
+            comparing = asyncio.create_task(
+                readback.compare(session, self._place_of(session), lines, told)
+            )
+            beside.append(comparing)
+            await self._judge(session, tested, "alone")
+            await comparing
         finally:
-            uploading.cancel()
-            reading.cancel()
-            await asyncio.gather(uploading, reading, return_exceptions=True)
-        await readback.compare(session, self._place_of(session), lines, told)
-        await self._judge(session, tested, "alone")
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
         ready = [t for t in together if not t.line.trouble]
         session.reporter.step(f"{self.name}: {len(ready)} ports, all at once")
         if ready:

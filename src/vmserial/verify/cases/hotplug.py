@@ -213,17 +213,20 @@ class HotplugCase(Case):
         found = tallies()
         pace, trouble = Pace(), ""
         waiting: list[Transfer] = []
+        uploaded: list[Transfer] = []
         for number in range(self.cycles):
             session.reporter.step(f"{self.name}: cycle {number + 1} of {self.cycles}")
             if not waiting:
                 wanted = min(_BATCH, self.cycles - number)
                 waiting = [session.transfers([victim], SMOKE)[0] for _ in range(wanted)]
                 await session.exchange.upload(waiting)
+                uploaded += waiting
             transfer = waiting.pop(0)
             trouble = await self._one_cycle(session, victim, transfer, found, pace)
             if trouble:
                 trouble = f"cycle {number + 1}: {trouble}"
                 break
+        await session.exchange.forget(uploaded)
         session.timings["unplug"] = pace.unplug
         session.timings["plug"] = pace.plug
         session.timings["data"] = pace.data
@@ -252,7 +255,6 @@ class HotplugCase(Case):
         pace.data.append(asyncio.get_running_loop().time() - begin)
         for outcome in await session.exchange.judge([transfer]):
             found[outcome.direction].add(outcome)
-        await session.exchange.forget([transfer])
         return ""
 
     # -------------------------------------------------------------- under load

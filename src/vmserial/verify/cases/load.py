@@ -46,10 +46,11 @@ async def cut_sender(session: Session, line: Line, transfer: Transfer, check: Ch
         LostVMError: the VM was lost.
     """
     await session.exchange.upload([transfer])
-    load = f"{transfer.file}.load"
+    assert transfer.upload is not None
+    file = transfer.upload.file
+    load = f"{file}.load"
     await session.shell.run(
-        f"vs_i=0; while [ $vs_i -lt {_PIECES} ]; do cat {transfer.file}; "
-        f"vs_i=$((vs_i + 1)); done >{load}",
+        f"vs_i=0; while [ $vs_i -lt {_PIECES} ]; do cat {file}; vs_i=$((vs_i + 1)); done >{load}",
         session.limits.command,
     )
     bound = session.limits.bytes(len(transfer.out.data) * _PIECES)
@@ -63,7 +64,7 @@ async def cut_sender(session: Session, line: Line, transfer: Transfer, check: Ch
     finally:
         stream.cancel()
         await asyncio.gather(stream, return_exceptions=True)
-    await session.shell.run(f"rm -f {transfer.file} {load}", session.limits.command)
+    await session.shell.run(f"rm -f {file} {load}", session.limits.command)
     carried, sent = endpoint.received, transfer.out.data
     intact = (sent * (len(carried) // len(sent) + 1)).startswith(carried)
     detail = f"taken out after {len(carried)} bytes, in {took:.3f} s"

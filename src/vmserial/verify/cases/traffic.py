@@ -109,7 +109,7 @@ async def _flow(
     while True:
         last = enough.is_set()
         model = ready[number % len(ready)]
-        transfer = Transfer(model.line, model.out, model.into, model.file)
+        transfer = Transfer(model.line, model.out, model.into, model.upload)
         number += 1
         await session.exchange.carry([transfer])
         for outcome in await session.exchange.judge([transfer]):

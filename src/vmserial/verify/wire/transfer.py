@@ -17,7 +17,7 @@ from vmserial.errors import ShellError
 from vmserial.guests.farend import Sent
 from vmserial.guests.nodes import Node
 from vmserial.model import Assignment
-from vmserial.verify.agent import GuestAgent
+from vmserial.verify.agent import GuestAgent, Upload
 from vmserial.verify.request import Limits
 from vmserial.verify.results import (
     GUEST_TO_HOST,
@@ -91,7 +91,7 @@ class Transfer:
         line: the port.
         out: what the guest sends.
         into: what the guest receives.
-        file: where ``out`` is in the guest.
+        upload: where ``out`` is in the guest; None before it is there.
         stray: what came to the host before, while this port had nothing to send.
         faults: what went wrong besides the bytes, by direction.
         seconds: by direction, as far as they are known.
@@ -101,7 +101,7 @@ class Transfer:
     line: Line
     out: Stream
     into: Stream
-    file: str = ""
+    upload: Upload | None = None
     stray: bytes = b""
     faults: dict[Direction, list[Fault]] = field(
         default_factory=lambda: {GUEST_TO_HOST: [], HOST_TO_GUEST: []}
@@ -160,13 +160,13 @@ class Exchange:
         for size in dict.fromkeys(len(t.out.sent) for t in transfers):
             alike = [t for t in transfers if len(t.out.sent) == size]
             files = {f"{t.out.run:x}.{t.out.port}": t.out.sent for t in alike}
-            paths = await self._agent.put_all(files, self._limits.command)
-            for transfer, path in zip(alike, paths.values(), strict=True):
-                transfer.file = path
+            put = await self._agent.put_all(files, self._limits.command)
+            for transfer, upload in zip(alike, put.values(), strict=True):
+                transfer.upload = upload
 
     async def forget(self, transfers: Sequence[Transfer]) -> None:
-        """Remove what :meth:`upload` put there."""
-        await self._agent.remove([t.file for t in transfers if t.file], self._limits.command)
+        """Remove what :meth:`upload` put there: all of one upload at once."""
+        await self._agent.remove([t.upload for t in transfers if t.upload])
 
     async def carry(self, transfers: Sequence[Transfer]) -> None:
         """Carry all of ``transfers`` at once, both ways."""
@@ -195,7 +195,11 @@ class Exchange:
             await self._send_into_nothing(transfer, bound)
             data = b""
         transfer.began = asyncio.get_running_loop().time()
-        sending = asyncio.ensure_future(self._agent.send(line.path, transfer.file, bound))
+        upload = transfer.upload
+        assert upload is not None, f"what {line.name} is to send was not uploaded"
+        sending = asyncio.ensure_future(
+            self._agent.send(line.path, upload.file, bound, part=upload.part)
+        )
         try:
             taken = await self._send(transfer, bound) if data else 0
             if taken < len(data):
@@ -317,6 +321,7 @@ class Exchange:
             # Others' bytes, or extra ones, may have been counted for those still to come.
             await self.standstill.quiet([t.line.ends for t in wrong])
             sums |= await self._sums(wrong)
+            await self._blame(wrong)
         outcomes = []
         for transfer in transfers:
             line, first = transfer.line, not transfer.line.came
@@ -335,6 +340,19 @@ class Exchange:
             outcomes.append(_outcome(transfer, GUEST_TO_HOST, sent))
             outcomes.append(_outcome(transfer, HOST_TO_GUEST, found))
         return outcomes
+
+    async def _blame(self, wrong: Sequence[Transfer]) -> None:
+        """Say where a port had no chance: what it was to send came damaged into the guest."""
+        sent = [t for t in wrong if t.upload is not None and not t.all_came]
+        uploads = [t.upload for t in sent if t.upload is not None]
+        damaged = await self._agent.damaged(uploads, self._limits.command)
+        for transfer, upload in zip(sent, uploads, strict=True):
+            if upload.file in damaged:
+                detail = (
+                    f"{upload.file} arrived in the guest with other content than was sent; see "
+                    "what else writes to the control channel"
+                )
+                transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, detail))
 
     async def _sums(self, transfers: Sequence[Transfer]) -> dict[str, str]:
         return await self._agent.hashes([t.line.path for t in transfers], self._limits.command)
