@@ -87,6 +87,21 @@ def test_all_ports_at_once_both_ways(words: list[str], on_tty: bool) -> None:
 
 
 @each_shell
+def test_of_one_file_each_port_sends_its_part(words: list[str]) -> None:
+    async def scenario(far: FarEnd, _: Shell) -> None:
+        async with ports(2) as hosts:
+            await far.open(*hosts)
+            parts = [os.urandom(3000), os.urandom(3000)]
+            file = await far.put("both", b"".join(parts), checked=False)
+            for number, path in enumerate(hosts):
+                await far.send(path, file, 20, part=(3000, number))
+                came = await asyncio.wait_for(hosts[path][0].readexactly(3000), 20)
+                assert came == parts[number]
+
+    run(words, scenario)
+
+
+@each_shell
 def test_too_little_too_much_and_to_whom(words: list[str]) -> None:
     async def scenario(far: FarEnd, _: Shell) -> None:
         async with ports(2) as hosts:

@@ -13,6 +13,7 @@ from fake_qemu import Fault
 from fake_qemu.environment import LIMITS, environment, named, prove, request, verdicts
 
 from vmserial.errors import PlanRefused, UsageError
+from vmserial.guests.shell import Shell
 from vmserial.model import (
     Capabilities,
     Chardev,
@@ -57,6 +58,22 @@ def test_each_port_both_ways_alone_and_together(tmp_path: Path) -> None:
     assert all(c.bytes > 5000 for c in report.checks if c.direction)
     assert {c.kind for c in report.checks} == {"uart", "usb"}
     assert report.booted[0].nodes["serial0"] == "/dev/ttyAMA0"
+
+
+def test_what_is_damaged_on_its_way_into_the_guest_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Shell.put
+
+    async def damaging(
+        self: Shell, path: str, data: bytes, timeout: float = 60.0, *, checked: bool = True
+    ) -> None:
+        await put(self, path, bytes([data[0] ^ 1]) + data[1:], timeout, checked=checked)
+
+    monkeypatch.setattr(Shell, "put", damaging)
+    failed = verdicts(prove(tmp_path).checks, Verdict.FAIL)
+    assert {(c.port, c.direction) for c in failed} == {("serial0", "guest->host")}
+    assert all("arrived in the guest with other content" in c.detail for c in failed)
 
 
 @pytest.mark.parametrize("kind", ["uart", "pci", "virtio", "virtconsole", "pci-2x"])
