@@ -168,13 +168,11 @@ class FarEnd(Watcher):
             LostVMError: the guest does not answer.
         """
         agents = [self._agents.pop(path) for path in paths if path in self._agents]
-        results = await asyncio.gather(
-            *(
-                self._ask(a.order("close", self._number(), *a.end_jobs()), f"q {a.id}", timeout)
-                for a in agents
-            ),
-            return_exceptions=True,
+        asked = (
+            self._ask(a.order("close", self._number(), *a.end_jobs()), f"q {a.id}", timeout)
+            for a in agents
         )
+        results = await asyncio.gather(*asked, return_exceptions=True)
         stuck = []
         for agent, result in zip(agents, results, strict=True):
             if isinstance(result, TimeoutError):
@@ -209,8 +207,8 @@ class FarEnd(Watcher):
         agent, number = self._agents.of(path), self._number()
         agent.jobs.add(number)
         try:
-            what = ("send",) if part is None else ("part",)
-            order = agent.order(*what, number, *(part or ()), quote(file))
+            what = "send" if part is None else "part"
+            order = agent.order(what, number, *(part or ()), quote(file))
             status, start, end = await self._ask(order, f"s {agent.id} {number}", timeout)
             agent.jobs.discard(number)
         except TimeoutError:
