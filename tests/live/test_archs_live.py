@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from vmserial.cli.main import run
+from vmserial.guests.foreign import fetch
 from vmserial.model import Machine
 from vmserial.progress import Silent
 from vmserial.verify import runner
 from vmserial.verify.request import Limits, VerifyReport, VerifyRequest
-from vmserial.verify.results import HOST_TO_GUEST, Verdict
+from vmserial.verify.results import HOST_TO_GUEST, FaultKind, Verdict
+from vmserial.verify.results_file import read
 from vmserial.verify.runner import find_environments
 from vmserial.verify.wire.form import SMOKE
 
@@ -19,11 +22,14 @@ from vmserial.verify.wire.form import SMOKE
 PATIENT = Limits(boot=240.0, command=80.0, node=80.0, transfer=20.0, idle=8.0, hang=60.0)
 
 
-def proven(arch: str, kind: str, machine_type: str = "") -> VerifyReport:
+def proven(
+    arch: str, kind: str, machine_type: str = "", *, binaries: tuple[str, ...] = (),
+    cases: tuple[str, ...] = ("default",),
+) -> VerifyReport:  # fmt: skip
     machine = Machine(arch, (), machine_type=machine_type)
     request = VerifyRequest(
-        machine, cases=("default",), kinds=(kind,), alone=SMOKE, together=SMOKE, seed=9,
-        limits=PATIENT,
+        machine, cases=cases, kinds=(kind,), alone=SMOKE, together=SMOKE, seed=9,
+        limits=PATIENT, binaries=binaries,
     )  # fmt: skip
     environments = find_environments(request, Silent())
     return asyncio.run(runner.run(request, Silent(), environments))
@@ -54,6 +60,28 @@ def test_riscv64_carries_usb_and_its_own_uart() -> None:
 )  # fmt: skip
 def test_other_architectures(arch: str, kind: str, machine_type: str) -> None:
     all_passed(proven(arch, kind, machine_type))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["uart", "usb", "virtio", "virtconsole"])
+def test_loongarch64_by_its_firmware(kind: str) -> None:
+    # QEMU 7.2 takes no UEFI of that size.
+    binary = str(fetch("sid", ["loongarch64"])["loongarch64"])
+    all_passed(proven("loongarch64", kind, binaries=(binary,)))
+
+
+@pytest.mark.full
+def test_a_card_that_is_dead_on_loongarch64_is_shown_dead(tmp_path: Path) -> None:
+    """The plan refuses it; a command that has it starts and boots, and its port is missing."""
+    binary = str(fetch("sid", ["loongarch64"])["loongarch64"])
+    words = "-M virt -m 2G -nodefaults -serial null -chardev pty,id=c -device pci-serial,chardev=c"
+    asked = ["verify", "-q", "--sizes", "smoke", "--timeout", "240", "--out", str(tmp_path)]
+    assert run([*asked, "--", binary, *words.split()]) == 1
+    checks = [check for one in read(tmp_path / "results.jsonl") for check in one.checks]
+    dead = [c for c in checks if c.verdict is Verdict.FAIL]
+    assert {c.kind for c in dead} == {"pci"}
+    assert any(c.faults and c.faults[0].kind is FaultKind.NO_NODE for c in dead)
+    assert any("[pci-serial-dead]" in c.detail for c in dead)
 
 
 @pytest.mark.full

@@ -106,7 +106,7 @@ def test_c13_what_doctor_condemns_does_not_pass(
     assert (status, red(checks)) == (0, {})
 
 
-def test_an_architecture_without_a_test_guest_is_asked_while_paused(tmp_path: Path) -> None:
+def test_a_qemu_that_boots_no_test_guest_is_asked_while_paused(tmp_path: Path) -> None:
     board = ["qemu-system-loongarch64", "-M", "virt", "-m", "2G"]
     words = ["--", *board, "-serial", "pty", "-serial", "pty"]
     status, checks = verify(tmp_path, *words)

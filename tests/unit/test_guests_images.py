@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,13 @@ from test_guests_initramfs import module, read
 from vmserial.errors import ConfigError, ImageError, UsageError
 from vmserial.guests import apt, images
 from vmserial.guests.apt import Package
-from vmserial.guests.images import ensure, own
+from vmserial.guests.images import ensure, own, suite_of
+from vmserial.machines import architecture
+from vmserial.model import Capabilities, Machine
 from vmserial.paths import cache_dir
+from vmserial.verify.request import TestEnvironment
+from vmserial.verify.runner import too_old_for_a_guest
+from vmserial.verify.setup import setup
 
 CONFIG = """\
 # Linux/arm64 6.1.176 Kernel Configuration
@@ -48,6 +53,7 @@ class Archive:
     )
     busybox: str = "bin/busybox"
     lib: str = "lib/modules"
+    firmware: str = ""
     asked: list[str] = field(default_factory=list)
 
     def deb(self, name: str, files: dict[str, bytes]) -> Path:
@@ -73,9 +79,11 @@ class Archive:
         }
         for path, data in self.modules.items():
             files[f"{base}/kernel/drivers/{path}"] = data
+        more = {"qemu-efi-loongarch64": {self.firmware: b"UEFI"}} if self.firmware else {}
         return [
             self.deb(f"linux-image-{self.release}", files),
             self.deb("busybox-static", {self.busybox: b"\x7fELF\0cat\0sh\0"}),
+            *(self.deb(name, held) for name, held in more.items()),
         ]
 
 
@@ -228,6 +236,46 @@ def test_packages_that_lack_something_are_refused_and_nothing_is_left(
     assert left == [".bookworm-arm64.lock"]
 
 
+def test_a_kernel_that_firmware_starts_brings_it_along(archive: Archive) -> None:
+    archive.firmware = "usr/share/qemu-efi-loongarch64/QEMU_EFI.fd"
+    guest = ensure("loongarch64")
+    assert guest.firmware is not None
+    assert guest.firmware.read_bytes() == b"UEFI"
+    assert archive.asked[-1].endswith("=1 busybox-static qemu-efi-loongarch64")
+    capabilities = Capabilities((10, 0, 0), "loongarch64")
+    made = setup(
+        Machine("loongarch64", (), memory_mib=64), TestEnvironment(capabilities, guest), "unix",
+        lambda name: f"/run/{name}",
+    )  # fmt: skip
+    words = " ".join(made.argv)
+    assert f"-kernel {guest.kernel} " in words
+    assert f"-bios {guest.firmware} " in words
+    assert "-m 2048M" in words
+    archive.firmware = ""
+    assert ensure("aarch64").firmware is None
+
+
+def test_a_package_without_the_firmware_is_refused(archive: Archive) -> None:
+    archive.firmware = "usr/share/elsewhere/QEMU_EFI.fd"
+    with pytest.raises(ImageError, match=r"qemu-efi-loongarch64_1_all.deb holds no /usr/share"):
+        ensure("loongarch64")
+
+
+def test_an_architecture_without_suites_has_no_test_guest() -> None:
+    with pytest.raises(UsageError, match="no test guest for loongarch64"):
+        suite_of(replace(architecture("loongarch64"), suites=()))
+
+
+def test_a_kernel_of_ones_own_needs_the_firmware_too(files: tuple[Path, Path]) -> None:
+    known = Path(architecture("loongarch64").firmware)
+    if known.is_file():
+        assert own("loongarch64", *files).firmware == known
+    else:
+        with pytest.raises(UsageError, match="qemu-efi-loongarch64"):
+            own("loongarch64", *files)
+    assert own("aarch64", *files).firmware is None
+
+
 def test_what_a_killed_process_left_is_swept(archive: Archive) -> None:
     left = cache_dir("guests", ".bookworm-arm64-abandoned")
     (left / "kernel").write_bytes(b"x")
@@ -305,3 +353,16 @@ def test_own_files_that_are_not_there_or_not_what_they_should_be(files: tuple[Pa
         own("aarch64", kernel, initrd, initrd.parent / "no-config")
     with pytest.raises(ConfigError):
         own("aarch64", kernel, initrd, initrd)
+
+
+@pytest.mark.parametrize(
+    ("arch", "version", "fits"),
+    [("loongarch64", (7, 2, 22), False), ("loongarch64", (10, 0, 0), True),
+     ("aarch64", (5, 2, 0), True)],
+)  # fmt: skip
+def test_a_qemu_that_boots_no_guest_of_an_architecture_is_told(
+    arch: str, version: tuple[int, int, int], fits: bool
+) -> None:
+    why = too_old_for_a_guest(architecture(arch), Capabilities(version, arch))
+    assert bool(why) is not fits
+    assert fits or "QEMU 7.2.22 does not boot a guest of loongarch64, 10.0 and later do" in why

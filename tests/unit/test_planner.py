@@ -13,7 +13,17 @@ from plans import DEBIAN_12_ARM64, ROOMY, binary, kinds, machine, planned, refus
 from vmserial import chardevs
 from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused, UsageError
-from vmserial.model import Agent, Cpu, Disk, Display, Firmware, GuestProfile, Nic, SerialPort
+from vmserial.model import (
+    Agent,
+    Cpu,
+    Disk,
+    Display,
+    Firmware,
+    GuestProfile,
+    Nic,
+    SerialPort,
+    Severity,
+)
 from vmserial.options import render, split_params
 from vmserial.planning import planner
 
@@ -71,6 +81,15 @@ def test_pci_past_the_guests_8250_limit_is_refused_with_the_limit() -> None:
         planner.require(plan)
     assert "serial9" in caught.value.message
     assert "auto" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["pci", "pci-2x", "pci-4x"])
+def test_a_card_that_no_guest_of_the_board_takes_is_refused(kind: str) -> None:
+    plan = planned("loongarch64", 2, kind, guest=ROOMY)
+    (refusal,) = plan.refusals
+    assert (refusal.id, refusal.severity) == ("pci-serial-dead", Severity.DEAD)
+    assert "no tty comes of it" in refusal.happens
+    assert kinds(planned("riscv64", 2, kind, guest=ROOMY)) == ["uart", kind]
 
 
 def test_x86_isa_and_pci_share_the_guests_8250_ports() -> None:

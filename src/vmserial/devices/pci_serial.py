@@ -89,6 +89,15 @@ def pci_uart_obstacle(
     missing = kind.missing_driver(allocator, port, kind.driver)
     if missing:
         return missing
+    if allocator.platform.dead_pci_uarts:
+        return kind.refuse(
+            port,
+            "pci-serial-dead",
+            f"{kind.driver} on {allocator.architecture.name} {allocator.platform.name}: "
+            f"{allocator.platform.dead_pci_uarts}",
+            "use --type usb or virtio",
+            Severity.DEAD,
+        )
     if not allocator.guest.pci_serial:
         return kind.refuse(
             port,

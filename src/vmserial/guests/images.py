@@ -68,6 +68,7 @@ class TestGuest:
         shell: where it gives a shell: on the port ``vmserial.control``, or on its console.
         append: the kernel's command line that it needs.
         dtbs: device trees for boards that QEMU makes none for, by machine type.
+        firmware: the UEFI that starts the kernel, where QEMU alone does not.
         image: the disk of a full system, which is never written; None: there is none.
     """
 
@@ -87,6 +88,7 @@ class TestGuest:
     shell: Shell
     append: str
     dtbs: Mapping[str, Path] = field(default_factory=dict)
+    firmware: Path | None = None
     image: Path | None = None
 
     def with_append(self, words: str) -> TestGuest:
@@ -193,6 +195,7 @@ def ensure(
             "vmserial_shell=console" if shell == "console" else "",
         ),
         dtbs={board.name: where / board.dtb for board in known.platforms if board.dtb},
+        firmware=where / "firmware" if known.firmware_package else None,
     )
 
 
@@ -222,6 +225,11 @@ def own(
     """
     known = architecture(arch)
     paths = [Path(kernel), Path(initrd)]
+    if known.firmware_package and not Path(known.firmware).is_file():
+        raise UsageError(
+            f"there is no {known.firmware}, without which a kernel for {arch} does not boot",
+            hint=f"install the package {known.firmware_package}",
+        )
     for path in paths:
         if not path.is_file() or not os.access(path, os.R_OK):
             raise UsageError(
@@ -261,6 +269,7 @@ def own(
         console=known.console,
         shell="console",
         append=words,
+        firmware=Path(known.firmware) if known.firmware_package else None,
     )
 
 
@@ -314,6 +323,7 @@ def _recipe(arch: Architecture) -> str:
     """Return a hash of all of ours that goes into a test guest."""
     parts = (_LAYOUT, initramfs.APPLETS, initramfs.WANTED_MODULES, initramfs.FSTAB, init())
     own = arch.guest_modules + tuple(one.dtb for one in arch.platforms if one.dtb)
+    own += (arch.firmware_package,) if arch.firmware_package else ()
     return hashlib.sha256(repr((*parts, own) if own else parts).encode()).hexdigest()[:12]
 
 

@@ -54,9 +54,11 @@ def make(
     )
     packages = private.kernel(arch.kernel_package)
     wanted = [f"{one.name}={one.version}" for one in packages]
-    debs = private.download([*wanted, "busybox-static"])
+    more = ["busybox-static", arch.firmware_package]
+    debs = private.download([*wanted, *filter(None, more)])
     by_name = {deb.name.partition("_")[0]: deb for deb in debs}
     busybox = by_name.pop("busybox-static")
+    firmware = by_name.pop(arch.firmware_package, None)
     # Left by a process that was killed; the lock says that nobody is at work here.
     hidden = f".{suite}-{debian}-"
     for old in where.parent.glob(f"{hidden}*"):
@@ -65,7 +67,7 @@ def make(
     try:
         reporter.step(f"test guest: {suite} {debian}, {packages[0].name}")
         with tempfile.TemporaryDirectory(prefix=hidden, dir=where.parent) as scratch:
-            _build([*by_name.values()], busybox, Path(scratch), aside, arch, init)
+            _build([*by_name.values()], busybox, firmware, Path(scratch), aside, arch, init)
         # What is in its place, if anything, is broken or of an older recipe.
         for old in where.parent.glob(f"{suite}-{debian}-*"):
             shutil.rmtree(old, ignore_errors=True)
@@ -85,12 +87,13 @@ def make(
 def _build(
     kernel_debs: Sequence[Path],
     busybox_deb: Path,
+    firmware_deb: Path | None,
     scratch: Path,
     target: Path,
     arch: Architecture,
     init: bytes,
 ) -> None:
-    """Unpack what is needed and write ``kernel``, ``packed``, ``initrd``, ``config``, trees."""
+    """Unpack what is needed and write the guest's files."""
     root = scratch / "kernel"
     trees = [board.dtb for board in arch.platforms if board.dtb]
 
@@ -127,6 +130,8 @@ def _build(
     for tree in trees:
         at = next(name for name in names if name.endswith(f"/{tree}"))
         files[tree] = (root / at).read_bytes()
+    if firmware_deb is not None:
+        files["firmware"] = _firmware(firmware_deb, scratch / "firmware", arch)
     if elf is not None and bzimage.starts_directly(elf):
         files |= {"kernel": elf, "packed": image}
     else:
@@ -143,6 +148,16 @@ def _build(
         "sizes": {name: len(data) for name, data in files.items()},
     }
     write_atomic(target / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def _firmware(deb: Path, scratch: Path, arch: Architecture) -> bytes:
+    """Return the UEFI that starts the kernel."""
+    wanted = arch.firmware.lstrip("/")
+    if not apt.extract(deb, scratch, lambda name: name == wanted):
+        raise ImageError(
+            f"the package {deb.name} holds no {arch.firmware}", hint="choose another suite"
+        )
+    return (scratch / wanted).read_bytes()
 
 
 def _is_wanted(name: str) -> bool:

@@ -48,6 +48,7 @@ debian-sid-armhf     7.2   5  5 no-hotplug
 debian-sid-ppc64el   7.2  32  4
 debian-sid-riscv64   7.2   6  6 no-hotplug
 debian-sid-s390x     7.2   0  0 no-8250
+debian-sid-loong64   7.2  16 16 no-hotplug
 ubuntu-22.04-amd64   5.15 48 32
 ubuntu-22.04-arm64   5.15 48 32
 ubuntu-24.04-amd64   6.8  48 32

@@ -80,6 +80,7 @@ class Platform:
         default_slots: where QEMU puts the network and graphics card that it adds by itself.
         multifunction: several devices can share a PCI slot.
         no_pci_hotplug: why a PCI device that is plugged in does not come up; empty if it does.
+        dead_pci_uarts: why a UART on its PCI has no tty in any guest; empty if it has.
         options: machine properties without which a common kernel does not see all ports; they
             are set unless the user says otherwise.
         dtb: the device tree that a kernel needs to boot directly, where QEMU makes none.
@@ -104,6 +105,7 @@ class Platform:
     unwired_slots: frozenset[int] = frozenset()
     multifunction: bool = True
     no_pci_hotplug: str = ""
+    dead_pci_uarts: str = ""
     options: tuple[tuple[str, str], ...] = ()
     dtb: str = ""
     least_memory_mib: int = 0
@@ -127,6 +129,9 @@ class Architecture:
             that is taken unasked first.
         flavour: of Debian's kernel, where it is not ``debian``.
         guest_modules: what a test guest loads beside what all load.
+        guest_needs: the QEMU from which on a test guest boots.
+        firmware_package: Debian's package of ``firmware``, where a kernel that is booted directly
+            needs it; empty where QEMU starts a kernel by itself.
     """
 
     name: str
@@ -141,6 +146,8 @@ class Architecture:
     suites: tuple[str, ...] = ()
     flavour: str = ""
     guest_modules: tuple[str, ...] = ()
+    guest_needs: tuple[int, int, int] = (0, 0, 0)
+    firmware_package: str = ""
 
     @property
     def kernel_package(self) -> str:

@@ -23,6 +23,8 @@ VIRT = Platform(
         is_8250=True,
     ),
     default_slots=frozenset({1}),
+    dead_pci_uarts="Linux's 8250_pci takes it without an error and no tty comes of it (run with "
+    "QEMU 11.1 and Linux 7.2, under UEFI)",
     # "ram_size must be greater than 1G" (run with 7.2).
     least_memory_mib=2048,
     source="hw/loongarch/virt.c",
@@ -37,4 +39,10 @@ ARCHITECTURE = Architecture(
     tcg_cpu="",
     firmware="/usr/share/qemu-efi-loongarch64/QEMU_EFI.fd",
     console="ttyS0",
+    suites=("sid",),
+    # Without it Linux gets neither ACPI nor a device tree's PCI: it does not get far, and says
+    # nothing (run with QEMU 10.0, 11.1 and Linux 7.2).
+    firmware_package="qemu-efi-loongarch64",
+    # Of 7.2: "Could not load ROM image"; it takes no UEFI of 16 MiB.
+    guest_needs=(10, 0, 0),
 )

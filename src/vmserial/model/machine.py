@@ -150,12 +150,13 @@ class Agent:
 
 @dataclass(frozen=True)
 class DirectBoot:
-    """``-kernel``, ``-initrd``, ``-append``, ``-dtb``."""
+    """``-kernel``, ``-initrd``, ``-append``, ``-dtb``; ``-bios``, where firmware starts them."""
 
     kernel: str
     initrd: str = ""
     append: str = ""
     dtb: str = ""
+    bios: str = ""
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,11 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("devices.machine_not_in_binary", ("readconfig",)),
         Late("devices.machine_unknown", ("readconfig",)),
         Late("devices.sclp_limit", ("platform",), ("sclpconsole", "sclplmconsole")),
+        Late(
+            "guest.pci_serial_dead",
+            ("platform",),
+            ("pci-serial", "pci-serial-2x", "pci-serial-4x"),
+        ),
         Late("owner.libvirt_refused", ("libvirt",)),
         Late("owner.pve_arch_unknown", ("pve",)),
     ),

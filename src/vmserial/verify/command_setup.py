@@ -75,6 +75,7 @@ def setup(
         Option("-kernel", raw=str(guest.kernel), role="boot"),
         Option("-initrd", raw=str(guest.initrd), role="boot"),
         Option("-append", raw=guest.append, role="boot"),
+        *([Option("-bios", raw=str(guest.firmware), role="boot")] if guest.firmware else []),
     ]
     own = control_options(platform, capabilities, control, in_json=private.json_devices)
     # A guest that reboots has failed; QEMU ends and says so.

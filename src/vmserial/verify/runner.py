@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from vmserial.errors import LostVMError, QemuStartError, UsageError
-from vmserial.machines import architecture
+from vmserial.errors import BinaryError, LostVMError, QemuStartError, UsageError
+from vmserial.machines import Architecture, architecture
+from vmserial.model import Capabilities
 from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
 from vmserial.verify import mutants
@@ -90,6 +91,17 @@ async def run(
         return recording.report(runner)
 
 
+def too_old_for_a_guest(arch: Architecture, capabilities: Capabilities) -> str:
+    """Return why a QEMU does not boot an architecture's test guests; empty if it does."""
+    if not capabilities.version or capabilities.version >= arch.guest_needs:
+        return ""
+    least = ".".join(map(str, arch.guest_needs[:2]))
+    return (
+        f"QEMU {capabilities.version_text} does not boot a guest of {arch.name}, {least} and later "
+        "do"
+    )
+
+
 def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestEnvironment, ...]:
     """Return every pair of a binary and a guest that the request names.
 
@@ -115,6 +127,11 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
             machine_options=machine.machine_options,
             arch=arch.name,
         )
+        if why := too_old_for_a_guest(arch, capabilities):
+            raise BinaryError(
+                f"{path}: {why}",
+                hint=f"name one: --qemu; scripts/fetch-qemu trixie {arch.name} DIR fetches one",
+            )
         if machine.accel == "auto":
             capabilities = accel.with_proof(capabilities, accel.proven(path, arch.name))
         found.append(capabilities)

@@ -118,6 +118,7 @@ def under_test(
             str(guest.initrd),
             guest.append,
             str(guest.dtbs.get(board.name, "")) if board is not None else "",
+            str(guest.firmware or ""),
         ),
         memory_mib=max(MEMORY_MIB, board.least_memory_mib if board is not None else 0),
         topology=Topology(),

@@ -28,7 +28,7 @@ from vmserial.verify.recording import Keep, Recording
 from vmserial.verify.request import TestEnvironment, VerifyReport, VerifyRequest
 from vmserial.verify.results import NOT_RUN, Check, Fault, FaultKind, Verdict
 from vmserial.verify.results_file import ResultsFile
-from vmserial.verify.runner import Runner, find_environments
+from vmserial.verify.runner import Runner, find_environments, too_old_for_a_guest
 
 JUDGED = "judged"
 """The mode of a check that a finding alone made red: nothing that was tried shows it."""
@@ -172,6 +172,11 @@ def environments(
         reporter.note(
             f"{known.name} is asked while paused: there is no test guest for it; "
             "--kernel and --initrd give one"
+        )
+        return ()
+    if capabilities.version < known.guest_needs and not request.binaries:
+        reporter.note(
+            f"{known.name} is asked while paused: {too_old_for_a_guest(known, capabilities)}"
         )
         return ()
     board = Machine(known.name, (), machine_type=known.platforms[0].name)

@@ -139,10 +139,15 @@ class System(Section):
                 self.flag("-append", machine.boot.append, "boot")
             if machine.boot.dtb:
                 self.flag("-dtb", machine.boot.dtb, "boot")
+            if machine.boot.bios:
+                self.flag("-bios", machine.boot.bios, "boot")
+                return
         wants_ovmf = firmware.kind == "ovmf"
         if firmware.kind == "default" and allocator.architecture.name == "aarch64":
             # The board has no firmware of its own.
             wants_ovmf = machine.boot is None
+        if firmware.kind == "default" and allocator.architecture.firmware_package:
+            wants_ovmf = True
         if not wants_ovmf:
             if firmware.kind == "seabios" and not allocator.platform.isa:
                 self.note(
