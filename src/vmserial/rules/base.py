@@ -102,6 +102,21 @@ class Rule:
             severity=severity, fix=fix, assumed=assumed,
         )  # fmt: skip
 
+    def of_asked(self, ctx: RuleContext, happens: str) -> Iterator[Finding]:
+        """Yield a finding for each port of which whoever lowered the source says this rule.
+
+        Args:
+            ctx: with a lowered command.
+            happens: what the user sees, after the port's name.
+        """
+        from dataclasses import replace
+
+        assert ctx.lowered is not None
+        for asked in ctx.lowered.command.asked:
+            if asked.rule == self.id:
+                finding = self.finding(f"{asked.name}: {happens}", None, (asked.name,))
+                yield replace(finding, where=asked.where)
+
     def finding(
         self,
         happens: str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from vmserial.context import RuleContext
 from vmserial.model import Finding, Severity
@@ -12,11 +11,7 @@ from vmserial.rules.base import ASKED, PVE, Rule
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the ports that are asked for so."""
-    assert ctx.lowered is not None
-    for asked in ctx.lowered.command.asked:
-        if asked.rule == RULE.id:
-            happens = f"{asked.name}: PVE starts the VM without this port, or with another device"
-            yield replace(RULE.finding(happens, None, (asked.name,)), where=asked.where)
+    yield from RULE.of_asked(ctx, "PVE starts the VM without this port, or with another device")
 
 
 RULE = Rule("pve-directive-only", Severity.DEAD, ASKED, check, needs=(PVE,))
