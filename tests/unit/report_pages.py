@@ -14,11 +14,11 @@ from vmserial.options import pretty, render
 from vmserial.planning import planner
 from vmserial.report import Report, Run, Vm
 from vmserial.report.topology import draw
+from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.results import (
     GUEST_TO_HOST,
     HOST_TO_GUEST,
     Check,
-    HostFacts,
     RunFacts,
 )
 

@@ -18,11 +18,11 @@ from fake_qemu.environment import prove
 
 from vmserial.cli import main
 from vmserial.report import Report, Run, run_of, write_all
+from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.results import (
     GUEST_TO_HOST,
     NOT_RUN,
     Check,
-    HostFacts,
     RunFacts,
     Verdict,
 )

@@ -18,8 +18,9 @@ from vmserial.errors import UsageError
 from vmserial.guests.profile import KNOWN
 from vmserial.machines import ARCHITECTURES
 from vmserial.paths import cache_dir
+from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.request import CEILINGS, Limits, VerifyReport, VerifyRequest
-from vmserial.verify.results import GUEST_TO_HOST, Check, HostFacts, Verdict
+from vmserial.verify.results import GUEST_TO_HOST, Check, Verdict
 from vmserial.verify.wire.form import FULL, LADDERS, SMOKE
 
 ARM = VmOptions(arch="aarch64")

@@ -20,12 +20,12 @@ from vmserial.report.compare import Change, compare
 from vmserial.report.html import headline, page, soft
 from vmserial.report.topology import draw
 from vmserial.report.views import Book
+from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.results import (
     GUEST_TO_HOST,
     NOT_RUN,
     Fault,
     FaultKind,
-    HostFacts,
     RunFacts,
     Verdict,
 )

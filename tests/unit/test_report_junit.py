@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from vmserial.report import Report, Run
 from vmserial.report.junit import legal, xml
+from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.results import (
     GUEST_TO_HOST,
     Check,
     Fault,
     FaultKind,
-    HostFacts,
     RunFacts,
     Verdict,
 )

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from vmserial.errors import UsageError
-from vmserial.verify import results
+from vmserial.verify import hostfacts
+from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.results import (
     GUEST_TO_HOST,
     HOST_TO_GUEST,
     Check,
     Fault,
     FaultKind,
-    HostFacts,
     RunFacts,
     Verdict,
     combined,
@@ -204,8 +204,8 @@ def test_host_facts_tell_no_name() -> None:
 def test_cpu_model(text: str, model: str, tmp_path: Path) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text(text)
-    assert results._cpu_model(path) == model
-    assert results._cpu_model(tmp_path / "none") == platform.machine()
+    assert hostfacts._cpu_model(path) == model
+    assert hostfacts._cpu_model(tmp_path / "none") == platform.machine()
 
 
 def test_summary() -> None:

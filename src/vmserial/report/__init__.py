@@ -12,7 +12,8 @@ from vmserial.errors import UsageError
 from vmserial.report import junit
 from vmserial.report.vms import Vm, of_booted, place, vms_text
 from vmserial.verify import results_file
-from vmserial.verify.results import HTML, JUNIT, RESULTS, VMS, Check, HostFacts, RunFacts
+from vmserial.verify.hostfacts import HostFacts
+from vmserial.verify.results import HTML, JUNIT, RESULTS, VMS, Check, RunFacts
 
 if TYPE_CHECKING:
     from vmserial.report.compare import Comparison

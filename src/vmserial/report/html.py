@@ -19,7 +19,8 @@ from vmserial.report.reproduce import piped
 from vmserial.report.table import clean, summary_table
 from vmserial.report.topology import MARKS
 from vmserial.report.views import Book, Names
-from vmserial.verify.results import NOT_RUN, Check, HostFacts, Verdict, exit_code
+from vmserial.verify.hostfacts import HostFacts
+from vmserial.verify.results import NOT_RUN, Check, Verdict, exit_code
 
 LONG = 28
 """Characters of a word that is broken where a line ends, because it fits in no column."""

@@ -108,5 +108,7 @@ def _outcome(case: ET.Element, check: Check) -> None:
         trouble.text = legal(
             "\n".join([check.detail, *(f"{fault.kind}: {fault.detail}" for fault in check.faults)])
         )
-    elif check.detail:
-        ET.SubElement(case, "system-out").text = legal(check.detail)
+    elif check.detail or check.depth:
+        depth = f"proven to {check.depth:,} bytes" if check.depth else ""
+        words = "; ".join(filter(None, (check.detail, depth)))
+        ET.SubElement(case, "system-out").text = legal(words)

@@ -63,13 +63,19 @@ def clean(text: str) -> str:
 
 
 def verdict_cell(checks: Iterable[Check]) -> Cell:
-    """Return what several checks say together: such as ``fail: loss, timeout``."""
+    """Return what several checks say together: such as ``fail: loss, timeout``.
+
+    A port that passed may be dead one byte later: how far it was proven is in the same words.
+    """
     group = list(checks)
     verdict = combined(group)
     if verdict is None:
         return Cell(NONE)
     text = str(verdict)
-    if verdict is Verdict.FAIL:
+    depth = max((check.depth for check in group if check.verdict is Verdict.PASS), default=0)
+    if verdict is Verdict.PASS and depth:
+        text += f": {depth:,} bytes"
+    elif verdict is Verdict.FAIL:
         seen = {fault.kind for check in group for fault in check.faults}
         names = ", ".join(kind for kind in FaultKind if kind in seen)
         text += f": {names}" if names else ""

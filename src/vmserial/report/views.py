@@ -367,6 +367,8 @@ def _story(check: Check) -> str:
     parts = [f"{check.title}: {check.verdict}"]
     if check.bytes:
         parts.append(f"{check.bytes:,} bytes in {check.seconds:.2f} s")
+    if check.depth:
+        parts.append(f"proven to {check.depth:,} bytes")
     if check.rate:
         parts.append(rate_text(check.rate))
     if check.detail and check.verdict is not Verdict.PASS:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from vmserial import __version__
 from vmserial.errors import UsageError
 from vmserial.model import Capabilities
+from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.request import VerifyReport, VerifyRequest
-from vmserial.verify.results import HTML, JUNIT, RESULTS, VMS, HostFacts, RunFacts
+from vmserial.verify.results import HTML, JUNIT, RESULTS, VMS, RunFacts
 from vmserial.verify.results_file import ResultsFile
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from vmserial.errors import UsageError
 from vmserial.limits import HVC_NODES, ISA_SERIAL_PORTS, UARTS_MEASURED, VIRTIO_SERIAL_PORTS
 from vmserial.model import Capabilities, Machine, Plan
 from vmserial.verify.cases import planned
-from vmserial.verify.results import Check, HostFacts, exit_code
+from vmserial.verify.hostfacts import HostFacts
+from vmserial.verify.results import Check, exit_code
 from vmserial.verify.wire.form import SHORT
 
 if TYPE_CHECKING:

@@ -6,13 +6,9 @@ a whole).
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal, TypeVar
 
@@ -147,6 +143,8 @@ class Check:
             carry; 0 where that was not asked.
         planned: for case ``maximum``, how many ports of the kind the planner puts into one
             VM before it refuses; 0 where that was not asked.
+        depth: bytes that have passed the port whole in this direction since its VM started,
+            this check's included: beyond them nothing is proven.
     """
 
     case: str
@@ -169,6 +167,7 @@ class Check:
     vm: str = ""
     maximum: int = 0
     planned: int = 0
+    depth: int = 0
 
     @property
     def rate(self) -> float:
@@ -209,68 +208,6 @@ class Check:
                 f"not a check of vmserial: {error}",
                 hint="give a results.jsonl that this version of vmserial wrote",
             ) from None
-
-
-# ------------------------------------------------------------------ the host it was measured on
-
-
-@dataclass(frozen=True, slots=True)
-class HostFacts:
-    """The host's properties that figures depend on; nothing that tells whose host it is.
-
-    Attributes:
-        cpu: the processor's model.
-        cores: processors that this process may use.
-        memory_mib: RAM in MiB.
-        kernel: the kernel's release.
-        python: Python's version.
-        load: load averages over 1, 5 and 15 minutes, at the time of asking.
-        accel: the accelerator that was used, if one was.
-    """
-
-    cpu: str = ""
-    cores: int = 0
-    memory_mib: int = 0
-    kernel: str = ""
-    python: str = ""
-    load: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    accel: str = ""
-
-    @classmethod
-    def gather(cls, accel: str = "") -> HostFacts:
-        """Ask this host; what it does not tell stays empty."""
-        try:
-            load = os.getloadavg()
-        except OSError:
-            load = (0.0, 0.0, 0.0)
-        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return cls(
-            cpu=_cpu_model(),
-            cores=len(os.sched_getaffinity(0)),
-            memory_mib=pages // (1 << 20),
-            kernel=platform.release(),
-            python=platform.python_version(),
-            load=(round(load[0], 2), round(load[1], 2), round(load[2], 2)),
-            accel=accel,
-        )
-
-
-def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the CPU's name; on arm, where Linux gives none, its implementer and part."""
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.machine()
-    found = dict(re.findall(r"^([^\t:\n]+?)\s*:[ \t]*(\S.*?)\s*$", text, re.MULTILINE))
-    for key in ("model name", "Model", "cpu", "cpu model"):
-        if key in found:
-            return str(found[key])
-    if "CPU part" in found:
-        return (
-            f"{platform.machine()} implementer {found.get('CPU implementer', '?')} "
-            f"part {found['CPU part']}"
-        )
-    return platform.machine()
 
 
 # ------------------------------------------------------------------ the run it was found in

@@ -16,7 +16,8 @@ from typing import Any
 
 from vmserial.errors import UsageError
 from vmserial.paths import Closing
-from vmserial.verify.results import Check, HostFacts, RunFacts
+from vmserial.verify.hostfacts import HostFacts
+from vmserial.verify.results import Check, RunFacts
 from vmserial.verify.typed import typed
 
 

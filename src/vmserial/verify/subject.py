@@ -105,6 +105,7 @@ class Subject:
             detail="; ".join(part for part in (outcome.detail, note) if part),
             faults=outcome.faults,
             node=outcome.line.node.path if outcome.line.node is not None else "",
+            depth=outcome.deepen(),
         )
 
     def untestable(self, check: Check, line: Line) -> None:

@@ -27,6 +27,7 @@ class Tally:
     count: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    depth: int = 0
     first_bad: tuple[int, Outcome] | None = None
 
     def add(self, outcome: Outcome) -> None:
@@ -34,6 +35,7 @@ class Tally:
         self.count += 1
         self.bytes += outcome.bytes
         self.seconds += outcome.seconds
+        self.depth = outcome.deepen()
         if outcome.verdict is Verdict.FAIL and self.first_bad is None:
             self.first_bad = self.count, outcome
 
@@ -62,6 +64,7 @@ class Tally:
         session.registry.decide(
             check, verdict=Verdict.PASS if good else Verdict.FAIL, bytes=self.bytes,
             seconds=round(self.seconds, 4), detail=detail, faults=faults,
+            depth=self.depth,
         )  # fmt: skip
 
 

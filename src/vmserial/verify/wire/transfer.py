@@ -47,6 +47,7 @@ class Line:
         endpoint: the host's end, open and draining; there once it was connected.
         node: the guest's node; None as long as there is none.
         trouble: why it cannot be tested; empty if it can.
+        depth: bytes that have passed it whole, by direction, since its VM started.
         came: bytes that the guest received since it opened the node.
         digest: their SHA-256.
     """
@@ -55,6 +56,9 @@ class Line:
     endpoint: Endpoint = field(init=False)
     node: Node | None = None
     trouble: tuple[Fault, ...] = ()
+    depth: dict[Direction, int] = field(
+        default_factory=lambda: {GUEST_TO_HOST: 0, HOST_TO_GUEST: 0}
+    )
     came: int = 0
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
@@ -137,6 +141,13 @@ class Outcome:
     seconds: float
     detail: str
     faults: tuple[Fault, ...] = ()
+
+    def deepen(self) -> int:
+        """Count its bytes to what is proven of its port, if they passed; return how many are."""
+        depth = self.line.depth
+        if self.verdict is Verdict.PASS:
+            depth[self.direction] += self.bytes
+        return depth[self.direction]
 
 
 class Exchange:

@@ -1,0 +1,68 @@
+"""The host that a verification ran on: what its figures depend on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The host's properties that figures depend on; nothing that tells whose host it is.
+
+    Attributes:
+        cpu: the processor's model.
+        cores: processors that this process may use.
+        memory_mib: RAM in MiB.
+        kernel: the kernel's release.
+        python: Python's version.
+        load: load averages over 1, 5 and 15 minutes, at the time of asking.
+        accel: the accelerator that was used, if one was.
+    """
+
+    cpu: str = ""
+    cores: int = 0
+    memory_mib: int = 0
+    kernel: str = ""
+    python: str = ""
+    load: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    accel: str = ""
+
+    @classmethod
+    def gather(cls, accel: str = "") -> HostFacts:
+        """Ask this host; what it does not tell stays empty."""
+        try:
+            load = os.getloadavg()
+        except OSError:
+            load = (0.0, 0.0, 0.0)
+        pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return cls(
+            cpu=_cpu_model(),
+            cores=len(os.sched_getaffinity(0)),
+            memory_mib=pages // (1 << 20),
+            kernel=platform.release(),
+            python=platform.python_version(),
+            load=(round(load[0], 2), round(load[1], 2), round(load[2], 2)),
+            accel=accel,
+        )
+
+
+def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the CPU's name; on arm, where Linux gives none, its implementer and part."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.machine()
+    found = dict(re.findall(r"^([^\t:\n]+?)\s*:[ \t]*(\S.*?)\s*$", text, re.MULTILINE))
+    for key in ("model name", "Model", "cpu", "cpu model"):
+        if key in found:
+            return str(found[key])
+    if "CPU part" in found:
+        return (
+            f"{platform.machine()} implementer {found.get('CPU implementer', '?')} "
+            f"part {found['CPU part']}"
+        )
+    return platform.machine()
