@@ -36,7 +36,8 @@ GRACE = 5.0
 
 ASK_AGAIN = 1.5
 
-_FUNCTION = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:([0-9a-f]{2}\.[0-7])")
+# From Linux 6.5 on "…:1f.2:0" and "…:1f.2:0.0" stand below "…:1f.2".
+_FUNCTION = re.compile(r"/[0-9a-f]{4}:[0-9a-f]{2}:([0-9a-f]{2}\.[0-7])(?=/|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,8 @@ def _take(name: str, port: _Port, found: dict[str, Answer]) -> None:
         word, *said = line.decode("latin-1").strip("\r\0 ").split("|")
         if len(said) >= 2 and word in port.asked:
             answer = Answer(said[0], tuple(said[1:]))
-            assert found.setdefault(name, answer) == answer, f"{name}: two nodes answered"
+            first = found.setdefault(name, answer)
+            assert first == answer, f"{name}: two nodes answered, {first} and {answer}"
 
 
 def differences(said: Mapping[str, Any], found: Mapping[str, Answer]) -> list[str]:

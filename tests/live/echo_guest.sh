@@ -11,8 +11,13 @@ content() { value=; [ -r "$1" ] && read -r value <"$1"; }
 
 # NODE KIND: opened raw, again and again, because a node without a port behind it gives EIO.
 serve() {
+	# A console is a port like others until its next message comes; it is served as its hvc.
+	[ "$2" = tty ] || sleep 2
 	while sleep 0.3; do
-		[ "$2" = port ] || stty -F "$1" raw -echo clocal 2>/dev/null || continue
+		case $2 in
+		tty) stty -F "$1" raw -echo clocal || continue ;;
+		*) grep -q "is_console: yes" "/sys/kernel/debug/virtio-ports/${1#/dev/}" && continue ;;
+		esac
 		while read -r line <&3; do
 			[ -n "$line" ] && echo "$line|$1|$facts" >&3
 		done 3<>"$1"
@@ -41,7 +46,7 @@ while :; do
 		case $served in *" $name "*) continue ;; esac
 		case $name in
 		vport*)
-			# Its name comes with a message of its own; a console is served as its hvc.
+			# Its name comes with a message of its own.
 			content "$node/name"
 			[ -n "$value" ] || continue
 			facts=$value

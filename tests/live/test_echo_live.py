@@ -7,9 +7,11 @@ Debian has no kernel before 6.12.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ from echo_guest import Answer
 
 from vmserial.guests.foreign import fetch
 from vmserial.guests.images import TestGuest, ensure
-from vmserial.machines import architecture
+from vmserial.guests.profile import FLAVOURS, KNOWN, of_release
+from vmserial.machines import ARCHITECTURES, architecture
+from vmserial.model import GuestProfile
 from vmserial.paths import cache_dir
 from vmserial.qemu.binary import find
 
 QEMUS = {"7.2": "", "10.0": "trixie", "11.1": "sid"}
 KERNELS = {"6.1": "bookworm", "6.12": "trixie", "7": "sid"}
+SUITES = tuple(KERNELS.values())
 ARCHS = ("aarch64", "x86_64", "riscv64")
 
 MATRIX = [
@@ -74,17 +79,43 @@ def test_one_past_each_limit_is_dead_and_said_so(arch: str, qemu: str, kernel: s
     assert len(found) == len(said["ports"]) >= 12
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_flavours_of_a_kernel(arch: str, suite: str, flavour: str) -> None:
+    kernel = f"{suite}-{flavour}"
+    kinds = past_limits(arch, "7.2", kernel)
+    said, _ = compare(arch, "7.2", kernel, kinds)
+    no_usb = [one for one in said["refusals"] if one["id"] == "guest-driver-missing"]
+    assert len(no_usb) == (1 if flavour == "cloud" else 0), "a cloud kernel has no USB"
+
+
+@pytest.mark.full
+def test_the_table_says_what_the_kernels_configurations_say() -> None:
+    for arch in ARCHITECTURES.values():
+        for suite, flavour in itertools.product(arch.suites, ("", *arch.flavours)):
+            guest = ensure(arch.name, f"{suite}-{flavour}" if flavour else suite)
+            assert facts(KNOWN[guest.name]) == facts(guest.profile), guest.name
+            assert of_release(guest.release) == replace(KNOWN[guest.name], name=guest.release)
+
+
+def facts(guest: GuestProfile) -> tuple[object, ...]:
+    """Return what a plan takes from a profile."""
+    return (guest.kernel, guest.nr_uarts, guest.runtime_uarts, guest.usb_serial, guest.pci_serial,
+            guest.virtio_console, guest.pci_hotplug)  # fmt: skip
+
+
 def past_limits(arch: str, qemu: str, kernel: str) -> tuple[str, ...]:
-    """Return as many ports of each kind as the plan says can live, then one more of each."""
+    """Return as many ports of each kind as the plan says can live, then one of each refused."""
     first = PAST[arch]
-    most = {"uart": 3 if first == "uart" else 0, "virtconsole": 9, "pci": 33}
-    asked = [first] + [kind for kind, many in most.items() for _ in range(many)]
-    if first == "uart":
-        asked.remove("uart")
+    most = {"uart": 2 if first == "uart" else 0, "usb": 2, "virtconsole": 9, "pci": 33}
+    asked = [first, *(kind for kind, many in most.items() for _ in range(many))]
     with Guest(arch, qemu, kernel) as guest:
         said = echo_guest.plan(guest.words(asked))
-    live = [port["kind"] for port in said["ports"]]
-    return (*live, *(kind for kind, many in most.items() if many))
+    live = {port["port"]: port["kind"] for port in said["ports"]}
+    past = [kind for number, kind in enumerate(asked) if f"serial{number}" not in live]
+    return (*live.values(), *dict.fromkeys(past))
 
 
 def compare(
@@ -114,11 +145,11 @@ def exchanged(said: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 class Guest:
-    """A kernel on a QEMU, with a directory for the ports' sockets."""
+    """A kernel (of :data:`KERNELS`, or a suite's) on a QEMU, with a directory for sockets."""
 
     def __init__(self, arch: str, qemu: str, kernel: str) -> None:
         self.arch = arch
-        self.guest: TestGuest = ensure(arch, KERNELS[kernel])
+        self.guest: TestGuest = ensure(arch, KERNELS.get(kernel, kernel))
         suite = QEMUS[qemu]
         # Apart from what other tests fetch: a directory has the QEMUs of one set of packages.
         own = cache_dir("foreign", f"{suite}-{arch}-only")
@@ -170,6 +201,10 @@ class Guest:
         if kind == "virtconsole":
             bus = next(port["bus"] for port in said["ports"] if port["kind"] == kind)
             return [*made, "-device", f"virtconsole,bus={bus},chardev={name},name={name}"]
+        if kind == "usb":
+            made += ["-device", "qemu-xhci,id=past-usb"]
+            port = f"usb-serial,bus=past-usb.0,chardev={name},always-plugged=on,serial={name}"
+            return [*made, "-device", port]
         # Linux looks behind bridges when it has seen the whole root bus.
         bridge = "pcie-root-port,chassis=77"
         if self.arch == "x86_64":

@@ -220,7 +220,7 @@ def test_a_pc_kernel_is_unpacked_only_if_qemu_can_start_it(archive: Archive) -> 
     ("change", "words"),
     [
         ({"builtin": ""}, "no module virtio"),
-        ({"modules": {"virtio/virtio_pci.ko": module()}}, "no module ftdi_sio"),
+        ({"modules": {"virtio/virtio_pci.ko": module()}}, "no module virtio_console"),
         ({"busybox": "sbin/other"}, "hold no busybox"),
         ({"lib": "opt/lib"}, "no list of built-in modules"),
     ],
@@ -274,6 +274,39 @@ def test_a_kernel_of_ones_own_needs_the_firmware_too(files: tuple[Path, Path]) -
         with pytest.raises(UsageError, match="qemu-efi-loongarch64"):
             own("loongarch64", *files)
     assert own("aarch64", *files).firmware is None
+
+
+def test_a_flavour_is_a_guest_of_its_own_without_the_drivers_that_it_lacks(
+    archive: Archive,
+) -> None:
+    common = ensure("aarch64")
+    archive.release = "6.1.0-50-cloud-arm64"
+    del archive.modules["usb/serial/ftdi_sio.ko"]
+    del archive.modules["usb/host/xhci-pci.ko"]
+    guest = ensure("aarch64", "bookworm-cloud")
+    assert "linux-image-cloud-arm64" in archive.asked
+    assert (guest.name, guest.suite) == ("debian-12-cloud-arm64", "bookworm")
+    assert guest.release == archive.release
+    assert guest.profile.lacks("ftdi_sio")
+    names = [name for name in read(guest.initrd.read_bytes()) if name.endswith(".ko")]
+    assert names == ["lib/modules/00-virtio_pci.ko", "lib/modules/01-virtio_console.ko"]
+    assert common.kernel.is_file(), "the common kernel's guest is kept"
+    assert guest.kernel.parent != common.kernel.parent
+
+
+@pytest.mark.parametrize(
+    ("arch", "suite", "words"),
+    [
+        ("aarch64", "bookworm-tiny", "flavours are cloud, rt, such as bookworm-cloud"),
+        ("aarch64", "bookworm-", "unnamed kernel"),
+        ("s390x", "bookworm-cloud", "leave the flavour out"),
+    ],
+)
+def test_unknown_flavours(archive: Archive, arch: str, suite: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ensure(arch, suite)
+    assert words in f"{caught.value.message} {caught.value.hint}"
+    assert not archive.asked
 
 
 def test_what_a_killed_process_left_is_swept(archive: Archive) -> None:

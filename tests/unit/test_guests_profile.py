@@ -78,6 +78,44 @@ def test_known_systems(name: str, limit: int) -> None:
     assert profile.resolve(name).uarts_8250 == limit
 
 
+@pytest.mark.parametrize(
+    ("release", "limit", "usb", "assumed"),
+    [
+        ("6.1.0-50-amd64", 4, True, False),
+        ("6.12.117+deb13-amd64", 32, True, False),
+        ("6.12.117+deb13-riscv64", 4, True, False),
+        ("7.2.13+deb14-riscv64", 6, True, False),
+        # Between two that were looked at: as the one before.
+        ("6.17.2-riscv64", 4, True, True),
+        ("5.10.0-30-686-pae", 4, True, True),
+        ("6.1.0-50-cloud-amd64", 4, False, False),
+        ("7.2.13+deb14-rt-arm64", 4, True, False),
+        ("6.8.0-45-generic", 48, True, False),
+        ("5.14.0-503.11.1.el9_5.x86_64", 4, True, False),
+        ("6.6.0-28.0.0.34.oe2403.aarch64", 32, True, False),
+    ],
+)
+def test_a_guest_is_its_kernel(release: str, limit: int, usb: bool, assumed: bool) -> None:
+    guest = profile.resolve(release)
+    assert (guest.name, guest.uarts_8250, guest.usb_serial) == (release, limit, usb)
+    assert guest.assumed is assumed
+    assert guest.kernel == tuple(int(part) for part in release.split(".")[:2])
+
+
+@pytest.mark.parametrize("release", ["6.1.0", "6.1.0-50-vax", "amd64", "6.8.0-generic"])
+def test_a_kernel_that_no_system_is_known_of(release: str) -> None:
+    assert profile.of_release(release) is None
+
+
+def test_drivers_are_built_in_modules_or_absent() -> None:
+    drivers = dict(profile.from_config(CONFIG, name="x").drivers)
+    assert drivers["8250_pci"] == "built in"
+    assert drivers["ftdi_sio"] == "module"
+    assert drivers["amba-pl011"] == "absent"
+    assert profile.from_config(CONFIG, name="x").lacks("shpchp")
+    assert not profile.resolve("debian-12-arm64").lacks("shpchp"), "it is not known"
+
+
 def test_nobody_named_it() -> None:
     guest = profile.unknown("arm64")
     assert guest.assumed

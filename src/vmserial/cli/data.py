@@ -48,7 +48,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         },
         "guest": {
             "name": guest.name, "source": guest.source, "assumed": guest.assumed,
-            "uarts_8250": guest.uarts_8250,
+            "uarts_8250": guest.uarts_8250, "drivers": dict(guest.drivers),
         },
         "ports": [port_json(assignment) for assignment in plan.assignments],
         "command": [] if plan.refusals else command_line(plan),

@@ -12,6 +12,7 @@ from vmserial.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from vmserial.guests.images import TestGuest
+    from vmserial.machines import Architecture
 
 
 @click.group(
@@ -69,10 +70,13 @@ def _test_guests() -> dict[str, str]:
     found = {}
     for suite, number in SUITES.items():
         for arch in (a for a in ARCHITECTURES.values() if suite in a.suites):
-            there = next(made.glob(f"{suite}-{arch.debian}-*"), None) is not None
-            found[f"debian-{number}-{arch.debian}"] = (
-                f"{suite}, {'in the cache' if there else 'to be fetched'}"
-            )
+            for flavour in ("", *arch.flavours):
+                kind = "-".join(filter(None, (flavour, arch.debian)))
+                there = next(made.glob(f"{suite}-{kind}-*"), None) is not None
+                found[f"debian-{number}-{kind}"] = (
+                    f"{_named(arch, suite, flavour)}, "
+                    f"{'in the cache' if there else 'to be fetched'}"
+                )
     return found
 
 
@@ -83,6 +87,10 @@ _FETCH = [
                  shell_complete=completing.suite,
                  help="Debian suite: bullseye, bookworm, trixie, sid; several. Without it the one "
                       "that `verify` takes: bookworm, where there is a kernel of it."),
+    click.option("--flavour", "flavours", multiple=True, metavar="FLAVOUR",
+                 type=click.Choice(("cloud", "rt")),
+                 help="Of Debian's kernel: cloud (it has no USB), rt; several. As a suite of "
+                      "`verify`: --suite trixie-cloud."),
     click.option("--mirror", default="", metavar="URL",
                  help="Where the packages come from; else as this machine's apt."),
     click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
@@ -96,13 +104,15 @@ _FETCH = [
 Examples:
   vmserial guest fetch
   vmserial guest fetch --arch riscv64 --arch s390x
-  vmserial guest fetch --arch aarch64 --suite bullseye --suite trixie""",
+  vmserial guest fetch --arch aarch64 --suite bullseye --suite trixie
+  vmserial guest fetch --arch x86_64 --suite trixie --flavour cloud --flavour rt""",
 )
 @with_options(_FETCH)
 @json_option
 def fetch(
-    archs: tuple[str, ...], suites: tuple[str, ...], mirror: str, quiet: bool, as_json: bool
-) -> None:
+    archs: tuple[str, ...], suites: tuple[str, ...], flavours: tuple[str, ...], mirror: str,
+    quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Fetch and make test guests now, so that `verify` needs no network later."""
     from vmserial.guests.images import SUITES, ensure
     from vmserial.machines import ARCHITECTURES, architecture
@@ -111,11 +121,13 @@ def fetch(
     progress = reporter(quiet)
     try:
         guests = [
-            ensure(arch.name, suite, reporter=progress, mirror=mirror)
+            ensure(arch.name, _named(arch, suite, flavour), reporter=progress, mirror=mirror)
             for suite in suites or ("",)
+            for flavour in flavours or ("",)
             for arch in map(architecture, archs or ARCHITECTURES)
-            # Named by nobody, what has no guest of that suite is passed over.
+            # Named by nobody, what has no guest of that suite or flavour is passed over.
             if archs or (suite in arch.suites if suite in SUITES else suite or arch.suites)
+            if archs or not flavour or flavour in arch.flavours
         ]
     finally:
         progress.close()
@@ -125,6 +137,13 @@ def fetch(
         return
     columns = ("name", "release", "kernel", "initrd")
     print_table(columns, ([fact[column] for column in columns] for fact in facts))
+
+
+def _named(arch: Architecture, suite: str, flavour: str) -> str:
+    """Return a suite as a test guest is asked for: ``trixie-cloud``."""
+    if not flavour:
+        return suite
+    return f"{suite or next(iter(arch.suites), '')}-{flavour}"
 
 
 def _facts(guest: TestGuest) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from vmserial.devices.base import DeviceKind
 from vmserial.limits import HVC_NODE, HVC_NODES
 from vmserial.model import Assignment, Finding, SerialPort, Severity
 
+_DRIVERS = {"pl011": "amba-pl011", "ns16550a": "8250_of"}
+"""The guest's driver of a model, by its module's name; the others' are not looked for."""
+
 
 class OnBoardUartKind(DeviceKind):
     """``uart``: pl011 on aarch64's ``virt``; carries firmware and boot output."""
@@ -26,6 +29,16 @@ class OnBoardUartKind(DeviceKind):
                 f"{allocator.architecture.name} {allocator.platform.name} has no on-board UART "
                 "that -serial alone reaches",
                 "its classic ports are isa-serial: use --type isa",
+            )
+        driver = _DRIVERS.get(uart.model, "")
+        if allocator.guest.lacks(driver):
+            return self.refuse(
+                port,
+                "guest-driver-missing",
+                f"the guest {allocator.guest.name} has no {driver} driver, which {uart.model} "
+                f"needs ({allocator.guest.source})",
+                "use --type auto, usb, pci or virtio for it",
+                Severity.DEAD,
             )
         if uart.node == HVC_NODE and allocator.hvc >= HVC_NODES:
             return self.refuse(

@@ -105,12 +105,17 @@ _EXT_MAGIC = 1024 + 56
 """Where an ext2, 3 or 4 without partitions says what it is (struct ext4_super_block)."""
 
 
-def suite_of(arch: Architecture, suite: str = "") -> str:
-    """Return the Debian suite whose kernel is the test guest; unnamed: the architecture's own.
+def suite_of(arch: Architecture, suite: str = "") -> tuple[str, str]:
+    """Return the Debian suite whose kernel is the test guest, and the kernel's flavour.
+
+    Args:
+        arch: whose kernel.
+        suite: ``trixie``, or with a flavour ``trixie-cloud``; unnamed: the architecture's own.
 
     Raises:
-        UsageError: there is no test guest for it, or not of that suite.
+        UsageError: there is no test guest for it, or not of that suite or flavour.
     """
+    suite, dash, flavour = suite.partition("-")
     if not arch.suites:
         there = ", ".join(one.name for one in ARCHITECTURES.values() if one.suites)
         raise UsageError(
@@ -127,7 +132,14 @@ def suite_of(arch: Architecture, suite: str = "") -> str:
             f"Debian {suite} has no kernel for {arch.name}",
             hint=f"its test guests are of {', '.join(arch.suites)}",
         )
-    return suite or arch.suites[0]
+    if dash and flavour not in arch.flavours:
+        there = ", ".join(arch.flavours)
+        raise UsageError(
+            f"there is no test guest of Debian's {flavour or 'unnamed'} kernel for {arch.name}",
+            hint=f"its flavours are {there}, such as {arch.suites[0]}-{arch.flavours[0]}"
+            if there else "leave the flavour out",
+        )  # fmt: skip
+    return suite or arch.suites[0], flavour
 
 
 def ensure(
@@ -142,7 +154,8 @@ def ensure(
 
     Args:
         arch: QEMU's target name: ``aarch64``, ``x86_64``.
-        suite: a Debian suite of :data:`SUITES`; empty: the architecture's own.
+        suite: a Debian suite of :data:`SUITES`, ``trixie-cloud`` with a flavour of its kernel;
+            empty: the architecture's own.
         reporter: told what is fetched and built.
         mirror: as :class:`vmserial.guests.apt.PrivateApt`.
         shell: where it is to give its shell; the same files serve both.
@@ -152,23 +165,24 @@ def ensure(
         ImageError: the packages cannot be had, or do not hold what is needed.
     """
     known = architecture(arch)
-    suite = suite_of(known, suite)
+    suite, flavour = suite_of(known, suite)
+    kind = "-".join(filter(None, (flavour, known.debian)))
     base = cache_dir("guests")
-    where = base / f"{suite}-{known.debian}-{_recipe(known)}"
+    where = base / f"{suite}-{kind}-{_recipe(known)}"
     manifest = _manifest(where)
     if manifest is None:
         # Not needed where the guest is in the cache, and not quick.
         from vmserial.guests import making
 
-        with locked(base / f".{suite}-{known.debian}.lock", _LOCK_BOUND):
+        with locked(base / f".{suite}-{kind}.lock", _LOCK_BOUND):
             # Another process may have made it meanwhile.
             if _manifest(where) is None:
-                making.make(where, suite, known, init(), mirror, reporter or Silent())
+                making.make(where, suite, known, flavour, init(), mirror, reporter or Silent())
         manifest = _manifest(where)
         if manifest is None:
             raise ImageError(f"{where} vanished while it was made", hint="try again")
     release = str(manifest["release"])
-    name = f"debian-{SUITES[suite]}-{known.debian}"
+    name = f"debian-{SUITES[suite]}-{kind}"
     config = where / "config"
     # Not 0: with that a kernel does not even say why it panics.
     quiet = "quiet loglevel=1 panic=-1"

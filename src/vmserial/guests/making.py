@@ -17,6 +17,7 @@ from pathlib import Path
 from vmserial.errors import ImageError
 from vmserial.guests import apt, bzimage, initramfs
 from vmserial.guests.images import MANIFEST
+from vmserial.guests.profile import from_config
 from vmserial.machines import Architecture
 from vmserial.paths import write_atomic
 from vmserial.progress import Reporter
@@ -32,14 +33,16 @@ _RELEASE = re.compile(r"(?:boot/vmlinu[xz]-|lib/modules/)([^/]+)")
 
 
 def make(
-    where: Path, suite: str, arch: Architecture, init: bytes, mirror: str, reporter: Reporter
-) -> None:
+    where: Path, suite: str, arch: Architecture, flavour: str, init: bytes, mirror: str,
+    reporter: Reporter,
+) -> None:  # fmt: skip
     """Fetch the packages and make the guest's directory, aside and then renamed.
 
     Args:
         where: the directory.
         suite: Debian's.
         arch: whose kernel.
+        flavour: of the kernel; empty: the common one.
         init: what process 1 of the guest runs.
         mirror: as :class:`~vmserial.guests.apt.PrivateApt`.
         reporter: told what is fetched and built.
@@ -52,7 +55,7 @@ def make(
     private = apt.PrivateApt(
         debian, suite, mirror, check_valid_until=suite != "sid", reporter=reporter
     )
-    packages = private.kernel(arch.kernel_package)
+    packages = private.kernel(arch.kernel_package(flavour))
     wanted = [f"{one.name}={one.version}" for one in packages]
     more = ["busybox-static", arch.firmware_package]
     debs = private.download([*wanted, *filter(None, more)])
@@ -60,7 +63,8 @@ def make(
     busybox = by_name.pop("busybox-static")
     firmware = by_name.pop(arch.firmware_package, None)
     # Left by a process that was killed; the lock says that nobody is at work here.
-    hidden = f".{suite}-{debian}-"
+    kind = "-".join(filter(None, (suite, flavour, debian)))
+    hidden = f".{kind}-"
     for old in where.parent.glob(f"{hidden}*"):
         shutil.rmtree(old, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=hidden, dir=where.parent))
@@ -69,7 +73,7 @@ def make(
         with tempfile.TemporaryDirectory(prefix=hidden, dir=where.parent) as scratch:
             _build([*by_name.values()], busybox, firmware, Path(scratch), aside, arch, init)
         # What is in its place, if anything, is broken or of an older recipe.
-        for old in where.parent.glob(f"{suite}-{debian}-*"):
+        for old in where.parent.glob(f"{kind}-*"):
             shutil.rmtree(old, ignore_errors=True)
         aside.rename(where)
     except OSError as error:
@@ -118,7 +122,15 @@ def _build(
     )
     lines = (root / builtins[0]).read_text("utf-8").splitlines()
     builtin = frozenset(initramfs.module_key(line.strip()) for line in lines)
-    order = initramfs.load_order((*initramfs.WANTED_MODULES, *arch.guest_modules), modules, builtin)
+    config = (root / configs[0]).read_bytes()
+    lacks = from_config(config.decode("utf-8", "replace"), name=kernel_debs[0].name).lacks
+    # What its kernel was built without is no fault of the packages: the cloud kernels have no USB.
+    wanted_modules = [
+        name
+        for name in (*initramfs.WANTED_MODULES, *arch.guest_modules)
+        if name in modules or not lacks(name)
+    ]
+    order = initramfs.load_order(wanted_modules, modules, builtin)
     initrd = initramfs.build(
         (scratch / "busybox" / busyboxes[0]).read_bytes(),
         [(name, modules[name]) for name in order],
@@ -126,7 +138,7 @@ def _build(
     )
     image = (root / images[0]).read_bytes()
     elf = bzimage.unpacked(image)
-    files = {"initrd": initrd, "config": (root / configs[0]).read_bytes()}
+    files = {"initrd": initrd, "config": config}
     for tree in trees:
         at = next(name for name in names if name.endswith(f"/{tree}"))
         files[tree] = (root / at).read_bytes()

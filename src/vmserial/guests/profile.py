@@ -1,8 +1,9 @@
-"""What a guest's kernel carries: from its configuration file, or from a table of known systems.
+"""What a guest's kernel carries: from its configuration file, or from a table of known kernels.
 
-The table's numbers were read from the distributions' kernel configurations
-(CONFIG_SERIAL_8250_NR_UARTS and CONFIG_SERIAL_8250_RUNTIME_UARTS); those of
-Debian were also run.
+A guest is its kernel, not its release: the table has a line for each kernel, found by the
+system's name or by what ``uname -r`` says in it.  The table's numbers were read from the
+distributions' kernel configurations (CONFIG_SERIAL_8250_NR_UARTS and
+CONFIG_SERIAL_8250_RUNTIME_UARTS); those of Debian were also run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from vmserial.errors import ConfigError, UsageError
 from vmserial.limits import TTYUSB_NODES
 from vmserial.machines import architecture
-from vmserial.model import GuestProfile
+from vmserial.model import ABSENT, GuestProfile
 
 LARGEST = 4 << 20
 """Bytes of a kernel configuration that are read; a real one has about 0.3 MB."""
@@ -49,6 +50,18 @@ debian-sid-ppc64el   7.2  32  4
 debian-sid-riscv64   7.2   6  6 no-hotplug
 debian-sid-s390x     7.2   0  0 no-8250
 debian-sid-loong64   7.2  16 16 no-hotplug
+debian-12-cloud-amd64  6.1  32  4 no-usb
+debian-12-cloud-arm64  6.1   4  4 no-usb
+debian-12-rt-amd64     6.1  32  4
+debian-12-rt-arm64     6.1   4  4
+debian-13-cloud-amd64  6.12 32  4 no-usb
+debian-13-cloud-arm64  6.12  4  4 no-usb
+debian-13-rt-amd64     6.12 32  4
+debian-13-rt-arm64     6.12  4  4
+debian-sid-cloud-amd64 7.2  32  4 no-usb
+debian-sid-cloud-arm64 7.2   4  4 no-usb
+debian-sid-rt-amd64    7.2  32  4
+debian-sid-rt-arm64    7.2   4  4
 ubuntu-22.04-amd64   5.15 48 32
 ubuntu-22.04-arm64   5.15 48 32
 ubuntu-24.04-amd64   6.8  48 32
@@ -85,12 +98,88 @@ def _known() -> dict[str, GuestProfile]:
             runtime_uarts=int(runtime),
             pci_hotplug="no-hotplug" not in lacks,
             pci_serial="no-8250" not in lacks,
+            usb_serial="no-usb" not in lacks,
         )
     return found
 
 
 KNOWN: Mapping[str, GuestProfile] = _known()
 """Systems whose kernels were looked at, by name."""
+
+FLAVOURS = ("cloud", "rt")
+"""Debian's kernels beside the common one: without drivers that clouds do not need, USB among
+them; and PREEMPT_RT."""
+
+_DEBIAN_ARCHS = {
+    "686": "i386", "686-pae": "i386", "armmp": "armhf", "armmp-lpae": "armhf",
+    "powerpc64le": "ppc64el", "5kc-malta": "mips64el",
+    **{arch: arch for arch in ("amd64", "arm64", "riscv64", "s390x", "loong64")},
+}  # fmt: skip
+"""Debian's architecture by what its kernels' releases end with."""
+
+_RELEASES = (
+    (re.compile(rf"-(?:(?P<flavour>cloud|rt)-)?(?P<arch>{'|'.join(_DEBIAN_ARCHS)})\Z"), "debian-"),
+    (re.compile(r"-\d+-(?:generic|lowlatency|virtual)\Z"), "ubuntu-"),
+    (re.compile(r"\.el\d\w*\.(?P<arch>x86_64|aarch64)\Z"), "el"),
+    (re.compile(r"\.oe\d+(?:sp\d)?\.(?P<arch>x86_64|aarch64)\Z"), "openeuler-"),
+)
+"""What ``uname -r`` ends with, and what the names of its system begin with."""
+
+DRIVERS: Mapping[str, str] = {
+    "8250": "SERIAL_8250",
+    "8250_pci": "SERIAL_8250_PCI",
+    "8250_of": "SERIAL_OF_PLATFORM",
+    "amba-pl011": "SERIAL_AMBA_PL011",
+    "xhci_pci": "USB_XHCI_PCI",
+    "ftdi_sio": "USB_SERIAL_FTDI_SIO",
+    "virtio_pci": "VIRTIO_PCI",
+    "virtio_mmio": "VIRTIO_MMIO",
+    "virtio_console": "VIRTIO_CONSOLE",
+    "pciehp": "HOTPLUG_PCI_PCIE",
+    "acpiphp": "HOTPLUG_PCI_ACPI",
+    "shpchp": "HOTPLUG_PCI_SHPC",
+}
+"""What serial ports need of a kernel: the module's name, and what its configuration calls it."""
+
+_STATES = {"y": "built in", "m": "module"}
+
+
+def of_release(release: str) -> GuestProfile | None:
+    """Return the profile of the kernel that calls itself so, as ``uname -r`` says it.
+
+    A kernel whose very version was not looked at is taken to be as the one before it of the
+    same system, flavour and architecture, and is an assumption.  Ubuntu's do not tell their
+    architecture; those of the table are alike in all.
+
+    Args:
+        release: ``6.12.117+deb13-cloud-amd64``, ``5.14.0-503.11.1.el9_5.x86_64``.
+    """
+    version = re.match(r"(\d+)\.(\d+)", release)
+    if version is None:
+        return None
+    kernel = (int(version[1]), int(version[2]))
+    for pattern, system in _RELEASES:
+        if (found := pattern.search(release)) is None:
+            continue
+        parts = found.groupdict()
+        arch, flavour = parts.get("arch", ""), parts.get("flavour")
+        tail = "".join(f"-{one}" for one in (flavour, _DEBIAN_ARCHS.get(arch, arch)) if one)
+        # A flavour's name ends as that of the common kernel does.
+        rows = [
+            one for name, one in KNOWN.items()
+            if name.startswith(system) and name.endswith(tail)
+            and any(f"-{other}-" in name for other in FLAVOURS) == bool(flavour)
+        ]  # fmt: skip
+        rows.sort(key=lambda one: one.kernel or kernel)
+        before = [one for one in rows if (one.kernel or kernel) <= kernel]
+        if not rows:
+            continue
+        nearest = before[-1] if before else rows[0]
+        if nearest.kernel == kernel:
+            return replace(nearest, name=release)
+        return replace(nearest, name=release, kernel=kernel, assumed=True,
+                       source=f"taken to be as {nearest.name}: {nearest.source}")  # fmt: skip
+    return None
 
 
 def unknown(arch: str) -> GuestProfile:
@@ -164,7 +253,7 @@ def from_config(
         kernel = (int(found.group(1)), int(found.group(2)))
 
     def has(symbol: str) -> bool:
-        return symbols.get(symbol) in {"y", "m"}
+        return symbols.get(symbol) in _STATES
 
     def number(symbol: str, otherwise: int) -> int:
         value = symbols.get(symbol, "")
@@ -184,6 +273,10 @@ def from_config(
         nr_uarts_parameter=parameter,
         usb_serial=has("USB_SERIAL_FTDI_SIO") and has("USB_XHCI_HCD"),
         virtio_console=has("VIRTIO_CONSOLE"),
+        drivers=tuple(
+            (driver, _STATES.get(symbols.get(symbol, ""), ABSENT))
+            for driver, symbol in DRIVERS.items()
+        ),
         pci_hotplug=has("HOTPLUG_PCI_PCIE") or has("HOTPLUG_PCI_ACPI"),
         pci_serial=has("SERIAL_8250_PCI"),
     )
@@ -214,14 +307,15 @@ def resolve(name: str, *, append: str = "") -> GuestProfile:
     """Return the profile of a known system, or of a kernel configuration file.
 
     Args:
-        name: a name of :data:`KNOWN`, or the path of a configuration (also gzipped).
+        name: a name of :data:`KNOWN`, what ``uname -r`` says in the guest, or the path of a
+            configuration (also gzipped).
         append: the guest's kernel command line, read for ``8250.nr_uarts=``.
 
     Raises:
         UsageError: there is no such name or file.
         ConfigError: the file is not a kernel configuration.
     """
-    known = KNOWN.get(name)
+    known = KNOWN.get(name) or of_release(name)
     if known is not None:
         parameter = parameter_of(append)
         return known if parameter is None else replace(known, nr_uarts_parameter=parameter)
@@ -243,7 +337,8 @@ def resolve(name: str, *, append: str = "") -> GuestProfile:
             f"no guest is known as {name!r}, and there is no such file",
             hint=f"did you mean {' or '.join(near)}?"
             if near
-            else f"known: {', '.join(KNOWN)}; or give the guest's /boot/config-…",
+            else f"known: {', '.join(KNOWN)}; or give what uname -r says in the guest, or its "
+            "/boot/config-…",
         )
     return from_config(read_config(path), name=path.name, append=append, source=str(path))
 

@@ -39,4 +39,5 @@ ARCHITECTURE = Architecture(
     firmware="/usr/share/AAVMF/AAVMF_CODE.fd",
     console="ttyAMA0",
     suites=ALL_SUITES,
+    flavours=("cloud", "rt"),
 )

@@ -128,6 +128,7 @@ class Architecture:
         suites: Debian's suites with a kernel for it, from which test guests are made; the one
             that is taken unasked first.
         flavour: of Debian's kernel, where it is not ``debian``.
+        flavours: further kernels of Debian's that test guests can be made of.
         guest_modules: what a test guest loads beside what all load.
         guest_needs: the QEMU from which on a test guest boots.
         firmware_package: Debian's package of ``firmware``, where a kernel that is booted directly
@@ -145,14 +146,14 @@ class Architecture:
     kernel_words: str = ""
     suites: tuple[str, ...] = ()
     flavour: str = ""
+    flavours: tuple[str, ...] = ()
     guest_modules: tuple[str, ...] = ()
     guest_needs: tuple[int, int, int] = (0, 0, 0)
     firmware_package: str = ""
 
-    @property
-    def kernel_package(self) -> str:
-        """Debian's package that depends on its newest kernel."""
-        return f"linux-image-{self.flavour or self.debian}"
+    def kernel_package(self, flavour: str = "") -> str:
+        """Return Debian's package that depends on its newest kernel, or that of a flavour."""
+        return "-".join(filter(None, ("linux-image", flavour, self.flavour or self.debian)))
 
     def machine_type(self, asked: str) -> str:
         """Return the machine type that is asked for; the default one where none is."""

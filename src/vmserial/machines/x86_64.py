@@ -53,4 +53,5 @@ ARCHITECTURE = Architecture(
     console="ttyS0",
     kernel_words=NO_TIMER_CHECK,
     suites=ALL_SUITES,
+    flavours=("cloud", "rt"),
 )

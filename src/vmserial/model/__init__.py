@@ -36,7 +36,14 @@ from vmserial.model.finding import (
     refusal,
     worst_first,
 )
-from vmserial.model.hardware import PCI_UARTS, Capabilities, DeviceType, GuestProfile, MachineType
+from vmserial.model.hardware import (
+    ABSENT,
+    PCI_UARTS,
+    Capabilities,
+    DeviceType,
+    GuestProfile,
+    MachineType,
+)
 from vmserial.model.machine import (
     Agent,
     Cpu,
@@ -55,6 +62,7 @@ from vmserial.model.plan import Assignment, Device, IdentityKind, NodeIdentity, 
 from vmserial.model.source import Note, SourceRef
 
 __all__ = [
+    "ABSENT",
     "ALL_BYTES",
     "PCI_UARTS",
     "Agent",

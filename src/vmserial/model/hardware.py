@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 PCI_UARTS: Mapping[str, int] = {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}
 """16550A on each serial card of QEMU; the guest registers all of them, used or not."""
 
+ABSENT = "absent"
+"""How a guest's kernel has a driver that it was built without."""
+
 
 @dataclass(frozen=True)
 class DeviceType:
@@ -90,6 +93,8 @@ class GuestProfile:
         pci_serial: it has 8250_pci.
         limits_known: False of a system of which no limit is known: the numbers and drivers
             here then only forbid nothing.
+        drivers: how the kernel has each driver of a serial port, ``built in``, ``module`` or
+            ``absent``, by the module's name; empty where its configuration was not read.
     """
 
     name: str
@@ -104,6 +109,11 @@ class GuestProfile:
     pci_hotplug: bool = True
     pci_serial: bool = True
     limits_known: bool = True
+    drivers: tuple[tuple[str, str], ...] = ()
+
+    def lacks(self, driver: str) -> bool:
+        """Tell whether it is known that the kernel was built without a driver."""
+        return (driver, ABSENT) in self.drivers
 
     @property
     def uarts_8250(self) -> int:
