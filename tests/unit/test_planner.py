@@ -231,6 +231,23 @@ def test_unplugged_and_absent_ports_keep_their_place() -> None:
     assert plan.assignment(3).address == "port 3"
 
 
+def test_what_the_ports_take_of_the_guests_memory() -> None:
+    assert planned(ports=1).memory_kib == 0
+    assert 0 < planned(ports=11, kind="usb").memory_mib < 4
+    assert 50 < planned(ports=101, kind="virtio").memory_mib < 65
+    assert 400 < planned(ports=101, kind="virtio", version=(10, 0, 0), memory_mib=1024).memory_mib
+
+
+def test_more_ports_than_the_guests_memory_has_room_for_are_refused() -> None:
+    assert not planned(ports=101, kind="virtio").refusals
+    made = planned(ports=101, kind="virtio", version=(10, 0, 0))
+    (refusal,) = made.refusals
+    assert refusal.id == "guest-memory"
+    assert "420 MiB of the guest's 512 MiB" in refusal.happens
+    assert "--memory 640" in refusal.fix
+    assert not planned(ports=101, kind="virtio", version=(10, 0, 0), memory_mib=640).refusals
+
+
 def test_clashes_are_refused() -> None:
     one = SerialPort(1, chardevs.parse("socket=/run/same"))
     plan = planner.plan(

@@ -148,6 +148,16 @@ def test_a_users_disks_and_networks_are_never_touched(tmp_path: Path) -> None:
     assert any(option.role == "net" for option in whole.options)
 
 
+@pytest.mark.parametrize(("count", "least", "most"), [(10, 512, 512), (1000, 1700, 2000)])
+def test_the_vm_under_test_has_the_memory_that_its_ports_need(
+    tmp_path: Path, count: int, least: int, most: int
+) -> None:
+    machine = Machine("aarch64", tuple(port(n, "virtio" if n else "auto") for n in range(count)))
+    made = setup(machine, environment(tmp_path), "unix", lambda name: name)
+    assert not made.plan.refusals
+    assert least <= int(made.argv[made.argv.index("-m") + 1].removesuffix("M")) <= most
+
+
 def test_a_controllers_thread_is_there_with_it(tmp_path: Path) -> None:
     conf = Path(__file__).parents[1] / "data" / "pve" / "142.conf"
     made = setup(load(str(conf)), environment(tmp_path), "unix", lambda name: name)

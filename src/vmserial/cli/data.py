@@ -57,6 +57,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
              "where": str(note.where) if note.where else ""}
             for note in machine.notes
         ],
+        "memory": {"mib": machine.memory_mib, "ports_kib": plan.memory_kib},
         "warnings": list(plan.warnings),
         "assumptions": list(plan.assumptions),
         "refusals": [

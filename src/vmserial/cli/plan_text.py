@@ -58,6 +58,12 @@ def show(plan: Plan) -> None:
             for a in plan.assignments
         ),
     )
+    if plan.memory_kib:
+        say()
+        say(
+            f"Of the guest's {plan.machine.memory_mib:,} MiB the drivers of its ports take about "
+            f"{plan.memory_mib:,} MiB."
+        )
     reasons: dict[str, list[str]] = {}
     for a in plan.assignments:
         reasons.setdefault(a.reason, []).append(a.port.name)

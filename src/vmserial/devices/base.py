@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from vmserial.allocator import Allocator
-from vmserial.model import Assignment, Finding, SerialPort, Severity, refusal
+from vmserial.model import Assignment, Capabilities, Finding, SerialPort, Severity, refusal
 
 
 class DeviceKind(ABC):
@@ -18,6 +18,7 @@ class DeviceKind(ABC):
         title: one line for people.
         hot_pluggable: where the bus allows it.
         cautions: facts that its user must know, each with its source in facts.
+        guest_kib: memory of the guest that a port takes, in KiB; 0: nothing that can be measured.
         test_guest_modules: what a guest kernel needs for it, for people.
     """
 
@@ -26,6 +27,12 @@ class DeviceKind(ABC):
     title: ClassVar[str]
     hot_pluggable: ClassVar[bool]
     cautions: ClassVar[tuple[str, ...]] = ()
+    guest_kib: ClassVar[int] = 0
+
+    def memory_kib(self, capabilities: Capabilities) -> int:
+        """Return the memory of the guest that a port of this kind takes on a binary, in KiB."""
+        del capabilities
+        return self.guest_kib
 
     @abstractmethod
     def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:

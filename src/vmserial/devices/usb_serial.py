@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind
-from vmserial.limits import TTYUSB_NODES
+from vmserial.limits import TTYUSB_NODES, USB_PORT_KIB
 from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
 
@@ -15,6 +15,7 @@ class UsbSerialKind(DeviceKind):
     driver = "usb-serial"
     title = "an FTDI converter on xhci; a real tty, hot-pluggable, 15 to a controller"
     hot_pluggable = True
+    guest_kib = USB_PORT_KIB
     cautions = (
         "usb-serial blocks migration and snapshots with RAM",
         # Run on 5.2, 7.2 and 10.0: device_del with a client that keeps sending.

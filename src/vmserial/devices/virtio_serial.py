@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind
-from vmserial.limits import HVC_NODES, VIRTIO_CONTROL_QUEUE, VIRTIO_SERIAL_SAFE_PORTS
-from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
+from vmserial.limits import (
+    HVC_NODES,
+    VIRTIO_CONTROL_QUEUE,
+    VIRTIO_PORT_KIB,
+    VIRTIO_PORT_KIB_10,
+    VIRTIO_SERIAL_SAFE_PORTS,
+)
+from vmserial.model import (
+    Assignment,
+    Capabilities,
+    Device,
+    Finding,
+    NodeIdentity,
+    SerialPort,
+    Severity,
+)
 
 
 class VirtioKind(DeviceKind):
@@ -26,6 +40,10 @@ class VirtioKind(DeviceKind):
     )
     messages = 2
     """What QEMU answers when a starting guest takes this port: its name, and its client."""
+
+    def memory_kib(self, capabilities: Capabilities) -> int:
+        """See :meth:`DeviceKind.memory_kib`."""
+        return VIRTIO_PORT_KIB_10 if capabilities.version[:1] == (10,) else VIRTIO_PORT_KIB
 
     def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""

@@ -111,6 +111,7 @@ class Plan:
         warnings: what is carried but must be known.
         assumptions: what nobody said and the plan took for granted.
         refusals: what is not carried; a plan with one must not be started.
+        memory_kib: what all its ports take of the guest's memory, in KiB.
     """
 
     machine: Machine
@@ -122,6 +123,12 @@ class Plan:
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     refusals: tuple[Finding, ...] = ()
+    memory_kib: int = 0
+
+    @property
+    def memory_mib(self) -> int:
+        """The same in MiB, rounded up."""
+        return -(-self.memory_kib // 1024)
 
     def assignment(self, index: int) -> Assignment:
         """Return the assignment of ``serial<index>``; KeyError if it has none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,6 +65,18 @@ def _die_with_parent(mask: Iterable[int]) -> Callable[[], None]:
     return arrange
 
 
+def allow_descriptors() -> None:
+    """Let this process and those it starts have as many open files as the system allows them.
+
+    A port takes two descriptors of QEMU, its listener and its client, and one of ours; the soft
+    limit of a login is often 1024, the hard one a million.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft not in (hard, resource.RLIM_INFINITY):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def start_process(
     argv: Sequence[str],
     *,
@@ -88,6 +101,7 @@ def start_process(
             raise UsageError(
                 "a word of the command line holds a NUL byte", hint="remove it", where=word[:40]
             )
+    allow_descriptors()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     process = None
     try:

@@ -44,7 +44,17 @@ _WORDS = {
 }
 
 MEMORY_MIB = 512
-"""RAM of the VM under test: room for the payloads of 300 ports."""
+"""RAM of the VM under test: room for the payloads of 300 ports that need nothing else."""
+
+_AMPLE_MIB = 1 << 20
+"""RAM of which no number of ports is too much; what a VM gets is worked out from its plan."""
+
+_BASE_MIB = 256
+"""RAM of a test guest without ports and their data."""
+
+_AGENT_KIB = 1024
+"""RAM of the guest for the far end of a port: five processes, and its data twice (measured:
+440 KiB for those that wait, besides what the port's driver takes)."""
 
 CONTROL_SOCKET = "ctl"
 """Name of the control port's socket in the run directory."""
@@ -79,6 +89,7 @@ def platform(machine: Machine, ports: Sequence[SerialPort]) -> Machine:
         machine_options=machine.machine_options,
         cpu=machine.cpu,
         accel=machine.accel,
+        memory_mib=_AMPLE_MIB,
     )
 
 
@@ -139,12 +150,11 @@ def setup(
     Raises:
         UsageError: as :func:`vmserial.planning.planner.plan`.
     """
-    made = plan(
-        under_test(machine, environment, endpoint, socket),
-        environment.capabilities,
-        environment.guest.profile,
-        control=True,
-    )
+    tested = under_test(machine, environment, endpoint, socket)
+    made = _planned(tested, environment)
+    needed = _BASE_MIB + made.memory_mib + len(machine.ports) * _AGENT_KIB // 1024
+    if needed > tested.memory_mib:
+        made = _planned(replace(tested, memory_mib=needed), environment)
     left_out = dict.fromkeys(
         _WORDS.get(option.role, option.flag)
         for option in made.options
@@ -167,6 +177,10 @@ def setup(
         "-no-reboot",
     )
     return Setup(made, argv, tuple(notes), planned=True)
+
+
+def _planned(machine: Machine, environment: TestEnvironment) -> Plan:
+    return plan(machine, environment.capabilities, environment.guest.profile, control=True)
 
 
 def _disk(environment: TestEnvironment) -> tuple[str, ...]:
