@@ -97,7 +97,7 @@ vs_there() {
 
 # vs_scan: tell what came and what went since the scan before (vs_old).
 vs_scan() {
-	vs_now=' ' vs_ports=
+	vs_now=' '
 	for vs_n in /sys/class/tty/tty[AUS]*; do
 		vs_n=${vs_n##*/}
 		case $vs_n in
@@ -115,20 +115,47 @@ vs_scan() {
 		esac
 	done
 	vs_fixed
-	for vs_n in /sys/class/virtio-ports/*; do
-		# A port without a name has not been introduced yet.
-		[ -r "$vs_n/name" ] || continue
-		vs_n=${vs_n##*/}
-		vs_now="$vs_now$vs_n "
-		case $vs_old in *" $vs_n "*) ;; *) vs_ports="$vs_ports $vs_n" ;; esac
-	done
-	# What is gone first: a name, or an hvc, may already be somebody else's.
+	# What is gone first: a name may already be somebody else's.
 	for vs_n in $vs_old; do
 		case $vs_now in *" $vs_n "*) ;; *) vs_up && vs_say g "$vs_n" "$vs_t" ;; esac
 	done
+	vs_old=$vs_now
+	set -- /sys/class/virtio-ports/vport*
+	[ -e "$1" ] || set --
+	[ -z "$vs_nameless" ] && [ "$*" = "$vs_listed" ] || vs_vports "$@"
+}
+
+# vs_vports DIRECTORY…: the same for virtio ports. There may be a thousand, so none is looked
+# for in a list of them: each that is known has a variable, with the number of the last look.
+vs_vports() {
+	vs_listed=$* vs_ports= vs_files= vs_nameless= vs_now=
+	vs_round=$((vs_round + 1))
+	for vs_n in "$@"; do
+		vs_n=${vs_n##*/}
+		eval "vs_k=\${vs_seen_$vs_n}"
+		if [ -z "$vs_k" ]; then
+			# A port without a name has not been introduced yet.
+			[ -r "/sys/class/virtio-ports/$vs_n/name" ] || {
+				vs_nameless=1
+				continue
+			}
+			vs_ports="$vs_ports $vs_n" vs_files="$vs_files $vs_debug/virtio-ports/$vs_n"
+		fi
+		eval "vs_seen_$vs_n=$vs_round"
+		vs_now="$vs_now $vs_n"
+	done
+	# What is gone first: an hvc may already be somebody else's.
+	for vs_n in $vs_known; do
+		eval "vs_k=\${vs_seen_$vs_n}"
+		[ "$vs_k" != $vs_round ] || continue
+		unset "vs_seen_$vs_n"
+		vs_up
+		vs_say g "$vs_n" "$vs_t"
+	done
+	vs_known=$vs_now
 	if [ -n "$vs_ports" ]; then
 		# One process for all of them; read by a builtin, each would take 8 ms.
-		for vs_n in $(grep -s "console_vtermno: [1-9]" "$vs_debug"/virtio-ports/* /dev/null); do
+		for vs_n in $(grep -s "console_vtermno: [1-9]" $vs_files /dev/null); do
 			case $vs_n in
 			*:console_vtermno:) vs_n=${vs_n%:console_vtermno:} && vs_k=${vs_n##*/} ;;
 			*) vs_say c "$vs_k" "$vs_n" ;;
@@ -141,14 +168,13 @@ vs_scan() {
 			vs_say v "$vs_n" "$vs_t" "$vs_name"
 		done
 	fi
-	vs_old=$vs_now
 }
 
 # vs_watch: scan when asked to, and then, for as many ticks as asked for, whenever the
 # kernel sent a uevent. Any change of devices sends one and raises this number; some
 # files change a moment later, so it looks again.
 vs_watch() {
-	vs_old=' ' vs_seen= vs_again=0
+	vs_old=' ' vs_seen= vs_again=0 vs_round=0 vs_known= vs_listed= vs_nameless=
 	while read -r vs_seq vs_ticks <&9; do
 		vs_scan
 		vs_say z "$vs_seq"
