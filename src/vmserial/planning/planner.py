@@ -9,15 +9,14 @@ assumed is in :attr:`Plan.assumptions`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.allocator import Allocator
-from vmserial.devices import KINDS
 from vmserial.errors import PlanRefused
 from vmserial.free_places import on_pve
-from vmserial.limits import GUEST_LEAST_MIB, ISA_SERIAL_PORTS
+from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import Architecture, Platform, architecture
 from vmserial.model import (
     Assignment,
@@ -27,7 +26,6 @@ from vmserial.model import (
     Machine,
     Plan,
     SerialPort,
-    Severity,
     Stdio,
     UnixSocket,
     refusal,
@@ -39,6 +37,7 @@ from vmserial.planning.conflicts import clashes
 from vmserial.planning.control import CONTROLLER, control_port
 from vmserial.planning.layout import Layout
 from vmserial.planning.layout.owner import OwnerLayout, as_started
+from vmserial.planning.memory import memory_kib, no_room
 from vmserial.planning.numbering import numbered
 from vmserial.planning.owners import OwnersPorts
 
@@ -102,15 +101,6 @@ def require(made: Plan) -> None:
         )
 
 
-def memory_kib(assignments: Iterable[Assignment], capabilities: Capabilities) -> int:
-    """Return what ports take of the guest's memory on a binary, in KiB."""
-    return sum(
-        KINDS[a.kind].memory_kib(capabilities)
-        for a in assignments
-        if a.kind in KINDS and a.port.state == "plugged"
-    )
-
-
 class _Planner:
     """One planning; holds what is collected on the way."""
 
@@ -168,9 +158,8 @@ class _Planner:
         placed = self.control() if control else None
         self.refusals += clashes(allocator, layout.options, assignments)
         self.refusals[:0] = layout.refusals
-        memory = memory_kib([*assignments, *([placed] if placed is not None else [])],
-                            self.capabilities)  # fmt: skip
-        self.check_memory(memory)
+        memory = memory_kib([*assignments, placed], self.capabilities)
+        self.refusals += no_room(machine, memory)
         self.warnings += [str(note) for note in layout.notes]
         self.note_facts(assignments)
         return Plan(
@@ -318,23 +307,6 @@ class _Planner:
         return placed
 
     # -------------------------------------------------------------- after placing
-
-    def check_memory(self, kib: int) -> None:
-        """Refuse more ports than the guest's memory has room for; they are most of it then."""
-        machine, mib = self.machine, -(-kib // 1024)
-        if 2 * mib > machine.memory_mib and mib + GUEST_LEAST_MIB > machine.memory_mib:
-            self.refusals.append(
-                refusal(
-                    "guest-memory",
-                    f"the drivers of its ports take about {mib} MiB of the guest's "
-                    f"{machine.memory_mib} MiB, and it needs {GUEST_LEAST_MIB} MiB besides: it "
-                    "dies while it starts",
-                    f"give it --memory {-(-(mib + GUEST_LEAST_MIB) // 128) * 128} or more, or "
-                    "ask for fewer ports",
-                    where=machine.place_of("memory_mib"),
-                    severity=Severity.DEAD,
-                )
-            )
 
     def note_facts(self, assignments: list[Assignment]) -> None:
         self.warnings += _cautions(assignments)
