@@ -94,7 +94,7 @@ def own_cache(
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-EMULATORS = ("aarch64", "x86_64", "i386", "arm", "riscv64", "ppc64", "s390x")
+EMULATORS = ("aarch64", "x86_64", "i386", "arm", "riscv64", "ppc64", "s390x", "mips64el")
 """Those that the tests have domains of; libvirt knows loongarch64 from 11.0 on."""
 
 

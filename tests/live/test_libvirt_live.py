@@ -29,7 +29,7 @@ SIZE = 2048
 DATA = Path(__file__).parents[1] / "data" / "libvirt"
 
 FULL = {"riscv64": "qemu-system-riscv64", "ppc64": "qemu-system-ppc64",
-        "s390x": "qemu-system-s390x"}  # fmt: skip
+        "s390x": "qemu-system-s390x", "mips64el": "qemu-system-mips64el"}  # fmt: skip
 """Architectures whose QEMU the tests do not install.  libvirt knows loongarch64 from 11.0 on."""
 
 DOMAINS = [

@@ -134,3 +134,16 @@ def test_drives_are_where_libvirt_has_them(
     mine = native(json.loads(capsys.readouterr().out), frozenset())
     assert elsewhere(said(text, frozenset()), mine) == {}
     assert elsewhere(mine, said(text, frozenset())) == {}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["mips64el-typed", "mips64el-untyped"])
+def test_the_command_of_a_board_that_no_made_domain_has(libvirt: PrivateLibvirt, name: str) -> None:
+    path = Path(__file__).parents[1] / "data" / "libvirt" / f"{name}.xml"
+    real, mine = asked(libvirt, path), ours(path.read_text(), name)
+    if not libvirt.virsh("version", "--daemon").rpartition("daemon: ")[2].startswith(KNOWN):
+        real, mine = ports(real), ports(mine)
+    # libvirt gives a domain that has none a UUID.
+    real = tuple(each for each in real if each[0] != "uuid")
+    assert len(real) > 5
+    assert real == mine

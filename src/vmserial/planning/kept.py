@@ -28,7 +28,7 @@ _HOT = frozenset({"usb", "virtio", "virtconsole"})
 """What can be unplugged where it is; a pci-serial's slot is not one of its own."""
 
 _REASON = "where libvirt has it"
-_ROOTS = frozenset({"pci.0", "pcie.0"})
+_ROOTS = frozenset({"pci.0", "pcie.0", "pci"})
 
 
 class KeptPorts:

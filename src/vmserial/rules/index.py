@@ -118,7 +118,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         ),
     ),
     (
-        Late("guest.hvc_limit", ("platform",), ("virtconsole",)),
+        Late("guest.hvc_limit", ("platform",), ("serial", "spapr-vty", "virtconsole")),
         Late("owner.libvirt_phantom_hvc", ("libvirt",), ("virtconsole",)),
     ),
     (

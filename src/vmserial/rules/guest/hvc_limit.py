@@ -34,4 +34,11 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULE = Rule("hvc-limit", Severity.DEAD, CONSOLES, check, needs=(PLATFORM,), among=("virtconsole",))
+RULE = Rule(
+    "hvc-limit",
+    Severity.DEAD,
+    CONSOLES,
+    check,
+    needs=(PLATFORM,),
+    among=("virtconsole", "spapr-vty", "serial"),
+)

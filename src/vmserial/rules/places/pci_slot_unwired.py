@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from vmserial.context import MovePci, RuleContext
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import COLLISION, PLACES, Rule
+from vmserial.sources.command.places import DeviceEntry
+
+_ON_CONTROLLERS = frozenset({"usb-serial", "virtserialport", "virtconsole"})
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -14,7 +17,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     assert ctx.platform is not None
     for collision in ctx.occupancy.of("pci-slot-unwired"):
         device, port = collision.device, collision.port
-        if port is None and not ctx.carries(device):
+        if port is None and not _has_ports(ctx, device):
             continue
         names, name = (port.name,) if port else (), device.id or device.driver
         yield RULE.finding(
@@ -22,6 +25,15 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             f"{collision.slot:x} of {ctx.platform.name}",
             device.option, names, (MovePci(device.option, port.name if port else name),),
         )  # fmt: skip
+
+
+def _has_ports(ctx: RuleContext, device: DeviceEntry) -> bool:
+    """Tell whether ports are, or may be, on a controller: on its bus, or on none that is named."""
+    if not ctx.carries(device):
+        return False
+    buses = {port.device.device.bus for port in ctx.ports
+             if port.device is not None and port.driver in _ON_CONTROLLERS}  # fmt: skip
+    return "" in buses or not device.id or f"{device.id}.0" in buses
 
 
 RULE = Rule("pci-slot-unwired", Severity.DEAD, PLACES, check, needs=(COLLISION,))

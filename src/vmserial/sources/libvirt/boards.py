@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 _ARM = frozenset({"arm", "aarch64"})
+_MIPS = frozenset({"mips", "mipsel", "mips64", "mips64el"})
 _VIRT = re.compile(r"virt(?:-|\Z)")
 _I440FX = re.compile(r"pc(?:\Z|-i440fx|-[01])|rhel[67]|rhel-[67]")
 _Q35 = re.compile(r"(?:pc-)?q35(?:-|\Z)")
@@ -26,6 +27,7 @@ class Board:
         balloon: each domain has a balloon that names none.
         virtio: where virtio devices sit: ``pci``, ``ccw`` or ``mmio``.
         legacy_usb: libvirt writes ``-usb``.
+        one_bus: the machine has one PCI bus, of this name, and libvirt has no number for another.
     """
 
     root: str
@@ -35,6 +37,12 @@ class Board:
     balloon: bool = True
     virtio: str = "pci"
     legacy_usb: bool = False
+    one_bus: str = ""
+
+    @property
+    def bus0(self) -> str:
+        """QEMU's name of the first PCI bus."""
+        return self.one_bus or ("pcie.0" if self.root == "pcie-root" else "pci.0")
 
 
 def board(arch: str, machine_type: str) -> Board:
@@ -61,4 +69,6 @@ def board(arch: str, machine_type: str) -> Board:
     if arch in {"riscv64", "loongarch64"}:
         root = "pcie-root" if _VIRT.match(machine_type) else ""
         return Board(root, balloon=arch == "riscv64", virtio="pci" if root else "mmio")
+    if arch in _MIPS and machine_type in {"", "malta"}:
+        return Board("pci-root", usb="piix3-uhci", one_bus="pci")
     return Board("")

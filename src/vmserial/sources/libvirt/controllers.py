@@ -111,7 +111,8 @@ class Controllers(PartMaker):
         named = element.child("model") if element is not None else None
         driver = named.get("name") if named is not None else ""
         return Part(
-            element, driver or (known.driver if known else ""), alias(element, f"pci.{index}"),
+            element, driver or (known.driver if known else ""),
+            alias(element, self.on.one_bus or f"pci.{index}"),
             pci=pci_device(element, known.needs if known else ""),
         )  # fmt: skip
 

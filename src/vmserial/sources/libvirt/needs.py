@@ -20,6 +20,7 @@ class Need:
         keep: it stays what it is, and gets another place.
         name: of a virtio port.
         drop_address: libvirt is to choose its address.
+        slot: the PCI address that it gets, where libvirt would choose one that does not do.
         drop_alias: its alias is somebody else's.
         path: another socket path.
         log: a log file.
@@ -36,6 +37,7 @@ class Need:
     keep: bool = False
     name: str = ""
     drop_address: bool = False
+    slot: str = ""
     drop_alias: bool = False
     path: str = ""
     log: str = ""
@@ -66,5 +68,5 @@ class Need:
         self.number = other.number if self.number is None else self.number
         self.plug = self.plug or other.plug
         self.log_is_new = self.log_is_new or other.log_is_new
-        for key in ("name", "path", "log", "rename", "type"):
+        for key in ("name", "slot", "path", "log", "rename", "type"):
             setattr(self, key, getattr(self, key) or getattr(other, key))

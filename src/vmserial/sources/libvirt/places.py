@@ -193,7 +193,7 @@ class Places:
             part.pci = device
             parts.pci[index] = part
         parts.pci = {n: parts.pci[n] for n in (*sorted(stated), *sorted(added))}
-        names = {0: "pcie.0" if root == "pcie-root" else "pci.0"}
+        names = {0: self.on.bus0}
         names |= {index: part.id for index, part in parts.pci.items()}
         models = parts.models | {index: model for index, (model, _) in added.items()}
         for index, part in parts.pci.items():

@@ -24,6 +24,7 @@ from vmserial.sources.command.edits import (
     SetKey,
 )
 from vmserial.sources.command.params import Params
+from vmserial.sources.libvirt.boards import board
 from vmserial.sources.libvirt.document import Document
 from vmserial.sources.libvirt.elements import Element
 from vmserial.sources.libvirt.needs import Need
@@ -97,6 +98,7 @@ class _Raising:
     ) -> None:  # fmt: skip
         self.domain, self.command, self.origin = domain, command, origin
         self.ports = {id(port.element): port for port in domain.characters}
+        self.on = board(domain.arch, domain.machine_type)
         self.writing = Rewriting(domain, command, plugged=_plugged(command))
 
     def raised(self, answers: Sequence[Answered], support: Sequence[Edit]) -> Raised:
@@ -214,6 +216,8 @@ class _Raising:
             need.keep = True
         elif key in {"bus", "addr", "multifunction"}:
             need.drop_address = True
+            if key == "addr" and self.on.one_bus:
+                need.slot = str(value)
         elif key == "chardev":
             raise _Refused("libvirt gives each port its own chardev")
         else:

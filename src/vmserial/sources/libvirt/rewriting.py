@@ -96,6 +96,14 @@ class Rewriting:
         name = need.port.name if need.port is not None else f"<{need.element.name}>"
         if need.kind:
             self._move(need, edit)
+        elif need.slot:
+            slot, _, function = need.slot.partition(".")
+            edit.address = Node(
+                "address",
+                (("type", "pci"), ("domain", "0x0000"), ("bus", "0x00"),
+                 ("slot", f"0x{slot}"), ("function", f"0x{function or '0'}")),
+            )  # fmt: skip
+            self._said[id(need.element), "address"] = f"{name}: PCI slot {slot}"
         elif need.drop_address:
             self._said[id(need.element), "address"] = f"{name}: libvirt chooses its address"
         if need.log and need.log_is_new:

@@ -44,6 +44,7 @@ DEFAULT_SERIAL = {
     "x86_64": "isa-serial", "ppc64": "spapr-vio-serial", "s390x": "sclp-serial",
     "arm": "system-serial", "aarch64": "system-serial", "riscv64": "system-serial",
     "loongarch64": "system-serial",
+    **dict.fromkeys(("mips", "mipsel", "mips64", "mips64el"), "system-serial"),
 }  # fmt: skip
 """The target type that libvirt gives a ``<serial>`` without one."""
 
