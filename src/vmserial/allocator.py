@@ -123,6 +123,10 @@ class Allocator:
     """UARTs of the user's own ``-serial``: they come last, so they are those after ours."""
     isa_free: list[int] = field(default_factory=list)
     uarts_8250: int = 0
+    pci_uarts: int = 0
+    """Those of them that are behind PCI."""
+    live_of_cards: dict[str, int] = field(default_factory=dict)
+    """How many UARTs of a card of ours the guest registers, by the card's id."""
     """8250 ports that the guest has to register, whatever bus they are on."""
     usb: list[Controller] = field(default_factory=list)
     virtio: list[Controller] = field(default_factory=list)
@@ -289,6 +293,7 @@ class Allocator:
                 index = params.get("index", "")
                 self._isa_of_args(int(index) if re.fullmatch("[0-3]", index) else None)
             self.uarts_8250 += PCI_UARTS.get(driver, 0)
+            self.pci_uarts += PCI_UARTS.get(driver, 0)
             place = _ADDRESS.fullmatch(params.get("addr", ""))
             bus = params.get("bus", self.platform.root_bus)
             if place and bus in {self.platform.root_bus, self._pool.bus}:

@@ -77,9 +77,18 @@ class Answer:
 
 @dataclass
 class _Port:
-    """A chardev's socket: what was asked, and what came."""
+    """A chardev's socket: what was asked, and what came.
+
+    Attributes:
+        sock: connected to it.
+        open: a node said that it is open.  Before, nothing is sent: a pl011 whose FIFO is
+            full when Linux opens it gives no interrupt any more, and is deaf.
+        asked: words that were sent.
+        data: what came and is no whole line.
+    """
 
     sock: socket.socket
+    open: bool = False
     asked: list[str] = field(default_factory=list)
     data: bytes = b""
 
@@ -171,24 +180,22 @@ def _collect(
             if not settled and alive <= found.keys():
                 end, settled = time.monotonic() + (GRACE if ports.keys() - alive else 0), True
             if time.monotonic() >= again:
-                _ask_all(ports, found)
+                _ask_all(ports, found, everybody=settled)
                 again = time.monotonic() + ASK_AGAIN
             for key, _ in selector.select(0.1):
                 _take(key.data, ports[key.data], found)
     return found
 
 
-def _ask_all(ports: Mapping[str, _Port], found: Mapping[str, Answer]) -> None:
-    """Ask every port that has not answered with a new word.
-
-    A dead port takes the first words and no more; what is full is full.
-    """
+def _ask_all(ports: Mapping[str, _Port], found: Mapping[str, Answer], *, everybody: bool) -> None:
+    """Ask the ports that have not answered with a new word; at last also the dead ones."""
     for name, port in ports.items():
-        if name not in found:
+        if name not in found and (port.open or everybody):
             word = f"{name}-{secrets.token_hex(4)}"
             try:
                 port.sock.send(f"\n{word}\n".encode())
             except BlockingIOError:
+                # A dead port takes the first words and no more; what is full is full.
                 continue
             port.asked.append(word)
 
@@ -198,6 +205,7 @@ def _take(name: str, port: _Port, found: dict[str, Answer]) -> None:
     *lines, port.data = port.data.split(b"\n")
     for line in lines:
         word, *said = line.decode("latin-1").strip("\r\0 ").split("|")
+        port.open |= len(said) >= 2
         if len(said) >= 2 and word in port.asked:
             answer = Answer(said[0], tuple(said[1:]))
             first = found.setdefault(name, answer)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Process 1 of the echo guest: every serial node that the kernel has answers each line with the
-# line, its own name, and where sysfs has it. Nothing here knows which ports there should be.
+# Process 1 of the echo guest: every serial node that the kernel has says its name when it is
+# opened, and answers each line with the line, its name, and where sysfs has it. Nothing here knows which ports there should be.
 export PATH=/bin
 mount -a
 echo 1 >/proc/sys/kernel/printk
@@ -13,14 +13,17 @@ content() { value=; [ -r "$1" ] && read -r value <"$1"; }
 serve() {
 	# A console is a port like others until its next message comes; it is served as its hvc.
 	[ "$2" = tty ] || sleep 2
-	while sleep 0.3; do
+	while sleep 1; do
 		case $2 in
 		tty) stty -F "$1" raw -echo clocal || continue ;;
 		*) grep -q "is_console: yes" "/sys/kernel/debug/virtio-ports/${1#/dev/}" && continue ;;
 		esac
-		while read -r line <&3; do
-			[ -n "$line" ] && echo "$line|$1|$facts" >&3
-		done 3<>"$1"
+		{
+			echo "|$1|$facts" >&3
+			while read -r line <&3; do
+				[ -n "$line" ] && echo "$line|$1|$facts" >&3
+			done
+		} 3<>"$1"
 	done 2>/dev/null
 }
 

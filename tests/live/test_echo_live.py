@@ -198,6 +198,9 @@ class Guest:
         made = ["-chardev", f"socket,id={name},path={self.where / name},server=on,wait=off"]
         if kind == "uart":
             return [*made, "-serial", f"chardev:{name}"]
+        if kind == "pci-4x":
+            cards = [port["device"]["id"] for port in said["ports"] if port["kind"] == kind]
+            return [*made, "-set", f"device.{cards[0]}.chardev{len(cards) + 1}={name}"]
         if kind == "virtconsole":
             bus = next(port["bus"] for port in said["ports"] if port["kind"] == kind)
             return [*made, "-device", f"virtconsole,bus={bus},chardev={name},name={name}"]

@@ -81,6 +81,7 @@ def guest_8250_full(
     limit = allocator.guest.uarts_8250
     if allocator.uarts_8250 + more <= limit:
         return None
+    taken = min(allocator.uarts_8250, limit)
     if allocator.guest.nr_uarts > limit:
         way = f"boot the guest with 8250.nr_uarts={allocator.guest.nr_uarts}, or "
     else:
@@ -89,7 +90,7 @@ def guest_8250_full(
         port,
         "guest-8250-limit",
         f"the guest {allocator.guest.name} registers {limit} 8250 ports "
-        f"({allocator.guest.source}); {allocator.uarts_8250} are taken and {port.name} as "
+        f"({allocator.guest.source}); {taken} are taken and {port.name} as "
         f"{kind.name} needs {more} more: it would be dead in the guest although QEMU is content",
         f"{way}use --type auto, usb or virtio for the ports past {limit}, "
         "or name the guest with --guest",

@@ -79,6 +79,7 @@ class PciSerialKind(DeviceKind):
             device, place = packed
             path, bus, address = place.path, place.bus, place.address
         allocator.uarts_8250 += 1
+        allocator.pci_uarts += 1
         return pci_assignment(self, port, device, bus, address, f"{path}#0", port.hotplug, reason)
 
 
@@ -158,10 +159,14 @@ class PciCardKind(DeviceKind):
 
     def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
-        if self._open_card(allocator) is not None:
-            return None
-        # A new card brings all its UARTs into the guest, used or not.
-        problem = pci_uart_obstacle(self, allocator, port, self.uarts)
+        card = self._open_card(allocator)
+        if card is not None:
+            live = allocator.live_of_cards.get(card.id, self.uarts)
+            return None if len(_chardevs(card)) < live else guest_8250_full(self, allocator, port)
+        # A new card brings all its UARTs into the guest, used or not, and they are registered in
+        # turn: past the limit its last ones are dead, if Linux finds no card after it.
+        needed = self.uarts if allocator.pci_uarts else 1
+        problem = pci_uart_obstacle(self, allocator, port, needed)
         if problem:
             return problem
         return None if allocator.pci_functions_left() else _full(self, port)
@@ -179,7 +184,10 @@ class PciCardKind(DeviceKind):
             made = allocator.pack_device(self.driver, f"pciserial{self.uarts}x-{port.index}")
             assert made is not None
             card = made[0]
+            left = allocator.guest.uarts_8250 - allocator.uarts_8250
+            allocator.live_of_cards[card.id] = min(self.uarts, left)
             allocator.uarts_8250 += self.uarts
+            allocator.pci_uarts += self.uarts
         else:
             allocator.devices.remove(card)
         number = len(_chardevs(card)) + 1

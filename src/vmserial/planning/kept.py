@@ -143,6 +143,7 @@ class KeptPorts:
                 return False
             allocator.hvc += 1
         allocator.uarts_8250 += kind in {"isa", "pci"}
+        allocator.pci_uarts += kind == "pci"
         allocator.ttyusb += kind == "usb"
         return True
 
