@@ -52,7 +52,7 @@ READ = {
     | own("verify_request", "sizes", "cycles", "ceilings", "timeout", "kernel")
     | {name: ("verify/request.py", name)
        for name in ("seed", "suites", "initrd", "append", "endpoint", "mutants", "mirror")}
-    | {name: ("verify/runner.py", f"request.{name}") for name in ("image", "login")}
+    | {name: ("verify/runner.py", f"request.{name}") for name in ("image", "login", "jobs")}
     | {"take_ports": ("verify/session.py", "request.take_ports")},
     "probe": own("probe", "binary", "arch", "refresh", "as_json"),
     "explain": own("explain", "words", "as_json"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def test_the_words_are_those_of_the_verification() -> None:
 
 def test_nothing_said_is_the_verifications_own_choice() -> None:
     made = asked()
-    assert made == VerifyRequest(made.machine, ceilings=dict(CEILINGS))
+    jobs = min(len(os.sched_getaffinity(0)), 4)
+    assert made == VerifyRequest(made.machine, ceilings=dict(CEILINGS), jobs=jobs)
+    assert asked(jobs=7).jobs == 7
     assert made.chosen_cases == ("default", "large", "hot-plug")
 
 

@@ -101,6 +101,8 @@ _OPTIONS = [
                  help="How many hot-plug cycles."),
     click.option("--ceiling", "ceilings", multiple=True, metavar="KIND=N",
                  help="How many ports of a kind case maximum boots at most."),
+    click.option("--jobs", type=click.IntRange(1), metavar="N",
+                 help="VMs at a time; without it one for each processor, up to four."),
     click.option("--endpoint", type=click.Choice(ENDPOINTS), default="unix",
                  help="The host side of the ports under test."),
     click.option("--timeout", type=click.FloatRange(1.0), metavar="SECONDS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -214,6 +215,11 @@ _FULL_SYSTEM = 180.0
 """Seconds that a full system's boot may take."""
 
 
+_MOST_JOBS = 4
+"""VMs at a time, unless told otherwise: each keeps a processor busy, and all of them one process
+of ours."""
+
+
 def _shared(
     *, sizes: str | None = None, timeout: float | None = None, **words: Any
 ) -> dict[str, Any]:
@@ -248,6 +254,7 @@ def _shared(
                 hint="add --kernel and --initrd",
                 where=option,
             )
+    words["jobs"] = words.get("jobs") or min(len(os.sched_getaffinity(0)), _MOST_JOBS)
     more: dict[str, Any] = {name: value for name, value in words.items() if value}
     if sizes is not None:
         ladder = LADDERS[sizes]

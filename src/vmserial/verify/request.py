@@ -115,6 +115,7 @@ class VerifyRequest:
         limits: how long anything may take.
         mirror: where Debian packages come from; empty: as this machine's apt.
         call: the words of the command line that asks for it, for the report.
+        jobs: VMs at a time.
     """
 
     machine: Machine
@@ -141,6 +142,7 @@ class VerifyRequest:
     limits: Limits = Limits()
     mirror: str = ""
     call: tuple[str, ...] = ()
+    jobs: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what no run could do.

@@ -14,6 +14,7 @@ from vmserial.model import Capabilities
 from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
 from vmserial.verify import mutants
+from vmserial.verify.abreast import SideBySide
 from vmserial.verify.cases import Case
 from vmserial.verify.hostends import without_client
 from vmserial.verify.recording import Keep, Recording
@@ -86,6 +87,8 @@ async def run(
                         runner.not_run(environment, topology)
 
         with recording.until_cut(runner, rest):
+            if request.jobs > 1 and len(left) > 1:
+                await SideBySide(runner, request.jobs).boot(left)
             while left:
                 await runner.boot(*left.pop(0))
         return recording.report(runner)
@@ -204,6 +207,7 @@ class Runner:
         self.checks: list[Check] = []
         self.booted: list[Booted] = []
         self._writer = writer
+        self._heard: Callable[[Check], None] = lambda _: None
 
     def numbers(self, title: str) -> Iterator[int]:
         """Yield the numbers of the transfers of one VM.
@@ -220,6 +224,13 @@ class Runner:
         self.checks.append(check)
         if self._writer is not None:
             self._writer.add(check)
+        self._heard(check)
+
+    def beside(self, reporter: Reporter, heard: Callable[[Check], None]) -> Runner:
+        """Return one for a single VM beside others; it keeps what it finds, and ``heard`` of it."""
+        made = Runner(self.request, reporter, self.seed, None)
+        made._heard = heard
+        return made
 
     def skip(self, environment: TestEnvironment, skip: Skipped) -> None:
         """Report a case that this environment cannot have."""
