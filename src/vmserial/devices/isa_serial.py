@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind, guest_8250_full
 from vmserial.limits import ISA_SERIAL_PLACES, ISA_SERIAL_PORTS
-from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort
+from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
 
 class IsaSerialKind(DeviceKind):
@@ -18,6 +18,15 @@ class IsaSerialKind(DeviceKind):
 
     def obstacle(self, allocator: Allocator, port: SerialPort) -> Finding | None:
         """See :meth:`DeviceKind.obstacle`."""
+        if allocator.platform.unseen_isa:
+            return self.refuse(
+                port,
+                "isa-serial-dead",
+                f"isa-serial on {allocator.architecture.name} {allocator.platform.name}: "
+                f"{allocator.platform.unseen_isa}",
+                "use --type auto, uart, usb, pci or virtio",
+                Severity.DEAD,
+            )
         if not allocator.platform.isa:
             return self.refuse(
                 port,

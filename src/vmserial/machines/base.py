@@ -72,6 +72,7 @@ class Platform:
         root_ports: how many root ports with an I/O window boot (a window is
             4 KiB of a 64 KiB space; a pci-serial behind one needs it).
         isa: it has an ISA bus with the four classic serial ports.
+        unseen_isa: it has an ISA bus, and why no guest has a node for an isa-serial on it.
         ide: ``two-channels`` (pc: two disks on each of two), ``six-ports`` (q35's
             built-in AHCI) or empty.
         uart: its on-board UARTs, or None.
@@ -80,6 +81,8 @@ class Platform:
         default_slots: where QEMU puts the network and graphics card that it adds by itself.
         multifunction: several devices can share a PCI slot.
         no_pci_hotplug: why a PCI device that is plugged in does not come up; empty if it does.
+        own_domains: each PCI function is alone in a domain of its own in the guest; their
+            numbers are those of QEMU's devices in their order, from 1 on.
         dead_pci_uarts: why a UART on its PCI has no tty in any guest; empty if it has.
         options: machine properties without which a common kernel does not see all ports; they
             are set unless the user says otherwise.
@@ -105,6 +108,8 @@ class Platform:
     unwired_slots: frozenset[int] = frozenset()
     multifunction: bool = True
     no_pci_hotplug: str = ""
+    own_domains: bool = False
+    unseen_isa: str = ""
     dead_pci_uarts: str = ""
     options: tuple[tuple[str, str], ...] = ()
     dtb: str = ""

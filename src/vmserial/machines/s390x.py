@@ -53,6 +53,9 @@ CCW = Platform(
     # "multifunction not supported in s390".
     multifunction=False,
     virtio_serial="virtio-serial-ccw",
+    # hw/s390x/s390-pci-bus.c gives each device the first UID that is free, and Linux takes it for
+    # the domain (run with QEMU 11.1 and Linux 6.1).
+    own_domains=True,
 )
 
 ARCHITECTURE = Architecture(

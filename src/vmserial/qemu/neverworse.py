@@ -20,6 +20,9 @@ from vmserial.qemu.liveprobe import PortSeen, Probed, probe, understand
 from vmserial.qemu.loop import run_interruptible
 from vmserial.sources.command import CommandLine, CommandView
 
+_DISCARDING = "discarding-"
+"""Of the null chardev that QEMU gives a board's UART that no -serial is for."""
+
 BOUND = 20.0
 """Seconds for both together; on an idle machine they take 0.3."""
 
@@ -117,7 +120,8 @@ def _closed(before: Probed, after: Probed) -> Iterator[str]:
             yield port.name
     ports = {port.chardev_id for port in before.ports}
     for label, open_ in before.front_ends.items():
-        if open_ and label not in ports and not after.front_ends.get(label):
+        own = label.startswith(_DISCARDING)
+        if open_ and label not in ports and not own and not after.front_ends.get(label):
             yield f"the chardev {label}"
 
 

@@ -85,6 +85,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("devices.machine_not_in_binary", ("readconfig",)),
         Late("devices.machine_unknown", ("readconfig",)),
         Late("devices.sclp_limit", ("platform",), ("sclpconsole", "sclplmconsole")),
+        Late("guest.isa_serial_dead", ("platform",), ("isa-serial",)),
         Late(
             "guest.pci_serial_dead",
             ("platform",),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vmserial.errors import MonitorError, ShellError
 from vmserial.guests.nodes import pci_path
+from vmserial.machines import architecture
 from vmserial.model import Assignment, Device, Plan
 from vmserial.options import Option, Scalar
 from vmserial.qemu.monitor import Monitor
@@ -36,6 +37,7 @@ _OTHERS = frozenset(
 _ALIASES = {"virtio-serial": ("virtio-serial-pci", "virtio-serial-ccw", "virtio-serial-device")}
 """Names of models that QEMU itself replaces, by its bus."""
 
+_DOMAIN = re.compile(r".*/pci([0-9a-f]{4,}):00/[0-9a-f]{4,}:00:00\.0\Z")
 _USB = re.compile(r"(.*)/usb\d+/(?:.*/)?\d+-([\d.]+)/[^/]+/ttyUSB\d+\Z")
 _VIRTIO = re.compile(r"(.*)/virtio\d+\Z")
 _VPORT = re.compile(r"vport\d+p(\d+)\Z")
@@ -46,7 +48,8 @@ class GuestPlace:
     """Where a port is in the guest: QEMU's own numbers, and none that the guest gives.
 
     Attributes:
-        pci: slots and functions from the root bus to its controller (``1d.0/00.0``).
+        pci: slots and functions from the root bus to its controller (``1d.0/00.0``); where each
+            function is alone in a domain, its number (``domain 2``).
         leaf: its place there: ``port 3`` of USB, ``nr 5`` of virtio-serial.
     """
 
@@ -57,19 +60,28 @@ class GuestPlace:
         return f"{self.leaf} of the controller at PCI {self.pci}"
 
 
-def guest_place(name: str, sysfs: str) -> GuestPlace | None:
+def guest_place(name: str, sysfs: str, *, own_domains: bool = False) -> GuestPlace | None:
     """Return where a node is; None for one whose identity is its place.
 
     Args:
         name: such as ``ttyUSB0`` or ``vport0p1``.
         sysfs: the path of its device, with the root bus in it.
+        own_domains: each PCI function is alone in a domain of its own.
     """
-    if found := _USB.match(sysfs):
-        return GuestPlace(pci_path(found[1]), f"port {found[2]}")
     number = _VPORT.match(name)
-    if number and (found := _VIRTIO.match(sysfs)):
-        return GuestPlace(pci_path(found[1]), f"nr {number[1]}")
-    return None
+    if found := _USB.match(sysfs):
+        leaf = f"port {found[2]}"
+    elif number and (found := _VIRTIO.match(sysfs)):
+        leaf = f"nr {number[1]}"
+    else:
+        return None
+    if own_domains and (alone := _DOMAIN.match(found[1])):
+        return GuestPlace(_domain(int(alone[1], 16)), leaf)
+    return GuestPlace(pci_path(found[1]), leaf)
+
+
+def _domain(number: int) -> str:
+    return f"domain {number:x}"
 
 
 def devfn(address: Scalar) -> int | None:
@@ -86,6 +98,9 @@ class Promise:
 
     Args:
         plan: made by the planner.
+
+    Attributes:
+        own_domains: each PCI function is alone in a domain of the guest.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -94,6 +109,14 @@ class Promise:
             for device in map(_device, plan.options)
             if device is not None and device.id
         }
+        board = architecture(plan.machine.arch).platform(plan.machine.machine_type)
+        self.own_domains = board is not None and board.own_domains
+        on_pci = [
+            device.id
+            for device in self._controllers.values()
+            if board is not None and dict(device.properties).get("bus") == board.root_bus
+        ]
+        self._domains = {id: number for number, id in enumerate(on_pci, 1)}
 
     def chain(self, assignment: Assignment) -> tuple[Device, ...]:
         """Return a port's device and the planned controllers above it, up to the root bus."""
@@ -117,6 +140,8 @@ class Promise:
             leaf = f"nr {own['nr']}"
         else:
             return None
+        if self.own_domains and len(above) == 1 and above[0].id in self._domains:
+            return GuestPlace(_domain(self._domains[above[0].id]), leaf)
         places = []
         for one in reversed(above):
             number = devfn(dict(one.properties).get("addr", ""))
@@ -237,7 +262,7 @@ async def of_guest(
             continue
         # ../../devices/pci0000:00/0000:00:1f.0/virtio0/virtio-ports/vport0p1
         target = links.get(line.node.name, "").rpartition("/")[0].rpartition("/")[0]
-        seen = guest_place(line.node.name, target)
+        seen = guest_place(line.node.name, target, own_domains=promise.own_domains)
         if seen is not None and seen != place:
             detail = f"the guest has {line.name} at {seen}, not at the planned {place}"
             found[line.name] = (Fault(FaultKind.WRONG_PLACE, detail),)

@@ -1,0 +1,12 @@
+/usr/bin/qemu-system-loongarch64 \
+  -name 'loongarch64-pci,debug-threads=on' -no-shutdown \
+  -chardev 'socket,id=qmp,path=/var/run/qemu-server/142.qmp,server=on,wait=off' \
+  -mon 'chardev=qmp,mode=control' -pidfile /var/run/qemu-server/142.pid -daemonize \
+  -smp '1,sockets=1,cores=1,maxcpus=1' -nodefaults \
+  -vnc 'unix:/var/run/qemu-server/142.vnc,password=on' \
+  -m 2048 \
+  -device 'qemu-xhci,id=xhci,bus=pcie.0,addr=0x1b' \
+  -chardev 'socket,id=serial0,path=/var/run/qemu-server/142.serial0,server=on,wait=off' \
+  -serial chardev:serial0 \
+  -chardev 'socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,wait=off' \
+  -device 'pci-serial,chardev=serial1,bus=pcie.0,addr=0x10' -machine 'type=virt'

@@ -1,0 +1,15 @@
+/usr/bin/qemu-system-mips64el \
+  -name 'mips64el-serial-4,debug-threads=on' -no-shutdown \
+  -chardev 'socket,id=qmp,path=/var/run/qemu-server/142.qmp,server=on,wait=off' \
+  -mon 'chardev=qmp,mode=control' -pidfile /var/run/qemu-server/142.pid -daemonize \
+  -smp '1,sockets=1,cores=1,maxcpus=1' -nodefaults \
+  -vnc 'unix:/var/run/qemu-server/142.vnc,password=on' \
+  -cpu 5KEc -m 512 \
+  -chardev 'socket,id=serial0,path=/var/run/qemu-server/142.serial0,server=on,wait=off' \
+  -serial chardev:serial0 \
+  -chardev 'socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,wait=off' \
+  -serial chardev:serial1 \
+  -chardev 'socket,id=serial2,path=/var/run/qemu-server/142.serial2,server=on,wait=off' \
+  -serial chardev:serial2 \
+  -chardev 'socket,id=serial3,path=/var/run/qemu-server/142.serial3,server=on,wait=off' \
+  -serial chardev:serial3 -machine 'type=malta'

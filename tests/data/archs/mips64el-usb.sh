@@ -1,0 +1,12 @@
+/usr/bin/qemu-system-mips64el \
+  -name 'mips64el-usb,debug-threads=on' -no-shutdown \
+  -chardev 'socket,id=qmp,path=/var/run/qemu-server/142.qmp,server=on,wait=off' \
+  -mon 'chardev=qmp,mode=control' -pidfile /var/run/qemu-server/142.pid -daemonize \
+  -smp '1,sockets=1,cores=1,maxcpus=1' -nodefaults \
+  -vnc 'unix:/var/run/qemu-server/142.vnc,password=on' \
+  -cpu 5KEc -m 512 \
+  -device 'qemu-xhci,id=xhci,bus=pci,addr=0x3' \
+  -chardev 'socket,id=serial0,path=/var/run/qemu-server/142.serial0,server=on,wait=off' \
+  -serial chardev:serial0 \
+  -chardev 'socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,wait=off' \
+  -device 'usb-serial,chardev=serial1,bus=xhci.0,always-plugged=on' -machine 'type=malta'

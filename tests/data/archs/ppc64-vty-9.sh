@@ -1,0 +1,25 @@
+/usr/bin/qemu-system-ppc64 \
+  -name 'ppc64-vty-9,debug-threads=on' -no-shutdown \
+  -chardev 'socket,id=qmp,path=/var/run/qemu-server/142.qmp,server=on,wait=off' \
+  -mon 'chardev=qmp,mode=control' -pidfile /var/run/qemu-server/142.pid -daemonize \
+  -smp '1,sockets=1,cores=1,maxcpus=1' -nodefaults \
+  -vnc 'unix:/var/run/qemu-server/142.vnc,password=on' \
+  -m 512 \
+  -chardev 'socket,id=serial0,path=/var/run/qemu-server/142.serial0,server=on,wait=off' \
+  -serial chardev:serial0 \
+  -chardev 'socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,wait=off' \
+  -serial chardev:serial1 \
+  -chardev 'socket,id=serial2,path=/var/run/qemu-server/142.serial2,server=on,wait=off' \
+  -serial chardev:serial2 \
+  -chardev 'socket,id=serial3,path=/var/run/qemu-server/142.serial3,server=on,wait=off' \
+  -serial chardev:serial3 \
+  -chardev 'socket,id=serial4,path=/var/run/qemu-server/142.serial4,server=on,wait=off' \
+  -serial chardev:serial4 \
+  -chardev 'socket,id=serial5,path=/var/run/qemu-server/142.serial5,server=on,wait=off' \
+  -serial chardev:serial5 \
+  -chardev 'socket,id=serial6,path=/var/run/qemu-server/142.serial6,server=on,wait=off' \
+  -serial chardev:serial6 \
+  -chardev 'socket,id=serial7,path=/var/run/qemu-server/142.serial7,server=on,wait=off' \
+  -serial chardev:serial7 \
+  -chardev 'socket,id=serial8,path=/var/run/qemu-server/142.serial8,server=on,wait=off' \
+  -serial chardev:serial8 -machine 'type=pseries'

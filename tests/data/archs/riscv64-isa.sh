@@ -1,0 +1,11 @@
+/usr/bin/qemu-system-riscv64 \
+  -name 'riscv64-isa,debug-threads=on' -no-shutdown \
+  -chardev 'socket,id=qmp,path=/var/run/qemu-server/142.qmp,server=on,wait=off' \
+  -mon 'chardev=qmp,mode=control' -pidfile /var/run/qemu-server/142.pid -daemonize \
+  -smp '1,sockets=1,cores=1,maxcpus=1' -nodefaults \
+  -vnc 'unix:/var/run/qemu-server/142.vnc,password=on' \
+  -m 512 \
+  -chardev 'socket,id=serial0,path=/var/run/qemu-server/142.serial0,server=on,wait=off' \
+  -device 'isa-serial,chardev=serial0' \
+  -chardev 'socket,id=serial1,path=/var/run/qemu-server/142.serial1,server=on,wait=off' \
+  -device 'isa-serial,chardev=serial1' -machine 'type=virt'
