@@ -19,7 +19,7 @@ from vmserial.verify.wire.form import SMOKE
 
 LIMITS = Limits(
     boot=20.0, node=10.0, per_node=0.05, command=20.0, transfer=20.0, per_byte=1e-4, idle=1.0,
-    settle=0.03, hang=10.0,
+    settle=0.03, hang=10.0, late=0.3,
 )  # fmt: skip
 """Bounds for a guest that is a process of this machine, which may be busy.
 

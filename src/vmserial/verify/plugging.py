@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from vmserial import chardevs
-from vmserial.errors import MonitorError
+from vmserial.errors import MonitorError, ShellError
 from vmserial.model import Assignment, Pty
 from vmserial.verify import mutants
 from vmserial.verify.readback import PERIPHERAL
@@ -23,8 +23,7 @@ async def unplug(session: Session, line: Line) -> float:
         How long it took, in seconds.
 
     Raises:
-        MonitorError: QEMU refused, or the guest did not let go within its bound.
-        ShellError: the guest still has the node.
+        MonitorError: QEMU refused, or it or the guest did not let go within its bound.
     """
     device = line.assignment.device
     assert device is not None
@@ -35,7 +34,12 @@ async def unplug(session: Session, line: Line) -> float:
     ) as deleted:  # fmt: skip
         await session.vm.monitor.execute("device_del", id=device.id)
         await deleted.wait(session.limits.node)
-    await session.agent.gone(line.assignment.identity, session.limits.node)
+    try:
+        await session.agent.gone(line.assignment.identity, session.limits.node)
+    except ShellError as error:
+        raise _not_done(
+            f"QEMU says that {device.id} was deleted: {error.message}", "device_del"
+        ) from None
     took = session.since() - begin
     if line.node is not None:
         await session.agent.close(line.path)
@@ -43,11 +47,14 @@ async def unplug(session: Session, line: Line) -> float:
     # What QEMU says it did is not yet done: its object tree has to say so, too.
     left = await session.vm.monitor.execute("qom-list", path=PERIPHERAL)
     if any(one["name"] == device.id for one in left):
-        raise MonitorError(
-            f"QEMU says that {device.id} was deleted, and still has it",
-            command="device_del", error_class="NotDone", hint="is something between us and QEMU?",
-        )  # fmt: skip
+        raise _not_done(f"QEMU says that {device.id} was deleted, and still has it", "device_del")
     return took
+
+
+def _not_done(what: str, command: str) -> MonitorError:
+    return MonitorError(
+        what, command=command, error_class="NotDone", hint="is something between us and QEMU?"
+    )
 
 
 async def plug(session: Session, line: Line) -> float:
@@ -109,11 +116,9 @@ async def remove_chardev(session: Session, line: Line) -> None:
         else:
             break
     if line.assignment.chardev_id in await session.ends.places(session.vm):
-        raise MonitorError(
-            f"QEMU says that chardev {line.name} was removed, and still has it",
-            command="chardev-remove", error_class="NotDone",
-            hint="is something between us and QEMU?",
-        )  # fmt: skip
+        raise _not_done(
+            f"QEMU says that chardev {line.name} was removed, and still has it", "chardev-remove"
+        )
     await line.endpoint.close()
     del session.lines[line.name]
 

@@ -66,6 +66,8 @@ class Limits:
             long, while the guest answers.
         settle: how long a port must stay silent after its last byte.
         hang: QEMU's own answer to a question that costs it nothing.
+        late: what did not come in time is waited for at the end of its VM, to tell whether it
+            was lost: so long after it was missed.
     """
 
     boot: float = 60.0
@@ -78,6 +80,7 @@ class Limits:
     stall: float = 10.0
     settle: float = 0.05
     hang: float = 15.0
+    late: float = 30.0
 
     def bytes(self, count: int) -> float:
         """Return the bound of a transfer of ``count`` bytes, in seconds."""

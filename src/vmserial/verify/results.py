@@ -55,6 +55,8 @@ class FaultKind(StrEnum):
     """Bytes of another port arrived here."""
     FOREIGN_RUN = "foreign-run"
     """Whole frames of another run arrived: something was not drained."""
+    LATE = "late"
+    """Bytes of an earlier check of the port arrived: they were slow, and not lost."""
     WRONG_DIRECTION = "wrong-direction"
     """Bytes came back to their sender: an echo."""
     REORDER = "reorder"

@@ -13,7 +13,7 @@ from vmserial.machines import Architecture, architecture
 from vmserial.model import Capabilities
 from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
-from vmserial.verify import mutants
+from vmserial.verify import late, mutants
 from vmserial.verify.abreast import SideBySide
 from vmserial.verify.cases import Case
 from vmserial.verify.hostends import without_client
@@ -271,7 +271,7 @@ class Runner:
     ) -> Setup:
         """Return how a VM is started, and at which of its ports no client is at first."""
         made = setup(topology.machine, environment, self.request.endpoint, socket)
-        notes, late = [*topology.notes, *made.notes], frozenset[str]()
+        notes, unattended = [*topology.notes, *made.notes], frozenset[str]()
         if any(case.unattended for case in topology.cases):
             if self.request.endpoint == "pty":
                 # QEMU looks once a second whether somebody has opened one.
@@ -279,8 +279,8 @@ class Runner:
                              "there without one is not tried")  # fmt: skip
             elif not self.request.mutants:
                 # A mutant is in the path of a client that is there from the start.
-                late = without_client(made.plan)
-        return replace(made, notes=tuple(notes), late=late)
+                unattended = without_client(made.plan)
+        return replace(made, notes=tuple(notes), late=unattended)
 
     def _session(
         self, environment: TestEnvironment, made: Setup, title: str, kind: str,
@@ -316,6 +316,9 @@ class Runner:
                     await session.life.guarded(
                         case.run(session), case.bound(session), f"the case {case.name}"
                     )
+                await session.life.guarded(
+                    late.look(session), late.bound(session), "what came late"
+                )
         except asyncio.CancelledError:
             registry.close(Verdict.SKIPPED, NOT_RUN)
             self._keep(session, cases)

@@ -39,12 +39,20 @@ class Strangers:
         self.expected, self.sent, self.got = expected, expected.data, got
         own = (expected.run, expected.port, expected.direction)
         self.others = [o for o in others if (o.run, o.port, o.direction) != own]
+        self.earlier = {
+            o.run
+            for o in self.others
+            if (o.port, o.direction) == (expected.port, expected.direction)
+        }
         self.claim = claim
         self.probes = _PROBES
 
     def owner(self, header: Header) -> tuple[FaultKind, str] | None:
         """Return whose frame it is; None for one of our own."""
         mine = self.expected
+        same = (header.port, header.direction) == (mine.port, mine.direction)
+        if same and header.run in self.earlier:
+            return FaultKind.LATE, ""
         if header.run != mine.run:
             return FaultKind.FOREIGN_RUN, f"run {header.run:x}"
         if header.port != mine.port:

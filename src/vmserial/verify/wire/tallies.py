@@ -18,6 +18,7 @@ _ORDER = list(FaultKind)
 _STRANGERS = {
     FaultKind.CROSSWIRE: "{size} of {other} arrived on {mine}",
     FaultKind.FOREIGN_RUN: "{size} of {other} arrived on {mine}: something was not drained",
+    FaultKind.LATE: "{size} of an earlier check arrived on {mine} only now: late, and not lost",
     FaultKind.WRONG_DIRECTION: "{size} that went the other way came back on {mine}: an echo is on",
 }
 

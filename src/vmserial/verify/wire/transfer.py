@@ -33,6 +33,7 @@ from vmserial.verify.wire.endpoints import Endpoint
 from vmserial.verify.wire.form import Stream
 from vmserial.verify.wire.frames import Analysis, analyse
 from vmserial.verify.wire.standstill import QUIET, Ends, Standstill
+from vmserial.verify.wire.stragglers import Stragglers
 
 TIMED = 1 << 15
 """Bytes from which on a transfer's duration says something about the port, and not about us."""
@@ -159,12 +160,14 @@ class Exchange:
 
     Attributes:
         standstill: tells ports that stand still from those that are late.
+        stragglers: remembers what did not come.
     """
 
     def __init__(self, agent: GuestAgent, limits: Limits) -> None:
         self._agent = agent
         self._limits = limits
         self.standstill = Standstill(agent, limits)
+        self.stragglers = Stragglers(agent, limits)
 
     async def upload(self, transfers: Sequence[Transfer]) -> None:
         """Put what the guest is to send into the guest."""
@@ -325,7 +328,7 @@ class Exchange:
             return []
         await self.standstill.settled(transfers[0].line.path)
         streams = [stream for t in transfers for stream in (t.out, t.into)]
-        known = [*streams, *strangers]
+        known = [*streams, *strangers, *self.stragglers.streams]
         sums = await self._sums(transfers)
         wrong = [t for t in transfers if not (t.all_came and sums[t.line.path] == t.sha256)]
         if wrong:
@@ -348,8 +351,9 @@ class Exchange:
                 found = await self._look_closer(transfer, known)
                 if first:
                     sent = echo_named(sent, found, line.name)
-            outcomes.append(_outcome(transfer, GUEST_TO_HOST, sent))
-            outcomes.append(_outcome(transfer, HOST_TO_GUEST, found))
+            for stream, analysis in ((transfer.out, sent), (transfer.into, found)):
+                self.stragglers.note(line, stream, analysis)
+                outcomes.append(_outcome(transfer, stream.direction, analysis))
         return outcomes
 
     async def _blame(self, wrong: Sequence[Transfer]) -> None:
