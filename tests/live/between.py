@@ -16,6 +16,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 SCRIPT = """#!{python}
@@ -51,6 +53,15 @@ def liar(folder: Path, binary: str, **lies: str) -> str:
 # ------------------------------------------------------------------ bytes
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What comes at once: its bytes, how many came before, and which way it goes."""
+
+    data: bytes
+    at: int
+    way: str
+
+
 class Wire:
     """One direction of one port: what is passed on of what comes."""
 
@@ -62,55 +73,56 @@ class Wire:
     def feed(self, data: bytes) -> bytes:
         """Return what goes on."""
         at, self.passed = self.passed, self.passed + len(data)
-        return self.lie(data, at, self.way)
+        return self.lie(Piece(data, at, self.way))
 
 
-def _doubled(data: bytes, at: int, way: str) -> bytes:
-    """The first block of each read comes twice, of one direction alone."""
-    return data[:300] + data if way == OUT and len(data) > 300 else data
+def _double(piece: Piece) -> bytes:
+    """The first bytes of each read come twice, of one direction alone."""
+    data = piece.data
+    return data[:300] + data if piece.way == OUT and len(data) > 300 else data
 
 
-def _seven_bits(data: bytes, at: int, way: str) -> bytes:
-    return bytes(byte & 0x7F for byte in data)
+def _seven_bits(piece: Piece) -> bytes:
+    return bytes(byte & 0x7F for byte in piece.data)
 
 
-def _xon_xoff(data: bytes, at: int, way: str) -> bytes:
-    return data.translate(None, b"\x11\x13")
+def _xon_xoff(piece: Piece) -> bytes:
+    return piece.data.translate(None, b"\x11\x13")
 
 
-def _crlf(data: bytes, at: int, way: str) -> bytes:
-    return data.replace(b"\n", b"\r\n")
+def _crlf(piece: Piece) -> bytes:
+    return piece.data.replace(b"\n", b"\r\n")
 
 
-def _one_bit(data: bytes, at: int, way: str) -> bytes:
+def _one_bit(piece: Piece) -> bytes:
     """One bit flips, once."""
-    place = 1500 - at
+    data, place = piece.data, 1500 - piece.at
     if not 0 <= place < len(data):
         return data
     return data[:place] + bytes([data[place] ^ 0x80]) + data[place + 1 :]
 
 
-def _hole(data: bytes, at: int, way: str) -> bytes:
+def _hole(piece: Piece) -> bytes:
     """One byte is gone, once."""
-    place = 1500 - at
+    data, place = piece.data, 1500 - piece.at
     return data[:place] + data[place + 1 :] if 0 <= place < len(data) else data
 
 
-def _dies(data: bytes, at: int, way: str) -> bytes:
+def _dies(piece: Piece) -> bytes:
     """Nothing passes any more after 3000 bytes."""
-    return data[: max(0, 3000 - at)]
+    return piece.data[: max(0, 3000 - piece.at)]
 
 
-def _one_way(data: bytes, at: int, way: str) -> bytes:
-    return b"" if way == INTO else data
+def _one_way(piece: Piece) -> bytes:
+    return b"" if piece.way == INTO else piece.data
 
 
-def _passes(data: bytes, at: int, way: str) -> bytes:
-    return data
+def _passes(piece: Piece) -> bytes:
+    return piece.data
 
 
-LIES: dict[str, Callable[[bytes, int, str], bytes]] = {
-    "double": _doubled, "seven-bits": _seven_bits, "xon-xoff": _xon_xoff, "crlf": _crlf,
+LIES: dict[str, Callable[[Piece], bytes]] = {
+    "double": _double, "seven-bits": _seven_bits, "xon-xoff": _xon_xoff, "crlf": _crlf,
     "one-bit": _one_bit, "hole": _hole, "dies": _dies, "one-way": _one_way,
     # What these do is not done to the bytes of one port and direction.
     "late": _passes, "swap": _passes, "swap-busy": _passes, "spout": _passes, "shell": _passes,
@@ -141,16 +153,13 @@ class Port:
 class Between:
     """All proxied ports of one QEMU."""
 
-    def __init__(self, ports: list[Port], words: str) -> None:
+    def __init__(self, ports: list[Port]) -> None:
         self.ports = ports
-        self.words = words
         self.pairs = [one for one in ports if one.lie in ("swap", "swap-busy")]
 
     async def serve(self) -> None:
         for port in self.ports:
-            await asyncio.start_unix_server(
-                lambda r, w, port=port: self.client(port, r, w), port.path
-            )
+            await asyncio.start_unix_server(partial(self.client, port), port.path)
         await asyncio.Event().wait()
 
     async def client(
@@ -190,13 +199,13 @@ class Between:
             port.busy[way] = time.monotonic()
             if port.lie == "late" and wire.passed > 1000:
                 await asyncio.sleep(LATE)
-            to = self.other(port, way)
+            to = self.other(port)
             writer = to.client if way == OUT else to.qemu
             if writer is not None and data:
                 writer.write(data)
                 await writer.drain()
 
-    def other(self, port: Port, way: str) -> Port:
+    def other(self, port: Port) -> Port:
         """Return the port at which the bytes come out."""
         if port not in self.pairs:
             return port
@@ -318,7 +327,7 @@ def _lie(ports: list[Port], lie: str, ours: int | None, theirs: socket.socket | 
         os.dup2(null, fd)
 
     async def everything() -> None:
-        tasks = [Between(ports, lie).serve()]
+        tasks = [Between(ports).serve()]
         if ours is not None and theirs is not None:
             tasks.append(words(lie, socket.socket(fileno=ours), theirs))
         await asyncio.gather(*tasks)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from between import liar
 from test_verify_live import prove
 
+from vmserial.planning.control import CONTROL_CHARDEV
 from vmserial.verify.request import VerifyReport
-from vmserial.verify.results import FaultKind, Verdict
+from vmserial.verify.results import Check, FaultKind, Verdict
 from vmserial.verify.wire.form import SHORT
 
 pytestmark = [pytest.mark.live, pytest.mark.full]
@@ -24,14 +26,22 @@ def proven(folder: Path, case: str = "large", **lies: str) -> VerifyReport:
     )  # fmt: skip
 
 
-def by_port(report: VerifyReport) -> dict[str, set[FaultKind]]:
-    """Return the names of what went wrong, by port."""
+def failed(report: VerifyReport, **of: Any) -> list[Check]:
+    """Return the checks that failed, those with such fields alone; none was lost."""
+    assert not [check for check in report.checks if check.verdict is Verdict.LOST]
+    return [
+        check
+        for check in report.checks
+        if check.verdict is Verdict.FAIL
+        and all(getattr(check, key) == value for key, value in of.items())
+    ]
+
+
+def causes(report: VerifyReport) -> dict[str, set[FaultKind]]:
+    """Return the first name of each check that failed, by port."""
     found: dict[str, set[FaultKind]] = {}
-    for check in report.checks:
-        if check.verdict is Verdict.FAIL:
-            found.setdefault(check.port, set()).update(fault.kind for fault in check.faults)
-        else:
-            assert check.verdict is Verdict.PASS, check
+    for check in failed(report):
+        found.setdefault(check.port, set()).add(check.faults[0].kind)
     return found
 
 
@@ -40,10 +50,60 @@ def test_each_way_to_damage_bytes_has_its_name(tmp_path: Path) -> None:
         tmp_path, serial1="double", serial2="seven-bits", serial3="xon-xoff", serial4="crlf",
         serial5="one-bit", serial6="hole", serial7="one-way", serial8="dies",
     )  # fmt: skip
-    found = by_port(report)
-    for check in report.checks:
-        if check.verdict is Verdict.FAIL:
-            print(check.title, [str(f.kind) for f in check.faults], check.detail[:150])
-    assert set(found) == {f"serial{number}" for number in range(1, 9)}
-    first = {port: next(iter(names)) for port, names in found.items()}
-    print(first)
+    assert causes(report) == {
+        "serial1": {FaultKind.DUPLICATE}, "serial2": {FaultKind.CORRUPT},
+        "serial3": {FaultKind.LOSS}, "serial4": {FaultKind.EXTRA},
+        "serial5": {FaultKind.CORRUPT}, "serial6": {FaultKind.LOSS},
+        "serial7": {FaultKind.LOSS}, "serial8": {FaultKind.TRUNCATED, FaultKind.LOSS},
+    }  # fmt: skip
+    words = {check.port: check.detail for check in failed(report)}
+    assert "eighth bit was cut off" in words["serial2"]
+    assert "XON and XOFF were eaten" in words["serial3"]
+    assert "each LF became CR LF" in words["serial4"]
+    # What never comes is lost, however long it is waited for.
+    assert not failed(report, mode="late")
+
+
+def test_ports_that_change_places_on_the_way_and_one_that_floods(tmp_path: Path) -> None:
+    report = proven(tmp_path, serial1="swap", serial2="swap", serial3="spout")
+    assert causes(report) == {
+        "serial1": {FaultKind.CROSSWIRE}, "serial2": {FaultKind.CROSSWIRE},
+        "serial3": {FaultKind.EXTRA},
+    }  # fmt: skip
+    crossed = {(c.port, f.other) for c in failed(report, mode="together") for f in c.faults}
+    assert {("serial1", "serial2"), ("serial2", "serial1")} <= crossed
+
+
+def test_ports_that_are_crossed_only_while_both_are_busy(tmp_path: Path) -> None:
+    report = proven(tmp_path, serial1="swap-busy", serial2="swap-busy")
+    together = failed(report, mode="together")
+    assert {c.port for c in together} == {"serial1", "serial2"}
+    assert FaultKind.CROSSWIRE in {fault.kind for c in together for fault in c.faults}
+    assert {c.port for c in failed(report)} == {"serial1", "serial2"}
+
+
+def test_what_comes_late_is_not_lost(tmp_path: Path) -> None:
+    report = proven(tmp_path, case="default", serial2="late")
+    assert set(causes(report)) == {"serial2"}
+    late = failed(report, mode="late")
+    assert late
+    assert {fault.kind for check in late for fault in check.faults} == {FaultKind.LATE}
+    assert all("late, and not lost" in check.detail for check in late)
+
+
+def test_nodes_with_each_others_names(tmp_path: Path) -> None:
+    report = proven(tmp_path, "default", **{CONTROL_CHARDEV: "shell"})
+    assert causes(report) == {"serial1": {FaultKind.CROSSWIRE}, "serial2": {FaultKind.CROSSWIRE}}
+
+
+def test_a_device_that_goes_only_in_words(tmp_path: Path) -> None:
+    report = proven(tmp_path, "hot-plug", qmp="keeps-device")
+    assert causes(report) == {"serial1": {FaultKind.LEFTOVER}, "serial5": {FaultKind.LEFTOVER}}
+    assert all("the guest still has usb:serial" in check.detail for check in failed(report))
+
+
+def test_a_plugged_device_on_another_chardev(tmp_path: Path) -> None:
+    report = proven(tmp_path, "hot-plug", qmp="other-chardev")
+    assert set(causes(report)) == {"serial4", "serial5"}
+    (place,) = failed(report, mode="place")
+    assert "usbserial5 has chardev=serial4, not the planned serial5" in place.detail

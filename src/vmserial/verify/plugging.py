@@ -38,7 +38,7 @@ async def unplug(session: Session, line: Line) -> float:
         await session.agent.gone(line.assignment.identity, session.limits.node)
     except ShellError as error:
         raise _not_done(
-            f"QEMU says that {device.id} was deleted: {error.message}", "device_del"
+            f"QEMU says that {device.id} was deleted, and {error.message}", "device_del"
         ) from None
     took = session.since() - begin
     if line.node is not None:

@@ -39,11 +39,7 @@ class Strangers:
         self.expected, self.sent, self.got = expected, expected.data, got
         own = (expected.run, expected.port, expected.direction)
         self.others = [o for o in others if (o.run, o.port, o.direction) != own]
-        self.earlier = {
-            o.run
-            for o in self.others
-            if (o.port, o.direction) == (expected.port, expected.direction)
-        }
+        self.earlier = {o.run for o in self.others if (o.port, o.direction) == own[1:]}
         self.claim = claim
         self.probes = _PROBES
 
