@@ -13,9 +13,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Direction, FaultKind
-from vmserial.verify.wire.alignment import Run, chain, common_prefix, find_runs, gaps, without
-from vmserial.verify.wire.form import HEADER, OVERHEAD, WAYS, read_header
-from vmserial.verify.wire.frames import FULL, LADDERS, SHORT, SMOKE, Stream, analyse, build, headers
+from vmserial.verify.wire.alignment import (
+    KEY,
+    Run,
+    chain,
+    common_prefix,
+    find_runs,
+    gaps,
+    without,
+)
+from vmserial.verify.wire.form import FRAME_PREFIX, HEADER, OVERHEAD, WAYS, read_header
+from vmserial.verify.wire.frames import (
+    FULL,
+    LADDERS,
+    SHORT,
+    SMOKE,
+    Stream,
+    _Comparison,
+    analyse,
+    build,
+    headers,
+)
 
 RUN = 0x1234567890AB
 MINE = Stream(RUN, 3, GUEST_TO_HOST, 1, SMOKE)
@@ -157,6 +175,9 @@ CASES: list[tuple[str, Callable[[], bytes], list[FaultKind], str]] = [
      "an echo is on"),
     ("an echo mixed in", lambda: DATA[:AT] + ECHO.data[AT : AT + 40] + DATA[AT:],
      [FaultKind.WRONG_DIRECTION], "40 bytes that went the other way"),
+    # Seven of ten bytes are wrong: that is still this stream, and not rubbish.
+    ("most bytes wrong", lambda: bytes(b if n % 10 < 3 else b ^ 0x55 for n, b in enumerate(DATA)),
+     [FaultKind.CORRUPT], "bytes wrong from offset 3 on"),
     ("rubbish", lambda: random.Random(0).randbytes(5000), [FaultKind.GARBAGE],
      "5000 bytes came and they are of no known stream"),
     ("a boot log", lambda: b"[    0.000000] Booting Linux on physical CPU 0x0\r\n" * 30,
@@ -179,6 +200,18 @@ def test_other_port_is_named_without_being_known() -> None:
     assert result.faults[0].kind is FaultKind.CROSSWIRE
     assert result.faults[0].other == "serial5"
     assert result.faults[0].length == len(OTHER.data)
+
+
+def test_a_key_tells_a_stream_only_where_no_other_header_has_it() -> None:
+    # Two headers of one frame are alike up to the first byte of their checksums by chance.
+    last = FRAME_PREFIX - KEY
+    twins = (Stream(RUN, port, MINE.direction, MINE.seed, MINE.sizes) for port in range(1, 9999))
+    twin = next(t for t in twins if t.port != MINE.port
+                and t.data[last : last + KEY] == DATA[last : last + KEY])  # fmt: skip
+    comparison = _Comparison(MINE, b"", ())
+    assert not comparison.telling(last)
+    assert comparison.telling(last + 1)
+    assert twin.data[last + 1 : last + 1 + KEY] != DATA[last + 1 : last + 1 + KEY]
 
 
 def test_silent_port() -> None:

@@ -60,6 +60,13 @@ def test_exit_code(checks: list[Check], code: int) -> None:
     assert exit_code(checks[::-1]) == code
 
 
+@pytest.mark.parametrize("verdict", [Verdict.SKIPPED, Verdict.CANNOT])
+def test_what_says_no_reason_is_no_success(verdict: Verdict) -> None:
+    silent = replace(SKIPPED, verdict=verdict, detail="")
+    assert exit_code([PASS, replace(silent, detail="a reason")]) == 0
+    assert exit_code([PASS, silent]) == 1
+
+
 def test_combined() -> None:
     assert combined([]) is None
     assert combined([SKIPPED, PASS]) is Verdict.PASS
