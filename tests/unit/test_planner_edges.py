@@ -12,7 +12,7 @@ from vmserial.allocator import Allocator
 from vmserial.devices import KINDS
 from vmserial.limits import TTYUSB_NODES
 from vmserial.machines import architecture
-from vmserial.model import Machine, SerialPort
+from vmserial.model import Machine, PortState, SerialPort
 from vmserial.planning import planner
 
 
@@ -26,7 +26,7 @@ def test_one_port_may_have_stdio_and_a_second_may_not() -> None:
 
 
 @pytest.mark.parametrize("state", ["unplugged", "absent"])
-def test_what_comes_later_must_be_hot_pluggable_though_nobody_says_so(state: str) -> None:
+def test_what_comes_later_must_be_hot_pluggable_though_nobody_says_so(state: PortState) -> None:
     asked = machine("x86_64", 2, "isa")
     first, second = asked.ports
     later = replace(asked, ports=(first, replace(second, state=state)))
