@@ -35,6 +35,7 @@ def make(folder: Path, debian: str = "amd64", suite: str = "trixie") -> FullSyst
     """Make a system with root's password and a user's; takes a minute, as root."""
     root, image = folder / "root", folder / "disk.img"
     hook = (
+        "set -e; "
         f"printf 'root:{PASSWORD}\\n' | chroot \"$1\" chpasswd; "
         f'chroot "$1" useradd -m -s /bin/bash {USER}; '
         f"printf '{USER}:{PASSWORD}\\n' | chroot \"$1\" chpasswd"

@@ -26,7 +26,9 @@ sleep {delay}
 printf '[  OK  ] Reached target\r\n{query}\r\nDebian GNU/Linux 13 vm ttyS0\r\n\r\nvm login: '
 [ -z '{late}' ] || printf '{late}\r\n'
 read -r user
-printf '\r\nPassword: '
+printf "$user\r\n"
+sleep {thinks}
+printf 'Password: '
 [ -z '{late}' ] || printf '{late}\r\n'
 read -r word
 if [ "$user:$word" != root:right ]; then
@@ -38,8 +40,10 @@ exec sh
 """
 
 
-def getty(delay: float = 0, query: str = QUERY, late: str = "") -> list[str]:
-    return ["sh", "-c", GETTY.format(delay=delay, query=query, late=late)]
+def getty(
+    delay: float = 0, query: str = QUERY, late: str = "", thinks: float = 0
+) -> list[str]:
+    return ["sh", "-c", GETTY.format(delay=delay, query=query, late=late, thinks=thinks)]
 
 
 def log_in(words: Sequence[str], password: str = "right", timeout: float = 20.0) -> bytes:
@@ -71,6 +75,13 @@ def test_a_login_ends_in_a_shell_and_the_password_is_never_echoed() -> None:
 
 def test_a_prompt_that_comes_late_is_waited_for_and_nothing_is_sent_before() -> None:
     log_in(getty(delay=2))
+
+
+def test_the_echo_of_the_name_is_no_prompt_however_long_the_guest_thinks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vmserial.guests.login._UNUSUAL", 0.5)
+    log_in(getty(thinks=1.5))
 
 
 def test_messages_after_the_prompts_do_not_hide_them() -> None:

@@ -164,7 +164,10 @@ class Dialogue:
         """Wait until one of these is there and a pause came after it; the first wins."""
         while True:
             found = next((one for one in wanted if one.search(self._text())), None)
-            if found is None and _PROMPT in wanted and self._text().strip():
+            # A line that has ended is no prompt: the echo of a name, on a host so busy that
+            # the guest takes half a minute to ask for the password.
+            last = self._text().rpartition("\n")[2]
+            if found is None and _PROMPT in wanted and last.strip():
                 if not await self._more(_UNUSUAL):
                     return _PROMPT
             elif not await self._more(_PAUSE if found is not None else None) and found is not None:
