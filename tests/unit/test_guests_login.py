@@ -40,9 +40,7 @@ exec sh
 """
 
 
-def getty(
-    delay: float = 0, query: str = QUERY, late: str = "", thinks: float = 0
-) -> list[str]:
+def getty(delay: float = 0, query: str = QUERY, late: str = "", thinks: float = 0) -> list[str]:
     return ["sh", "-c", GETTY.format(delay=delay, query=query, late=late, thinks=thinks)]
 
 

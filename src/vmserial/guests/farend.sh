@@ -18,6 +18,9 @@
 
 vs_up() { read -r vs_t vs_x </proc/uptime; }
 
+# d-i's busybox has no mkfifo.
+command -v mkfifo >/dev/null || mkfifo() { for vs_x in "$@"; do mknod "$vs_x" p || return; done; }
+
 vs_start() {
 	for vs_d in /tmp /dev/shm /run; do
 		vs_d=$vs_d/vmserial.$$

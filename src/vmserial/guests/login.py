@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def parse(text: str) -> Login:
     return Login(user, password)
 
 
+def asks(heard: bytes) -> bool:
+    """Tell whether what came from a port ends in a question for a user's name; pure."""
+    return _NAME.search(_plain(heard[-_BLOCK:])) is not None
+
+
+def _plain(data: bytes) -> str:
+    """Return what came without escapes, in lines."""
+    return _ESCAPES.sub(b"", data).replace(b"\r", b"\n").decode("utf-8", "replace")
+
+
 class Dialogue:
     """One login over a stream.
 
@@ -101,12 +112,15 @@ class Dialogue:
         self._from = 0
         self.heard = bytearray()
 
-    async def log_in(self, login: Login, timeout: float) -> None:
+    async def log_in(
+        self, login: Login, timeout: float, asked: Callable[[], None] = lambda: None
+    ) -> None:
         """Wait for the prompt, log in, and return when the user's shell is there.
 
         Args:
             login: who.
             timeout: seconds for all of it; a wrong password costs the guest about 4 s.
+            asked: called when the guest asks for a name.
 
         Raises:
             LostVMError: no prompt came, the login was refused, or the port ended.
@@ -115,6 +129,7 @@ class Dialogue:
         try:
             async with asyncio.timeout(timeout):
                 await self._until(_NAME)
+                asked()
                 self._type(login.user)
                 waited = "an answer to the user's name"
                 if await self._until(_PASSWORD, _PROMPT, _NAME) is _PASSWORD:
@@ -149,8 +164,7 @@ class Dialogue:
 
     def _text(self) -> str:
         """Return what came since the last that was typed, without escapes."""
-        plain = _ESCAPES.sub(b"", bytes(self.heard[self._from :])).replace(b"\r", b"\n")
-        return plain.decode("utf-8", "replace")
+        return _plain(bytes(self.heard[self._from :]))
 
     def _last(self) -> str:
         words = " ".join(_ESCAPES.sub(b"", bytes(self.heard)).decode("utf-8", "replace").split())

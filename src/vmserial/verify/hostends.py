@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from vmserial.errors import QemuError
 from vmserial.guests.login import Dialogue, Login
@@ -121,15 +121,24 @@ class HostEnds:
             before = count
             await asyncio.sleep(_SILENT)
 
-    async def log_in(self, found: console.Console, login: Login, timeout: float) -> None:
-        """Log in to a full system on serial0, and keep what it says.
+    async def log_in(
+        self, found: console.Console, login: Login, timeout: float,
+        asked: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Log in to a full system on a port, and keep what it says.
+
+        Args:
+            found: the port.
+            login: who.
+            timeout: seconds for all of it.
+            asked: called when the guest asks for a name there.
 
         Raises:
             LostVMError: no prompt within ``timeout`` seconds, or the login was refused.
         """
         dialogue = Dialogue(found.reader, found.writer, name=found.line.name)
         try:
-            await dialogue.log_in(login, timeout)
+            await dialogue.log_in(login, timeout, asked)
         finally:
             self.messages += printable(bytes(dialogue.heard))
 

@@ -14,12 +14,13 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import TracebackType
 from typing import Any
 
-from vmserial.errors import ShellError, UsageError
+from vmserial.errors import ShellError
 from vmserial.guests.shell import Shell
 from vmserial.model import NodeIdentity
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify import mutants
 from vmserial.verify.agent import GuestAgent
+from vmserial.verify.entrance import Entrance
 from vmserial.verify.holders import Keeper
 from vmserial.verify.hostends import HostEnds
 from vmserial.verify.lifeline import Lifeline
@@ -31,7 +32,6 @@ from vmserial.verify.results import (
 )
 from vmserial.verify.setup import CONTROL_SOCKET
 from vmserial.verify.subject import Subject
-from vmserial.verify.wire import console
 from vmserial.verify.wire.transfer import Exchange, Line, Outcome
 
 _NO_SYSRQ = "echo 0 >/proc/sys/kernel/sysrq"
@@ -49,7 +49,7 @@ class Session(Subject):
 
     Attributes:
         ends: the host's ends of the ports.
-        in_band: serial0, if it is itself the control channel; then it cannot be tested
+        in_band: the port that is itself the control channel, if one is; then it cannot be tested
             beside others, and ``in_band_outcomes`` say what came of it before.
         vm, life, shell, agent: QEMU, what tells that it is lost, the guest's shell, the
             guest's ports.
@@ -70,6 +70,7 @@ class Session(Subject):
         self.seen_nodes: dict[str, str] = {}
         self.in_band: Line | None = None
         self.in_band_outcomes: list[Outcome] = []
+        self._freed_once: set[str] = set()
         self._stack = contextlib.AsyncExitStack()
         self._began = 0.0
         self.ends = HostEnds(self.made.plan.machine, self.lines, self.limits.command, self._stack)
@@ -147,42 +148,15 @@ class Session(Subject):
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> Shell:
-        """Return the shell of a guest that gives it on serial0, moved to the control port.
-
-        Where the guest has no control port it stays, and serial0 is tested now.
-        """
-        line = self.lines.get("serial0")
-        if line is None:
-            raise UsageError(
-                "a guest of your own gives its shell on serial0, and this VM has none",
-                hint="add serial0, or leave out --kernel",
-            )
-        found = await console.connect(line, places)
-        self._stack.callback(found.close)
-        login, listen = self.request.login, self.limits.boot / 2
-        if login is not None:
-            await self.ends.log_in(found, login, self.limits.boot)
-            self.seconds["login"], listen = self.since(), 0.0
-        shell = found.shell()
-        self._stack.callback(self.ends.keep_noise, shell)
-        await shell.ready(self.limits.boot, listen=listen)
-        if login is not None:
-            # A login has flow control on, and long output would get XOFF and XON into it.
-            await shell.run("stty -ixon -ixoff 2>/dev/null; :", self.limits.command)
-        try:
-            moved = await shell.upgrade(reader, writer, self.limits.command)
-        except ShellError as error:
-            self.reporter.note(f"the shell stays on serial0: {error.message}")
-            self.in_band = line
-            transfer = self.transfers([line], self.request.alone)[0]
-            shell, self.in_band_outcomes = await console.exchange(
-                found, shell, transfer, self.limits
-            )
-            return shell
-        await shell.close()
-        found.close()
-        await self.ends.connect(line, places)
-        return moved
+        """Return the shell of a guest of the user's own, moved to the control port."""
+        entrance = Entrance(
+            self.lines, self.ends, self._stack, places, self.limits, self.reporter,
+            lambda line: self.transfers([line], self.request.alone)[0],
+            lambda: self.seconds.update(login=self.since()),
+        )  # fmt: skip
+        shell = await entrance.enter(self.request.login, reader, writer)
+        self.in_band, self.in_band_outcomes = entrance.in_band, entrance.outcomes
+        return shell
 
     async def _greet(self, shell: Coroutine[Any, Any, Shell]) -> None:
         self.shell = await shell
@@ -235,20 +209,40 @@ class Session(Subject):
                 line.opened(node)
                 yield line
         except ShellError:
+            again = [line for line in waiting.values() if await self._freed(line)]
             others = self.unclaimed()
             for line in waiting.values():
-                line.trouble = (
+                line.trouble = line.trouble or (
                     Fault(
                         FaultKind.NO_NODE,
                         f"the guest shows no node for {line.assignment.identity} within "
                         f"{bound:g} s; {others}",
                     ),
                 )
+            for line in again:
+                line.trouble = ()
+            if again:
+                async for line in self.found(again, bound):
+                    yield line
+
+    async def _freed(self, line: Line) -> bool:
+        """Tell whether a usb-serial without a tty was taken by a program and now is free."""
+        identity = line.assignment.identity
+        if self.environment.guest.suite or identity.kind != "usb" or line.name in self._freed_once:
+            return False
+        self._freed_once.add(line.name)
+        take = self.request.take_ports
+        why = await self._keeper().grabbed(identity.value, take=take)
+        line.trouble = (Fault(FaultKind.HELD, why),) if why else ()
+        return take and not why
+
+    def _keeper(self) -> Keeper:
+        return Keeper(self.shell, self.limits.command, self._stack, self.reporter.note)
 
     async def _held(self, line: Line, path: str, error: ShellError | None = None) -> bool:
         """Tell whether a full system keeps a port from the user; the line gets the reason."""
-        if self.environment.guest.image is not None:
-            keeper = Keeper(self.shell, self.limits.command, self._stack)
+        if not self.environment.guest.suite:
+            keeper = self._keeper()
             line.trouble = await keeper.trouble(path, error, take=self.request.take_ports)
             # systemd asks each login tty for its size when a getty starts and ends.
             self.ends.take(line)
