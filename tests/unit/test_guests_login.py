@@ -13,9 +13,9 @@ import pytest
 from local_shell import Stream, on_pty
 
 from vmserial.errors import LostVMError, UsageError
-from vmserial.guests.login import Dialogue, Login, parse
+from vmserial.guests.login import Dialogue, Login, asks, parse
 from vmserial.guests.shell import Shell
-from vmserial.verify.holders import Keeper, pids
+from vmserial.verify.holders import Keeper, pids, service
 
 QUERY = r"\033[6n\033[32766;32766H\033[6n"
 """What systemd 257 sends on each login tty."""
@@ -134,24 +134,138 @@ def test_who_holds_a_port_is_read_from_its_descriptors() -> None:
     assert pids(LISTED, "/dev/ttyS0") == [], "the login that the tests run in"
 
 
-def test_a_holder_is_named_and_stopped_on_request() -> None:
+def test_a_holder_is_named_silenced_on_request_and_put_back() -> None:
+    told: list[str] = []
+
     async def main() -> None:
         master, slave = pty.openpty()
         path = os.ttyname(slave)
-        holder = await asyncio.create_subprocess_exec("sleep", "60", stdin=slave)
+        holder = await asyncio.create_subprocess_exec("sleep", "600", stdin=slave)
         os.close(slave)
         async with on_pty(["sh"]) as stream, contextlib.AsyncExitStack() as stack:
             shell = Shell(*stream)
             await shell.ready(20)
+            # This machine's own services have no part in this.
+            await shell.run("systemctl() { return 1; }")
             # On this machine a pty stands for the port.
-            keeper = Keeper(shell, 20, stack, nodes="pts/")
+            keeper = Keeper(shell, 20, stack, told.append, nodes="pts/")
+            who = f"sleep (pid {holder.pid})"
             assert await keeper.held(path, take=False) == (
-                f"{path} is held by sleep (pid {holder.pid}); --take-ports stops it while the "
-                "ports are tested"
+                f"{path} is held by {who}; --take-ports stops it while the ports are tested"
             )
             assert await keeper.held(path, take=True) == ""
+            assert _state(holder.pid) == "T"
+            await stack.aclose()
+            assert told == [f"{who} had a port that was tested, was stopped, and runs again"]
+            assert _state(holder.pid) == "S"
+            holder.kill()
+            await holder.wait()
             await shell.close()
-        assert await holder.wait() < 0
         os.close(master)
 
     asyncio.run(main())
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+class Guest:
+    """A guest's shell that answers what was written down; what is not there is empty."""
+
+    def __init__(self, **answers: list[str]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def run(self, command: str, _: float = 30.0) -> str:
+        self.asked.append(command)
+        for key, answers in self.answers.items():
+            if key in command:
+                return answers.pop(0) if len(answers) > 1 else answers[0]
+        return ""
+
+
+def held(guest: Guest, told: list[str] | None = None) -> str:
+    async def main() -> str:
+        async with contextlib.AsyncExitStack() as stack:
+            say = (told if told is not None else []).append
+            keeper = Keeper(guest, 20, stack, say)  # type: ignore[arg-type]
+            return await keeper.held("/dev/hvc0", take=True)
+
+    return asyncio.run(main())
+
+
+CGROUP = "0::/system.slice/system-serial\\x2dgetty.slice/serial-getty@hvc0.service\n"
+
+
+def test_a_service_is_stopped_by_its_own_name_and_proven_to_be_back() -> None:
+    told: list[str] = []
+    guest = Guest(own=[LISTED, "own 400"], comm=["agetty"], cgroup=[CGROUP],
+                  stop=["stopped"], start=["active"])  # fmt: skip
+    assert held(guest, told) == ""
+    assert told == [
+        "serial-getty@hvc0.service had a port that was tested, was stopped, and runs again"
+    ]
+    assert not any("kill" in command for command in guest.asked)
+
+
+def test_a_service_that_is_not_back_is_told() -> None:
+    told: list[str] = []
+    guest = Guest(own=[LISTED, "own 400"], comm=["agetty"], cgroup=[CGROUP],
+                  stop=["stopped"], start=["Job failed\nfailed"])  # fmt: skip
+    held(guest, told)
+    assert told == [
+        "serial-getty@hvc0.service was stopped for the tests and does not run again: "
+        "Job failed failed"
+    ]
+
+
+def test_one_that_cannot_be_stopped_still_holds_the_port() -> None:
+    guest = Guest(own=[LISTED], comm=["agetty"], cgroup=[CGROUP])
+    assert held(guest) == "/dev/hvc0 is held by agetty (pid 231)"
+
+
+def test_a_program_of_a_users_session_is_of_no_service() -> None:
+    assert service(CGROUP) == "serial-getty@hvc0.service"
+    assert service("0::/user.slice/user-0.slice/user@0.service/app.slice/x.service") == ""
+    assert service("0::/init.scope\n") == ""
+
+
+USB = "node /dev/bus/usb/001/002\ninterface 1-1:1.0 usbfs\n"
+FREE = USB.replace("usbfs", "ftdi_sio")
+BRLTTY = "own 400\n/proc/77/fd:\nlrwx------ 1 root root 64 Nov 28 09:00 5 -> /dev/bus/usb/001/002\n"
+
+
+def grabbed(guest: Guest, *, take: bool) -> str:
+    async def main() -> str:
+        async with contextlib.AsyncExitStack() as stack:
+            keeper = Keeper(guest, 20, stack)  # type: ignore[arg-type]
+            return await keeper.grabbed("serial1", take=take)
+
+    return asyncio.run(main())
+
+
+def test_who_took_a_usb_serial_by_libusb_is_named() -> None:
+    guest = Guest(serial1=[USB], own=[BRLTTY], comm=["brltty"])
+    assert grabbed(guest, take=False) == (
+        "ttyUSB was taken by brltty (pid 77) (libusb, /dev/bus/usb/001/002); --take-ports ends it"
+    )
+    assert not any("kill" in command for command in guest.asked)
+
+
+def test_a_usb_serial_is_given_back_to_its_driver_on_request() -> None:
+    guest = Guest(serial1=[USB, FREE], own=[BRLTTY], comm=["brltty"])
+    assert grabbed(guest, take=True) == ""
+    assert any("kill 77" in command for command in guest.asked)
+    assert any("echo 1-1:1.0 >/sys/bus/usb/drivers_probe" in one for one in guest.asked)
+    assert "brltty" in grabbed(Guest(serial1=[USB], own=[BRLTTY], comm=["brltty"]), take=True)
+
+
+def test_a_usb_serial_that_nobody_took_has_no_such_excuse() -> None:
+    for shown in (FREE, "node /dev/bus/usb/001/002\ninterface 1-1:1.0 \n", ""):
+        assert grabbed(Guest(serial1=[shown]), take=False) == ""
+
+
+def test_a_port_that_asks_for_a_name_is_known_by_its_words() -> None:
+    assert asks(b"\r\nDebian GNU/Linux 13 vm hvc0\r\n\r\nvm login: ")
+    assert not asks(b"[ OK ] Started getty.\r\nLast login: Sat Nov 28 on hvc0\r\n")

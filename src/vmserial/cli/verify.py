@@ -86,10 +86,10 @@ _OPTIONS = [
     click.option("--append", default="", metavar="TEXT",
                  help="Further words for its command line."),
     click.option("--image", default="", metavar="PATH", type=click.Path(),
-                 help="The disk of a full system as the guest, with --kernel, --initrd and "
-                      "--login; it is never written."),
+                 help="The disk of a full system as the guest, with --login; UEFI starts it, or "
+                      "--kernel and --initrd. It is never written."),
     click.option("--login", default="", metavar="USER:FILE",
-                 help="Log in to it on serial0; the file's first line is the password."),
+                 help="Log in where it asks; the file's first line is the password."),
     click.option("--take-ports", is_flag=True,
                  help="Stop what in it has a port under test open, such as a getty."),
     click.option("--out", metavar="DIR", type=click.Path(path_type=Path),

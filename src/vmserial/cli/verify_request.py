@@ -248,7 +248,10 @@ def _shared(
             where="--take-ports",
         )  # fmt: skip
     for name, option in (("config", "--kernel-config"), ("append", "--append")):
-        if words.get(name) and not words.get("kernel"):
+        # UEFI starts an image without a kernel, and that kernel's limits may be known.
+        if words.get(name) and not (
+            words.get("kernel") or (name == "config" and words.get("image"))
+        ):
             raise UsageError(
                 f"{option} is of a kernel of your own, and none is named",
                 hint="add --kernel and --initrd",

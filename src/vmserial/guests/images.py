@@ -70,6 +70,7 @@ class TestGuest:
         dtbs: device trees for boards that QEMU makes none for, by machine type.
         firmware: the UEFI that starts the kernel, where QEMU alone does not.
         image: the disk of a full system, which is never written; None: there is none.
+        uefi: the UEFI that starts that system in the kernel's place; None: none does.
     """
 
     # pytest would take the class for a set of tests, by its name.
@@ -90,6 +91,7 @@ class TestGuest:
     dtbs: Mapping[str, Path] = field(default_factory=dict)
     firmware: Path | None = None
     image: Path | None = None
+    uefi: Path | None = None
 
     def with_append(self, words: str) -> TestGuest:
         """Return it with more words on the kernel's command line; ``8250.nr_uarts=`` counts."""
@@ -287,6 +289,63 @@ def own(
     )
 
 
+UEFI_BOOTS = ("aarch64", "x86_64")
+"""Architectures whose UEFI was seen to start a full system."""
+
+
+def by_firmware(arch: str, image: str | Path, config: str | Path | None = None) -> TestGuest:
+    """Return a full system that UEFI starts from its own disk, with its own boot loader.
+
+    Args:
+        arch: QEMU's target name.
+        image: its disk, with an EFI system partition; never written.
+        config: its kernel's configuration; without it, what it can carry is assumed.
+
+    Raises:
+        UsageError: the image cannot be read, or there is no UEFI for it.
+        ConfigError: ``config`` is not a kernel configuration.
+    """
+    known, path = architecture(arch), Path(image).absolute()
+    give = "give the system's own --kernel and --initrd; they are in the image's /boot"
+    if arch not in UEFI_BOOTS:
+        raise UsageError(
+            f"an image of {arch} is not started by UEFI here: that was seen to work with "
+            f"{' and '.join(UEFI_BOOTS)} alone",
+            hint=give, where="--image",
+        )  # fmt: skip
+    firmware = Path(known.firmware)
+    if not firmware.is_file():
+        raise UsageError(
+            f"there is no UEFI to start the image with: {firmware}",
+            hint=f"install the package ovmf or qemu-efi-aarch64, or {give}", where="--image",
+        )  # fmt: skip
+    begin = _begin(path)
+    if begin[_EXT_MAGIC : _EXT_MAGIC + 2] == b"\x53\xef":
+        raise UsageError(
+            f"{image} is a file system without partitions, and UEFI starts nothing from it",
+            hint=give, where="--image",
+        )  # fmt: skip
+    profile = replace(unknown(arch), source=f"assumed of {path.name}; give --kernel-config to know")
+    if config is not None:
+        text, source = read_config(Path(config)), str(config)
+        profile = from_config(text, name=path.name, kernel="", append="", source=source)
+    return TestGuest(
+        f"own-{path.name}", arch, "", "", path, path, path, None, profile, known.console,
+        "console", "", image=path, uefi=firmware,
+    )  # fmt: skip
+
+
+def _begin(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_BEGIN)
+    except OSError as error:
+        raise UsageError(
+            f"the image {path} cannot be read: {error.strerror or error}", hint="check --image",
+            where="--image",
+        ) from None  # fmt: skip
+
+
 def with_image(guest: TestGuest, image: str | Path) -> TestGuest:
     """Return a guest of the user's own with the disk of its full system.
 
@@ -294,14 +353,7 @@ def with_image(guest: TestGuest, image: str | Path) -> TestGuest:
         UsageError: it cannot be read, or nothing tells where its root file system is.
     """
     path = Path(image).absolute()
-    try:
-        with path.open("rb") as file:
-            begin = file.read(_BEGIN)
-    except OSError as error:
-        raise UsageError(
-            f"the image {image} cannot be read: {error.strerror or error}", hint="check --image",
-            where="--image",
-        ) from None  # fmt: skip
+    begin = _begin(path)
     words = [] if re.search(r"(?:^| )root=", guest.append) else ["root=/dev/vda rw"]
     if words and begin[_EXT_MAGIC : _EXT_MAGIC + 2] != b"\x53\xef":
         raise UsageError(

@@ -142,11 +142,10 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
         raise UsageError(
             "a guest of your own is a kernel and an initrd", hint="give --kernel and --initrd"
         )
-    if request.image and not (request.kernel and request.login):
+    if request.image and not request.login:
         raise UsageError(
-            "a full system of your own is an image, its kernel and initrd, and a login",
-            hint="give --image, --kernel, --initrd and --login; the kernel and the initrd are in "
-            "the image's /boot",
+            "a full system of your own is an image and a login",
+            hint="give --login USER:FILE; and --kernel and --initrd if UEFI does not start it",
             where="--image",
         )
     if request.kernel:
@@ -156,6 +155,8 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
         ]
         if request.image:
             guests = [images.with_image(guests[0], request.image)]
+    elif request.image:
+        guests = [images.by_firmware(arch.name, request.image, request.config or None)]
     else:
         guests = [
             images.ensure(arch.name, suite, reporter=reporter, mirror=request.mirror)

@@ -16,6 +16,7 @@ from vmserial.model import (
     Chardev,
     Cpu,
     DirectBoot,
+    Firmware,
     Machine,
     Plan,
     Pty,
@@ -55,6 +56,9 @@ _BASE_MIB = 256
 _AGENT_KIB = 1024
 """RAM of the guest for the far end of a port: five processes, and its data twice (measured:
 440 KiB for those that wait, besides what the port's driver takes)."""
+
+SYSTEM_MIB = 1024
+"""RAM of a full system: its initrd, as it is packed and as it is unpacked, has to fit too."""
 
 CONTROL_SOCKET = "ctl"
 """Name of the control port's socket in the run directory."""
@@ -124,14 +128,20 @@ def under_test(
     return replace(
         machine,
         ports=tuple(private(port, endpoint, socket) for port in machine.ports),
-        boot=DirectBoot(
+        boot=None
+        if guest.uefi is not None
+        else DirectBoot(
             str(guest.kernel),
             str(guest.initrd),
             guest.append,
             str(guest.dtbs.get(board.name, "")) if board is not None else "",
             str(guest.firmware or ""),
         ),
-        memory_mib=max(MEMORY_MIB, board.least_memory_mib if board is not None else 0),
+        firmware=machine.firmware if guest.uefi is None else Firmware("ovmf", str(guest.uefi)),
+        memory_mib=max(
+            MEMORY_MIB if guest.image is None else SYSTEM_MIB,
+            board.least_memory_mib if board is not None else 0,
+        ),
         topology=Topology(),
         cpu=Cpu() if machine.cpu.model == "host" else machine.cpu,
     )
@@ -155,10 +165,11 @@ def setup(
     needed = _BASE_MIB + made.memory_mib + len(machine.ports) * _AGENT_KIB // 1024
     if needed > tested.memory_mib:
         made = _planned(replace(tested, memory_mib=needed), environment)
+    kept = KEPT if environment.guest.uefi is None else KEPT | {"firmware"}
     left_out = dict.fromkeys(
         _WORDS.get(option.role, option.flag)
         for option in made.options
-        if option.role not in KEPT and option != Option("-display", raw="none", role="display")
+        if option.role not in kept and option != Option("-display", raw="none", role="display")
     )
     notes = [f"not in the VM under test: {', '.join(left_out)}"] if left_out else []
     control = chardevs.option(
@@ -166,7 +177,7 @@ def setup(
         Chardev(UnixSocket(socket(CONTROL_SOCKET))),
         environment.capabilities.version,
     )
-    options = [option for option in made.options if option.role in KEPT]
+    options = [option for option in made.options if option.role in kept]
     argv = (
         environment.capabilities.binary,
         *render([*options, control]),
