@@ -328,7 +328,7 @@ def by_firmware(arch: str, image: str | Path, config: str | Path | None = None) 
     profile = replace(unknown(arch), source=f"assumed of {path.name}; give --kernel-config to know")
     if config is not None:
         text, source = read_config(Path(config)), str(config)
-        profile = from_config(text, name=path.name, kernel="", append="", source=source)
+        profile = from_config(text, name=path.name, kernel=None, append="", source=source)
     return TestGuest(
         f"own-{path.name}", arch, "", "", path, path, path, None, profile, known.console,
         "console", "", image=path, uefi=firmware,
