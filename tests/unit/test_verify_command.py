@@ -256,3 +256,43 @@ def test_which_binary_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert asked == [("aarch64", str(here)), *[("aarch64", None)] * 3, ("aarch64", "mine")]
     with pytest.raises(UsageError, match="which architecture"):
         liveprobe.understand(CommandLine.parse("qemu"))
+
+
+# ------------------------------------------------------------------ consoles of other boards
+
+PPC, S390 = Capabilities((7, 2, 0), "ppc64"), Capabilities((7, 2, 0), "s390x")
+
+
+def test_vtys_are_known_by_their_registers_whoever_gave_them() -> None:
+    text = (
+        "qemu-system-ppc64 -M pseries -nodefaults -serial pty"
+        " -chardev pty,id=a -device spapr-vty,chardev=a"
+        " -chardev pty,id=b -device spapr-vty,chardev=b,reg=0x30000000"
+    )
+    _, setup = made(text, PPC)
+    assert identities(setup) == {
+        "serial0": ("uart", "vio:0x71000000", "/dev/hvc*"),
+        "serial1": ("uart", "vio:0x71000001", "/dev/hvc*"),
+        "serial2": ("uart", "vio:0x30000000", "/dev/hvc*"),
+    }
+    # The lowest register is hvc0, the console, and takes SysRq.
+    assert {a.port.name: a.carries.to_guest.sysrq for a in setup.plan.assignments} == {
+        "serial0": False, "serial1": False, "serial2": True
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "ports",
+    [
+        "-serial pty -serial pty",
+        "-chardev pty,id=a -device sclpconsole,chardev=a "
+        "-chardev pty,id=b -device sclplmconsole,chardev=b",
+    ],
+)
+def test_sclp_consoles_carry_what_they_carry_whoever_made_them(ports: str) -> None:
+    _, setup = made(f"qemu-system-s390x -M s390-ccw-virtio -nodefaults {ports}", S390)
+    first, second = setup.plan.assignments
+    assert (str(first.identity), first.node) == ("sclp:sclpconsole", "/dev/ttysclp0")
+    assert (str(second.identity), second.node) == ("sclp:sclplmconsole", "/dev/sclp_line0")
+    assert first.carries.to_guest.sysrq
+    assert second.carries.to_guest.form == "nothing"

@@ -20,7 +20,7 @@ from vmserial.sources.command.document import CommandOption
 
 PROVABLE = frozenset({
     "isa-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x", "usb-serial", "virtserialport",
-    "virtconsole",
+    "virtconsole", "spapr-vty", "sclpconsole", "sclplmconsole",
 })  # fmt: skip
 """Serial devices whose node a test guest can tell from all others."""
 

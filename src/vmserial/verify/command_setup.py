@@ -7,12 +7,14 @@ controller of its own comes after all else, so that it moves nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 
 from vmserial import chardevs
 from vmserial.errors import UsageError
-from vmserial.limits import ISA_SERIAL_PLACES, VIRTIO_SERIAL_SAFE_PORTS
+from vmserial.limits import HVC_NODE, ISA_SERIAL_PLACES, VIRTIO_SERIAL_SAFE_PORTS
 from vmserial.machines import Platform, architecture
 from vmserial.model import (
+    ALL_BYTES,
     Assignment,
     Capabilities,
     Chardev,
@@ -31,6 +33,12 @@ from vmserial.sources.command.machine import KIND_OF
 from vmserial.values import integer
 from vmserial.verify.request import TestEnvironment
 from vmserial.verify.setup import Setup
+
+_SCLP = {"sclpconsole": 0, "sclplmconsole": 1}
+"""s390x' two consoles as devices, and which -serial makes each."""
+
+_FIRST_VTY = 0x71000000
+"""The register that pseries' QEMU gives first (SPAPR_VIO_REG_BASE)."""
 
 _NODES = {"isa": "/dev/ttyS*", "usb": "/dev/ttyUSB*", "virtconsole": "/dev/hvc*"}
 
@@ -68,8 +76,10 @@ def setup(
     """
     platform = platform_of(private)
     capabilities, guest = environment.capabilities, environment.guest
+    board = on_board(private.ports, platform)
     assignments = tuple(
-        assignment(port, platform, probed.pci.get(port.device_id, "")) for port in private.ports
+        assignment(port, platform, probed.pci.get(port.device_id, ""), board)
+        for port in private.ports
     )
     boot = [
         Option("-kernel", raw=str(guest.kernel), role="boot"),
@@ -92,25 +102,63 @@ def setup(
     return Setup(made, argv, private.notes)
 
 
-def assignment(port: PrivatePort, platform: Platform, pci: str) -> Assignment:
+def on_board(
+    ports: Sequence[PrivatePort], platform: Platform
+) -> dict[str, tuple[NodeIdentity, int]]:
+    """Return, by name, what the guest knows each port of the board's by, and its number there.
+
+    pseries' vtys are numbered by their registers: Linux gives hvc lines in that order.  QEMU
+    gives those of -serial the first registers, and then each that names none the next free one
+    (hw/ppc/spapr_vio.c).
+    """
+    uart = platform.uart
+    if uart is None:
+        return {}
+    found: dict[str, tuple[NodeIdentity, int]] = {}
+    registers: dict[str, int] = {}
+    for port in sorted(ports, key=lambda port: bool(port.driver)):
+        if port.driver == "spapr-vty":
+            taken = {*registers.values()}
+            first = (n for n in range(_FIRST_VTY, _FIRST_VTY + len(ports) + 1) if n not in taken)
+            registers[port.name] = integer(port.params.get("reg", "")) or next(first)
+        elif not port.driver and uart.node == HVC_NODE:
+            registers[port.name] = _FIRST_VTY + port.number
+        elif not port.driver or port.driver in _SCLP:
+            number = _SCLP.get(port.driver, port.number)
+            known = uart.identities
+            found[port.name] = (
+                # No board has it; it is here to be missed.
+                known[number] if number < len(known)
+                else NodeIdentity("mmio", f"UART-{number + 1}"),
+                number,
+            )  # fmt: skip
+    for number, (name, register) in enumerate(sorted(registers.items(), key=lambda one: one[1])):
+        found[name] = NodeIdentity("vio", f"{register:#x}"), number
+    return found
+
+
+def assignment(
+    port: PrivatePort, platform: Platform, pci: str,
+    board: Mapping[str, tuple[NodeIdentity, int]],
+) -> Assignment:  # fmt: skip
     """Return where a port is and by what its node will be known.
 
     Args:
         port: of the private copy.
         platform: where the board's own ports are.
         pci: the path of its device's slots and functions, if it is on PCI.
+        board: of :func:`on_board`.
     """
+    carries = ALL_BYTES
     kind = KIND_OF.get(port.driver) or ("uart" if platform.uart is not None else "isa")
     node = _NODES.get(kind, "/dev/ttyS*")
     if kind == "uart":
         assert platform.uart is not None
-        known = platform.uart.identities
-        identity = (
-            known[port.number] if port.number < len(known)
-            # No board has it; it is here to be missed.
-            else NodeIdentity("mmio", f"UART-{port.number + 1}")
-        )  # fmt: skip
+        identity, number = board[port.name]
+        carries = platform.uart.carried_by(number)
         node = f"{platform.uart.node}*"
+        if number < len(platform.uart.nodes):
+            node = platform.uart.nodes[number]
     elif kind == "isa":
         identity = _isa_identity(port)
     elif kind == "usb":
@@ -135,6 +183,7 @@ def assignment(port: PrivatePort, platform: Platform, pci: str) -> Assignment:
         node=node,
         hot_pluggable=False,
         reason="as the command has it",
+        carries=carries,
     )
 
 
