@@ -13,7 +13,7 @@ from vmserial.model import Machine
 from vmserial.progress import Silent
 from vmserial.verify import runner
 from vmserial.verify.request import Limits, VerifyReport, VerifyRequest
-from vmserial.verify.results import HOST_TO_GUEST, FaultKind, Verdict
+from vmserial.verify.results import HOST_TO_GUEST, Check, FaultKind, Verdict
 from vmserial.verify.results_file import read
 from vmserial.verify.runner import find_environments
 from vmserial.verify.wire.form import SMOKE
@@ -55,7 +55,10 @@ def test_riscv64_carries_usb_and_its_own_uart() -> None:
         ("i386", "isa", "pc"), ("i386", "usb", "q35"),
         ("ppc64", "uart", ""), ("ppc64", "usb", ""), ("ppc64", "virtconsole", ""),
         ("s390x", "virtio", ""), ("s390x", "virtconsole", ""),
-        ("mips64el", "uart", ""),
+        ("ppc64", "pci", ""), ("ppc64", "pci-2x", ""), ("ppc64", "pci-4x", ""),
+        ("ppc64", "virtio", ""),
+        ("mips64el", "uart", ""), ("mips64el", "usb", ""), ("mips64el", "pci", ""),
+        ("mips64el", "virtio", ""), ("mips64el", "virtconsole", ""),
     ],
 )  # fmt: skip
 def test_other_architectures(arch: str, kind: str, machine_type: str) -> None:
@@ -82,6 +85,48 @@ def test_a_card_that_is_dead_on_loongarch64_is_shown_dead(tmp_path: Path) -> Non
     assert {c.kind for c in dead} == {"pci"}
     assert any(c.faults and c.faults[0].kind is FaultKind.NO_NODE for c in dead)
     assert any("[pci-serial-dead]" in c.detail for c in dead)
+
+
+@pytest.mark.full
+def test_s390x_carries_usb_on_two_controllers_in_domains_of_their_own() -> None:
+    # QEMU 7.2's binary for it has no USB.
+    binary = str(fetch("trixie", ["s390x"])["s390x"])
+    report = proven("s390x", "usb", binaries=(binary,), cases=("maximum",))
+    assert report.exit_code == 0
+    assert {c.verdict for c in report.checks} == {Verdict.PASS}
+    assert max(c.maximum for c in report.checks) == 16
+
+
+DOMAINS = Path(__file__).parents[1] / "data" / "libvirt"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("name", "dead"),
+    [
+        ("ppc64-hvc-10", {"serial8": "hvc-limit", "serial9": "hvc-limit"}),
+        ("mips64el-typed", {"serial1": "pci-slot-unwired", "serial2": "usb-not-plugged"}),
+        ("mips64el-untyped", {"serial3": "onboard-uart-limit"}),
+    ],
+)
+def test_a_domain_before_and_after_fix(name: str, dead: dict[str, str], tmp_path: Path) -> None:
+    """What doctor names is dead in the guest, and nothing else; after fix all ports carry."""
+
+    def verified(out: str, *more: str) -> tuple[int, list[Check]]:
+        words = ["verify", "-q", "--sizes", "smoke", "--timeout", "240", *more]
+        status = run([*words, "--out", str(tmp_path / out), str(DOMAINS / f"{name}.xml")])
+        found = read(tmp_path / out / "results.jsonl")
+        return status, [check for one in found for check in one.checks]
+
+    status, checks = verified("before")
+    assert status == 1
+    red = {c.port: c.detail for c in checks if c.verdict is Verdict.FAIL and c.port}
+    assert set(red) == set(dead)
+    assert all(red[port].endswith(f"[{id}]") for port, id in dead.items())
+    status, checks = verified("after", "--fixed")
+    assert status == 0
+    assert {c.verdict for c in checks} == {Verdict.PASS}
+    assert {c.port for c in checks} >= set(dead)
 
 
 @pytest.mark.full

@@ -146,6 +146,18 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("places.virtio_port_zero", ("collision",)),
         Late("places.virtio_queue_overflow", ("collision",)),
         Late("guest.console_not_there", ("platform",), ("append",)),
+        Late(
+            "guest.pci_out_of_reach",
+            ("platform",),
+            (
+                "pci-serial",
+                "pci-serial-2x",
+                "pci-serial-4x",
+                "usb-serial",
+                "virtconsole",
+                "virtserialport",
+            ),
+        ),
         Late("owner.pve_ide_on_aarch64", ("pve",), ("ide-cd", "ide-hd")),
         Late("owner.pve_vmgenid_on_aarch64", ("pve",), ("vmgenid",)),
     ),
