@@ -80,6 +80,13 @@ def test_one_past_each_limit_is_dead_and_said_so(arch: str, qemu: str, kernel: s
 
 
 @pytest.mark.full
+def test_more_lines_than_the_classic_four() -> None:
+    said, _ = compare("x86_64", "7.2", "6.1", ("isa", *("pci",) * 6), "8250.nr_uarts=8")
+    nodes = [port["node_at_boot"] for port in said["ports"]]
+    assert nodes == [f"/dev/ttyS{number}" for number in (0, 4, 5, 6, 7, 1, 2)]
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -119,10 +126,10 @@ def past_limits(arch: str, qemu: str, kernel: str) -> tuple[str, ...]:
 
 
 def compare(
-    arch: str, qemu: str, kernel: str, kinds: Sequence[str]
+    arch: str, qemu: str, kernel: str, kinds: Sequence[str], append: str = ""
 ) -> tuple[dict[str, Any], dict[str, Answer]]:
     """Plan these kinds, boot them, and hold what answers against the plan."""
-    with Guest(arch, qemu, kernel) as guest:
+    with Guest(arch, qemu, kernel, append) as guest:
         said, found = guest.boot(kinds)
     assert echo_guest.differences(said, found) == []
     for one, other in exchanged(said):
@@ -147,8 +154,9 @@ def exchanged(said: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 class Guest:
     """A kernel (of :data:`KERNELS`, or a suite's) on a QEMU, with a directory for sockets."""
 
-    def __init__(self, arch: str, qemu: str, kernel: str) -> None:
+    def __init__(self, arch: str, qemu: str, kernel: str, append: str = "") -> None:
         self.arch = arch
+        self.append = append
         self.guest: TestGuest = ensure(arch, KERNELS.get(kernel, kernel))
         suite = QEMUS[qemu]
         # Apart from what other tests fetch: a directory has the QEMUs of one set of packages.
@@ -172,7 +180,8 @@ class Guest:
         for number, kind in enumerate(kinds[1:], 1):
             made += ["--type", f"serial{number}={kind}"]
         made += ["--kernel", str(self.guest.kernel), "--initrd", str(self.initrd)]
-        made += ["--append", echo_guest.append(self.guest), "--guest", str(self.guest.config)]
+        append = f"{echo_guest.append(self.guest)} {self.append}".strip()
+        made += ["--append", append, "--guest", str(self.guest.config)]
         made += ["--qemu", self.binary, "--accel", "tcg", "--memory", "512"]
         return [*made, "--socket-dir", str(self.where)]
 
