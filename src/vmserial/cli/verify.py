@@ -76,7 +76,8 @@ _OPTIONS = [
     click.option("--suite", "suites", multiple=True, metavar="SUITE",
                  shell_complete=completing.suite,
                  help="Debian suites whose kernels are the guests: bullseye, bookworm (the "
-                      "default where it has one), trixie, sid; several."),
+                      "default where it has one), trixie, sid; trixie-cloud, trixie-rt: of "
+                      "that flavour; several."),
     click.option("--kernel", default="", metavar="PATH", type=click.Path(),
                  help="A kernel of your own as the guest; with --initrd."),
     click.option("--initrd", default="", metavar="PATH", type=click.Path(),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from vmserial.machines.base import ALL_SUITES, PL011_CAUTION, Architecture, OnBoardUart, Platform
+from vmserial.machines.base import (
+    ALL_SUITES,
+    PL011_CAUTION,
+    PL011_EARLY,
+    Architecture,
+    OnBoardUart,
+    Platform,
+)
 from vmserial.model import NodeIdentity
 
 VIRT = Platform(
@@ -18,7 +25,7 @@ VIRT = Platform(
     ide="",
     uart=OnBoardUart(
         model="pl011",
-        cautions=(PL011_CAUTION,),
+        cautions=(PL011_CAUTION, PL011_EARLY),
         identities=(NodeIdentity("mmio", "0x9000000"), NodeIdentity("mmio", "0x9040000")),
         node="/dev/ttyAMA",
         assumed=lambda version: 2 if version >= (9, 1, 0) else 1,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vmserial.limits import PCI_SLOTS
 from vmserial.machines.aarch64 import VIRT as VIRT_64
-from vmserial.machines.base import PL011_CAUTION, Architecture, OnBoardUart, Platform
+from vmserial.machines.base import PL011_CAUTION, PL011_EARLY, Architecture, OnBoardUart, Platform
 from vmserial.model import NodeIdentity
 
 VIRT = replace(
@@ -31,7 +31,7 @@ def _vexpress(name: str, base: int, step: int, dtb: str) -> Platform:
         ide="",
         uart=OnBoardUart(
             model="pl011",
-            cautions=(PL011_CAUTION,),
+            cautions=(PL011_CAUTION, PL011_EARLY),
             identities=tuple(NodeIdentity("mmio", hex(base + n * step)) for n in range(4)),
             node="/dev/ttyAMA",
             assumed=lambda _: 4,
