@@ -396,3 +396,17 @@ def test_the_script_is_small_and_has_what_the_guest_is_told_to_call() -> None:
         assert f"{name}() {{" in text
     # On a tty, a line is bounded.
     assert max(map(len, text.splitlines())) < 1000
+
+
+@pytest.mark.parametrize("grace", [0.05, 0.1])
+def test_a_guest_that_does_not_answer_is_given_up_after_what_is_allowed(grace: float) -> None:
+    class Mute(PlayedShell):
+        async def post(self, line: str) -> None:
+            del line
+
+    async def scenario() -> None:
+        far = FarEnd(Mute([]), grace)  # type: ignore[arg-type]
+        with pytest.raises(LostVMError, match=f"within {grace:g} s"):
+            await far.nodes()
+
+    asyncio.run(scenario())

@@ -75,8 +75,8 @@ class FarEnd(Watcher):
         present: the nodes that the guest had when it was last looked at, by identity.
     """
 
-    def __init__(self, shell: Shell) -> None:
-        super().__init__(shell)
+    def __init__(self, shell: Shell, grace: float = GRACE) -> None:
+        super().__init__(shell, grace)
         self._directory = ""
         self._agents = Agents()
         self._unsubscribe: Callable[[], None] | None = None
@@ -260,10 +260,10 @@ class FarEnd(Watcher):
         answer = await self._received(path, size, int(timeout / _TICK), timeout + 1.0)
         if answer is None:
             # The guest's ticks are longer than ours: look at what is there now.
-            answer = await self._received(path, 0, 0, GRACE)
+            answer = await self._received(path, 0, 0, self.grace)
         if answer is None:
             raise LostVMError(
-                f"the guest did not say what came in at {path} within {GRACE:g} s",
+                f"the guest did not say what came in at {path} within {self.grace:g} s",
                 hint="it hangs or is overloaded; see its console",
             )
         return answer

@@ -16,6 +16,7 @@ from typing import Any
 
 from vmserial.errors import ShellError
 from vmserial.guests.shell import Shell
+from vmserial.guests.watcher import GRACE
 from vmserial.model import NodeIdentity
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify import mutants
@@ -166,7 +167,7 @@ class Session(Subject):
             await self.shell.run(_QUIET, self.limits.command)
         if any(line.assignment.carries.to_guest.sysrq for line in self.lines.values()):
             await self.shell.run(_NO_SYSRQ, self.limits.command)
-        self.agent = GuestAgent(self.shell)
+        self.agent = GuestAgent(self.shell, max(GRACE, self.limits.command))
         self.exchange = Exchange(self.agent, self.limits)
         await self.agent.start(self.limits.command)
 
