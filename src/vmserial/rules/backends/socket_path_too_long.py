@@ -23,7 +23,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
                              f"{name}: its socket is {short}")  # fmt: skip
         yield RULE.finding(
             f"{socket.option}: UNIX socket path '{socket.path}' is too long; "
-            f"Path must be less than {SUN_PATH_MAX + 1} bytes", socket.option,
+            f"Path must be less than {SUN_PATH_MAX + (not socket.abstract)} bytes", socket.option,
             (name,) if name else (), (repair,) if short else (), assumed=True,
         )  # fmt: skip
 
