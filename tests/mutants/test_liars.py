@@ -113,14 +113,34 @@ def test_a_device_that_is_not_deleted(tmp_path: Path) -> None:
     assert "usbserial1 was deleted, and still has it" in first.detail
 
 
-def test_ports_that_are_there_only_with_a_client(tmp_path: Path) -> None:
-    report = prove(tmp_path, rewrite(",always-plugged=on", ""), limits=replace(LIMITS, node=1.0))
+@pytest.mark.parametrize("case", ["default", "large", "maximum"])
+def test_ports_that_are_there_only_with_a_client(tmp_path: Path, case: str) -> None:
+    report = prove(
+        tmp_path, rewrite(",always-plugged=on", ""), limits=replace(LIMITS, node=1.0),
+        cases=(case,), ceilings={"usb": 3},
+    )  # fmt: skip
     assert report.exit_code == 1
+    count = 9 if case == "large" else 3
     missed = [c for c in report.checks if c.mode == "unattended"]
-    assert {c.port for c in missed} == {"serial1", "serial2", "serial3"}
+    assert {c.port for c in missed} == {f"serial{n}" for n in range(1, count + 1)}
     assert {c.verdict for c in missed} == {Verdict.FAIL}
     assert all(named(c) == {FaultKind.NO_NODE} for c in missed)
     assert "no serial1 while no client is at its chardev" in missed[0].detail
     # With their clients they carry all that they should.
     data = [c for c in report.checks if c.direction]
+    assert len(data) == 4 * (count + 1)
     assert {c.verdict for c in data} == {Verdict.PASS}
+
+
+@pytest.mark.parametrize("case", ["default", "large", "maximum"])
+def test_crossed_ports_are_named_though_their_clients_come_one_by_one(
+    tmp_path: Path, case: str
+) -> None:
+    report = prove(
+        tmp_path, Fault("crosswire", "serial1", other="serial3"), cases=(case,),
+        ceilings={"usb": 3},
+    )  # fmt: skip
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert {c.port for c in failed if c.port} == {"serial1", "serial3"}
+    crossed = {c.port for c in failed if FaultKind.CROSSWIRE in named(c)}
+    assert crossed == {"serial1", "serial3"}

@@ -10,10 +10,8 @@ from vmserial.model import Assignment, Pty
 from vmserial.verify import mutants
 from vmserial.verify.readback import PERIPHERAL
 from vmserial.verify.session import Session
+from vmserial.verify.wire.endpoints import PTY_NOTICED
 from vmserial.verify.wire.transfer import Line
-
-_PTY_NOTICED = 1.2
-"""Seconds until QEMU has surely noticed that a pty was opened: it looks once a second."""
 
 
 async def unplug(session: Session, line: Line) -> float:
@@ -90,7 +88,7 @@ async def add_chardev(session: Session, assignment: Assignment) -> Line:
     await session.ends.connect(line, places)
     session.lines[line.name] = line
     if isinstance(port.chardev.backend, Pty):
-        await asyncio.sleep(_PTY_NOTICED)
+        await asyncio.sleep(PTY_NOTICED)
     return line
 
 

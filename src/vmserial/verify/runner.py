@@ -273,14 +273,9 @@ class Runner:
         """Return how a VM is started, and at which of its ports no client is at first."""
         made = setup(topology.machine, environment, self.request.endpoint, socket)
         notes, unattended = [*topology.notes, *made.notes], frozenset[str]()
-        if any(case.unattended for case in topology.cases):
-            if self.request.endpoint == "pty":
-                # QEMU looks once a second whether somebody has opened one.
-                notes.append("ports on a pty have their client from the start: that they are "
-                             "there without one is not tried")  # fmt: skip
-            elif not self.request.mutants:
-                # A mutant is in the path of a client that is there from the start.
-                unattended = without_client(made.plan)
+        if any(case.unattended for case in topology.cases) and not self.request.mutants:
+            # A mutant is in the path of a client that is there from the start.
+            unattended = without_client(made.plan)
         return replace(made, notes=tuple(notes), late=unattended)
 
     def _session(

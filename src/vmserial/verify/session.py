@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from vmserial.errors import ShellError
+from vmserial.guests.nodes import Node
 from vmserial.guests.shell import Shell
 from vmserial.guests.watcher import GRACE
 from vmserial.model import NodeIdentity
@@ -29,7 +30,6 @@ from vmserial.verify.request import Booted
 from vmserial.verify.results import (
     Fault,
     FaultKind,
-    Verdict,
 )
 from vmserial.verify.setup import CONTROL_SOCKET
 from vmserial.verify.subject import Subject
@@ -191,24 +191,8 @@ class Session(Subject):
         try:
             async for node in self.agent.shown(list(waiting), bound):
                 line = waiting.pop(node.identity)
-                self.seconds["nodes"] = self.since()
-                self.seen_nodes[line.name] = node.path
-                expected = line.assignment.node
-                if expected.startswith("/dev/virtio-ports/"):
-                    # udev's name for it, which a test guest has not; a virtconsole is an hvc.
-                    expected = "/dev/vport*"
-                if not fnmatch.fnmatch(node.path, expected):
-                    self.wrong_node(line, node.path)
-                if await self._held(line, node.path):
-                    continue
-                try:
-                    await self.agent.open(node.path, timeout=self.limits.command)
-                except ShellError as error:
-                    if not await self._held(line, node.path, error):
-                        line.trouble = (Fault(FaultKind.GUEST_ERROR, error.message),)
-                    continue
-                line.opened(node)
-                yield line
+                if await self.opens(line, node):
+                    yield line
         except ShellError:
             again = [line for line in waiting.values() if await self._freed(line)]
             others = self.unclaimed()
@@ -240,6 +224,27 @@ class Session(Subject):
     def _keeper(self) -> Keeper:
         return Keeper(self.shell, self.limits.command, self._stack, self.reporter.note)
 
+    async def opens(self, line: Line, node: Node) -> bool:
+        """Have the guest open a port's node; if it cannot, the line gets its ``trouble``."""
+        self.seconds["nodes"] = self.since()
+        self.seen_nodes[line.name] = node.path
+        expected = line.assignment.node
+        if expected.startswith("/dev/virtio-ports/"):
+            # udev's name for it, which a test guest has not; a virtconsole is an hvc.
+            expected = "/dev/vport*"
+        if not fnmatch.fnmatch(node.path, expected):
+            self.wrong_node(line, node.path)
+        if await self._held(line, node.path):
+            return False
+        try:
+            await self.agent.open(node.path, timeout=self.limits.command)
+        except ShellError as error:
+            if not await self._held(line, node.path, error):
+                line.trouble = (Fault(FaultKind.GUEST_ERROR, error.message),)
+            return False
+        line.opened(node)
+        return True
+
     async def _held(self, line: Line, path: str, error: ShellError | None = None) -> bool:
         """Tell whether a full system keeps a port from the user; the line gets the reason."""
         if not self.environment.guest.suite:
@@ -248,16 +253,6 @@ class Session(Subject):
             # systemd asks each login tty for its size when a getty starts and ends.
             self.ends.take(line)
         return bool(line.trouble)
-
-    def wrong_node(self, line: Line, path: str) -> None:
-        """Report a node that has the right identity and is not the one that was planned."""
-        detail = f"{line.assignment.identity} is {path}, not {line.assignment.node}"
-        self.registry.decide(
-            self.check("", line, "node"),
-            verdict=Verdict.FAIL,
-            detail=detail,
-            faults=(Fault(FaultKind.WRONG_NODE, detail),),
-        )
 
     def unclaimed(self) -> str:
         """Return, in words, which nodes the guest has that are nobody's."""

@@ -15,6 +15,7 @@ from vmserial.verify.results import (
     HOST_TO_GUEST,
     Check,
     Direction,
+    Fault,
     FaultKind,
     Verdict,
 )
@@ -117,4 +118,14 @@ class Subject:
             else Verdict.FAIL,
             detail="; ".join(fault.detail for fault in line.trouble),
             faults=line.trouble,
+        )
+
+    def wrong_node(self, line: Line, path: str) -> None:
+        """Report a node that has the right identity and is not the one that was planned."""
+        detail = f"{line.assignment.identity} is {path}, not {line.assignment.node}"
+        self.registry.decide(
+            self.check("", line, "node"),
+            verdict=Verdict.FAIL,
+            detail=detail,
+            faults=(Fault(FaultKind.WRONG_NODE, detail),),
         )

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from vmserial.errors import ShellError
+from vmserial.guests.nodes import Node
 from vmserial.verify import readback
 from vmserial.verify.cases import Case
 from vmserial.verify.results import UNATTENDED, Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.subject import BOTH
+from vmserial.verify.wire.endpoints import PTY_NOTICED
 from vmserial.verify.wire.form import OVERHEAD
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 
@@ -31,16 +33,20 @@ class DataCase(Case):
             the sizes of ``alone`` both times.  A pl011 under TCG needs more than a second
             for 64 KiB, and slows all others down.
         unattended: no client is at a port until the guest has its node.
+        in_turn: each gets its client as soon as its own node is there, and is tested while the
+            guest enumerates the others; else all get theirs before any carries data, and what
+            went to a wrong port is found in each mode, not only with all at once.
     """
 
     def __init__(
         self, name: str, alone: tuple[int, ...], together: tuple[int, ...], *,
-        brief: bool = False, unattended: bool = False,
+        brief: bool = False, unattended: bool = False, in_turn: bool = False,
     ) -> None:  # fmt: skip
         self.name = name  # type: ignore[misc]  # several cases share this class
         self.sizes = {"alone": alone, "together": together}
         self.brief = brief
         self.unattended = unattended
+        self.in_turn = in_turn
 
     def lines(self, session: Session) -> list[Line]:
         """Return the ports under test."""
@@ -145,27 +151,47 @@ class DataCase(Case):
     async def _there(
         self, session: Session, lines: list[Line], bound: float
     ) -> AsyncIterator[Line]:
-        """Yield lines as :meth:`Session.found`; those without a client last, each with one then.
-
-        All of them get theirs before any carries data: what went to a wrong port is found there.
-        """
+        """Yield lines as :meth:`Session.found`; those without a client last, each with one then."""
         late = [line for line in lines if not session.ends.attended(line)]
         async for line in session.found(
             [line for line in lines if session.ends.attended(line)], bound
         ):
             yield line
-        if late:
+        if late and self.in_turn and session.request.endpoint != "pty":
+            places = await session.ends.places(session.vm)
+            async for line, node in self._without_client(session, late, bound):
+                await session.ends.connect(line, places)
+                if node is not None and await session.opens(line, node):
+                    yield line
+            # With their clients they may come after all.
+            late = [line for line in late if line.node is None and not line.trouble]
+        elif late:
             await self.unattended_first(session, late, bound)
+        if late:
             async for line in session.found(late, bound):
                 yield line
 
     async def unattended_first(self, session: Session, late: list[Line], bound: float) -> None:
         """Look for ports while nobody has opened their chardevs; then open them."""
+        async for _ in self._without_client(session, late, bound):
+            pass
+        places = await session.ends.places(session.vm)
+        for line in late:
+            await session.ends.connect(line, places)
+        if session.request.endpoint == "pty":
+            await asyncio.sleep(PTY_NOTICED)
+
+    async def _without_client(
+        self, session: Session, late: list[Line], bound: float
+    ) -> AsyncIterator[tuple[Line, Node | None]]:
+        """Decide whether each port is there with nobody at its chardev; yield each, then."""
         waiting = {line.assignment.identity: line for line in late}
         with contextlib.suppress(ShellError):
             async for node in session.agent.shown(list(waiting), bound):
-                check = session.check(self.name, waiting.pop(node.identity), UNATTENDED)
+                line = waiting.pop(node.identity)
+                check = session.check(self.name, line, UNATTENDED)
                 session.registry.decide(check, verdict=Verdict.PASS, node=node.path)
+                yield line, node
         for line in waiting.values():
             detail = (
                 f"the guest has no {line.name} while no client is at its chardev; "
@@ -175,9 +201,7 @@ class DataCase(Case):
                 session.check(self.name, line, UNATTENDED), verdict=Verdict.FAIL, detail=detail,
                 faults=(Fault(FaultKind.NO_NODE, detail),),
             )  # fmt: skip
-        places = await session.ends.places(session.vm)
-        for line in late:
-            await session.ends.connect(line, places)
+            yield line, None
 
     def patience(self, session: Session, lines: list[Line]) -> list[tuple[list[Line], float]]:
         """Return the lines in groups, and for how many seconds each group's nodes are awaited."""

@@ -29,7 +29,12 @@ class Large(Planned):
             builder.skip(self.name, kind, tried)
             return
         request = builder.request
-        builder.add(kind, made, [DataCase(self.name, request.alone, request.together, brief=True)])
+        builder.add(kind, made, [
+            DataCase(
+                self.name, request.alone, request.together, brief=True, unattended=True,
+                in_turn=True,
+            )
+        ])  # fmt: skip
 
 
 CASE = Large()

@@ -46,7 +46,7 @@ class MaximumCase(DataCase):
     def __init__(
         self, limit: Limit, count: int, alone: tuple[int, ...], together: tuple[int, ...]
     ) -> None:
-        super().__init__("maximum", alone, together)
+        super().__init__("maximum", alone, together, unattended=True, in_turn=True)
         self.limit = limit
         self.count = count
         self._failed = 0

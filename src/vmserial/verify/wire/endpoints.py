@@ -31,6 +31,9 @@ CHUNK = 1 << 18
 LIMIT = 1 << 24
 """Bytes that an endpoint keeps, unless told otherwise; what comes on top is only counted."""
 
+PTY_NOTICED = 1.2
+"""Seconds until QEMU has surely noticed that a pty was opened: it looks once a second."""
+
 _QUEUE_FULL = 0.02
 """Seconds between two tries to connect to a unix socket whose queue is full."""
 
