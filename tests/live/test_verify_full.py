@@ -92,3 +92,13 @@ def test_a_sixteenth_virtio_port_of_a_controller_is_found_dead(
         ("serial16", GUEST_TO_HOST, mode) for mode in ("alone", "together")
     }
     assert "no byte moved for 10 s" in failed[-1].detail
+
+
+def test_a_thousand_ports_in_one_vm() -> None:
+    """67 controllers; what ends it is the guest's memory, and the plan says so beforehand."""
+    words = ["--arch", "aarch64", "--ports", "1000", "--type", "virtio", "--sizes", "smoke"]
+    assert run(["verify", *words, "--quiet"]) == 1
+    checks = verify("a-thousand", *words, "--memory", "1024")
+    assert {c.verdict for c in checks} == {Verdict.PASS}
+    assert {c.mode for c in checks} == {"alone", "together"}
+    assert len({c.port for c in checks}) == 1000

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fake_qemu.environment import environment, prove, request
 
 from vmserial.progress import Silent
-from vmserial.verify.abreast import abreast
+from vmserial.verify.abreast import abreast, ahead
 from vmserial.verify.request import VerifyReport
 from vmserial.verify.results import NOT_RUN, Check, Verdict
 from vmserial.verify.runner import run
 
 pytestmark = pytest.mark.usefixtures("quick_end")
 
-KINDS = ("usb", "pci", "virtio")
+KINDS = ("uart", "usb", "pci", "virtio")
 
 
 def name(check: Check) -> tuple[str, ...]:
@@ -27,7 +29,7 @@ def name(check: Check) -> tuple[str, ...]:
 def test_the_report_is_that_of_one_after_the_other(tmp_path: Path) -> None:
     (tmp_path / "beside").mkdir()
     (tmp_path / "after").mkdir()
-    beside = prove(tmp_path / "beside", kinds=KINDS, jobs=3)
+    beside = prove(tmp_path / "beside", kinds=KINDS, jobs=2)
     after = prove(tmp_path / "after", kinds=KINDS)
     assert beside.exit_code == 0
     vms = [vm for vm, _ in itertools.groupby(check.vm for check in beside.checks)]
@@ -86,3 +88,32 @@ def test_so_many_at_a_time_and_the_first_error_ends_the_others() -> None:
     assert most == 2
     assert running == 0
     assert set(ended) == {0, 1, 2, 3, 4}
+
+
+def test_what_is_made_ahead_comes_in_order_and_so_does_its_error() -> None:
+    made: list[int] = []
+
+    async def source() -> AsyncIterator[int]:
+        for number in range(5):
+            made.append(number)
+            yield number
+        raise LookupError
+
+    async def everything() -> list[tuple[int, int]]:
+        taken: list[tuple[int, int]] = []
+
+        async def take() -> None:
+            async for number in ahead(source(), 2):
+                await asyncio.sleep(0.001)
+                taken.append((number, len(made)))
+
+        with pytest.raises(LookupError):
+            await take()
+        async with contextlib.aclosing(ahead(source(), 2)) as left:
+            async for _ in left:
+                break
+        return taken
+
+    taken = asyncio.run(everything())
+    assert [number for number, _ in taken] == [0, 1, 2, 3, 4]
+    assert all(made > number + 1 for number, made in taken[:-1])

@@ -131,17 +131,20 @@ vs_scan() {
 # vs_vports DIRECTORY…: the same for virtio ports. There may be a thousand, so none is looked
 # for in a list of them: each that is known has a variable, with the number of the last look.
 vs_vports() {
-	vs_listed=$* vs_ports= vs_files= vs_nameless= vs_now=
+	vs_listed=$* vs_ports= vs_files= vs_nameless= vs_now= vs_more= vs_new=0
 	vs_round=$((vs_round + 1))
 	for vs_n in "$@"; do
 		vs_n=${vs_n##*/}
 		eval "vs_k=\${vs_seen_$vs_n}"
 		if [ -z "$vs_k" ]; then
-			# A port without a name has not been introduced yet.
-			[ -r "/sys/class/virtio-ports/$vs_n/name" ] || {
+			# A port without a name has not been introduced yet. So many at a time, so
+			# that something is heard of a guest that has hundreds.
+			[ $vs_new -lt 64 ] || vs_more=1
+			[ -z "$vs_more" ] && [ -r "/sys/class/virtio-ports/$vs_n/name" ] || {
 				vs_nameless=1
 				continue
 			}
+			vs_new=$((vs_new + 1))
 			vs_ports="$vs_ports $vs_n" vs_files="$vs_files $vs_debug/virtio-ports/$vs_n"
 		fi
 		eval "vs_seen_$vs_n=$vs_round"
@@ -177,9 +180,12 @@ vs_vports() {
 # kernel sent a uevent. Any change of devices sends one and raises this number; some
 # files change a moment later, so it looks again.
 vs_watch() {
-	vs_old=' ' vs_seen= vs_again=0 vs_round=0 vs_known= vs_listed= vs_nameless=
+	vs_old=' ' vs_seen= vs_again=0 vs_round=0 vs_known= vs_listed= vs_nameless= vs_more=
 	while read -r vs_seq vs_ticks <&9; do
 		vs_scan
+		while [ -n "$vs_more" ]; do
+			vs_scan
+		done
 		vs_say z "$vs_seq"
 		while [ "$vs_ticks" -gt 0 ]; do
 			vs_ticks=$((vs_ticks - 1))
@@ -189,6 +195,7 @@ vs_watch() {
 			[ $vs_again -gt 0 ] || continue
 			vs_again=$((vs_again - 1))
 			vs_scan
+			[ -z "$vs_more" ] || vs_again=1
 		done
 	done
 }

@@ -22,7 +22,8 @@ from vmserial.model import NodeIdentity
 T = TypeVar("T")
 
 # Ticks (of 10 ms) for which the guest goes on unasked; somebody who waits asks again and again.
-_LEASE = 20
+# What is watched for nobody costs others their time.
+_LEASE = 10
 # Seconds for what a living guest answers at once, however busy it is; unless more is allowed: a
 # malta whose two UARTs take 64 KiB byte for byte had no answer in 20 s on a busy host.
 GRACE = 20.0
@@ -42,6 +43,7 @@ class Watcher:
         self.grace = grace
         self._shell = shell
         self._count = 0
+        self._heard = 0
         self._answers: dict[str, asyncio.Future[list[str]]] = {}
         self._waiters: set[asyncio.Future[None]] = set()
         self._table = NodeTable(self._wake)
@@ -59,6 +61,7 @@ class Watcher:
         kind, _, rest = text.partition(" ")
         fields = rest.split(" ")
         if self._table.take(kind, rest):
+            self._heard += 1
             return
         if kind in ("p", "o", "q", "z"):
             self._answer(f"{kind} {fields[0]}", fields[1:])
@@ -95,10 +98,13 @@ class Watcher:
         try:
             return await self._ask(line, key, self.grace)
         except TimeoutError:
-            raise LostVMError(
-                f"the guest did not {what} within {self.grace:g} s",
-                hint="it hangs or is overloaded; see its console",
-            ) from None
+            raise self._silent(what) from None
+
+    def _silent(self, what: str) -> LostVMError:
+        return LostVMError(
+            f"the guest did not {what} within {self.grace:g} s",
+            hint="it hangs or is overloaded; see its console",
+        )
 
     def _number(self) -> int:
         self._count += 1
@@ -109,7 +115,17 @@ class Watcher:
     async def _look(self, ticks: int) -> None:
         """Have the guest look for nodes now, and then for so many ticks when they change."""
         number = self._number()
-        await self._ask_now(f"vs_look {number} {ticks}", f"z {number}", "look for its nodes")
+        done = self._expect(f"z {number}")
+        await self._shell.post(f"vs_look {number} {ticks}")
+        heard = -1
+        while heard != self._heard and not done.done():
+            # One that has hundreds of them takes its time, and tells them meanwhile.
+            heard = self._heard
+            with contextlib.suppress(TimeoutError):
+                await self._shell.wait(asyncio.shield(done), self.grace)
+        if not done.done():
+            self._answers.pop(f"z {number}", None)
+            raise self._silent("look for its nodes")
         self.looks += 1
         self._table.hvc.looked()
         if self._table.unsure:

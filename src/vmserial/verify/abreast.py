@@ -8,8 +8,8 @@ give a guest that has to wait for a processor its time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from vmserial.progress import Reporter
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from vmserial.verify.results import Check
     from vmserial.verify.runner import Runner
     from vmserial.verify.topologies import Topology
+
+
+T = TypeVar("T")
 
 
 class Beside:
@@ -73,6 +76,35 @@ async def abreast(work: Iterable[Callable[[], Awaitable[None]]], count: int) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def ahead(source: AsyncIterator[T], count: int) -> AsyncGenerator[T, None]:
+    """Yield what ``source`` yields, and have it make up to ``count`` more meanwhile.
+
+    To be closed (:func:`contextlib.aclosing`) by whoever leaves it early.
+    """
+    made: asyncio.Queue[T | None] = asyncio.Queue(count)
+
+    async def make() -> None:
+        try:
+            async for one in source:
+                await made.put(one)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            # It is raised once all that was made before was taken.
+            await made.put(None)
+            raise
+        await made.put(None)
+
+    making = asyncio.create_task(make())
+    try:
+        while (one := await made.get()) is not None:
+            yield one
+        await making
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+
+
 class SideBySide:
     """Boots VMs side by side for a runner.
 
@@ -89,7 +121,7 @@ class SideBySide:
     async def boot(self, left: list[tuple[TestEnvironment, Topology]]) -> None:
         """Boot what is left, each taken from the list when it begins."""
         self._lanes = [_Lane() for _ in left]
-        lanes = iter(self._lanes)
+        lanes = iter(list(self._lanes))
 
         async def one() -> None:
             environment, topology = left.pop(0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from vmserial.errors import ShellError
 from vmserial.guests.nodes import Node
 from vmserial.verify import readback
+from vmserial.verify.abreast import ahead
 from vmserial.verify.cases import Case
 from vmserial.verify.results import UNATTENDED, Check, Fault, FaultKind, Verdict
 from vmserial.verify.session import Session
@@ -17,6 +18,9 @@ from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.endpoints import PTY_NOTICED
 from vmserial.verify.wire.form import OVERHEAD
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
+
+_AHEAD = 2
+"""Ports that the guest opens while the one before them carries its data."""
 
 
 class DataCase(Case):
@@ -139,24 +143,25 @@ class DataCase(Case):
     ) -> list[Transfer]:
         tested: list[Transfer] = []
         for group, bound in self.patience(session, lines):
-            async for line in self._there(session, group, bound):
-                transfer = transfers[line.name]
-                if session.ends.is_console(line):
-                    session.ends.take_console()
-                await session.exchange.carry([transfer])
-                tested.append(transfer)
-                session.reporter.advance(len(tested), len(lines), line.name)
+            async with contextlib.aclosing(self._there(session, group, bound)) as there:
+                async for line in there:
+                    transfer = transfers[line.name]
+                    if session.ends.is_console(line):
+                        session.ends.take_console()
+                    await session.exchange.carry([transfer])
+                    tested.append(transfer)
+                    session.reporter.advance(len(tested), len(lines), line.name)
         return tested
 
     async def _there(
         self, session: Session, lines: list[Line], bound: float
-    ) -> AsyncIterator[Line]:
+    ) -> AsyncGenerator[Line, None]:
         """Yield lines as :meth:`Session.found`; those without a client last, each with one then."""
         late = [line for line in lines if not session.ends.attended(line)]
-        async for line in session.found(
-            [line for line in lines if session.ends.attended(line)], bound
-        ):
-            yield line
+        attended = [line for line in lines if session.ends.attended(line)]
+        async with contextlib.aclosing(ahead(session.found(attended, bound), _AHEAD)) as found:
+            async for line in found:
+                yield line
         if late and self.in_turn and session.request.endpoint != "pty":
             places = await session.ends.places(session.vm)
             async for line, node in self._without_client(session, late, bound):
