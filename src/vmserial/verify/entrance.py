@@ -192,8 +192,10 @@ async def streams_of(
         for task in tasks:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        writer.close()
-        outer.close()
-        for one in ended:
-            if isinstance(one, QemuError):
-                raise one
+        for one in (writer, outer):
+            one.close()
+            with contextlib.suppress(OSError):
+                await one.wait_closed()
+        for error in ended:
+            if isinstance(error, QemuError):
+                raise error

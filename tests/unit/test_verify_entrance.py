@@ -1,0 +1,116 @@
+"""A login on whichever port asks for it: two ports whose guests are shells of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from local_shell import on_pty
+from plans import machine, planned
+from test_guests_login import getty
+
+from vmserial import chardevs
+from vmserial.errors import LostVMError
+from vmserial.guests.login import Login
+from vmserial.progress import Silent
+from vmserial.verify.entrance import Entrance
+from vmserial.verify.hostends import HostEnds
+from vmserial.verify.request import Limits
+from vmserial.verify.wire import console
+from vmserial.verify.wire.transfer import Line
+
+SILENT = ["sleep", "600"]
+LIMITS = Limits(boot=8.0, command=8.0)
+
+
+@contextlib.asynccontextmanager
+async def guest(path: str, words: Sequence[str]) -> AsyncIterator[None]:
+    """Have a program on a pty at the other end of a port's socket, as QEMU has a guest there."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+
+    async with on_pty(list(words)) as (up, down):
+        tasks: list[asyncio.Task[None]] = []
+        clients: list[asyncio.StreamWriter] = []
+
+        def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            clients.append(writer)
+            for task in tasks:
+                task.cancel()
+            tasks[:] = [asyncio.create_task(copy(up, writer)),
+                        asyncio.create_task(copy(reader, down))]  # fmt: skip
+
+        server = await asyncio.start_unix_server(client, path)
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for writer in clients:
+                writer.transport.abort()
+            await server.wait_closed()
+            # The transports close in the loop's next rounds.
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+
+def entered(tmp_path: Path, first: Sequence[str], second: Sequence[str]) -> str:
+    """Log in with serial0 and serial1 so occupied; return what the guest's shell says of itself."""
+
+    async def main() -> str:
+        paths = [str(tmp_path / f"serial{number}") for number in range(2)]
+        lines = {
+            one.port.name: Line(
+                replace(one, port=replace(one.port, chardev=chardevs.parse(f"socket={path}")))
+            )
+            for one, path in zip(planned(ports=2, kind="usb").assignments, paths, strict=True)
+        }
+        async with contextlib.AsyncExitStack() as stack:
+            for path, words in zip(paths, (first, second), strict=True):
+                await stack.enter_async_context(guest(path, words))
+            ends = HostEnds(machine(), lines, 8, stack)
+            places = {f"serial{number}": "" for number in range(2)}
+            await ends.connect(lines["serial1"], places)
+            entrance = Entrance(
+                lines, ends, stack, places, LIMITS, Silent(),
+                lambda _: pytest.fail("nothing is sent in band"), lambda: None,
+            )  # fmt: skip
+            first_end = await console.connect(lines["serial0"], places)
+            stack.callback(first_end.close)
+            found = await entrance._log_in(first_end, Login("root", "right"))
+            shell = found.shell()
+            await shell.ready(20)
+            said = await shell.run("echo $((6 * 7))")
+            await shell.close()
+            found.close()
+            assert ends.attended(lines["serial0"]) is (found.line.name != "serial0")
+            return f"{found.line.name} {said.strip()}"
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmserial.verify.entrance._GRACE", 2.0)
+
+
+def test_serial0_is_taken_where_both_ask(tmp_path: Path) -> None:
+    assert entered(tmp_path, getty(delay=1), getty()) == "serial0 42"
+
+
+def test_another_port_is_taken_where_serial0_does_not_ask(tmp_path: Path) -> None:
+    assert entered(tmp_path, SILENT, getty()) == "serial1 42"
+
+
+def test_no_prompt_anywhere_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LostVMError, match="serial0 gave no login prompt within 8 s"):
+        entered(tmp_path, SILENT, SILENT)
