@@ -242,9 +242,9 @@ def _shared(
             )  # fmt: skip
         # A full system under TCG asks for a name after 24 to 80 s.
         timeout = timeout or _FULL_SYSTEM
-    if words.get("take_ports") and not words.get("login"):
+    if words.get("take_ports") and not (words.get("login") or words.get("kernel")):
         raise UsageError(
-            "--take-ports is of a full system that is logged in to", hint="add --login",
+            "--take-ports is of a guest of your own", hint="add --image and --login, or --kernel",
             where="--take-ports",
         )  # fmt: skip
     for name, option in (("config", "--kernel-config"), ("append", "--append")):
