@@ -22,6 +22,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 def commands(text: str) -> list[list[str]]:
     """Return the words of each line that calls vmserial, up to a pipe or a comment."""
     found = []
+    text = re.sub(r"\\\n\s*", "", text)
     for line in re.findall(r"^\s*(?:\$ )?(?:\.venv/bin/)?vmserial (.*)$", text, re.MULTILINE):
         words = shlex.split(re.sub(r" {3}.*", "", line), comments=True)
         found.append(words[: words.index("|")] if "|" in words else words)

@@ -131,6 +131,7 @@ lrwx------ 1 root root 64 Nov 28 09:00 0 -> /dev/ttyS0
 def test_who_holds_a_port_is_read_from_its_descriptors() -> None:
     assert pids(LISTED, "/dev/hvc0") == [231]
     assert pids(LISTED, "/dev/ttyS1") == []
+    assert pids(LISTED, "/dev/ttyS12") == [], "the first process"
     assert pids(LISTED, "/dev/ttyS0") == [], "the login that the tests run in"
 
 

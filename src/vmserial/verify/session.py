@@ -247,7 +247,7 @@ class Session(Subject):
 
     async def _held(self, line: Line, path: str, error: ShellError | None = None) -> bool:
         """Tell whether a full system keeps a port from the user; the line gets the reason."""
-        if not self.environment.guest.suite:
+        if self.environment.guest.image is not None:
             keeper = self._keeper()
             line.trouble = await keeper.trouble(path, error, take=self.request.take_ports)
             # systemd asks each login tty for its size when a getty starts and ends.
