@@ -24,12 +24,13 @@ PATIENT = Limits(boot=240.0, command=80.0, node=80.0, transfer=20.0, idle=8.0, h
 
 def proven(
     arch: str, kind: str, machine_type: str = "", *, binaries: tuple[str, ...] = (),
-    cases: tuple[str, ...] = ("default",),
+    cases: tuple[str, ...] = ("default",), options: tuple[tuple[str, str], ...] = (),
+    suites: tuple[str, ...] = (),
 ) -> VerifyReport:  # fmt: skip
-    machine = Machine(arch, (), machine_type=machine_type)
+    machine = Machine(arch, (), machine_type=machine_type, machine_options=options)
     request = VerifyRequest(
         machine, cases=cases, kinds=(kind,), alone=SMOKE, together=SMOKE, seed=9,
-        limits=PATIENT, binaries=binaries,
+        limits=PATIENT, binaries=binaries, suites=suites,
     )  # fmt: skip
     environments = find_environments(request, Silent())
     return asyncio.run(runner.run(request, Silent(), environments))
@@ -63,6 +64,19 @@ def test_riscv64_carries_usb_and_its_own_uart() -> None:
 )  # fmt: skip
 def test_other_architectures(arch: str, kind: str, machine_type: str) -> None:
     all_passed(proven(arch, kind, machine_type))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["usb", "pci"])
+def test_riscv64_with_interrupts_by_messages(kind: str) -> None:
+    """With aia the board's own UART is found wherever it is; its row says that it had aia."""
+    # On Linux 6.12 it has no node.
+    report = proven(
+        "riscv64", kind, options=(("aia", "aplic-imsic"),), suites=("sid",),
+        binaries=(str(fetch("sid", ["riscv64"])["riscv64"]),),
+    )  # fmt: skip
+    all_passed(report)
+    assert {c.machine for c in report.checks} == {"virt,aia=aplic-imsic"}
 
 
 @pytest.mark.full

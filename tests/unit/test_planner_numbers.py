@@ -73,10 +73,28 @@ def test_what_is_not_certain_has_no_number() -> None:
     args = ("-device", "pci-serial,addr=3,chardev=x")
     _, found = planned("x86_64", ["isa", "pci"], AMD64, args=args)
     assert found == ["ttyS0", ""]
-    # Its interrupts come up late, and the board's own UART last (Linux 7.2).
-    _, found = planned("riscv64", ["uart", "pci"], resolve("debian-sid-riscv64"),
-                       machine_options=(("aia", "aplic-imsic"),))  # fmt: skip
-    assert found[1] == ""
+
+
+AIA = (("aia", "aplic-imsic"),)
+
+
+def test_riscv64_with_aia_has_its_own_uart_after_those_on_pci() -> None:
+    """Its interrupt comes up late; the plan says so, and names no number that is not certain."""
+    guest = resolve("debian-sid-riscv64")
+    made, found = planned("riscv64", ["uart", "pci"], guest, machine_options=AIA)
+    assert found == ["", ""]
+    assert made.assignments[0].node == "/dev/ttyS*"
+    assert any(text.startswith("ns16550a (1): with aia") for text in made.warnings)
+    _, found = planned("riscv64", ["uart", "virtio"], guest, machine_options=AIA)
+    assert found[0] == ""
+
+
+@pytest.mark.parametrize("options", [(), (("aia", "none"),)])
+def test_without_aia_it_is_the_first(options: tuple[tuple[str, str], ...]) -> None:
+    guest = resolve("debian-sid-riscv64")
+    made, found = planned("riscv64", ["uart", "pci"], guest, machine_options=options)
+    assert found == ["ttyS0", "ttyS1"]
+    assert not any("aia" in text for text in made.warnings)
 
 
 def answers(made: Plan) -> dict[str, Answer]:

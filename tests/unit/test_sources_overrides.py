@@ -218,3 +218,17 @@ def test_ports_over_a_file_without_any(tmp_path: Path) -> None:
 def test_the_nearest_name_and_all_names() -> None:
     assert ports.nearest("ubs", ("usb", "pci")) == "did you mean usb?"
     assert ports.nearest("zzz", ("usb", "pci")) == "known: usb, pci"
+
+
+def test_a_machine_type_may_have_properties() -> None:
+    made = from_options(Overrides(arch="riscv64", machine_type="virt,aia=aplic-imsic"))
+    assert (made.machine_type, made.machine_options) == ("virt", (("aia", "aplic-imsic"),))
+    kept = apply(made, Overrides(machine_type="virt"))
+    assert kept.machine_options == made.machine_options
+
+
+@pytest.mark.parametrize("text", ["virt,aia", "virt,=x", "virt,aia=", "virt,", "virt,a=b c"])
+def test_what_is_no_property_of_a_machine_type_is_named(text: str) -> None:
+    with pytest.raises(UsageError, match="not a property") as caught:
+        from_options(Overrides(arch="riscv64", machine_type=text))
+    assert caught.value.where == "--machine"

@@ -80,7 +80,8 @@ _VM = [
     click.option("--hotplug/--no-hotplug", default=None,
                  help="Every port but serial0 can be unplugged and plugged."),
     click.option("--machine", "machine_type", default="", metavar="TYPE",
-                 help="The machine type: virt, q35, pc, or a versioned one."),
+                 help="The machine type: virt, q35, pc, or a versioned one; with "
+                      "properties: virt,aia=aplic-imsic."),
 ]  # fmt: skip
 
 _GUEST = [

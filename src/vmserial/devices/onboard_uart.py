@@ -72,6 +72,7 @@ class OnBoardUartKind(DeviceKind):
         allocator.uarts_left -= 1
         allocator.hvc += uart.node == HVC_NODE
         identity = uart.identities[number]
+        late = uart.is_late(allocator.machine.machine_options)
         return Assignment(
             port=port,
             kind=self.name,
@@ -80,10 +81,10 @@ class OnBoardUartKind(DeviceKind):
             bus="board",
             address=identity.value,
             identity=identity,
-            node=uart.node_of(number),
+            node=f"{uart.node}*" if late else uart.node_of(number),
             hot_pluggable=False,
             reason=reason,
-            cautions=uart.cautions,
+            cautions=(*uart.cautions, uart.late_caution) if late else uart.cautions,
             carries=uart.carried_by(number),
             on_board=uart.model,
         )

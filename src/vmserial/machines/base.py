@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vmserial.model import ALL_BYTES, Carries, NodeIdentity
+from vmserial.model import ALL_BYTES, Carries, Machine, NodeIdentity
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,9 @@ class OnBoardUart:
         source: where the numbers come from.
         is_8250: the guest's 8250 driver serves it, so it counts among its ports.
         cautions: facts that its user must know.
+        late_with: the machine property with which, unless it is ``none``, its interrupt comes up
+            after PCI's: then its number follows those of all UARTs on PCI.
+        late_caution: what its user must know then.
         none_ends: ``-serial none`` leaves no place empty but ends them: what follows it is dead.
         nodes: the guest's nodes where they are not ``node`` and a number.
         carries: what passes each one, where not every byte does, in ``-serial`` order; all
@@ -33,6 +36,8 @@ class OnBoardUart:
     source: str
     is_8250: bool = False
     cautions: tuple[str, ...] = ()
+    late_with: str = ""
+    late_caution: str = ""
     none_ends: bool = False
     nodes: tuple[str, ...] = ()
     carries: tuple[Carries, ...] = ()
@@ -40,6 +45,11 @@ class OnBoardUart:
     def node_of(self, number: int) -> str:
         """Return the guest's node of the N-th."""
         return self.nodes[number] if self.nodes else f"{self.node}{number}"
+
+    def is_late(self, machine_options: Sequence[tuple[str, str]]) -> bool:
+        """Tell whether its number follows those of the UARTs on PCI."""
+        said = dict(machine_options).get(self.late_with, "none")
+        return bool(self.late_with) and said != "none"
 
     def carried_by(self, number: int) -> Carries:
         """Return what passes the N-th."""
@@ -170,6 +180,15 @@ class Architecture:
     def machine_type(self, asked: str) -> str:
         """Return the machine type that is asked for; the default one where none is."""
         return asked or self.platforms[0].name
+
+    def board(self, machine: Machine) -> str:
+        """Return a machine's type, and the property of it that moves the board's own UART."""
+        name = self.machine_type(machine.machine_type)
+        platform = self.platform(name)
+        uart = platform.uart if platform is not None else None
+        if uart is None or not uart.is_late(machine.machine_options):
+            return name
+        return f"{name},{uart.late_with}={dict(machine.machine_options)[uart.late_with]}"
 
     def platform(self, machine_type: str) -> Platform | None:
         """Return the platform of ``virt``, ``virt-9.1``, ``pc-q35-7.2``…; None if unknown."""

@@ -41,8 +41,8 @@ def _uarts(allocator: Allocator, assignments: Sequence[Assignment]) -> Iterator[
     }
     uart = allocator.platform.uart
     if uart is not None and uart.is_8250:
-        if any(name == "aia" for name, _ in allocator.machine.machine_options):
-            # riscv64: its interrupts come up late, and the board's own UART after the PCI ports.
+        if uart.is_late(allocator.machine.machine_options):
+            # It comes after those on PCI, or never: that depends on the kernel.
             return
         # They are there whether a -serial is connected to them or not.
         fixed |= set(range(allocator.uarts_used + allocator.uarts_left))

@@ -185,6 +185,21 @@ def _cpu(text: str) -> Cpu:
     return Cpu(model, tuple(flags))
 
 
+def _machine_options(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the properties that follow the machine type: ``aia=aplic-imsic``."""
+    found = []
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not (sign and _WORD.match(key) and _WORD.match(value)):
+            raise UsageError(
+                f"{word!r} is not a property of a machine type",
+                hint="write it as virt,aia=aplic-imsic",
+                where="--machine",
+            )
+        found.append((key, value))
+    return tuple(found)
+
+
 def _identity(machine: Machine, o: Overrides) -> Machine:
     """Return it with the name, the architecture and the machine type."""
     if o.name:
@@ -214,16 +229,18 @@ def _identity(machine: Machine, o: Overrides) -> Machine:
             machine = replace(machine, keyboard=machine.tablet and arch == "aarch64")
     if o.machine_type:
         entry = architecture(machine.arch)
-        if not _WORD.match(o.machine_type) or entry.platform(o.machine_type) is None:
+        name, *rest = o.machine_type.split(",")
+        options = _machine_options(rest)
+        if not _WORD.match(name) or entry.platform(name) is None:
             raise UsageError(
-                f"{o.machine_type!r} is not a machine type of {entry.name} that serial ports can "
+                f"{name!r} is not a machine type of {entry.name} that serial ports can "
                 "be planned on",
-                hint=ports.nearest(o.machine_type, [p.name for p in entry.platforms]),
+                hint=ports.nearest(name, [p.name for p in entry.platforms]),
                 where="--machine",
             )
         machine = replace(
-            machine, machine_type=o.machine_type, started=None, left_behind=(),
-            notes=(*machine.notes, *machine.left_behind),
+            machine, machine_type=name, machine_options=options or machine.machine_options,
+            started=None, left_behind=(), notes=(*machine.notes, *machine.left_behind),
         )  # fmt: skip
     return machine
 

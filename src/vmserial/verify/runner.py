@@ -236,7 +236,7 @@ class Runner:
     def skip(self, environment: TestEnvironment, skip: Skipped) -> None:
         """Report a case that this environment cannot have."""
         machine = self.request.machine
-        machine_type = architecture(machine.arch).machine_type(machine.machine_type)
+        machine_type = architecture(machine.arch).board(machine)
         self.sink(
             Check(
                 case=skip.case, arch=machine.arch, machine=machine_type,

@@ -86,7 +86,7 @@ class Subject:
         return Check(
             case=case,
             arch=machine.arch,
-            machine=architecture(machine.arch).machine_type(machine.machine_type),
+            machine=architecture(machine.arch).board(machine),
             qemu=environment.capabilities.version_text,
             guest=environment.guest.name,
             kind=line.assignment.kind if line is not None else self.kind,

@@ -134,7 +134,7 @@ class Builder:
         self._made.append(Topology(self._title(machine, what), kind, machine, tuple(cases), notes))
 
     def _title(self, machine: Machine, what: str) -> str:
-        name = architecture(machine.arch).machine_type(machine.machine_type)
+        name = architecture(machine.arch).board(machine)
         title = f"{machine.arch} {name} {what}, {self.environment.guest.name}"
         same = sum(one.title.startswith(title) for one in self._made)
         return title + (f" ({same + 1})" if same else "")
