@@ -93,6 +93,12 @@ _OPTIONS = [
                  help="Log in where it asks; the file's first line is the password."),
     click.option("--take-ports", is_flag=True,
                  help="Stop what in it has a port under test open, such as a getty."),
+    click.option("--stage", type=click.Choice(["firmware"]),
+                 help="Boot the VM's firmware instead, without a system: which ports does it "
+                      "write to, and which does it obey?"),
+    click.option("--firmware", default="", metavar="NAME|FILE",
+                 help="Which one: seabios, ovmf, aavmf, edk2, u-boot, or a file; without it the "
+                      "VM's own."),
     click.option("--out", metavar="DIR", type=click.Path(path_type=Path),
                  help="Write results.jsonl, junit.xml, report.html and the logs there."),
     click.option("--sizes", type=click.Choice(SIZES), help="How many sizes of data are sent."),
@@ -136,6 +142,7 @@ Examples:
   vmserial verify 142.conf --kernel Image --initrd initrd.gz --kernel-config config
   vmserial verify --arch x86_64 --image disk.img --kernel K --initrd I --login root:password-file
   vmserial verify --arch x86_64 --ports 6 --mutant drop@serial3
+  vmserial verify --arch aarch64 --ports 4 --stage firmware --firmware u-boot
 
 \b
 A PVE configuration, a libvirt domain and a QEMU command are proven as they stand: a private copy
@@ -157,9 +164,15 @@ def command(asked: VmOptions, as_json: bool, quiet: bool, **words: Any) -> int:
     crossed ports are each found by name.
     """
     from vmserial.cli import verify_request
+    from vmserial.cli.verify_stage import begin as stage_begin
     from vmserial.progress import reporter
 
     asked = resolved(asked)
+    stage, firmware = words.pop("stage"), words.pop("firmware")
+    if stage or firmware:
+        with contextlib.closing(reporter(quiet)) as progress:
+            begin = stage_begin(asked, stage, firmware, words, progress)
+            return carry_out(begin, progress, out=words["out"], as_json=as_json)
     fixed, paused = words.pop("fixed"), words.pop("paused")
     stands = verify_request.stands(asked, words["cases"], fixed=fixed, paused=paused)
     if paused:

@@ -1,0 +1,186 @@
+"""Firmware that is booted without a system: found on this machine, named, or fetched.
+
+Debian's packages of it are for all architectures alike, and one that is not installed is unpacked
+into the cache without root.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from vmserial.errors import ImageError, UsageError
+from vmserial.guests.apt import PrivateApt, extract
+from vmserial.guests.aptrun import run, tool
+from vmserial.machines import architecture
+from vmserial.paths import cache_dir, locked
+from vmserial.progress import Reporter, Silent
+
+_LOCK_BOUND = 900.0
+_ASK_BOUND = 20.0
+
+How = Literal["pflash", "bios", "kernel", "own"]
+"""How QEMU is given it: ``own``: QEMU brings it along itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """A firmware, and how it is handled.
+
+    Attributes:
+        word: how ``--firmware`` names it.
+        name: its stage's name (:data:`vmserial.planning.stages.STAGES`).
+        arch: QEMU's target name.
+        package: Debian's.
+        suite: from which it is fetched.
+        file: where the package puts it.
+        how: how QEMU is given it.
+        ready: what it writes when it waits for a key.
+        key: what changes what it writes.
+        words: further options of QEMU.
+        needs: the oldest QEMU that starts it so.
+        path: where it is now; None: QEMU's own.
+        version: of the package, or what is known of the file.
+        origin: where it came from, for people.
+    """
+
+    word: str
+    name: str
+    arch: str
+    package: str
+    suite: str
+    file: str
+    how: How
+    ready: tuple[bytes, ...]
+    key: bytes = b"\r"
+    words: tuple[str, ...] = ()
+    needs: tuple[int, ...] = ()
+    path: Path | None = None
+    version: str = ""
+    origin: str = ""
+
+
+_UEFI = (b"Shell>", b"Standard Language")
+
+KNOWN: tuple[Firmware, ...] = (
+    Firmware("seabios", "SeaBIOS", "x86_64", "seabios", "bookworm",
+             "usr/share/seabios/bios-256k.bin", "own", (b"Press ESC for boot menu",), b"\x1b",
+             # Without graphics it writes to COM1; the menu waits, in ms.
+             ("-machine", "graphics=off", "-boot", "menu=on,splash-time=60000")),
+    Firmware("ovmf", "OVMF", "x86_64", "ovmf", "bookworm",
+             "usr/share/OVMF/OVMF_CODE_4M.fd", "pflash", _UEFI),
+    Firmware("aavmf", "AAVMF", "aarch64", "qemu-efi-aarch64", "bookworm",
+             "usr/share/AAVMF/AAVMF_CODE.fd", "pflash", _UEFI),
+    Firmware("edk2", "RISC-V EDK II", "riscv64", "qemu-efi-riscv64", "trixie",
+             "usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd", "pflash", _UEFI, needs=(8, 1)),
+    Firmware("u-boot", "U-Boot", "aarch64", "u-boot-qemu", "bookworm",
+             "usr/lib/u-boot/qemu_arm64/u-boot.bin", "bios", (b"=> ",)),
+    Firmware("u-boot", "U-Boot", "riscv64", "u-boot-qemu", "bookworm",
+             "usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin", "kernel", (b"=> ",)),
+)  # fmt: skip
+"""What is known, an architecture's own first."""
+
+
+def names(arch: str) -> list[str]:
+    """Return the words of ``--firmware`` for an architecture."""
+    return [one.word for one in KNOWN if one.arch == arch]
+
+
+def find(
+    arch: str, asked: str = "", *, usual: str = "", mirror: str = "",
+    reporter: Reporter | None = None,
+) -> Firmware:  # fmt: skip
+    """Return a firmware, with its file.
+
+    Args:
+        arch: QEMU's target name.
+        asked: a word of :data:`KNOWN`, or a file; empty: ``usual``, else the first.
+        usual: the stage's name that the VM has by itself.
+        mirror: as :class:`vmserial.guests.apt.PrivateApt`.
+        reporter: told what is fetched.
+
+    Raises:
+        UsageError: there is none for the architecture, or the file is none.
+        ImageError: it cannot be fetched.
+    """
+    arch = architecture(arch).name
+    there = [one for one in KNOWN if one.arch == arch]
+    if not there:
+        raise UsageError(
+            f"no firmware is known for {arch}",
+            hint=f"known for {', '.join(dict.fromkeys(one.arch for one in KNOWN))}",
+            where="--stage",
+        )
+    if asked and asked not in names(arch):
+        return _file(arch, there, Path(asked))
+    if asked:
+        wanted = next(one for one in there if one.word == asked)
+    else:
+        wanted = next((one for one in there if one.name == usual), there[0])
+    installed = Path("/", wanted.file)
+    if wanted.how == "own" or installed.is_file():
+        return replace(
+            wanted, path=None if wanted.how == "own" else installed,
+            version=_installed_version(wanted.package),
+            origin=f"package {wanted.package}, installed" if wanted.how != "own" else "QEMU's own",
+        )  # fmt: skip
+    return _fetched(wanted, mirror, reporter or Silent())
+
+
+def _file(arch: str, there: Sequence[Firmware], path: Path) -> Firmware:
+    """Return a file of the user's own, as the firmware that its bytes say it is."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"the firmware {path} cannot be read: {error.strerror or error}",
+            hint=f"give a file, or a name: {', '.join(names(arch))}", where="--firmware",
+        ) from None  # fmt: skip
+    uefi = b"_FVH" in data[: 1 << 12]
+    for one in there:
+        kind = {"SeaBIOS": b"SeaBIOS", "U-Boot": b"U-Boot 20"}.get(one.name)
+        if uefi if kind is None else kind in data:
+            how: How = "bios" if one.how == "own" else one.how
+            return replace(one, path=path.absolute(), how=how, version="", origin=str(path))
+    raise UsageError(
+        f"{path} is no firmware that is known for {arch}",
+        hint=f"known are {', '.join(names(arch))}", where="--firmware",
+    )  # fmt: skip
+
+
+def _installed_version(package: str) -> str:
+    """Return the version of an installed package; empty where dpkg does not know it."""
+    try:
+        return run(
+            [tool("dpkg-query"), "-W", "-f", "${Version}", package], bound=_ASK_BOUND,
+            doing=f"ask for the version of {package}",
+        ).strip()  # fmt: skip
+    except ImageError:
+        return ""
+
+
+def _fetched(wanted: Firmware, mirror: str, reporter: Reporter) -> Firmware:
+    base = cache_dir("firmware")
+    where = base / f"{wanted.package}-{wanted.suite}"
+    note = where / "version"
+    with locked(base / f".{where.name}.lock", _LOCK_BOUND):
+        if not note.is_file() or not (where / wanted.file).is_file():
+            apt = PrivateApt("amd64", wanted.suite, mirror, reporter=reporter)
+            package = apt.resolve(wanted.package)
+            (deb,) = apt.download([wanted.package])
+            shutil.rmtree(where, ignore_errors=True)
+            top = wanted.file.partition("/")[0] + "/"
+            extract(deb, where, lambda name: name.startswith(top) and "/doc/" not in name)
+            if not (where / wanted.file).is_file():
+                raise ImageError(
+                    f"the package {deb.name} holds no {wanted.file}",
+                    hint="name a file: --firmware FILE",
+                )
+            note.write_text(package.version, encoding="utf-8")
+    return replace(
+        wanted, path=where / wanted.file, version=note.read_text("utf-8"),
+        origin=f"package {wanted.package} of {wanted.suite}, fetched",
+    )  # fmt: skip

@@ -1,0 +1,404 @@
+"""A firmware as the guest: on which ports it speaks, and on which it listens.
+
+The firmware is booted without a system.  Nothing is sent until it waits for a key, and a terminal
+query of its own (``ESC[6n``) is neither output nor answered; then each port in turn gets one key,
+and whatever is written anywhere is the answer to it.  What is seen is held against the table of
+:mod:`vmserial.planning.stages`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmserial.errors import LostVMError, PlanRefused, QemuStartError, UsageError
+from vmserial.guests.firmware import Firmware
+from vmserial.guests.images import TestGuest
+from vmserial.guests.profile import unknown
+from vmserial.machines import architecture
+from vmserial.model import Capabilities, Machine
+from vmserial.options import render
+from vmserial.paths import RunDirectory, write_atomic
+from vmserial.planning.planner import plan
+from vmserial.planning.stages import STAGES, Reached, Stage, reached
+from vmserial.qemu.process import VirtualMachine
+from vmserial.verify.recording import Keep, Recording
+from vmserial.verify.request import Booted, Limits, TestEnvironment, VerifyReport, VerifyRequest
+from vmserial.verify.results import (
+    GUEST_TO_HOST,
+    HOST_TO_GUEST,
+    Check,
+    Direction,
+    Fault,
+    FaultKind,
+    Verdict,
+)
+from vmserial.verify.runner import Runner
+from vmserial.verify.setup import MEMORY_MIB, Setup, platform, private
+
+if TYPE_CHECKING:
+    from vmserial.progress import Reporter
+
+NAME = "firmware"
+"""The case of the checks."""
+
+SPEAKS, OBEYS, SUMMARY = "speaks", "obeys", "boot output"
+"""Modes of the checks."""
+
+_KEPT = frozenset({"machine", "controller", "chardev", "serial"})
+_QUIET = 1.5
+"""Seconds without a byte after which a firmware waits."""
+_DEAF = 3.0
+"""Seconds in which a port that nobody listens on gets no answer."""
+_TICK = 0.05
+
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_]|[()][0-9A-Za-z])|[\x00-\x20\x7f]")
+"""What moves a cursor, sets a colour or asks the terminal something; and blanks."""
+
+
+def text_of(said: bytes) -> bytes:
+    """Return what a person would read of a port's bytes; empty where there are only escapes."""
+    return _ESCAPES.sub(b"", said)
+
+
+@dataclass(eq=False)
+class Wire:
+    """The host's end of a port, which only listens until it is told to send.
+
+    Attributes:
+        name: the port's.
+        said: all that came.
+    """
+
+    name: str
+    said: bytearray = field(default_factory=bytearray)
+    _writer: asyncio.StreamWriter | None = None
+
+    async def open(self, path: str, bound: float, stack: contextlib.AsyncExitStack) -> None:
+        """Connect, and drain until the end."""
+        reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(path), bound)
+        self._writer = writer
+        stack.callback(writer.close)
+        task = asyncio.create_task(self._drain(reader))
+        stack.callback(task.cancel)
+
+    async def _drain(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                self.said += data
+
+    def send(self, data: bytes) -> None:
+        """Send a key."""
+        assert self._writer is not None
+        self._writer.write(data)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a firmware did.
+
+    Attributes:
+        ready: it came to wait for a key.
+        said: what came out of each port before the first key was sent.
+        obeyed: the ports on which a key was answered.
+        seconds: from QEMU's start until it waited.
+    """
+
+    ready: bool
+    said: Mapping[str, bytes]
+    obeyed: frozenset[str]
+    seconds: float = 0.0
+
+
+def stage_of(firmware: Firmware) -> Stage:
+    """Return the table's entry of a firmware."""
+    return next(one for one in STAGES if one.name == firmware.name)
+
+
+def environment_of(firmware: Firmware, capabilities: Capabilities) -> TestEnvironment:
+    """Return a firmware as a guest.
+
+    Raises:
+        UsageError: this QEMU does not start it.
+    """
+    version = capabilities.version
+    if version and version < firmware.needs:
+        least = ".".join(map(str, firmware.needs))
+        raise UsageError(
+            f"QEMU {capabilities.version_text} does not start {firmware.name} from pflash, {least} "
+            "and later do", hint="name one: --qemu; scripts/fetch-qemu fetches one", where="--qemu",
+        )  # fmt: skip
+    none = firmware.path or Path()
+    guest = TestGuest(
+        name=f"{firmware.name} {firmware.version}".strip(), arch=firmware.arch, suite="",
+        release=firmware.version, kernel=none, packed=none, initrd=Path(), config=None,
+        profile=unknown(firmware.arch), console=architecture(firmware.arch).console,
+        shell="control", append="", firmware=firmware.path,
+    )  # fmt: skip
+    return TestEnvironment(capabilities, guest)
+
+
+def setup(
+    machine: Machine, firmware: Firmware, environment: TestEnvironment, rundir: RunDirectory
+) -> Setup:
+    """Plan a machine's board and ports, and return how it is started with nothing but a firmware.
+
+    Raises:
+        PlanRefused: its ports cannot be carried.
+    """
+    tested = replace(
+        platform(machine, [private(one, "unix", rundir.socket) for one in machine.ports]),
+        memory_mib=MEMORY_MIB,
+    )
+    made = plan(tested, environment.capabilities, environment.guest.profile)
+    if made.refusals:
+        first = made.refusals[0]
+        raise PlanRefused(first.happens, hint=first.fix, where=str(first.where or ""))
+    argv = (
+        environment.capabilities.binary,
+        *render([option for option in made.options if option.role in _KEPT]),
+        *_given(firmware, rundir), *firmware.words, "-display", "none",
+    )  # fmt: skip
+    return Setup(made, argv, (f"{firmware.name} {firmware.version} ({firmware.origin})",))
+
+
+def _given(firmware: Firmware, rundir: RunDirectory) -> tuple[str, ...]:
+    """Return the options that give QEMU a firmware; its variables are a private copy."""
+    path = firmware.path
+    if path is None:
+        return ()
+    if firmware.how != "pflash":
+        return (f"-{firmware.how}", str(path))
+    name = str(path).replace(",", ",,")
+    given = ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={name}"]
+    variables = path.with_name(path.name.replace("_CODE", "_VARS").split(".")[0] + ".fd")
+    if variables != path and variables.is_file():
+        copy = Path(rundir.socket("vars"))
+        shutil.copyfile(variables, copy)
+        copy.chmod(0o600)
+        given += ["-drive", f"if=pflash,unit=1,format=raw,file={str(copy).replace(',', ',,')}"]
+    return tuple(given)
+
+
+class Listening:
+    """A firmware that runs, with a host's end at each port.
+
+    Args:
+        vm: QEMU.
+        wires: by port.
+        limits: how long anything may take.
+    """
+
+    def __init__(self, vm: VirtualMachine, wires: Mapping[str, Wire], limits: Limits) -> None:
+        self._vm, self._wires, self._limits = vm, wires, limits
+        self._loop = asyncio.get_running_loop()
+
+    def _count(self) -> int:
+        return sum(len(wire.said) for wire in self._wires.values())
+
+    async def _until(self, done: Callable[[], bool], bound: float) -> bool:
+        """Wait until something is so; False if it is not within ``bound`` seconds.
+
+        Raises:
+            LostVMError: the VM ended.
+        """
+        end = self._loop.time() + bound
+        while not done():
+            if self._vm.lost.done():
+                raise self._vm.lost.result()
+            if self._loop.time() > end:
+                return False
+            await asyncio.sleep(_TICK)
+        return True
+
+    async def _silence(self) -> None:
+        """Wait until nothing more is written."""
+        before, since = self._count(), self._loop.time()
+
+        def quiet() -> bool:
+            nonlocal before, since
+            if (now := self._count()) != before:
+                before, since = now, self._loop.time()
+            return self._loop.time() - since > _QUIET
+
+        await self._until(quiet, self._limits.boot)
+
+    async def look(self, firmware: Firmware, expected: Mapping[str, Reached]) -> Seen:
+        """Wait for the stage, then give each port a key.
+
+        Ports that are not expected to be heard come first: a key may end the stage.
+
+        Raises:
+            LostVMError: the VM ended.
+        """
+        began = self._loop.time()
+        ready = await self._until(
+            lambda: any(mark in wire.said for wire in self._wires.values()
+                        for mark in firmware.ready),
+            self._limits.boot,
+        )  # fmt: skip
+        seconds = self._loop.time() - began
+        await self._silence()
+        said = {name: bytes(wire.said) for name, wire in self._wires.items()}
+        obeyed = set()
+        for name in sorted(expected, key=lambda name: expected[name].obeys):
+            before = self._count()
+            self._wires[name].send(firmware.key)
+            bound = self._limits.command if expected[name].obeys else _DEAF
+            if await self._until(lambda before=before: self._count() > before, bound):  # type: ignore[misc]
+                obeyed.add(name)
+                await self._silence()
+        return Seen(ready, said, frozenset(obeyed), seconds)
+
+
+def judged(
+    base: Callable[[str, str, Direction], Check], expected: Mapping[str, Reached], seen: Seen
+) -> list[Check]:
+    """Return the checks of what a firmware did, held against the table; pure.
+
+    Args:
+        base: gives the check of a port, a mode and a direction.
+        expected: by port, of the table.
+        seen: what it did.
+    """
+    found = []
+    for name, one in expected.items():
+        said = text_of(seen.said[name])
+        for mode, way, wanted, got in (
+            (SPEAKS, GUEST_TO_HOST, one.speaks, bool(said)),
+            (OBEYS, HOST_TO_GUEST, one.obeys, name in seen.obeyed),
+        ):
+            check = base(name, mode, way)
+            if mode == SPEAKS:
+                check = replace(check, bytes=len(seen.said[name]))
+            found.append(replace(check, **_verdict(one.stage, name, mode, wanted, got)))
+    return found
+
+
+def _verdict(stage: Stage, name: str, mode: str, wanted: bool, got: bool) -> dict[str, Any]:
+    positive = {SPEAKS: f"{stage.name} writes to {name}", OBEYS: f"{stage.name} obeys {name}"}[mode]
+    negative = {
+        SPEAKS: f"{stage.name} writes nothing to {name}",
+        OBEYS: f"{stage.name} does not listen on {name}",
+    }[mode]
+    if wanted == got:
+        verdict = Verdict.PASS if got else Verdict.CANNOT
+        return {"verdict": verdict, "detail": positive if got else f"{negative}, as is known of it"}
+    kinds = {
+        (SPEAKS, True): FaultKind.LOSS, (SPEAKS, False): FaultKind.EXTRA,
+        (OBEYS, True): FaultKind.TIMEOUT, (OBEYS, False): FaultKind.NOT_REFUSED,
+    }  # fmt: skip
+    detail = f"{positive if got else negative}, and the table says otherwise ({stage.source})"
+    return {
+        "verdict": Verdict.FAIL, "detail": detail, "faults": (Fault(kinds[mode, wanted], detail),)
+    }  # fmt: skip
+
+
+def summary(seen: Seen) -> str:
+    """Return in one line which ports a firmware speaks on and which it obeys."""
+    speaks = [name for name, said in seen.said.items() if text_of(said)]
+    obeys = [name for name in seen.said if name in seen.obeyed]
+    return f"boot output: {', '.join(speaks) or 'no port'}; obeys: {', '.join(obeys) or 'no port'}"
+
+
+async def run(
+    request: VerifyRequest, reporter: Reporter, firmware: Firmware, capabilities: Capabilities,
+    *, table: Stage | None = None, keep: Keep | None = None,
+) -> VerifyReport:  # fmt: skip
+    """Boot a firmware on a machine's ports, and say which it reaches.
+
+    Args:
+        request: with the machine.
+        reporter: told what is being done.
+        firmware: which.
+        capabilities: of the QEMU that runs it.
+        table: what is known of it; None: the table's own entry.
+        keep: told what was done until then if the run is cancelled.
+
+    Raises:
+        PlanRefused: the ports cannot be carried.
+        UsageError: this QEMU does not start it.
+    """
+    environment = environment_of(firmware, capabilities)
+    recording = Recording(request, [capabilities], keep=keep)
+    with recording.file() as writer, RunDirectory() as rundir:
+        runner = Runner(request, reporter, recording.seed, writer)
+        made = setup(request.machine, firmware, environment, rundir)
+        with recording.until_cut(runner, lambda: None):
+            await _tried(runner, made, firmware, environment, table or stage_of(firmware), rundir)
+        return recording.report(runner)
+
+
+async def _tried(
+    runner: Runner, made: Setup, firmware: Firmware, environment: TestEnvironment, stage: Stage,
+    rundir: RunDirectory,
+) -> None:  # fmt: skip
+    machine = made.plan.machine
+    board = architecture(machine.arch).machine_type(machine.machine_type)
+    title = f"{machine.arch} {board} {NAME}, {environment.guest.name}"
+    kinds = {one.port.name: one.kind for one in made.plan.assignments}
+
+    def base(port: str, mode: str, way: Direction = "") -> Check:
+        return Check(
+            case=NAME, arch=machine.arch, machine=board, kind=kinds.get(port, ""), port=port,
+            qemu=environment.capabilities.version_text, guest=environment.guest.name,
+            direction=way, mode=mode, vm=title,
+        )  # fmt: skip
+
+    expected = reached(stage, made.plan.assignments)
+    wires = {name: Wire(name) for name in expected}
+    runner.reporter.step(f"booting {title}")
+    seconds: dict[str, float] = {}
+    whole = base("", SUMMARY)
+    try:
+        seen = await _look(runner.request.limits, made, firmware, expected, wires, rundir)
+    except LostVMError as error:
+        runner.sink(replace(whole, verdict=Verdict.LOST, detail=error.message))
+    except QemuStartError as error:
+        fault = Fault(FaultKind.REFUSED, error.message)
+        runner.sink(replace(whole, verdict=Verdict.FAIL, detail=error.message, faults=(fault,)))
+    else:
+        seconds["ready"] = round(seen.seconds, 3)
+        checks = judged(base, expected, seen)
+        for check in checks:
+            runner.sink(check)
+        if not seen.ready and any(one.speaks for one in expected.values()):
+            why = f"{firmware.name} did not come to wait for a key; {summary(seen)}"
+            runner.sink(replace(whole, verdict=Verdict.LOST, detail=why))
+        else:
+            bad = any(check.verdict is Verdict.FAIL for check in checks)
+            verdict = Verdict.FAIL if bad else Verdict.PASS
+            runner.sink(replace(whole, verdict=verdict, detail=summary(seen),
+                                seconds=round(seen.seconds, 3)))  # fmt: skip
+    console = "".join(
+        f"--- {name}\n{wire.said.decode('ascii', 'replace')}\n"
+        for name, wire in wires.items() if wire.said
+    )  # fmt: skip
+    booted = Booted(
+        title=title, environment=environment, kind="", cases=(NAME,), plan=made.plan,
+        argv=made.argv, notes=made.notes, seconds=seconds, console=console,
+    )  # fmt: skip
+    runner.booted.append(booted)
+    if runner.request.out is not None and booted.log_file:
+        write_atomic(runner.request.out / booted.log_file, console, mode=0o644)
+
+
+async def _look(
+    limits: Limits, made: Setup, firmware: Firmware, expected: Mapping[str, Reached],
+    wires: Mapping[str, Wire], rundir: RunDirectory,
+) -> Seen:  # fmt: skip
+    async with contextlib.AsyncExitStack() as stack:
+        # No byte may be lost that a firmware writes at once: it starts when all are connected.
+        vm = await stack.enter_async_context(
+            VirtualMachine(made.argv, rundir=rundir, paused=True, reset_is_loss=False)
+        )
+        for name, wire in wires.items():
+            await wire.open(rundir.socket(name), limits.command, stack)
+        await vm.monitor.execute("cont")
+        return await Listening(vm, wires, limits).look(firmware, expected)
