@@ -7,6 +7,7 @@ from typing import Any
 from vmserial import chardevs
 from vmserial.model import Assignment, Plan
 from vmserial.options import render
+from vmserial.planning import stages
 
 
 def command_line(plan: Plan) -> list[str]:
@@ -37,9 +38,19 @@ def port_json(assignment: Assignment) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _stage_json(one: stages.Reached) -> dict[str, Any]:
+    """Return what a stage of the boot has of a port."""
+    stage = one.stage
+    return {
+        "stage": stage.stage, "name": stage.name, "speaks": one.speaks, "obeys": one.obeys,
+        "only": stage.only, "source": stage.source,
+    }  # fmt: skip
+
+
 def plan_json(plan: Plan) -> dict[str, Any]:
     """Return a plan, its command and everything it says."""
     machine, qemu, guest = plan.machine, plan.qemu, plan.guest
+    reached = stages.of_plan(plan)
     return {
         "vm": {"name": machine.name, "arch": machine.arch, "machine": machine.machine_type},
         "qemu": {
@@ -50,7 +61,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "name": guest.name, "source": guest.source, "assumed": guest.assumed,
             "uarts_8250": guest.uarts_8250, "drivers": dict(guest.drivers),
         },
-        "ports": [port_json(assignment) for assignment in plan.assignments],
+        "ports": [
+            {**port_json(one), "stages": [_stage_json(ports[one.port.name]) for ports in reached]}
+            for one in plan.assignments
+        ],
         "command": [] if plan.refusals else command_line(plan),
         "notes": [
             {"kind": note.kind, "message": note.message, "hint": note.hint,
@@ -58,7 +72,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for note in machine.notes
         ],
         "memory": {"mib": machine.memory_mib, "ports_kib": plan.memory_kib},
-        "warnings": list(plan.warnings),
+        "warnings": [*plan.warnings, *stages.silent_consoles(plan)],
         "assumptions": list(plan.assumptions),
         "refusals": [
             {"id": refusal.id, "ports": list(refusal.ports), "message": refusal.happens,

@@ -36,6 +36,7 @@ def plan(asked: VmOptions, *, as_json: bool) -> int:
 def show(plan: Plan) -> None:
     """Print a plan's table and everything it says."""
     from vmserial import chardevs
+    from vmserial.planning import stages
 
     machine, qemu = plan.machine, plan.qemu
     say(
@@ -68,8 +69,10 @@ def show(plan: Plan) -> None:
     for a in plan.assignments:
         reasons.setdefault(a.reason, []).append(a.port.name)
     print_section("Why", [f"{ranges(names)}: {reason}" for reason, names in reasons.items()])
+    print_section("Stages", stages.words(plan, ranges))
     told = {str(note) for note in machine.notes}
-    print_section("Know", [warning for warning in plan.warnings if warning not in told])
+    warnings = [warning for warning in plan.warnings if warning not in told]
+    print_section("Know", [*warnings, *stages.silent_consoles(plan)])
     print_section("Assumed", plan.assumptions)
     refused = []
     for group in alike(plan.refusals, lambda r: (r.id, r.happens, r.fix, str(r.where))):

@@ -6,11 +6,12 @@ A byte on a port at boot is not the guest's answer, and a port that is silent at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmserial.limits import ISA_SERIAL_PLACES
 from vmserial.model import Assignment, Machine, Plan
+from vmserial.model.consoles import consoles, second_ones
 
 ALL = 1 << 16
 """As a number of ports of a kind: however many there are."""
@@ -55,7 +56,11 @@ class Reached:
     obeys: bool
 
 
-_PC = {"isa": 2, "pci": ALL, "virtconsole": 1}
+_NR_0 = "virtconsole nr 0"
+"""As a kind: a virtconsole at place 0 of its controller, which is the only one for UEFI; where
+vmserial gives the places they begin at 1."""
+
+_PC = {"isa": 2, "pci": ALL, _NR_0: 1}
 _X86 = ("x86_64", "i386")
 _UARTS = {"uart": ALL, "isa": ALL, "pci": ALL, "pci-2x": ALL, "pci-4x": ALL, "virtconsole": ALL}
 _GETTY = {**_UARTS, "virtconsole": 1}
@@ -64,10 +69,10 @@ STAGES: tuple[Stage, ...] = (
     Stage("firmware", "SeaBIOS", _X86, {"isa": 1}, {"isa": 1},
           "SeaBIOS 1.16.3 on QEMU 10.0, 1.16.2 on 7.2", "with -machine graphics=off"),
     Stage("firmware", "OVMF", _X86, _PC, _PC, "OVMF 2025.02 on QEMU 10.0, 2022.11 on 7.2"),
-    Stage("firmware", "AAVMF", ("aarch64", "arm"), {"uart": 1, "virtconsole": 1},
-          {"uart": 1, "virtconsole": 1}, "AAVMF 2025.02 on QEMU 10.0, 2022.11 on 7.2"),
-    Stage("firmware", "RISC-V EDK II", ("riscv64",), {"uart": 1, "virtconsole": 1},
-          {"uart": 1, "virtconsole": 1}, "EDK II 2025.02 on QEMU 10.0"),
+    Stage("firmware", "AAVMF", ("aarch64", "arm"), {"uart": 1, _NR_0: 1},
+          {"uart": 1, _NR_0: 1}, "AAVMF 2025.02 on QEMU 10.0, 2022.11 on 7.2"),
+    Stage("firmware", "RISC-V EDK II", ("riscv64",), {"uart": 1, _NR_0: 1},
+          {"uart": 1, _NR_0: 1}, "EDK II 2025.02 on QEMU 10.0"),
     Stage("boot loader", "U-Boot", ("aarch64", "riscv64"), {"uart": 1}, {"uart": 1},
           "U-Boot 2025.01 on QEMU 10.0, 2023.01 on 7.2"),
     Stage("boot loader", "GRUB", _X86, {"isa": 1}, {"isa": 1}, "GRUB 2.12 on QEMU 10.0",
@@ -108,11 +113,18 @@ def reached(stage: Stage, assignments: Sequence[Assignment]) -> dict[str, Reache
     return {
         one.port.name: Reached(
             stage,
-            at[one.port.name] < stage.speaks.get(one.kind, 0),
-            at[one.port.name] < stage.obeys.get(one.kind, 0),
+            at[one.port.name] < _most(stage.speaks, one),
+            at[one.port.name] < _most(stage.obeys, one),
         )
         for one in assignments
     }
+
+
+def _most(ports: Mapping[str, int], one: Assignment) -> int:
+    """Return how many ports of the kind of one, from the first, a stage has."""
+    if one.kind == "virtconsole" and one.address == "nr 0" and _NR_0 in ports:
+        return ports[_NR_0]
+    return ports.get(one.kind, 0)
 
 
 def of_plan(plan: Plan) -> list[dict[str, Reached]]:
@@ -126,17 +138,42 @@ def of_plan(plan: Plan) -> list[dict[str, Reached]]:
     ]  # fmt: skip
 
 
-def words(plan: Plan) -> list[str]:
-    """Return, in a sentence for each stage, which ports it reaches."""
+def words(plan: Plan, joined: Callable[[Iterable[str]], str]) -> list[str]:
+    """Return, in a sentence for each stage, which ports it reaches.
+
+    Args:
+        plan: with the ports.
+        joined: makes one text of names, such as ``serial0-serial3``.
+    """
     said = []
     for ports in of_plan(plan):
         stage = next(iter(ports.values())).stage if ports else None
         if stage is None:
             continue
-        speaks = ", ".join(name for name, one in ports.items() if one.speaks) or "no port"
-        obeys = ", ".join(name for name, one in ports.items() if one.obeys)
+        speaks = joined(name for name, one in ports.items() if one.speaks) or "no port"
+        obeys = joined(name for name, one in ports.items() if one.obeys)
         text = f"{stage.stage} ({stage.name}): writes to {speaks}"
         if obeys:
             text += "; reads keys there" if obeys == speaks else f"; reads keys of {obeys}"
         said.append(f"{text} ({stage.only})" if stage.only else text)
     return said
+
+
+def silent_consoles(plan: Plan) -> list[str]:
+    """Return, in a sentence each, which consoles of a plan's kernel command line stay silent."""
+    append = plan.machine.boot.append if plan.machine.boot is not None else ""
+    if "console=" not in append:
+        return []
+    names = {one.at_boot.removeprefix("/dev/"): one.port.name for one in plan.assignments}
+    told = [
+        f"console={node}: a driver of Linux has one console, and {first} is it: "
+        f"{names.get(node, 'that one')} gets no kernel message and no login"
+        for node, first in second_ones(append)
+    ]
+    for driver, number in dict.fromkeys(consoles(append)):
+        node = f"{driver}{number}"
+        if driver == "ttyUSB":
+            told.append(f"console={node}: usb-serial is mostly a module: nothing is said on it")
+        elif node not in names and all(one.at_boot for one in plan.assignments):
+            told.append(f"console={node}: no port of this VM is {node}: nothing is said on it")
+    return told

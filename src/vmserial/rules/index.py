@@ -146,6 +146,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("places.virtio_port_zero", ("collision",)),
         Late("places.virtio_queue_overflow", ("collision",)),
         Late("guest.console_not_there", ("platform",), ("append",)),
+        Late("guest.console_second", ("platform",), ("append",)),
         Late(
             "guest.pci_out_of_reach",
             ("platform",),

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,10 +229,21 @@ class Listening:
 
         await self._until(quiet, self._limits.boot)
 
+    async def _answered(self, names: Sequence[str], key: bytes, bound: float) -> bool:
+        """Send a key to some ports, and tell whether anything is written anywhere then."""
+        before = self._count()
+        for name in names:
+            self._wires[name].send(key)
+        answered = await self._until(lambda: self._count() > before, bound)
+        if answered:
+            await self._silence()
+        return answered
+
     async def look(self, firmware: Firmware, expected: Mapping[str, Reached]) -> Seen:
         """Wait for the stage, then give each port a key.
 
-        Ports that are not expected to be heard come first: a key may end the stage.
+        Ports that are not expected to be heard come first, all at once, and one by one only if
+        something answers: a key may end the stage.
 
         Raises:
             LostVMError: the VM ended.
@@ -246,14 +257,13 @@ class Listening:
         seconds = self._loop.time() - began
         await self._silence()
         said = {name: bytes(wire.said) for name, wire in self._wires.items()}
-        obeyed = set()
-        for name in sorted(expected, key=lambda name: expected[name].obeys):
-            before = self._count()
-            self._wires[name].send(firmware.key)
-            bound = self._limits.command if expected[name].obeys else _DEAF
-            if await self._until(lambda before=before: self._count() > before, bound):  # type: ignore[misc]
+        deaf = [name for name, one in expected.items() if not one.obeys]
+        if deaf and not await self._answered(deaf, firmware.key, _DEAF):
+            deaf = []
+        obeyed = {name for name in deaf if await self._answered([name], firmware.key, _DEAF)}
+        for name, one in expected.items():
+            if one.obeys and await self._answered([name], firmware.key, self._limits.command):
                 obeyed.add(name)
-                await self._silence()
         return Seen(ready, said, frozenset(obeyed), seconds)
 
 
