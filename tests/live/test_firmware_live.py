@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from vmserial.guests import firmware
+from vmserial.guests.foreign import fetch
 from vmserial.model import Chardev, Machine, Null, SerialPort
+from vmserial.paths import cache_dir
 from vmserial.planning.stages import Stage
 from vmserial.progress import Silent
 from vmserial.qemu import binary
@@ -15,6 +18,7 @@ from vmserial.qemu.loop import run_interruptible
 from vmserial.verify import stage
 from vmserial.verify.request import Limits, VerifyReport, VerifyRequest
 from vmserial.verify.results import Verdict
+from vmserial.verify.setup import Setup
 
 KINDS = ("pci", "usb", "virtio", "virtconsole", "pci")
 
@@ -66,3 +70,35 @@ def test_ovmf_has_two_com_ports_and_every_pci_serial() -> None:
 )
 def test_on_arm_and_riscv_the_first_uart_alone(arch: str, word: str) -> None:
     assert _summary(_booted(arch, word)) == "boot output: serial0; obeys: serial0"
+
+
+@pytest.mark.full
+def test_riscv_uefi_has_the_first_uart_alone() -> None:
+    # QEMU starts it from pflash as of 8.1.
+    qemu = str(fetch("trixie", ["riscv64"], cache_dir("foreign", "trixie-riscv64-only"))["riscv64"])
+    summary = _summary(_booted("riscv64", "edk2", qemu=qemu))
+    assert summary == "boot output: serial0; obeys: serial0"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("arch", "word"), [("x86_64", "ovmf"), ("aarch64", "aavmf")])
+def test_uefi_has_a_virtconsole_at_nr_0(
+    arch: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = stage.setup
+
+    def moved(*words: Any) -> Setup:
+        made = planned(*words)
+        ports = tuple(
+            replace(one, address="nr 0") if one.kind == "virtconsole" else one
+            for one in made.plan.assignments
+        )
+        argv = tuple(word.replace("nr=1,", "nr=0,") if word.startswith("virtconsole,") else word
+                     for word in made.argv)  # fmt: skip
+        assert argv != made.argv
+        return replace(made, plan=replace(made.plan, assignments=ports), argv=argv)
+
+    monkeypatch.setattr(stage, "setup", moved)
+    assert _summary(_booted(arch, word, ("virtconsole",))) == (
+        "boot output: serial0, serial1; obeys: serial0, serial1"
+    )

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from plans import ROOMY, planned
 
-from tests.unit.plans import ROOMY, planned
 from vmserial.cli.data import plan_json
 from vmserial.cli.output import ranges
 from vmserial.errors import UsageError
@@ -153,7 +153,11 @@ def _wire(name: str, *, obeys: bool) -> _Firmware:
     return wire
 
 
-async def test_nothing_is_sent_before_the_stage_and_a_port_obeys_that_answers() -> None:
+def test_nothing_is_sent_before_the_stage_and_a_port_obeys_that_answers() -> None:
+    asyncio.run(_nothing_is_sent_before())
+
+
+async def _nothing_is_sent_before() -> None:
     wires = {"serial0": _wire("serial0", obeys=True), "serial1": _wire("serial1", obeys=True)}
     known = firmware.Firmware("x", "U-Boot", "aarch64", "", "", "", "own", (b"=> ",))
     listening = Listening(_Vm(), wires, replace(Limits(), boot=20.0))  # type: ignore[arg-type]
