@@ -13,6 +13,7 @@ import pytest
 from plans import remembered
 
 from vmserial.cli import main
+from vmserial.guests.firmware import KNOWN
 from vmserial.cli.main import main as group
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,7 @@ def stage(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vmserial.cli.verify.carry_out", lambda *_, **__: 0)
     monkeypatch.setattr("vmserial.verify.runner.find_environments", lambda *_: ())
     monkeypatch.setattr("vmserial.verify.standing.environments", lambda *_: ("one",))
+    monkeypatch.setattr("vmserial.guests.firmware.find", lambda *_, **__: KNOWN[0])
 
 
 def test_an_example_that_does_not_go_with_its_input_would_be_seen(
