@@ -13,8 +13,8 @@ import pytest
 from plans import remembered
 
 from vmserial.cli import main
-from vmserial.guests.firmware import KNOWN
 from vmserial.cli.main import main as group
+from vmserial.guests.firmware import KNOWN
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
