@@ -199,7 +199,7 @@ class Occupancy:
         kind = ""
         if nr is None:
             # virtio-serial-bus.c virtser_port_device_realize(): 0 is for the first console.
-            first = 0 if console and "0" not in bus.taken else 1
+            first = 0 if console else 1
             free = (n for n in range(first, bus.ports + 1) if str(n) not in bus.taken)
             nr = next(free, bus.ports)
         elif nr == 0 and not console:
