@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from vmserial.errors import LostVMError
+from vmserial.guests.patience import patient
 from vmserial.guests.records import Splitter
 
 T = TypeVar("T")
@@ -183,7 +184,9 @@ class Channel:
 
     # -------------------------------------------------------------- start and end
 
-    async def ready(self, timeout: float, *, listen: float = 0.0) -> None:
+    async def ready(
+        self, timeout: float, *, listen: float = 0.0, starved: Callable[[], float] | None = None
+    ) -> None:
         """Wait until the shell answers, and make it quiet.
 
         Lines that ask for an answer are sent again and again, because a tty
@@ -192,6 +195,7 @@ class Channel:
 
         Args:
             timeout: seconds.
+            starved: for how long the guest had no processor; put off by so much.
             listen: for a console, wait so many seconds for its first word, then for
                 a pause, and then knock, before more is sent.  QEMU's pl011 stays deaf for
                 ever if more waits in it when the guest's driver starts than that throws
@@ -205,7 +209,7 @@ class Channel:
             if self._pump is None:
                 self._pump = asyncio.create_task(self._read(), name=f"{self._name} shell")
             try:
-                async with asyncio.timeout(timeout):
+                async with patient(timeout, starved):
                     await self._listen(listen)
                     self.tty = await self._greet()
                     if self.tty:

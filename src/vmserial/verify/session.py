@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import fnmatch
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from vmserial.errors import ShellError
 from vmserial.guests.nodes import Node
+from vmserial.guests.patience import waited
 from vmserial.guests.shell import Shell
 from vmserial.guests.watcher import GRACE
 from vmserial.model import NodeIdentity
@@ -140,7 +142,7 @@ class Session(Subject):
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Shell:
         """Return the shell on the control port."""
         shell = Shell(reader, writer)
-        await shell.ready(self.limits.boot)
+        await shell.ready(self.limits.boot, starved=partial(waited, self.vm.pid))
         return shell
 
     async def _console(

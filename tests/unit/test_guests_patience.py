@@ -1,0 +1,94 @@
+"""A guest's bound is put off by what it had to wait for a processor, and by nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from vmserial.guests import patience
+from vmserial.guests.patience import patient, put_off, waited
+
+
+class Clock:
+    """A bound that only notes when it is over."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+        self.over = False
+
+    def when(self) -> float:
+        return self.at
+
+    def reschedule(self, when: float | None) -> None:
+        assert when is not None
+        self.at = when
+
+    def expired(self) -> bool:
+        return self.over
+
+
+def told(*seconds: float) -> Callable[[], float]:
+    """Return what says one after the other, and ends who asks further."""
+    left = iter(seconds)
+
+    def starved() -> float:
+        for each in left:
+            return each
+        raise asyncio.CancelledError
+
+    return starved
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_LOOK", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at"),
+    [
+        ((5.0, 5.0, 5.0), 100.0),
+        ((5.0, 6.5, 6.5, 8.0), 103.0),
+        # A thread that waited longest has ended.
+        ((5.0, 2.0, 3.0), 101.0),
+        # At most so long, in all.
+        ((0.0, 20.0, 50.0, 99.0), 130.0),
+    ],
+)
+def test_it_is_put_off_by_what_was_waited(seconds: Iterable[float], at: float) -> None:
+    bound = Clock()
+
+    async def main() -> None:
+        await asyncio.gather(put_off(bound, told(*seconds), 30.0), return_exceptions=True)
+
+    asyncio.run(main())
+    assert bound.at == at
+
+
+def test_what_is_over_is_not_put_off() -> None:
+    bound = Clock()
+    bound.over = True
+    asyncio.run(put_off(bound, told(0.0, 9.0), 30.0))
+    assert bound.at == 100.0
+
+
+@pytest.mark.parametrize("starved", [None, lambda: 7.0])
+def test_a_guest_that_hangs_has_its_bound(starved: Callable[[], float] | None) -> None:
+    async def main() -> None:
+        async with patient(0.05, starved):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+
+
+def test_a_process_waited_as_long_as_its_thread_that_waited_longest(tmp_path: Path) -> None:
+    for thread, text in {"1": "5 1500000000 9", "2": "5 2500000000 9", "3": "", "4": "x y"}.items():
+        folder = tmp_path / "77" / "task" / thread
+        folder.mkdir(parents=True)
+        (folder / "schedstat").write_text(text)
+    assert waited(77, tmp_path) == 2.5
+    assert waited(78, tmp_path) == 0.0
