@@ -125,6 +125,8 @@ class Allocator:
     uarts_8250: int = 0
     pci_uarts: int = 0
     """Those of them that are behind PCI."""
+    whole_cards: bool = False
+    """A card comes only where the guest registers all of its UARTs."""
     live_of_cards: dict[str, int] = field(default_factory=dict)
     """How many UARTs of a card of ours the guest registers, by the card's id."""
     """8250 ports that the guest has to register, whatever bus they are on."""

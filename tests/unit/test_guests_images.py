@@ -367,13 +367,16 @@ def test_a_configuration_inside_the_kernel_is_found(files: tuple[Path, Path], pa
     assert str(files[0]) in guest.profile.source
 
 
-def test_a_kernel_that_says_nothing_is_assumed_and_it_says_so(files: tuple[Path, Path]) -> None:
+def test_a_kernel_is_known_by_its_release_or_assumed_and_it_says_so(
+    files: tuple[Path, Path],
+) -> None:
     guest = own("aarch64", *files)
-    assert guest.profile.assumed
-    assert "--kernel-config" in guest.profile.source
+    assert not guest.profile.assumed
     assert guest.profile.kernel == (6, 1)
+    assert guest.profile.source.startswith("as 6.1.0-50-arm64: its stock kernel 6.1")
     files[0].write_bytes(b"anything")
     assert own("aarch64", *files).profile.assumed
+    assert "--kernel-config" in own("aarch64", *files).profile.source
 
 
 def test_own_files_that_are_not_there_or_not_what_they_should_be(files: tuple[Path, Path]) -> None:

@@ -107,6 +107,14 @@ def test_a_kernel_that_no_system_is_known_of(release: str) -> None:
     assert profile.of_release(release) is None
 
 
+def test_a_kernel_that_qemu_loads_tells_its_guest_by_its_name() -> None:
+    guest = profile.assumed("x86_64", "8250.nr_uarts=9", "/boot/vmlinuz-6.1.0-50-cloud-amd64")
+    assert (guest.assumed, guest.usb_serial, guest.uarts_8250) == (False, False, 9)
+    assert guest.source.startswith("the kernel vmlinuz-6.1.0-50-cloud-amd64: ")
+    for other in ("/boot/vmlinuz-5", "/boot/kernel", "6.1.0-50-cloud-amd64", ""):
+        assert profile.assumed("x86_64", "", other) == profile.unknown("x86_64")
+
+
 def test_drivers_are_built_in_modules_or_absent() -> None:
     drivers = dict(profile.from_config(CONFIG, name="x").drivers)
     assert drivers["8250_pci"] == "built in"

@@ -140,11 +140,14 @@ def guest_of(asked: VmOptions, machine: Machine) -> GuestProfile:
         from vmserial.guests import profile
 
         return profile.without_limits(machine.guest_os, f"ostype: {machine.guest_os}")
-    return guest_profile(asked, machine.arch, machine.boot.append if machine.boot else "")
+    boot = machine.boot
+    return guest_profile(
+        asked, machine.arch, boot.append if boot else "", boot.kernel if boot else ""
+    )
 
 
-def guest_profile(asked: VmOptions, arch: str, append: str) -> GuestProfile:
-    """As :func:`guest_of`, for an architecture and the kernel's command line."""
+def guest_profile(asked: VmOptions, arch: str, append: str, kernel: str = "") -> GuestProfile:
+    """As :func:`guest_of`, for an architecture, the kernel's command line and its path."""
     from vmserial.guests import profile
 
     if asked.append and asked.append != append:
@@ -153,7 +156,7 @@ def guest_profile(asked: VmOptions, arch: str, append: str) -> GuestProfile:
 
     if asked.guest:
         return profile.resolve(asked.guest, append=append)
-    return profile.assumed(arch, append)
+    return profile.assumed(arch, append, kernel)
 
 
 def gather(asked: VmOptions) -> Situation:

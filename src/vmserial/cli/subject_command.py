@@ -130,7 +130,9 @@ def judged(
     capabilities = capabilities_of(asked, command)
     known = capabilities.target in ARCHITECTURES
     guest = (
-        guest_profile(asked, capabilities.target, _append(command))
+        guest_profile(
+            asked, capabilities.target, _last(command, "append"), _last(command, "kernel")
+        )
         if known or asked.guest
         else GuestProfile("unknown", assumed=True)
     )
@@ -218,8 +220,8 @@ def _check_target(command: CommandLine, arch: str) -> None:
     )
 
 
-def _append(command: CommandLine) -> str:
-    values = [option.value or "" for option in command.named("append")]
+def _last(command: CommandLine, name: str) -> str:
+    values = [option.value or "" for option in command.named(name)]
     return values[-1] if values else ""
 
 

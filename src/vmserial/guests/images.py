@@ -21,6 +21,7 @@ from vmserial.guests import bzimage, initramfs
 from vmserial.guests.profile import (
     embedded_config,
     from_config,
+    of_release,
     parameter_of,
     read_config,
     unknown,
@@ -264,11 +265,14 @@ def own(
     if text:
         profile = from_config(text, name=name, kernel=version, append=words, source=source)
     else:
-        assumed = unknown(arch)
+        # Its release tells more than its architecture.
+        assumed = of_release(release)
+        source = f"as {assumed.name}: {assumed.source}" if assumed is not None else ""
+        assumed = assumed or unknown(arch)
         profile = replace(
             assumed,
             name=name,
-            source=f"assumed to be as {assumed.name}; give --kernel-config to know",
+            source=source or f"assumed to be as {assumed.name}; give --kernel-config to know",
             kernel=version or assumed.kernel,
             nr_uarts_parameter=parameter_of(words),
         )

@@ -50,6 +50,10 @@ debian-sid-ppc64el   7.2  32  4
 debian-sid-riscv64   7.2   6  6 no-hotplug
 debian-sid-s390x     7.2   0  0 no-8250
 debian-sid-loong64   7.2  16 16 no-hotplug
+debian-11-cloud-amd64  5.10 32  4 no-usb
+debian-11-cloud-arm64  5.10  4  4 no-usb
+debian-11-rt-amd64     5.10 32  4
+debian-11-rt-arm64     5.10  4  4
 debian-12-cloud-amd64  6.1  32  4 no-usb
 debian-12-cloud-arm64  6.1   4  4 no-usb
 debian-12-rt-amd64     6.1  32  4
@@ -196,18 +200,25 @@ def unknown(arch: str) -> GuestProfile:
     return replace(known, assumed=True)
 
 
-def assumed(arch: str, append: str = "") -> GuestProfile:
+def assumed(arch: str, append: str = "", kernel: str = "") -> GuestProfile:
     """Return what is assumed of a guest that nobody named, started with a command line.
 
     Args:
         arch: the architecture.
         append: the kernel's command line, as far as it is known.
+        kernel: the path of a kernel that QEMU loads; its name tells which it is, if it is
+            called as distributions call theirs (``/boot/vmlinuz-6.1.0-50-cloud-amd64``).
 
     Raises:
         UsageError: the architecture is not known.
     """
     parameter = parameter_of(append)
-    found = unknown(arch)
+    name = kernel.rpartition("/")[2]
+    found = of_release(name.removeprefix("vmlinuz-")) if name.startswith("vmlinuz-") else None
+    if found is not None:
+        found = replace(found, source=f"the kernel {name}: {found.source}")
+    else:
+        found = unknown(arch)
     return found if parameter is None else replace(found, nr_uarts_parameter=parameter)
 
 

@@ -68,8 +68,9 @@ def allocator_of(ctx: RuleContext, moving: Set[Port]) -> Allocator:
         if ctx.platform.uart is not None and ctx.platform.uart.is_8250:
             allocator.uarts_8250 += ctx.uarts
     cards = {id(p.option): PCI_UARTS[p.driver] for p in staying if p.driver in PCI_UARTS}
-    allocator.pci_uarts = sum(cards.values())
-    allocator.uarts_8250 += allocator.pci_uarts
+    allocator.uarts_8250 += sum(cards.values())
+    # A repair brings no card of which a part would be dead.
+    allocator.whole_cards = True
     allocator.ttyusb = sum(port.driver == "usb-serial" for port in staying)
     allocator.hvc = sum(takes_hvc(port, ctx.platform) for port in staying)
     return allocator

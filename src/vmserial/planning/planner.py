@@ -122,6 +122,8 @@ class _Planner:
         self.assumptions: list[str] = []
         self.refusals: list[Finding] = []
         self.allocator = Allocator(machine, arch, platform, capabilities, guest)
+        # What its owner starts is mended as the judge does it, and that brings whole cards.
+        self.allocator.whole_cards = lowered is not None
         self.kept: OwnersPorts | KeptPorts | None = None
         if lowered is not None and lowered.owner == "libvirt":
             from vmserial.planning.kept import KeptPorts  # only domains need it
