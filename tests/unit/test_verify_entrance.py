@@ -63,8 +63,13 @@ async def guest(path: str, words: Sequence[str]) -> AsyncIterator[None]:
                 await asyncio.sleep(0)
 
 
-def entered(tmp_path: Path, first: Sequence[str], second: Sequence[str]) -> str:
-    """Log in with serial0 and serial1 so occupied; return what the guest's shell says of itself."""
+def entered(
+    tmp_path: Path, first: Sequence[str], second: Sequence[str], given_up: float = 0.0
+) -> str:
+    """Log in with serial0 and serial1 so occupied; return what the guest's shell says of itself.
+
+    With ``given_up`` it is cancelled after so many seconds, and what is left of it is returned.
+    """
 
     async def main() -> str:
         paths = [str(tmp_path / f"serial{number}") for number in range(2)]
@@ -86,7 +91,14 @@ def entered(tmp_path: Path, first: Sequence[str], second: Sequence[str]) -> str:
             )  # fmt: skip
             first_end = await console.connect(lines["serial0"], places)
             stack.callback(first_end.close)
-            found = await entrance._log_in(first_end, Login("root", "right"))
+            way = asyncio.create_task(entrance._log_in(first_end, Login("root", "right")))
+            if given_up:
+                await asyncio.sleep(given_up)
+                way.cancel()
+                await asyncio.gather(way, return_exceptions=True)
+                names = [getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()]
+                return " ".join(name for name in names if name in ("_on", "_elsewhere"))
+            found = await way
             shell = found.shell()
             await shell.ready(20)
             said = await shell.run("echo $((6 * 7))")
@@ -114,3 +126,7 @@ def test_another_port_is_taken_where_serial0_does_not_ask(tmp_path: Path) -> Non
 def test_no_prompt_anywhere_is_told(tmp_path: Path) -> None:
     with pytest.raises(LostVMError, match="serial0 gave no login prompt within 8 s"):
         entered(tmp_path, SILENT, SILENT)
+
+
+def test_of_a_login_that_is_given_up_nothing_goes_on(tmp_path: Path) -> None:
+    assert entered(tmp_path, SILENT, SILENT, given_up=0.5) == ""

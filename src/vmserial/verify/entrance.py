@@ -114,23 +114,19 @@ class Entrance:
     async def _log_in(self, first: console.Console | None, login: Login) -> console.Console:
         """Log in where the guest asks for a name; return that port's stream."""
         bound = self.limits.boot
-        tasks: list[asyncio.Task[console.Console]] = []
-        if first is not None:
-            tasks.append(asyncio.create_task(self._on(first, login, bound)))
-        elsewhere = asyncio.create_task(self._elsewhere(_GRACE if first is not None else 0.0))
+        here = [] if first is None else [asyncio.create_task(self._on(first, login, bound))]
+        grace = _GRACE if here else 0.0
+        elsewhere = asyncio.create_task(self._elsewhere(grace))
         try:
             async with asyncio.timeout(bound + self.limits.command):
-                await asyncio.wait([*tasks, elsewhere], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([*here, elsewhere], return_when=asyncio.FIRST_COMPLETED)
+                if here and (here[0].done() or self._asked):
+                    return await here[0]
         finally:
-            started = first is not None and self._asked
-            if not elsewhere.done():
-                elsewhere.cancel()
-        if tasks and (tasks[0].done() or started or not elsewhere.done()):
-            return await tasks[0]
-        for task in tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            # Also when the VM is lost meanwhile: no error of theirs is left that nobody takes.
+            for task in (*here, elsewhere):
+                task.cancel()
+            await asyncio.gather(*here, elsewhere, return_exceptions=True)
         if first is not None:
             first.close()
             await self.ends.connect(first.line, self.places)
