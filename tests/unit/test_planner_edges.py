@@ -10,9 +10,10 @@ from plans import DEBIAN_12_ARM64, binary, kinds, machine, planned, refusals
 from vmserial import chardevs
 from vmserial.allocator import Allocator
 from vmserial.devices import KINDS
+from vmserial.guests.profile import without_limits
 from vmserial.limits import TTYUSB_NODES
 from vmserial.machines import architecture
-from vmserial.model import Machine, PortState, SerialPort
+from vmserial.model import Capabilities, Machine, PortState, SerialPort
 from vmserial.planning import planner
 
 
@@ -72,3 +73,21 @@ def test_the_last_ttyusb_node_is_given_and_no_further_one() -> None:
     refused = KINDS["usb"].obstacle(allocator, port)
     assert refused is not None
     assert refused.id == "ttyusb-limit"
+
+
+@pytest.mark.parametrize(
+    ("arch", "newer"),
+    [
+        ("aarch64", "QEMU 9.1 and later wire up 2"),
+        ("arm", "QEMU 9.1 and later wire up 2"),
+        ("loongarch64", "QEMU 9.2 and later wire up 4"),
+        ("mips64el", ""),
+        ("riscv64", ""),
+        ("s390x", ""),
+    ],
+)
+def test_a_newer_qemu_is_named_only_where_it_wires_up_more(arch: str, newer: str) -> None:
+    asked = machine(arch, 5, "uart")
+    plan = planner.plan(asked, Capabilities((7, 2, 0), arch), without_limits("any", "test"))
+    refused = next(f for f in plan.refusals if f.id == "onboard-uart-limit")
+    assert refused.fix.partition("; ")[2] == newer

@@ -5,10 +5,14 @@ from __future__ import annotations
 from vmserial.allocator import Allocator
 from vmserial.devices.base import DeviceKind
 from vmserial.limits import HVC_NODE, HVC_NODES
+from vmserial.machines import OnBoardUart
 from vmserial.model import Assignment, Finding, SerialPort, Severity
 
 _DRIVERS = {"pl011": "amba-pl011", "ns16550a": "8250_of"}
 """The guest's driver of a model, by its module's name; the others' are not looked for."""
+
+_MORE_SINCE = ((9, 1, 0), (9, 2, 0))
+"""Where a board got more UARTs: arm's ``virt``, loongarch64's ``virt``."""
 
 
 class OnBoardUartKind(DeviceKind):
@@ -51,8 +55,7 @@ class OnBoardUartKind(DeviceKind):
             )
         if allocator.uarts_left > 0:
             return None
-        old = allocator.capabilities.version < (9, 1, 0)
-        newer = "; QEMU 9.1 and later wire up two" if old else ""
+        newer = _newer(uart, allocator.capabilities.version)
         return self.refuse(
             port,
             "onboard-uart-limit",
@@ -91,3 +94,11 @@ class OnBoardUartKind(DeviceKind):
 
 
 KINDS = (OnBoardUartKind(),)
+
+
+def _newer(uart: OnBoardUart, version: tuple[int, int, int]) -> str:
+    """Say which later QEMU has more of them; most boards never have."""
+    for later in _MORE_SINCE:
+        if version < later and uart.assumed(later) > uart.assumed(version):
+            return f"; QEMU {later[0]}.{later[1]} and later wire up {uart.assumed(later)}"
+    return ""
