@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vmserial.guests import firmware
+from vmserial.guests.apt import PrivateApt, extract
 from vmserial.guests.foreign import fetch
 from vmserial.model import Chardev, Machine, Null, SerialPort
 from vmserial.paths import cache_dir
@@ -81,10 +83,20 @@ def test_riscv_uefi_has_the_first_uart_alone() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("arch", "word"), [("x86_64", "ovmf"), ("aarch64", "aavmf")])
-def test_uefi_has_a_virtconsole_at_nr_0(
-    arch: str, word: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("arch", "package", "file"),
+    [
+        ("x86_64", "ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd"),
+        ("aarch64", "qemu-efi-aarch64", "usr/share/AAVMF/AAVMF_CODE.fd"),
+    ],
+)
+def test_uefi_of_trixie_has_a_virtconsole_at_nr_0(
+    arch: str, package: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """UEFI 2022.11, bookworm's, writes to none."""
+    (deb,) = PrivateApt("amd64", "trixie").download([package])
+    extract(deb, tmp_path, lambda name: "/doc/" not in name)
+    word = str((tmp_path / file).resolve())
     planned = stage.setup
 
     def moved(*words: Any) -> Setup:
@@ -93,8 +105,8 @@ def test_uefi_has_a_virtconsole_at_nr_0(
             replace(one, address="nr 0") if one.kind == "virtconsole" else one
             for one in made.plan.assignments
         )
-        argv = tuple(word.replace("nr=1,", "nr=0,") if word.startswith("virtconsole,") else word
-                     for word in made.argv)  # fmt: skip
+        argv = tuple(one.replace("nr=1,", "nr=0,") if one.startswith("virtconsole,") else one
+                     for one in made.argv)  # fmt: skip
         assert argv != made.argv
         return replace(made, plan=replace(made.plan, assignments=ports), argv=argv)
 

@@ -114,7 +114,7 @@ def test_of_two_consoles_of_one_driver_the_plan_names_the_silent_port() -> None:
 
 def test_a_firmware_file_is_known_by_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "u.bin").write_bytes(b"\0" * 64 + b"U-Boot 2025.01 (Jan)")
-    (tmp_path / "uefi.fd").write_bytes(b"\0" * 40 + b"_FVH")
+    (tmp_path / "uefi.fd").write_bytes(b"\0" * 0x1028 + b"_FVH")
     (tmp_path / "other").write_bytes(b"\x7fELF")
     assert firmware.find("aarch64", str(tmp_path / "u.bin")).name == "U-Boot"
     assert firmware.find("aarch64", str(tmp_path / "uefi.fd")).name == "AAVMF"

@@ -138,7 +138,8 @@ def _file(arch: str, there: Sequence[Firmware], path: Path) -> Firmware:
             f"the firmware {path} cannot be read: {error.strerror or error}",
             hint=f"give a file, or a name: {', '.join(names(arch))}", where="--firmware",
         ) from None  # fmt: skip
-    uefi = b"_FVH" in data[: 1 << 12]
+    # Of AAVMF what starts the processor comes first.
+    uefi = b"_FVH" in data[: 1 << 16]
     for one in there:
         kind = {"SeaBIOS": b"SeaBIOS", "U-Boot": b"U-Boot 20"}.get(one.name)
         if uefi if kind is None else kind in data:
