@@ -262,9 +262,9 @@ def test_four_hundred_checks_are_made_and_weigh_little() -> None:
         for n in range(4) for m in range(3) for c in CHECKS
     ]  # fmt: skip
     assert len(many) == 480
-    begin = time.monotonic()
+    begin = time.process_time()
     text = page(report(many, *(replace(vm(MADE), title=f"VM {n}") for n in range(4))))
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5
     assert len(text) < 1_000_000
 
 
