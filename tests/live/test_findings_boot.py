@@ -23,9 +23,10 @@ from vmserial.verify.runner import find_environments
 ELSEWHERE = {
     "chardev-in-use", "chardev-incomplete", "chardev-missing", "chardev-required",
     "chardev-waits", "console-not-there", "id-taken", "not-hot-pluggable",
-    "output-lost-while-detached", "port-clash", "usb-not-plugged",
+    "output-lost-while-detached", "pci-serial-dead", "port-clash", "usb-not-plugged",
 }  # fmt: skip
-"""Dead in another way than by its device: test_findings_live.py and below show it."""
+"""Dead in another way than by its device, or on loongarch64, which needs a QEMU of its own:
+test_findings_live.py, test_archs_live.py and below show it."""
 
 DEAD = [
     id for id in findings.ids()
@@ -73,7 +74,7 @@ def test_before_the_port_is_dead_in_the_guest(id: str) -> None:
         assert "serial0" not in failed
         return
     assert failed <= named | {""}, (failed, named)
-    assert "serial0" in passed
+    assert "serial0" in passed | named
 
 
 MENDED = [

@@ -49,6 +49,7 @@ READ = {
     "plan": VM | GUEST | own("plan", "as_json"),
     "run": VM | GUEST,
     "verify": VM | own("verify", "cases", "out", "config", "paused", "fixed", "quiet", "as_json")
+    | own("verify_stage", "stage", "firmware")
     | own("verify_request", "sizes", "cycles", "ceilings", "timeout", "kernel")
     | {name: ("verify/request.py", name)
        for name in ("seed", "suites", "initrd", "append", "endpoint", "mutants", "mirror")}
@@ -64,7 +65,7 @@ READ = {
     "shim status": own("shim", "lines", "root", "base", "as_json"),
     "shim remove": own("shim", "targets", "dry_run", "root", "base"),
     "guest list": own("guest", "as_json"),
-    "guest fetch": own("guest", "archs", "suites", "mirror", "quiet", "as_json"),
+    "guest fetch": own("guest", "archs", "suites", "flavours", "mirror", "quiet", "as_json"),
     "completion": own("completion", "shell"),
 }  # fmt: skip
 """Each verb's parameters, and where each is read: a file, and the words that do it."""

@@ -217,8 +217,10 @@ def test_a_signal_ends_the_fetching_of_a_guest_at_once(
         "from vmserial.cli.main import run\n"
         "from vmserial.guests import images\n"
         "from vmserial.guests.aptrun import run as apt\n"
+        "from vmserial.model import Capabilities\n"
         "from vmserial.qemu import binary\n"
-        "binary.find = binary.probe = lambda *words, **more: None\n"
+        "binary.find = lambda *words, **more: None\n"
+        "binary.probe = lambda *words, **more: Capabilities((7, 2, 0), 'aarch64')\n"
         f"images.ensure = lambda *words, **more: apt([{str(apt)!r}], bound=60, doing='wait')\n"
         "sys.exit(run(['verify', '--arch', 'aarch64', '--accel', 'tcg', '--quiet']))"
     )
@@ -257,7 +259,9 @@ def test_guests_are_listed(
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(KNOWN)
     bootable = [row["name"] for row in rows if row["test_guest"]]
-    assert len(bootable) == sum(len(arch.suites) for arch in ARCHITECTURES.values())
+    assert len(bootable) == sum(
+        len(arch.suites) * (1 + len(arch.flavours)) for arch in ARCHITECTURES.values()
+    )
     assert all("to be fetched" in row["test_guest"] for row in rows if row["test_guest"])
     (cache_dir("guests") / "bookworm-arm64-0123").mkdir()
     assert main.run(["guest", "list"]) == 0

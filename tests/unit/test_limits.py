@@ -117,9 +117,11 @@ APART = {
 
 NO_LIMIT = {
     ("guests/nodes.py", 8): "bytes of a UART's registers",
+    ("planning/memory.py", 128): "MiB of a guest, to round its memory up to",
     ("planning/layout/__init__.py", 2): "the keyboard's USB port",
     ("planning/layout/disks.py", 31): "no slot of the root bus",
     ("planning/layout/network.py", 31): "no slot of the root bus",
+    ("sources/command/machine.py", 128): "MiB of a guest, QEMU's own default",
     ("sources/pve/hardware.py", 4): "the root ports of PVE's own file",
     ("sources/pve/pins.py", 4): "QEMU 4.1",
     ("sources/pve/serial.py", 4): "digits of a number",

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar, cast
 
 import pytest
 from local_shell import on_pty
@@ -16,10 +18,13 @@ from test_guests_login import getty
 from vmserial import chardevs
 from vmserial.errors import LostVMError
 from vmserial.guests.login import Login
+from vmserial.guests.nodes import Node
 from vmserial.progress import Silent
 from vmserial.verify.entrance import Entrance
 from vmserial.verify.hostends import HostEnds
 from vmserial.verify.request import Limits
+from vmserial.verify.results import FaultKind
+from vmserial.verify.session import Session
 from vmserial.verify.wire import console
 from vmserial.verify.wire.transfer import Line
 
@@ -130,3 +135,33 @@ def test_no_prompt_anywhere_is_told(tmp_path: Path) -> None:
 
 def test_of_a_login_that_is_given_up_nothing_goes_on(tmp_path: Path) -> None:
     assert entered(tmp_path, SILENT, SILENT, given_up=0.5) == ""
+
+
+@pytest.mark.parametrize(("image", "wrong"), [(Path("disk"), False), (None, True)])
+def test_which_hvc_a_virtconsole_is_only_root_can_tell(image: Path | None, wrong: bool) -> None:
+    """In a test guest, whose shell is root's, the same node is another device than planned."""
+    made = planned(ports=2, kind="virtconsole")
+    line = Line(made.assignments[1])
+    said: list[str] = []
+
+    class Opened:
+        environment = SimpleNamespace(guest=SimpleNamespace(image=image))
+        seconds: ClassVar[dict[str, float]] = {}
+        seen_nodes: ClassVar[dict[str, str]] = {}
+        limits = LIMITS
+        agent = SimpleNamespace(open=lambda *_, **__: asyncio.sleep(0))
+
+        def since(self) -> float:
+            return 0.0
+
+        def wrong_node(self, _line: Line, path: str) -> None:
+            said.append(path)
+
+        async def _held(self, *_: object) -> bool:
+            return False
+
+    node = Node(line.assignment.identity, "/dev/vport1p1", "vport1p1", 0.0)
+    opened = asyncio.run(Session.opens(cast(Session, Opened()), line, node))
+    assert opened is wrong
+    assert bool(said) is wrong
+    assert [fault.kind for fault in line.trouble] == ([] if wrong else [FaultKind.HELD])

@@ -395,7 +395,8 @@ vs_end() {
 	for vs_n in "$vs_d"/*.orders; do
 		[ -p "$vs_n" ] && echo close 1<>"$vs_n"
 	done
-	[ "$vs_debug" != "$vs_d/debug" ] || umount "$vs_debug"
+	# Lazily: where a kernel has tracing, that is mounted in it by a mere look, and keeps it busy.
+	[ "$vs_debug" != "$vs_d/debug" ] || umount -l "$vs_debug"
 	exec 8>&- 9>&-
 	rm -rf "$vs_d"
 }
