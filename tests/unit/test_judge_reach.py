@@ -20,7 +20,7 @@ def test_a_guest_that_is_named_loses_its_ports_and_gets_them_back() -> None:
     named = profile.resolve("debian-12-armhf")
     verdict = judged(BAD, named)
     (found,) = [f for f in verdict.findings if f.id == "pci-out-of-reach"]
-    assert (found.severity, found.ports) == (Severity.DEAD, ("serial1",))
+    assert (found.severity, found.ports) == (Severity.DEAD, ("serial0",))
     text = verdict.command.text()
     assert text == BAD.replace("-machine virt", "-machine virt,highmem=off")
     assert not [f for f in judged(text, named).findings if f.id == "pci-out-of-reach"]

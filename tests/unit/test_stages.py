@@ -89,6 +89,15 @@ def test_a_com_port_counts_by_its_own_number() -> None:
     assert [name for name, one in ports.items() if one.speaks] == ["serial1"]
 
 
+def test_uefi_has_the_first_uart_of_each_card() -> None:
+    ovmf = next(one for one in STAGES if one.name == "OVMF")
+    made = planned("x86_64", ports=4, kind="pci-2x", guest=ROOMY)
+    at = {one.identity.value.rpartition("#")[0] for one in made.assignments[1:]}
+    assert len(at) == 2
+    spoken = [name for name, one in reached(ovmf, made.assignments).items() if one.speaks]
+    assert spoken == ["serial0", "serial1", "serial3"]
+
+
 def test_plan_says_which_stage_reaches_which_port() -> None:
     plan = planned("x86_64", 3, "isa", guest=ROOMY, firmware=Firmware("ovmf"))
     assert words(plan, ranges)[0] == "firmware (OVMF): writes to serial0-serial1; reads keys there"

@@ -60,7 +60,10 @@ _NR_0 = "virtconsole nr 0"
 """As a kind: a virtconsole at place 0 of its controller, which is the only one for UEFI; where
 vmserial gives the places they begin at 1."""
 
-_PC = {"isa": 2, "pci": ALL, _NR_0: 1}
+_CARDS = ("pci-2x", "pci-4x")
+"""Kinds whose ports are counted in each card: OVMF has the first UART of one."""
+
+_PC = {"isa": 2, "pci": ALL, **dict.fromkeys(_CARDS, 1), _NR_0: 1}
 _X86 = ("x86_64", "i386")
 _UARTS = {"uart": ALL, "isa": ALL, "pci": ALL, "pci-2x": ALL, "pci-4x": ALL, "virtconsole": ALL}
 _GETTY = {**_UARTS, "virtconsole": 1}
@@ -68,9 +71,11 @@ _GETTY = {**_UARTS, "virtconsole": 1}
 STAGES: tuple[Stage, ...] = (
     Stage("firmware", "SeaBIOS", _X86, {"isa": 1}, {"isa": 1},
           "SeaBIOS 1.16.3 on QEMU 10.0, 1.16.2 on 7.2", "with -machine graphics=off"),
-    Stage("firmware", "OVMF", _X86, _PC, _PC, "OVMF 2025.02 on QEMU 10.0, 2022.11 on 7.2"),
+    Stage("firmware", "OVMF", _X86, _PC, _PC,
+          "OVMF 2025.02 on QEMU 10.0; 2022.11 on 7.2, which has no virtconsole"),
     Stage("firmware", "AAVMF", ("aarch64", "arm"), {"uart": 1, _NR_0: 1},
-          {"uart": 1, _NR_0: 1}, "AAVMF 2025.02 on QEMU 10.0, 2022.11 on 7.2"),
+          {"uart": 1, _NR_0: 1},
+          "AAVMF 2025.02 on QEMU 10.0; 2022.11 on 7.2, which has no virtconsole"),
     Stage("firmware", "RISC-V EDK II", ("riscv64",), {"uart": 1, _NR_0: 1},
           {"uart": 1, _NR_0: 1}, "EDK II 2025.02 on QEMU 10.0"),
     Stage("boot loader", "U-Boot", ("aarch64", "riscv64"), {"uart": 1}, {"uart": 1},
@@ -96,14 +101,21 @@ def firmware_name(machine: Machine) -> str:
 
 
 def places(assignments: Iterable[Assignment]) -> dict[str, int]:
-    """Return, by port, which of its kind each one is, from 0; a COM port has its own number."""
+    """Return, by port, which of its kind each one is, from 0.
+
+    A COM port has its own number, and a UART of a card its number on that card.
+    """
     seen: dict[str, int] = {}
     found = {}
     bases = {f"{base:#x}": number for number, (base, _) in enumerate(ISA_SERIAL_PLACES)}
     for one in assignments:
         count = seen.get(one.kind, 0)
         seen[one.kind] = count + 1
-        found[one.port.name] = bases.get(one.identity.value, count) if one.kind == "isa" else count
+        if one.kind == "isa":
+            count = bases.get(one.identity.value, count)
+        elif one.kind in _CARDS:
+            count = int(one.identity.value.rpartition("#")[2])
+        found[one.port.name] = count
     return found
 
 
