@@ -23,3 +23,16 @@ debian_root() {
     ldconfig -r "$root"
     echo "$root"
 }
+
+# Fetches a kernel package of an architecture (NAME ARCHITECTURE VERSION) and prints its kernel's
+# path below $root, into whose /tmp it is put.
+debian_kernel() {
+    # apt is asked about another architecture beside this machine's own, with lists of its own.
+    local apt=(-o APT::Architectures="$(dpkg --print-architecture),$2" -o Dir::State::Lists="$work/lists"
+        -o Dir::Cache="$work/kernel" -o Debug::NoLocking=1 -o APT::Sandbox::User=root)
+    mkdir -p "$work/lists/partial" "$work/kernel/archives/partial"
+    (cd "$work" && apt-get -qq "${apt[@]}" update && apt-get -qq "${apt[@]}" download "$1:$2=$3") \
+        >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; echo "cannot fetch the kernel" >&2; return 2; }
+    dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -C "$root/tmp" -x ./boot
+    (cd "$root" && ls tmp/boot/vmlinu*)
+}

@@ -12,15 +12,7 @@
 set -euo pipefail
 . "$(dirname "$0")/debian.bash"
 root=$(debian_root qemu-system-mips=1:7.2+dfsg-7+deb12u18+b3) || exit 2
-# apt is asked about another architecture beside this machine's own, with lists of its own.
-apt=(-o APT::Architectures="$(dpkg --print-architecture),mips64el" -o Dir::State::Lists="$work/lists"
-    -o Dir::Cache="$work/mips" -o Debug::NoLocking=1 -o APT::Sandbox::User=root)
-mkdir -p "$work/lists/partial" "$work/mips/archives/partial"
-(cd "$work" && apt-get -qq "${apt[@]}" update && apt-get -qq "${apt[@]}" download \
-    linux-image-6.1.0-50-5kc-malta:mips64el=6.1.176-1) >"$work/apt.log" 2>&1 ||
-    { cat "$work/apt.log" >&2; echo "cannot fetch the kernel" >&2; exit 2; }
-dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -C "$root/tmp" -x ./boot
-kernel=$(cd "$root" && ls tmp/boot/vmlinu*)
+kernel=$(debian_kernel linux-image-6.1.0-50-5kc-malta mips64el 6.1.176-1) || exit 2
 chroot "$root" qemu-system-mips64el --version | head -n 1
 echo "$kernel"
 

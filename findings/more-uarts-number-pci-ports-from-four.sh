@@ -11,10 +11,7 @@
 set -euo pipefail
 . "$(dirname "$0")/debian.bash"
 root=$(debian_root qemu-system-x86=1:7.2+dfsg-7+deb12u18+b3) || exit 2
-(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download linux-image-6.1.0-50-amd64=6.1.176-1) \
-    >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; echo "cannot fetch the kernel" >&2; exit 2; }
-dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -C "$root/tmp" -x ./boot
-kernel=$(cd "$root" && ls tmp/boot/vmlinuz-*)
+kernel=$(debian_kernel linux-image-6.1.0-50-amd64 amd64 6.1.176-1) || exit 2
 chroot "$root" qemu-system-x86_64 --version | head -n 1
 echo "$kernel"
 

@@ -263,11 +263,7 @@ def _shared(
         ladder = LADDERS[sizes]
         more |= {"alone": ladder, "together": tuple(dict.fromkeys((*ladder, *TOGETHER[-1:])))}
     if timeout is not None:
-        usual = Limits()
-        by = timeout / usual.boot
-        more["limits"] = Limits(
-            **{name: getattr(usual, name) * by for name in Limits.__dataclass_fields__}
-        )
+        more["limits"] = Limits().for_boot(timeout)
     return more
 
 

@@ -53,9 +53,7 @@ def begin(
         mirror=words["mirror"], reporter=progress,
     )  # fmt: skip
     progress.note(f"firmware: {found.name} {found.version} ({found.origin})")
-    usual = Limits()
-    by = (words["timeout"] or usual.boot) / usual.boot
-    limits = replace(usual, boot=usual.boot * by, command=usual.command * by)
+    limits = Limits().for_boot(words["timeout"]) if words["timeout"] else Limits()
     request = VerifyRequest(
         machine, given=True, binaries=asked.qemu, seed=words["seed"], out=words["out"],
         limits=limits, call=call(),

@@ -82,6 +82,11 @@ class Limits:
     hang: float = 15.0
     late: float = 30.0
 
+    def for_boot(self, seconds: float) -> Limits:
+        """Return these limits for a guest that boots in so long; all grow alike."""
+        by = seconds / self.boot
+        return Limits(**{name: getattr(self, name) * by for name in self.__dataclass_fields__})
+
     def bytes(self, count: int) -> float:
         """Return the bound of a transfer of ``count`` bytes, in seconds."""
         return self.transfer + count * self.per_byte

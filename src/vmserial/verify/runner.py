@@ -304,6 +304,7 @@ class Runner:
         """
         registry = CheckRegistry(self.sink)
         session = self._session(environment, made, title, kind, registry, rundir)
+        names = tuple(case.name for case in cases)
         for case in cases:
             case.expect(session)
         try:
@@ -317,13 +318,13 @@ class Runner:
                 )
         except asyncio.CancelledError:
             registry.close(Verdict.SKIPPED, NOT_RUN)
-            self._keep(session, cases)
+            self.keep(session.booted(names))
             raise
         except LostVMError as error:
             self._lose(session, registry, error)
         except QemuStartError as error:
             self._not_started(session, registry, error)
-        self._keep(session, cases)
+        self.keep(session.booted(names))
 
     def _lose(self, session: Session, registry: CheckRegistry, error: LostVMError) -> None:
         words = _last_words(session.ends.messages.strip())
@@ -344,9 +345,8 @@ class Runner:
         )
         registry.close(Verdict.SKIPPED, "QEMU did not start")
 
-    def _keep(self, session: Session, cases: Sequence[Case]) -> None:
+    def keep(self, booted: Booted) -> None:
         """Keep what there is to say about a VM, and its console's log."""
-        booted = session.booted(tuple(case.name for case in cases))
         self.booted.append(booted)
         if self.request.out is not None and booted.log_file:
             write_atomic(self.request.out / booted.log_file, booted.console, mode=0o644)

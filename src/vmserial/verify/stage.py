@@ -17,15 +17,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmserial.errors import LostVMError, PlanRefused, QemuStartError, UsageError
+from vmserial.errors import LostVMError, QemuStartError, UsageError
 from vmserial.guests.firmware import Firmware
 from vmserial.guests.images import TestGuest
 from vmserial.guests.profile import unknown
 from vmserial.machines import architecture
 from vmserial.model import Capabilities, Machine
 from vmserial.options import render
-from vmserial.paths import RunDirectory, write_atomic
-from vmserial.planning.planner import plan
+from vmserial.paths import RunDirectory
+from vmserial.planning.planner import plan, require
 from vmserial.planning.stages import STAGES, Reached, Stage, reached
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify.recording import Keep, Recording
@@ -157,9 +157,7 @@ def setup(
         memory_mib=MEMORY_MIB,
     )
     made = plan(tested, environment.capabilities, environment.guest.profile)
-    if made.refusals:
-        first = made.refusals[0]
-        raise PlanRefused(first.happens, hint=first.fix, where=str(first.where or ""))
+    require(made)
     argv = (
         environment.capabilities.binary,
         *render([option for option in made.options if option.role in _KEPT]),
@@ -394,9 +392,7 @@ async def _tried(
         title=title, environment=environment, kind="", cases=(NAME,), plan=made.plan,
         argv=made.argv, notes=made.notes, seconds=seconds, console=console,
     )  # fmt: skip
-    runner.booted.append(booted)
-    if runner.request.out is not None and booted.log_file:
-        write_atomic(runner.request.out / booted.log_file, console, mode=0o644)
+    runner.keep(booted)
 
 
 async def _look(

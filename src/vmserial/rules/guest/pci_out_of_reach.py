@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import EditOptions, Port, RuleContext
-from vmserial.model import Finding, Severity
+from vmserial.model import PCI_UARTS, Finding, Severity
 from vmserial.rules.base import PLACES, PLATFORM, Rule
 from vmserial.sources.command.edits import SetKey
 from vmserial.values import is_on
 
-_DRIVERS = frozenset({"usb-serial", "pci-serial", "pci-serial-2x", "pci-serial-4x"})
+_DRIVERS = frozenset({"usb-serial", *PCI_UARTS})
 _VIRTIO = frozenset({"virtserialport", "virtconsole"})
 
 
