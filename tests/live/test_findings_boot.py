@@ -42,16 +42,16 @@ LOGGED_SECONDS = 120.0
 
 
 @functools.cache
-def environment(arch: str) -> TestEnvironment:
-    """Return this machine's QEMU with the test guest."""
-    (found,) = find_environments(VerifyRequest(Machine(arch, ())), Silent())
+def environment(arch: str, *suites: str) -> TestEnvironment:
+    """Return this machine's QEMU with the test guest, or that of a suite."""
+    (found,) = find_environments(VerifyRequest(Machine(arch, ()), suites=suites), Silent())
     return found
 
 
-def proven(command: CommandLine) -> VerifyReport:
+def proven(command: CommandLine, *suites: str) -> VerifyReport:
     """Boot a command's ports and prove each both ways."""
     view = CommandView.of(command)
-    return run_interruptible(prove(view, environment(view.arch), proof=Proof()))
+    return run_interruptible(prove(view, environment(view.arch, *suites), proof=Proof()))
 
 
 @pytest.mark.parametrize("id", DEAD)
@@ -94,6 +94,18 @@ def test_mended_each_port_passes(id: str) -> None:
     # A port that got a chardev of its own may be called after it.
     assert len(wanted) <= len({check.port for check in report.checks})
     assert report.exit_code == 0
+
+
+@pytest.mark.full
+def test_a_port_without_a_driver_is_dead_and_mended_it_passes() -> None:
+    id = "guest-driver-missing"
+    for command, dead in (
+        (findings.command(id), {"serial1"}),
+        (findings.judged(id).command, set()),
+    ):
+        report = proven(command, "bookworm-cloud")
+        assert {c.port for c in report.checks if c.verdict is not Verdict.PASS} == dead
+        assert {c.port for c in report.checks if c.port} == {"serial0", "serial1"}
 
 
 @pytest.mark.parametrize("mended", [False, True])

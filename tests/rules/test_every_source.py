@@ -13,7 +13,6 @@ import pytest
 
 import findings
 from vmserial.context import RepairPolicy
-from vmserial.guests import profile
 from vmserial.judging import domain, judge
 from vmserial.rules import base
 from vmserial.rules.index import PHASES
@@ -54,7 +53,7 @@ def in_args(id: str) -> set[str]:
     text = f"arch: {view.arch}\n{BOARDS[view.arch, view.machine_type]}args: {shlex.join(own)}\n"
     lowered = lower(PveDocument.parse(text, "100.conf"), 100, PveHost("", (7, 2, 0)))
     found = judge(
-        lowered, findings.capabilities(view.arch), profile.unknown(view.arch),
+        lowered, findings.capabilities(view.arch), findings.guest(id, view.arch),
         findings.POLICIES.get(id, RepairPolicy()), host=findings.host(id),
     ).found  # fmt: skip
     return {each.id for each in found}
@@ -71,7 +70,7 @@ def in_a_domain(id: str) -> set[str]:
         f"<qemu:commandline>{args}</qemu:commandline></domain>".encode()
     )  # fmt: skip
     found = domain.judge(
-        document, findings.capabilities(view.arch), profile.unknown(view.arch),
+        document, findings.capabilities(view.arch), findings.guest(id, view.arch),
         findings.POLICIES.get(id, RepairPolicy()), host=findings.host(id),
     ).findings  # fmt: skip
     return {each.id for each in found}

@@ -3,7 +3,8 @@
 ``bad.*`` has the finding and ``good.*`` has not (``.args`` a command, ``.conf`` of PVE, ``.xml``
 of libvirt; ``bad-2.args`` and so on where a rule has more than one); ``mended.args`` is what
 the repair makes of ``bad.args``, and there is none where only the owner can mend it.
-``policy.toml`` says what must be asked for, ``host.toml`` what the host has at the places.
+``policy.toml`` says what must be asked for, ``host.toml`` what the host has at the places,
+``guest.txt`` which guest is named.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from _pytest.mark.structures import ParameterSet
 
 from vmserial.guests import profile
 from vmserial.judging import Judgement, RepairPolicy, domain, judge
-from vmserial.model import Capabilities, Finding, Severity
+from vmserial.model import Capabilities, Finding, GuestProfile, Severity
 from vmserial.model.host import HostFacts, TcpListener
 from vmserial.model.origin import LoweredCommand
 from vmserial.pve.judged import PveVm
@@ -36,7 +37,7 @@ DATA = Path(__file__).parents[1] / "data"
 RULES = Path(__file__).parents[1] / "rules"
 
 FILE = re.compile(
-    r"(bad|good)(-[0-9]+)?\.(args|conf|xml)|mended\.args|policy\.toml|host\.toml"
+    r"(bad|good)(-[0-9]+)?\.(args|conf|xml)|mended\.args|policy\.toml|host\.toml|guest\.txt"
 )  # fmt: skip
 """What stands in a rule's directory."""
 
@@ -48,10 +49,10 @@ POLICIES = {
 
 
 def ids() -> list[str]:
-    """Return the findings that a command line alone can have, whatever the host has."""
+    """Return the findings that a command line alone can have, whatever host and guest are."""
     return sorted(
         path.parent.name for path in RULES.glob("*/bad.args")
-        if not (path.parent / "host.toml").exists()
+        if not (path.parent / "host.toml").exists() and not (path.parent / "guest.txt").exists()
     )  # fmt: skip
 
 
@@ -124,7 +125,13 @@ def judged(
     """
     what = of or command(id)
     its = CommandView.of(what).arch
-    return judge(what, on(its), profile.unknown(its), POLICIES.get(id, RepairPolicy()))
+    return judge(what, on(its), guest(id, its), POLICIES.get(id, RepairPolicy()))
+
+
+def guest(id: str, arch: str) -> GuestProfile:
+    """Return the guest that a rule's inputs are judged with: the one that is named, if any."""
+    path = RULES / id / "guest.txt"
+    return profile.resolve(path.read_text().strip()) if path.exists() else profile.unknown(arch)
 
 
 def host_facts(path: Path) -> HostFacts:
@@ -150,15 +157,15 @@ def found(path: Path) -> tuple[Finding, ...]:
     if path.suffix == ".xml":
         document = DomainDocument.parse(text.encode(), path.name)
         arch = Domain.of(document).arch
-        guest = profile.unknown(arch)
-        return domain.judge(document, capabilities(arch), guest, policy, host=seen).findings
+        named = guest(id, arch)
+        return domain.judge(document, capabilities(arch), named, policy, host=seen).findings
     source: CommandLine | LoweredCommand
     if path.suffix == ".conf":
         conf = PveDocument.parse(text, path.name)
         vm = read_machine(conf, 100)
         arch = vm.arch
-        source = PveVm(vm, capabilities(arch), profile.unknown(arch)).lowered(conf)
+        source = PveVm(vm, capabilities(arch), guest(id, arch)).lowered(conf)
     else:
         source = CommandLine.parse(text, path.name)
         arch = CommandView.of(source).arch
-    return judge(source, capabilities(arch), profile.unknown(arch), policy, host=seen).findings
+    return judge(source, capabilities(arch), guest(id, arch), policy, host=seen).findings

@@ -8,9 +8,6 @@ from vmserial.limits import HVC_NODE, HVC_NODES
 from vmserial.machines import OnBoardUart
 from vmserial.model import Assignment, Finding, SerialPort, Severity
 
-_DRIVERS = {"pl011": "amba-pl011", "ns16550a": "8250_of"}
-"""The guest's driver of a model, by its module's name; the others' are not looked for."""
-
 _MORE_SINCE = ((9, 1, 0), (9, 2, 0))
 """Where a board got more UARTs: arm's ``virt``, loongarch64's ``virt``."""
 
@@ -34,7 +31,7 @@ class OnBoardUartKind(DeviceKind):
                 "that -serial alone reaches",
                 "its classic ports are isa-serial: use --type isa",
             )
-        driver = _DRIVERS.get(uart.model, "")
+        driver = uart.driver
         if allocator.guest.lacks(driver):
             return self.refuse(
                 port,

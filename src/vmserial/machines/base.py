@@ -42,6 +42,11 @@ class OnBoardUart:
     nodes: tuple[str, ...] = ()
     carries: tuple[Carries, ...] = ()
 
+    @property
+    def driver(self) -> str:
+        """The guest's driver, by its module's name; empty where it is not looked for."""
+        return {"pl011": "amba-pl011", "ns16550a": "8250_of"}.get(self.model, "")
+
     def node_of(self, number: int) -> str:
         """Return the guest's node of the N-th."""
         return self.nodes[number] if self.nodes else f"{self.node}{number}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IDS, USES, SOCKETS, STDIO, LOSSES, ENDS = 0, 1, 2, 3, 4, 5
 """Phases of the host sides; the last is about what the host has at their places."""
 
-KINDS, ONBOARD, ISA, ASKED, GUEST_8250, CONSOLES = 10, 11, 12, 13, 14, 15
+KINDS, ONBOARD, ISA, DRIVERS, ASKED, GUEST_8250, CONSOLES = 10, 11, 12, 13, 14, 15, 16
 """Phases of the devices: in each, what an earlier one moves away no longer counts."""
 
 PLACES, HOT_PLUG = 20, 30

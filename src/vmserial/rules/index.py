@@ -104,6 +104,22 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("places.isa_limit", ("platform",)),
     ),
     (
+        Late(
+            "guest.guest_driver_missing",
+            ("platform",),
+            (
+                "isa-serial",
+                "pci-serial",
+                "pci-serial-2x",
+                "pci-serial-4x",
+                "serial",
+                "usb-serial",
+                "virtconsole",
+                "virtserialport",
+            ),
+        ),
+    ),
+    (
         Late("devices.port_without_device", ("platform",)),
         Late("owner.libvirt_usb_order", ("libvirt", "platform"), ("usb-serial",)),
         Late("owner.pve_args_stale", ("pve",)),
