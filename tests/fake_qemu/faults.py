@@ -35,6 +35,7 @@ LIFE_FAULTS = frozenset(
         "rewrite",
         "keep-object",
         "keep-chardev",
+        "not-plugged",
         "flood",
         "spout",
     }
@@ -56,7 +57,8 @@ there.
 Liars between the product and the guest: ``rewrite`` starts with another command
 line, in which the words ``OLD=>NEW`` of ``text`` were replaced.  ``keep-object``:
 DEVICE_DELETED comes, and QEMU still has the device.  ``keep-chardev``:
-chardev-remove is acknowledged, and not done.  ``flood``: once the port has
+chardev-remove is acknowledged, and not done.  ``not-plugged``: a usb-serial that comes
+later is made without always-plugged.  ``flood``: once the port has
 received ``at`` bytes, the guest reads for ever.  ``spout``: once it has sent ``at``
 bytes, it sends for ever.
 """

@@ -181,6 +181,8 @@ class Machine:
             refused = self.wires.fault("refuse-add", chardev)
             if refused is not None:
                 raise Refused(refused.text)
+            if self.wires.fault("not-plugged", chardev):
+                params.pop("always-plugged", None)
         self.devices[id] = device
         self.objects.made[id] = params
         self._plug(device, driver, lambda: self._nodes_of(driver, params, device))

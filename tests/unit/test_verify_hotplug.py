@@ -31,7 +31,9 @@ def test_hot_plug_on_a_sound_machine(tmp_path: Path) -> None:
         ("serial1", "before"), ("serial1", "unplug"), ("serial1", "plugged"), ("serial1", "cycle"),
         ("serial1", "unplug under load"), ("serial1", "after load"), ("serial1", "after"),
         ("serial2", "during"), ("serial4", "plugged"), ("serial5", "live"), ("serial5", "removed"),
+        *((f"serial{n}", "unattended") for n in (1, 2, 3, 4)),
     }  # fmt: skip
+    assert len([c for c in report.checks if c.mode == "unattended"]) == 4
     plugs = {(c.unplugged, c.plugged) for c in report.checks if c.plugged}
     assert plugs == {
         ("usbserial1", "usbserial1"), ("/", "usbserial4"), ("/", "usbserial5")
@@ -81,6 +83,16 @@ def test_default_and_hot_plug_share_one_vm_where_no_place_moves(tmp_path: Path) 
     assert [one.cases for one in report.booted] == [
         ("default", "hot-plug"), ("default",), ("hot-plug",)
     ]  # fmt: skip
+    # Each port is looked for while nobody is there, once, by the first case on its VM.
+    looked = [(c.case, c.kind, c.port) for c in report.checks if c.mode == "unattended"]
+    cold = [("default", kind, f"serial{n}") for kind in ("usb", "pci") for n in (1, 2, 3)]
+    # All of pci's; of usb's what comes later on the shared VM.
+    pci = [c.port for c in report.checks if c.mode == "unattended" and c.case == "hot-plug"
+           and c.kind == "pci"]  # fmt: skip
+    assert sorted(looked) == sorted(
+        [*cold, ("hot-plug", "usb", "serial4"), *(("hot-plug", "pci", port) for port in pci)]
+    )
+    assert {"serial1", "serial2"} <= set(pci)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +120,29 @@ def test_hot_plug_faults_are_named(
     assert report.exit_code == 1
     failed = verdicts(report.checks, Verdict.FAIL)
     assert {c.port for c in failed} == {fault.port}
-    assert {c.mode for c in failed} == {mode}
+    # A port that comes later is first looked for while nobody is at it.
+    before = {"unattended"} if fault.port == "serial4" else set()
+    assert {c.mode for c in failed} == {mode} | before
     assert all(kind in named(c) for c in failed)
+
+
+def test_ports_that_need_a_client_are_red_also_on_a_vm_of_their_own(tmp_path: Path) -> None:
+    liar = Fault("rewrite", text=",always-plugged=on=>")
+    report = prove(tmp_path, liar, limits=SOON, **HOTPLUG)
+    failed = verdicts(report.checks, Verdict.FAIL)
+    unattended = {c.port for c in failed if c.mode == "unattended"}
+    assert unattended == {"serial1", "serial2", "serial3"}
+    assert all("while no client is at its chardev" in c.detail for c in failed
+               if c.mode == "unattended")  # fmt: skip
+    # With their clients they carry all data.
+    assert all(not c.direction for c in failed)
+
+
+def test_a_port_that_is_plugged_in_and_needs_a_client_is_red(tmp_path: Path) -> None:
+    report = prove(tmp_path, Fault("not-plugged", "serial4"), limits=SOON, **HOTPLUG)
+    failed = verdicts(report.checks, Verdict.FAIL)
+    assert {(c.port, c.mode) for c in failed if c.mode != "place"} == {("serial4", "unattended")}
+    assert all(not c.direction for c in failed)
 
 
 def test_a_busy_chardev_is_asked_again(tmp_path: Path) -> None:

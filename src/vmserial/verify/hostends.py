@@ -160,13 +160,14 @@ def console_identity(machine: Machine) -> NodeIdentity | None:
 def without_client(plan: Plan) -> frozenset[str]:
     """Return the ports of a plan that can do without a client at the start: all but the console.
 
+    A port whose device comes later has its client after that.
     What a guest says on its console while nobody is there is lost.
     """
     console = console_identity(plan.machine)
     return frozenset(
         one.port.name
         for one in plan.assignments
-        if one.port.state == "plugged" and one.port.index and one.identity != console
+        if one.port.state != "absent" and one.port.index and one.identity != console
     )
 
 

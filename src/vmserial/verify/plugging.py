@@ -7,8 +7,9 @@ import asyncio
 from vmserial import chardevs
 from vmserial.errors import MonitorError, ShellError
 from vmserial.model import Assignment, Pty
-from vmserial.verify import mutants
+from vmserial.verify import mutants, unattended
 from vmserial.verify.readback import PERIPHERAL
+from vmserial.verify.results import Check
 from vmserial.verify.session import Session
 from vmserial.verify.wire.endpoints import PTY_NOTICED
 from vmserial.verify.wire.transfer import Line
@@ -72,6 +73,29 @@ async def plug(session: Session, line: Line) -> float:
     async for _ in session.found([line], session.limits.node):
         return session.seconds["nodes"] - begin
     return session.since() - begin
+
+
+async def plug_unattended(session: Session, line: Line, check: Check) -> float:
+    """Plug in a port whose chardev nobody has opened; then open it, and as :func:`plug`.
+
+    Args:
+        session: of the VM.
+        line: the port.
+        check: says whether the guest had its node before.
+
+    Raises:
+        MonitorError: QEMU refused it.
+    """
+    device = line.assignment.device
+    assert device is not None
+    line.trouble = ()
+    begin = session.since()
+    await session.vm.monitor.execute("device_add", device.qmp())
+    await unattended.first(session, [line], session.limits.node, lambda _: check)
+    took = session.since() - begin
+    async for _ in session.found([line], session.limits.node):
+        pass
+    return took
 
 
 async def add_chardev(session: Session, assignment: Assignment) -> Line:

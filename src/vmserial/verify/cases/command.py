@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from vmserial.verify import unattended
 from vmserial.verify.cases.data import DataCase
 from vmserial.verify.session import Session
 from vmserial.verify.wire.transfer import Line, Transfer
@@ -51,7 +52,8 @@ class CommandCase(DataCase):
         """Make the checks; a LostVMError if the VM was lost."""
         late = [line for line in session.lines.values() if line.name in session.made.late]
         if late:
-            await self.unattended_first(session, late, _DOUBTED)
+            of = self._unattended(session)
+            await unattended.first(session, late, _DOUBTED, of)
         await super().run(session)
 
     async def _alone(

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from vmserial.errors import ShellError
-from vmserial.guests.nodes import Node
-from vmserial.verify import readback
+from vmserial.verify import readback, unattended
 from vmserial.verify.abreast import ahead
 from vmserial.verify.cases import Case
-from vmserial.verify.results import UNATTENDED, Check, Fault, FaultKind, Verdict
+from vmserial.verify.results import UNATTENDED, Check, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.subject import BOTH
-from vmserial.verify.wire.endpoints import PTY_NOTICED
 from vmserial.verify.wire.form import OVERHEAD
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 
@@ -65,8 +62,9 @@ class DataCase(Case):
 
     def expect(self, session: Session) -> None:
         """Announce all checks."""
-        for name in sorted(session.made.late):
-            session.registry.expect(session.check(self.name, session.lines[name], UNATTENDED))
+        for line in self.lines(session):
+            if line.name in session.made.late:
+                session.registry.expect(session.check(self.name, line, UNATTENDED))
         for mode in ("alone", "together"):
             for line in self.lines(session):
                 for way in BOTH:
@@ -164,49 +162,21 @@ class DataCase(Case):
                 yield line
         if late and self.in_turn and session.request.endpoint != "pty":
             places = await session.ends.places(session.vm)
-            async for line, node in self._without_client(session, late, bound):
+            of = self._unattended(session)
+            async for line, node in unattended.shown(session, late, bound, of):
                 await session.ends.connect(line, places)
                 if node is not None and await session.opens(line, node):
                     yield line
             # With their clients they may come after all.
             late = [line for line in late if line.node is None and not line.trouble]
         elif late:
-            await self.unattended_first(session, late, bound)
+            await unattended.first(session, late, bound, self._unattended(session))
         if late:
             async for line in session.found(late, bound):
                 yield line
 
-    async def unattended_first(self, session: Session, late: list[Line], bound: float) -> None:
-        """Look for ports while nobody has opened their chardevs; then open them."""
-        async for _ in self._without_client(session, late, bound):
-            pass
-        places = await session.ends.places(session.vm)
-        for line in late:
-            await session.ends.connect(line, places)
-        if session.request.endpoint == "pty":
-            await asyncio.sleep(PTY_NOTICED)
-
-    async def _without_client(
-        self, session: Session, late: list[Line], bound: float
-    ) -> AsyncIterator[tuple[Line, Node | None]]:
-        """Decide whether each port is there with nobody at its chardev; yield each, then."""
-        waiting = {line.assignment.identity: line for line in late}
-        with contextlib.suppress(ShellError):
-            async for node in session.agent.shown(list(waiting), bound):
-                line = waiting.pop(node.identity)
-                check = session.check(self.name, line, UNATTENDED)
-                session.registry.decide(check, verdict=Verdict.PASS, node=node.path)
-                yield line, node
-        for line in waiting.values():
-            detail = (
-                f"the guest has no {line.name} while no client is at its chardev; "
-                f"{session.unclaimed()}"
-            )
-            session.registry.decide(
-                session.check(self.name, line, UNATTENDED), verdict=Verdict.FAIL, detail=detail,
-                faults=(Fault(FaultKind.NO_NODE, detail),),
-            )  # fmt: skip
-            yield line, None
+    def _unattended(self, session: Session) -> Callable[[Line], Check]:
+        return lambda line: session.check(self.name, line, UNATTENDED)
 
     def patience(self, session: Session, lines: list[Line]) -> list[tuple[list[Line], float]]:
         """Return the lines in groups, and for how many seconds each group's nodes are awaited."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 
 from vmserial.errors import MonitorError, QemuError, ShellError
-from vmserial.verify import plugging, readback
+from vmserial.verify import plugging, readback, unattended
 from vmserial.verify.cases import Case
 from vmserial.verify.cases.hotplug_checks import (
     NOTHING,
@@ -27,6 +28,7 @@ from vmserial.verify.cases.load import PIECE, cut_receiver, cut_sender
 from vmserial.verify.cases.traffic import Tally, tallies, traffic
 from vmserial.verify.results import (
     HOTPLUG,
+    UNATTENDED,
     Check,
     Direction,
     Fault,
@@ -60,21 +62,35 @@ class Pace:
 
 
 class HotplugCase(Case):
-    """All of hot-plug on one VM; ``cycles`` is how often the victim goes and comes."""
+    """All of hot-plug on one VM.
+
+    Nobody is at the chardev of a port that is there, or comes on a chardev that is there, until
+    the guest has its node.
+
+    Args:
+        cycles: how often the victim goes and comes.
+        alone: no other case on its VM has looked at the ports before.
+    """
 
     name = HOTPLUG
+    unattended = True
 
-    def __init__(self, cycles: int) -> None:
+    def __init__(self, cycles: int, *, alone: bool = False) -> None:
         self.cycles = cycles
+        self.alone = alone
 
     def bound(self, session: Session) -> float:
         """Return how long the whole case may take, in seconds."""
         limits = session.limits
         step = 3 * limits.node + 6 * limits.command + limits.bytes(1 << 20)
-        return limits.nodes(len(session.lines)) + (self.cycles + 8) * step
+        return 2 * limits.nodes(len(session.lines)) + (self.cycles + 8) * step
 
     def expect(self, session: Session) -> None:
         """Announce all checks."""
+        late = [line for line in session.lines.values() if line.name in session.made.late]
+        for line in late:
+            if self.alone or line.assignment.port.state != "plugged":
+                session.registry.expect(_unattended(session, line))
         for check in expected(session, self.cycles):
             session.registry.expect(check)
 
@@ -93,7 +109,10 @@ class HotplugCase(Case):
             and line.assignment.port.state == "plugged"
             and line is not session.in_band
         ]
-        async for line in session.found(missing, session.limits.nodes(len(missing))):
+        bound = session.limits.nodes(len(missing))
+        if late := [line for line in missing if not session.ends.attended(line)]:
+            await unattended.first(session, late, bound, partial(_unattended, session))
+        async for line in session.found(missing, bound):
             if session.ends.is_console(line):
                 session.ends.take_console()
         if missing:
@@ -158,10 +177,17 @@ class HotplugCase(Case):
 
     async def _plug(self, session: Session, line: Line) -> float:
         """Plug a port in; what goes wrong becomes the line's trouble.  See where it is then."""
+        attended = session.ends.attended(line)
         try:
-            took = await plugging.plug(session, line)
+            if attended:
+                took = await plugging.plug(session, line)
+            else:
+                check = _unattended(session, line)
+                took = await plugging.plug_unattended(session, line, check)
         except MonitorError as error:
             line.trouble = (Fault(FaultKind.REFUSED, f"device_add: {error.message}"),)
+            if not attended:
+                session.untestable(check, line)
             return 0.0
         await self._see(session, [line])
         return took
@@ -287,6 +313,10 @@ class HotplugCase(Case):
                 except ShellError as error:
                     victim.trouble = (Fault(FaultKind.EXTRA, error.message),)
         await self._exchange(session, victim, "after load", name, SHORT)
+
+
+def _unattended(session: Session, line: Line) -> Check:
+    return check_of(session, line.name, UNATTENDED)
 
 
 def _refused(session: Session, check: Check, error: QemuError | ShellError) -> None:

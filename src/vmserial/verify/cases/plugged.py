@@ -63,7 +63,7 @@ class Hotplug(Planned):
             if not tried.refusals:
                 fewer = f"hot-plug with {plugged} + {unplugged} + {absent} ports"
                 notes = (f"{fewer}: {first.refusals[0].happens}",) if first else ()
-                case = HotplugCase(builder.request.cycles)
+                case = HotplugCase(builder.request.cycles, alone=True)
                 builder.add(kind, made, [case], f"{kind}, {len(made)} ports, hot-plug", notes)
                 return
             first = first or tried
