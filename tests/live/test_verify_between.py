@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import test_cli_run
 from between import liar
 from test_verify_live import prove
 
 from vmserial.planning.control import CONTROL_CHARDEV
-from vmserial.verify.request import VerifyReport
+from vmserial.verify.request import Limits, VerifyReport
 from vmserial.verify.results import Check, FaultKind, Verdict
 from vmserial.verify.wire.form import SHORT
 
@@ -107,3 +113,45 @@ def test_a_plugged_device_on_another_chardev(tmp_path: Path) -> None:
     assert set(causes(report)) == {"serial4", "serial5"}
     (place,) = failed(report, mode="place")
     assert "usbserial5 has chardev=serial4, not the planned serial5" in place.detail
+
+
+def qemu_of(process: int) -> int:
+    """Return the QEMU that a process started, directly or by one of its children."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = path.read_text().rpartition(")")
+            parents[int(path.parent.name)] = name.partition("(")[2], int(rest.split()[1])
+    found = {process}
+    while more := {pid for pid, (_, parent) in parents.items() if parent in found} - found:
+        found |= more
+    (qemu,) = [pid for pid in found if parents[pid][0].startswith("qemu-system")]
+    return qemu
+
+
+def test_a_qemu_that_is_killed_in_the_middle_of_a_case_is_lost_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_cli_run, "BOUND", 240.0)
+    call = ["verify", "--arch", "aarch64", "--type", "usb", "--case", "default"]
+    with test_cli_run.vmserial(*call, "--out", str(tmp_path / "out")) as running:
+        test_cli_run.until(running, "default: 4 ports, all at once")
+        os.kill(qemu_of(running.pid), signal.SIGKILL)
+        begin = time.monotonic()
+        out, err = running.communicate(timeout=60)
+        took = time.monotonic() - begin
+    assert running.returncode == 3
+    # No question to QEMU had to go unanswered.
+    assert took < Limits().hang
+    assert b"Traceback" not in out + err
+    assert b"never retrieved" not in err
+    assert b"lost: QEMU ended by SIGKILL" in err
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    checks = [json.loads(line) for line in lines]
+    verdicts = {(check["mode"], check["verdict"]) for check in checks if check["direction"]}
+    # What was proven before stays so; nothing is called failed.
+    assert verdicts == {("alone", "pass"), ("together", "lost")}
+    assert all("QEMU ended" in c["detail"] for c in checks if c["verdict"] == "lost")
+    assert {c["port"] for c in checks if c["verdict"] == "lost"} == {f"serial{n}" for n in range(4)}
+    for name in ("report.html", "junit.xml"):
+        assert "QEMU ended" in (tmp_path / "out" / name).read_text()

@@ -290,8 +290,14 @@ class PlayedShell:
         self.hear(f"z {match.group(1)}")
 
     async def wait(self, future: asyncio.Future[object], timeout: float) -> object:
-        async with asyncio.timeout(timeout):
-            return await future
+        async with self.patient(timeout):
+            return await self.come(future)
+
+    def patient(self, timeout: float) -> asyncio.Timeout:
+        return asyncio.timeout(timeout)
+
+    async def come(self, future: asyncio.Future[object]) -> object:
+        return await future
 
 
 async def played(*looks: list[str]) -> tuple[FarEnd, PlayedShell]:

@@ -85,6 +85,33 @@ def test_a_guest_that_hangs_has_its_bound(starved: Callable[[], float] | None) -
         asyncio.run(main())
 
 
+def test_a_bound_goes_on_by_what_is_waited_and_most_three_times_itself() -> None:
+    async def main(most: float) -> float:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        with pytest.raises(TimeoutError):
+            async with patient(0.2, lambda: min(loop.time() - begin, most)):
+                await asyncio.Event().wait()
+        return loop.time() - begin
+
+    # On a busy host all of it may take longer, and never less.
+    assert asyncio.run(main(0.1)) >= 0.3 - 0.02
+    assert asyncio.run(main(9.0)) >= 0.8 - 0.02
+
+
+def test_what_comes_soon_is_no_reason_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_LOOK", 60.0)
+
+    def looked() -> float:
+        raise AssertionError("it looked")
+
+    async def main() -> None:
+        async with patient(30.0, looked):
+            await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+
+
 def test_a_process_waited_as_long_as_its_thread_that_waited_longest(tmp_path: Path) -> None:
     for thread, text in {"1": "5 1500000000 9", "2": "5 2500000000 9", "3": "", "4": "x y"}.items():
         folder = tmp_path / "77" / "task" / thread

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from local_shell import SHELLS, Stream, Wire, on_pty, over_socket
 
 from vmserial.errors import LostVMError, ShellError
+from vmserial.guests import patience
 from vmserial.guests.records import Splitter
 from vmserial.guests.shell import Shell, quote
 
@@ -196,6 +197,41 @@ def test_kernel_messages_in_between_do_no_harm() -> None:
         assert b"full-speed" in shell.noise
 
     run(["sh"], scenario, tty=True, wire=Wire(up=noise))
+
+
+class Starved:
+    """What a guest waited for a processor: all the time, or none of it."""
+
+    def __init__(self, *, always: bool) -> None:
+        self.always = always
+
+    def __call__(self) -> float:
+        return time.monotonic() if self.always else 0.0
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_a_guest_without_a_processor_is_waited_for(
+    always: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_LOOK", 0.02)
+
+    async def slow(shell: Shell) -> None:
+        await shell.run("sleep 1.2", 0.7)
+        assert not shell.lost
+
+    async def main() -> None:
+        async with over_socket(["sh", "-c", "sleep 1.2; exec sh"]) as stream:
+            shell = Shell(*stream, starved=Starved(always=always))
+            # Four times the bound, at most; a busy host takes its part of that.
+            await shell.ready(0.7 if always else 20)
+            await slow(shell)
+            await shell.close()
+
+    if always:
+        asyncio.run(main())
+    else:
+        with pytest.raises(LostVMError, match=r"'sleep 1\.2' did not end within 0\.7 s"):
+            asyncio.run(main())
 
 
 def test_a_silent_guest_is_lost_after_the_bound_and_a_dead_one_at_once() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,14 +20,17 @@ from vmserial import chardevs
 from vmserial.errors import LostVMError
 from vmserial.guests.login import Login
 from vmserial.guests.nodes import Node
+from vmserial.model.carries import ALL_BYTES
 from vmserial.progress import Silent
 from vmserial.verify.entrance import Entrance
 from vmserial.verify.hostends import HostEnds
 from vmserial.verify.request import Limits
-from vmserial.verify.results import FaultKind
+from vmserial.verify.results import FaultKind, Verdict
 from vmserial.verify.session import Session
+from vmserial.verify.subject import BOTH
 from vmserial.verify.wire import console
-from vmserial.verify.wire.transfer import Line
+from vmserial.verify.wire.form import Stream
+from vmserial.verify.wire.transfer import Line, Transfer
 
 SILENT = ["sleep", "600"]
 LIMITS = Limits(boot=8.0, command=8.0)
@@ -135,6 +139,37 @@ def test_no_prompt_anywhere_is_told(tmp_path: Path) -> None:
 
 def test_of_a_login_that_is_given_up_nothing_goes_on(tmp_path: Path) -> None:
     assert entered(tmp_path, SILENT, SILENT, given_up=0.5) == ""
+
+
+def test_a_shell_without_a_processor_is_waited_for_on_the_console_and_after_its_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmserial.guests.patience._LOOK", 0.02)
+    limits, path = Limits(boot=1.0, command=20.0), str(tmp_path / "serial0")
+    # Its shell comes long after the bound of a guest that has all it needs.
+    slow = ["sh", "-c", "sleep 2; exec sh"]
+    (one,) = planned(ports=1).assignments
+    line = Line(replace(one, port=replace(one.port, chardev=chardevs.parse(f"socket={path}"))))
+
+    async def enter(starved: Callable[[], float]) -> Entrance:
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(guest(path, slow))
+            ends = HostEnds(machine(), {"serial0": line}, 8, stack)
+            out, into = (Stream(1, 0, way, 7, (16,), ALL_BYTES.to_host) for way in BOTH)
+            entrance = Entrance(
+                {"serial0": line}, ends, stack, {"serial0": ""}, limits, Silent(),
+                lambda line: Transfer(line, out, into), lambda: None, starved,
+            )  # fmt: skip
+            control = asyncio.StreamReader(), cast(asyncio.StreamWriter, None)
+            shell = await entrance.enter(None, *control)
+            assert shell.starved is starved
+            await shell.close()
+            return entrance
+
+    entrance = asyncio.run(enter(time.monotonic))
+    assert [outcome.verdict for outcome in entrance.outcomes] == [Verdict.PASS] * 2
+    with pytest.raises(LostVMError, match="no shell answered within 1 s"):
+        asyncio.run(enter(lambda: 0.0))
 
 
 @pytest.mark.parametrize(("image", "wrong"), [(Path("disk"), False), (None, True)])

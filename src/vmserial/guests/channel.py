@@ -23,6 +23,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -74,18 +75,23 @@ class Channel:
     Args:
         reader, writer: the stream, such as the host side of a socket chardev.
         name: for errors.
+        starved: see below.
 
     Attributes:
+        starved: for how many seconds the guest had no processor until now; what it is waited
+            for is put off by as much (:mod:`vmserial.guests.patience`).
         tty: the guest's side is a tty (known after :meth:`ready`).
         noise: the last bytes that belonged to no command, for a report.
     """
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, name: str = "guest"
-    ) -> None:
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, name: str = "guest",
+        starved: Callable[[], float] | None = None,
+    ) -> None:  # fmt: skip
         self._reader = reader
         self._writer = writer
         self._name = name
+        self.starved = starved
         self._lock = asyncio.Lock()
         self._nonce = secrets.token_hex(4)
         self._count = 0
@@ -163,12 +169,24 @@ class Channel:
             TimeoutError: it was not filled within ``timeout`` seconds.
             LostVMError: the shell is lost, now or meanwhile.
         """
+        async with self.patient(timeout):
+            return await self.come(future)
+
+    def patient(self, timeout: float) -> AbstractAsyncContextManager[None]:
+        """Return :func:`~vmserial.guests.patience.patient` for this shell's guest."""
+        return patient(timeout, self.starved)
+
+    async def come(self, future: asyncio.Future[T]) -> T:
+        """Wait for a future that an event will fill, for as long as the shell is not lost.
+
+        Raises:
+            LostVMError: it is, now or meanwhile.
+        """
         if self._lost is not None:
             raise self._lost
         self._waiting.add(future)
         try:
-            async with asyncio.timeout(timeout):
-                return await future
+            return await future
         finally:
             self._waiting.discard(future)
 
@@ -184,9 +202,7 @@ class Channel:
 
     # -------------------------------------------------------------- start and end
 
-    async def ready(
-        self, timeout: float, *, listen: float = 0.0, starved: Callable[[], float] | None = None
-    ) -> None:
+    async def ready(self, timeout: float, *, listen: float = 0.0) -> None:
         """Wait until the shell answers, and make it quiet.
 
         Lines that ask for an answer are sent again and again, because a tty
@@ -195,7 +211,6 @@ class Channel:
 
         Args:
             timeout: seconds.
-            starved: for how long the guest had no processor; put off by so much.
             listen: for a console, wait so many seconds for its first word, then for
                 a pause, and then knock, before more is sent.  QEMU's pl011 stays deaf for
                 ever if more waits in it when the guest's driver starts than that throws
@@ -209,7 +224,7 @@ class Channel:
             if self._pump is None:
                 self._pump = asyncio.create_task(self._read(), name=f"{self._name} shell")
             try:
-                async with patient(timeout, starved):
+                async with self.patient(timeout):
                     await self._listen(listen)
                     self.tty = await self._greet()
                     if self.tty:
@@ -271,7 +286,9 @@ class Channel:
                 f"\n{before}vs_h={self._nonce}; [ -t 0 ]; printf \\\\036R\\ $vs_h\\ $?\\\\037{to}\n"
             )
             with contextlib.suppress(TimeoutError):
-                return await self.wait(self._hello, wait)
+                # It is time to ask again, however slow the guest is.
+                async with asyncio.timeout(wait):
+                    return await self.come(self._hello)
             # Given up for this wait only; a late answer counts too.
             self._hello = asyncio.get_running_loop().create_future()
             wait = min(wait * 2, _NUDGE_MAX)

@@ -61,12 +61,21 @@ async def patient(timeout: float, starved: Callable[[], float] | None) -> AsyncI
         if starved is None:
             yield
             return
-        putting_off = asyncio.create_task(put_off(bound, starved, timeout * (_MOST - 1)))
+        putting_off: list[asyncio.Task[None]] = []
+
+        def begin() -> None:
+            more = timeout * (_MOST - 1)
+            putting_off.append(asyncio.create_task(put_off(bound, starved, more)))
+
+        # Most of what is waited for comes long before: there, it costs next to nothing.
+        begun = asyncio.get_running_loop().call_later(_LOOK, begin)
         try:
             yield
         finally:
-            putting_off.cancel()
-            await asyncio.gather(putting_off, return_exceptions=True)
+            begun.cancel()
+            for task in putting_off:
+                task.cancel()
+            await asyncio.gather(*putting_off, return_exceptions=True)
 
 
 async def put_off(bound: Bound, starved: Callable[[], float], most: float) -> None:

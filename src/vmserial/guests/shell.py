@@ -78,7 +78,7 @@ class Shell(Channel):
                 f"the guest shows no port {CONTROL_PORT}",
                 hint="it needs virtio_console; or test over its console",
             )
-        other = Shell(reader, writer, name=self._name)
+        other = Shell(reader, writer, name=self._name, starved=self.starved)
         async with self._lock:
             # One opener at a time: the node is opened once, both ways.
             self._send(f"exec sh <>{quote(node)} >&0 2>&1 3>&-\n")
@@ -141,11 +141,11 @@ class Shell(Channel):
                 )
             self._send(f"vs_say B {tag}; {act}; vs_say E {tag} $?\n")
             try:
-                async with asyncio.timeout(timeout):
+                async with self.patient(timeout):
                     if data is not None:
                         await running.fed.wait()
                         await self._feed(running, data)
-                    status = await self.wait(running.done, timeout)
+                    status = await self.come(running.done)
             except TimeoutError:
                 self._fail(f"{what or command[:60]!r} did not end within {timeout:g} s")
                 assert self._lost is not None

@@ -24,8 +24,8 @@ T = TypeVar("T")
 # Ticks (of 10 ms) for which the guest goes on unasked; somebody who waits asks again and again.
 # What is watched for nobody costs others their time.
 _LEASE = 10
-# Seconds for what a living guest answers at once, however busy it is; unless more is allowed: a
-# malta whose two UARTs take 64 KiB byte for byte had no answer in 20 s on a busy host.
+# Seconds for what a living guest answers at once, put off by what it has to wait for a processor;
+# unless more is allowed: a malta whose two UARTs take 64 KiB byte for byte had no answer in 20 s.
 GRACE = 20.0
 
 
@@ -155,7 +155,7 @@ class Watcher:
 
         Looks first (what is known may be old), unless it is told not to.
         """
-        async with asyncio.timeout(timeout):
+        async with self._shell.patient(timeout):
             if look and (self._watch is None or self._watch.done()):
                 await self._look(0)
             while (result := found()) is None:
@@ -164,7 +164,7 @@ class Watcher:
                 if self._watch is None or self._watch.done():
                     self._watch = asyncio.create_task(self._keep_watching(), name="node watcher")
                 try:
-                    await self._shell.wait(future, timeout)
+                    await self._shell.come(future)
                 finally:
                     self._waiters.discard(future)
             return result

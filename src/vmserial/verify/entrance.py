@@ -47,6 +47,7 @@ class Entrance:
         transfer: what is sent over a port that is itself the control channel.
         in_band: that port, if there is one, and ``outcomes`` what came of it.
         logged_in: called when the login is done.
+        starved: for how many seconds the guest had no processor until now.
     """
 
     lines: Mapping[str, Line]
@@ -57,6 +58,7 @@ class Entrance:
     reporter: Reporter
     transfer: Callable[[Line], Transfer]
     logged_in: Callable[[], None]
+    starved: Callable[[], float] | None = None
     in_band: Line | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -90,7 +92,7 @@ class Entrance:
             found, listen = await self._log_in(found, login), 0.0
             self.logged_in()
         assert found is not None
-        line, shell = found.line, found.shell()
+        line, shell = found.line, found.shell(self.starved)
         self.stack.callback(self.ends.keep_noise, shell)
         await shell.ready(self.limits.boot, listen=listen)
         if login is not None:

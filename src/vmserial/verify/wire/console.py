@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmserial.errors import LostVMError, QemuError
@@ -45,9 +46,13 @@ class Console:
         """Let go of it."""
         self.writer.close()
 
-    def shell(self) -> Shell:
-        """Return a shell on it."""
-        return Shell(self.reader, self.writer, name="guest's console")
+    def shell(self, starved: Callable[[], float] | None = None) -> Shell:
+        """Return a shell on it.
+
+        Args:
+            starved: for how many seconds the guest had no processor until now.
+        """
+        return Shell(self.reader, self.writer, name="guest's console", starved=starved)
 
 
 async def connect(line: Line, places: dict[str, str]) -> Console:
@@ -138,7 +143,7 @@ async def exchange(
         # Some of it was lost, and head waits for the rest: anything ends it.
         console.writer.write(b"\0" * size)
         await wire.until(done, bound)
-    after = console.shell()
+    after = console.shell(shell.starved)
     await after.ready(limits.boot)
     received = await after.get(into, limits.command)
     await after.run(f"rm -f {out} {into}", limits.command)
