@@ -165,19 +165,14 @@ class Machine:
             if "serial" in driver:
                 raise Refused(f"'{driver}' is not a valid device model name")
             return
-        keys = [
-            key
-            for key in ("chardev", "chardev1", "chardev2", "chardev3", "chardev4")
-            if key in params
-        ]
-        device = Device(id, [params[key] for key in keys], driver)
+        keys = ("chardev", *(f"chardev{number}" for number in range(1, 5)))
+        device = Device(id, [params[key] for key in keys if key in params], driver)
         for chardev in device.chardevs:
             if chardev not in self.chardevs:
                 raise Refused(f"Property '{driver}.chardev' can't find value '{chardev}'")
             if self.chardevs[chardev].owner:
-                raise Refused(
-                    f"Property '{driver}.chardev' can't take value '{chardev}', it's in use"
-                )
+                value = f"can't take value '{chardev}', it's in use"
+                raise Refused(f"Property '{driver}.chardev' {value}")
             refused = self.wires.fault("refuse-add", chardev)
             if refused is not None:
                 raise Refused(refused.text)

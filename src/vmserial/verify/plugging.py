@@ -56,8 +56,14 @@ def _not_done(what: str, command: str) -> MonitorError:
     )
 
 
-async def plug(session: Session, line: Line) -> float:
+async def plug(session: Session, line: Line, unseen: Check | None = None) -> float:
     """Put the port's device in, wait for its node and open it.
+
+    Args:
+        session: of the VM.
+        line: the port.
+        unseen: nobody has opened its chardev; that is done when this check has said whether the
+            guest had its node before.
 
     Returns:
         How long the guest took to show the node, in seconds.
@@ -70,32 +76,11 @@ async def plug(session: Session, line: Line) -> float:
     line.trouble = ()
     begin = session.since()
     await session.vm.monitor.execute("device_add", device.qmp())
+    if unseen is not None:
+        await unattended.first(session, [line], session.limits.node, lambda _: unseen)
     async for _ in session.found([line], session.limits.node):
         return session.seconds["nodes"] - begin
     return session.since() - begin
-
-
-async def plug_unattended(session: Session, line: Line, check: Check) -> float:
-    """Plug in a port whose chardev nobody has opened; then open it, and as :func:`plug`.
-
-    Args:
-        session: of the VM.
-        line: the port.
-        check: says whether the guest had its node before.
-
-    Raises:
-        MonitorError: QEMU refused it.
-    """
-    device = line.assignment.device
-    assert device is not None
-    line.trouble = ()
-    begin = session.since()
-    await session.vm.monitor.execute("device_add", device.qmp())
-    await unattended.first(session, [line], session.limits.node, lambda _: check)
-    took = session.since() - begin
-    async for _ in session.found([line], session.limits.node):
-        pass
-    return took
 
 
 async def add_chardev(session: Session, assignment: Assignment) -> Line:

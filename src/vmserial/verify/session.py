@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fnmatch
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -140,13 +141,9 @@ class Session(Subject):
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Shell:
         """Return the shell on the control port."""
-        shell = Shell(reader, writer, starved=self._starved)
+        shell = Shell(reader, writer, starved=partial(waited, self.vm.pid))
         await shell.ready(self.limits.boot)
         return shell
-
-    def _starved(self) -> float:
-        """Return for how many seconds the guest waited for a processor until now."""
-        return waited(self.vm.pid)
 
     async def _console(
         self,
@@ -158,7 +155,7 @@ class Session(Subject):
         entrance = Entrance(
             self.lines, self.ends, self._stack, places, self.limits, self.reporter,
             lambda line: self.transfers([line], self.request.alone)[0],
-            lambda: self.seconds.update(login=self.since()), self._starved,
+            lambda: self.seconds.update(login=self.since()), partial(waited, self.vm.pid),
         )  # fmt: skip
         shell = await entrance.enter(self.request.login, reader, writer)
         self.in_band, self.in_band_outcomes = entrance.in_band, entrance.outcomes

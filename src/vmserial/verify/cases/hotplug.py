@@ -22,13 +22,14 @@ from vmserial.verify.cases.hotplug_checks import (
     both_ways,
     check_of,
     expected,
+    nobody_there,
     of_victim,
+    unseen,
 )
 from vmserial.verify.cases.load import PIECE, cut_receiver, cut_sender
 from vmserial.verify.cases.traffic import Tally, tallies, traffic
 from vmserial.verify.results import (
     HOTPLUG,
-    UNATTENDED,
     Check,
     Direction,
     Fault,
@@ -87,11 +88,7 @@ class HotplugCase(Case):
 
     def expect(self, session: Session) -> None:
         """Announce all checks."""
-        late = [line for line in session.lines.values() if line.name in session.made.late]
-        for line in late:
-            if self.alone or line.assignment.port.state != "plugged":
-                session.registry.expect(_unattended(session, line))
-        for check in expected(session, self.cycles):
+        for check in (*unseen(session, alone=self.alone), *expected(session, self.cycles)):
             session.registry.expect(check)
 
     # -------------------------------------------------------------- the case
@@ -111,7 +108,7 @@ class HotplugCase(Case):
         ]
         bound = session.limits.nodes(len(missing))
         if late := [line for line in missing if not session.ends.attended(line)]:
-            await unattended.first(session, late, bound, partial(_unattended, session))
+            await unattended.first(session, late, bound, partial(nobody_there, session))
         async for line in session.found(missing, bound):
             if session.ends.is_console(line):
                 session.ends.take_console()
@@ -177,17 +174,13 @@ class HotplugCase(Case):
 
     async def _plug(self, session: Session, line: Line) -> float:
         """Plug a port in; what goes wrong becomes the line's trouble.  See where it is then."""
-        attended = session.ends.attended(line)
+        unseen = None if session.ends.attended(line) else nobody_there(session, line)
         try:
-            if attended:
-                took = await plugging.plug(session, line)
-            else:
-                check = _unattended(session, line)
-                took = await plugging.plug_unattended(session, line, check)
+            took = await plugging.plug(session, line, unseen)
         except MonitorError as error:
             line.trouble = (Fault(FaultKind.REFUSED, f"device_add: {error.message}"),)
-            if not attended:
-                session.untestable(check, line)
+            if unseen is not None:
+                session.untestable(unseen, line)
             return 0.0
         await self._see(session, [line])
         return took
@@ -313,10 +306,6 @@ class HotplugCase(Case):
                 except ShellError as error:
                     victim.trouble = (Fault(FaultKind.EXTRA, error.message),)
         await self._exchange(session, victim, "after load", name, SHORT)
-
-
-def _unattended(session: Session, line: Line) -> Check:
-    return check_of(session, line.name, UNATTENDED)
 
 
 def _refused(session: Session, check: Check, error: QemuError | ShellError) -> None:

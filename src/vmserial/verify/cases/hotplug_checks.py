@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vmserial.verify.results import HOTPLUG, Check, Direction
+from vmserial.verify.results import HOTPLUG, UNATTENDED, Check, Direction
 from vmserial.verify.session import Session
 from vmserial.verify.subject import BOTH
 from vmserial.verify.wire.transfer import Line
@@ -109,3 +109,23 @@ def expected(session: Session, cycles: int) -> list[Check]:
     if roles.bystander is not None:
         checks += both_ways(session, roles.bystander.name, "during")
     return checks
+
+
+def nobody_there(session: Session, line: Line) -> Check:
+    """Return the check whether a port is in the guest while no client is at its chardev."""
+    return check_of(session, line.name, UNATTENDED)
+
+
+def unseen(session: Session, *, alone: bool) -> list[Check]:
+    """Return these checks of the ports that nobody looks for before this case.
+
+    Args:
+        session: of the VM.
+        alone: no other case is tried on it; else that one looks for those that are there.
+    """
+    return [
+        nobody_there(session, line)
+        for line in session.lines.values()
+        if line.name in session.made.late
+        and (alone or line.assignment.port.state != "plugged")
+    ]  # fmt: skip
