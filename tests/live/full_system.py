@@ -12,9 +12,9 @@ qemu-utils and systemd, and root's rights.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -99,7 +99,9 @@ class FullSystem:
 def kept(debian: str, suite: str = "trixie") -> FullSystem:
     """Return a system from the cache; made before where there is none of this recipe."""
     home, name = cache_dir("full"), f"{suite}-{debian}"
-    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    # The code itself, however it is laid out.
+    code = ast.dump(ast.parse(Path(__file__).read_bytes()))
+    recipe = hashlib.sha256(code.encode()).hexdigest()[:12]
     where = home / f"{name}-{recipe}"
     with locked(home / f"{name}.lock", 2 * _BOUND):
         if not where.is_dir():
@@ -191,8 +193,9 @@ exec "$@"
 def _apart(work: Path, *words: str) -> None:
     """Run a program in namespaces that end with it, mounts and processes included."""
     (work / "tmp").mkdir()
-    argv = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
-            "--mount-proc", "sh", "-c", _NAMESPACE, "apart", str(work), *words]  # fmt: skip
+    argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
+            "--pid", "--fork", "--kill-child", "--mount-proc",
+            "sh", "-c", _NAMESPACE, "apart", str(work), *words]  # fmt: skip
     said = work / "said"
     with said.open("wb") as out:
         child = subprocess.Popen(
