@@ -13,7 +13,8 @@ import pytest
 from local_shell import Stream, on_pty
 
 from vmserial.errors import LostVMError, UsageError
-from vmserial.guests.login import Dialogue, Login, asks, parse
+from vmserial.guests.login import Dialogue, Login, parse
+from vmserial.guests.loginwords import asks
 from vmserial.guests.shell import Shell
 from vmserial.verify.holders import Keeper, pids, service
 

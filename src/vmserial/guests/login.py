@@ -14,21 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmserial.errors import LostVMError, UsageError
-
-_ESCAPES = re.compile(
-    rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][A-Z0-9]|\x1b[=>78]|\0"
-)
-_NAME = re.compile(r"(?m)^(?!Last )\S*[ \t]?(?:login|登录)[:\uff1a][ \t]?")
-# What the kernel says may come right after a prompt, so that it is not the end.
-_PASSWORD = re.compile(
-    r"(?im)^[^\n]{0,40}(?:password|密码|passwort|mot de passe|contraseña|пароль)[^\n:\uff1a]{0,40}"
-    r"[:\uff1a]"
-)
-_EXPIRED = re.compile(
-    r"(?i)(?:new password[:\uff1a][ \t]*\Z|password (?:has )?expired|change your pass)"
-)
-_REFUSED = re.compile(r"(?im)^.*(?:incorrect|authentication failure|permission denied|错误).*$")
-_PROMPT = re.compile(r"[#$%>][ \t]*\Z")
+from vmserial.guests import loginwords as words
+from vmserial.guests.loginwords import Standing
 
 _PAUSE = 0.3
 """Seconds of silence after a prompt before it is answered: messages may follow it."""
@@ -67,9 +54,9 @@ def parse(text: str) -> Login:
     try:
         lines = Path(name).read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or "it is not text"
+        why = getattr(error, "strerror", None) or "it is not text"
         raise UsageError(
-            f"the file of {user}'s password, {name}, cannot be read: {words}",
+            f"the file of {user}'s password, {name}, cannot be read: {why}",
             hint="write the password into a file: its first line counts",
             where="--login",
         ) from None
@@ -80,16 +67,6 @@ def parse(text: str) -> Login:
             where="--login",
         )  # fmt: skip
     return Login(user, password)
-
-
-def asks(heard: bytes) -> bool:
-    """Tell whether what came from a port ends in a question for a user's name; pure."""
-    return _NAME.search(_plain(heard[-_BLOCK:])) is not None
-
-
-def _plain(data: bytes) -> str:
-    """Return what came without escapes, in lines."""
-    return _ESCAPES.sub(b"", data).replace(b"\r", b"\n").decode("utf-8", "replace")
 
 
 class Dialogue:
@@ -110,6 +87,7 @@ class Dialogue:
         self._writer = writer
         self._name = name
         self._from = 0
+        self._sought = Standing.NAME
         self.heard = bytearray()
 
     async def log_in(
@@ -125,67 +103,101 @@ class Dialogue:
         Raises:
             LostVMError: no prompt came, the login was refused, or the port ended.
         """
-        waited = "a login prompt"
         try:
             async with asyncio.timeout(timeout):
-                await self._until(_NAME)
-                asked()
-                self._type(login.user)
-                waited = "an answer to the user's name"
-                if await self._until(_PASSWORD, _PROMPT, _NAME) is _PASSWORD:
-                    self._type(login.password)
-                    waited = "an answer to the password"
-                    if await self._until(_EXPIRED, _REFUSED, _NAME, _PROMPT) is not _PROMPT:
-                        self._refuse(login)
-                elif _NAME.search(self._text()):
-                    self._refuse(login)
+                await self._come_in(login, asked)
+                # Whatever shell is the user's: fish and csh know no POSIX.
+                self._type("exec sh")
         except TimeoutError:
+            waited = {Standing.NAME: "login prompt", Standing.PASSWORD: "answer to the user's name"}
             raise LostVMError(
-                f"{self._name} gave no {waited.removeprefix('a ').removeprefix('an ')} within "
+                f"{self._name} gave no {waited.get(self._sought, 'answer to the password')} within "
                 f"{timeout:g} s{self._last()}",
                 hint="see its console; a getty runs on it if the guest's kernel has it as "
                 "console=, and a slow guest needs a longer --timeout",
             ) from None
 
-    def _refuse(self, login: Login) -> None:
-        text = self._text()
-        if _EXPIRED.search(text):
+    async def _come_in(self, login: Login, asked: Callable[[], None]) -> None:
+        """Answer the guest's questions until the user's shell has its prompt."""
+        found = await self._until()
+        asked()
+        if found is Standing.NAME:
+            self._type(login.user)
+            self._sought = Standing.PASSWORD
+            found = await self._until()
+        else:
+            if (user := words.automatic(self._text())) != login.user:
+                raise LostVMError(
+                    f"the guest logs {user} in by itself on {self._name}, and not {login.user}",
+                    hint=f"name that user: --login {user}:FILE",
+                )
+            self._sought = Standing.SHELL
+            found = await self._until()
+        if found is Standing.PASSWORD:
+            if words.wants_new_password(self._text()):
+                self._expired(login)
+            self._type(login.password)
+            self._sought = Standing.SHELL
+            found = await self._until()
+        if found is Standing.PASSWORD and words.wants_new_password(self._text()):
+            self._expired(login)
+        if found is Standing.QUESTION:
             raise LostVMError(
-                f"{login.user}'s password on {self._name} has expired: the guest wants a new one",
-                hint="set it in the guest first",
+                f"{self._name} asks {login.user} for something else than the password"
+                f"{self._last()}",
+                hint="vmserial answers with a name and a password only: log in as another user, "
+                "or let this one in without that question",
             )
-        words = _REFUSED.search(text)
+        if found is not Standing.SHELL:
+            self._refuse(login)
+
+    def _expired(self, login: Login) -> None:
+        raise LostVMError(
+            f"{login.user}'s password on {self._name} has expired: the guest wants a new one",
+            hint=f"set it in the image: log in once, or passwd {login.user} as root (chage -l "
+            f"{login.user} says why); vmserial sets none, and its overlay would forget it",
+        )
+
+    def _refuse(self, login: Login) -> None:
+        told = words.refusal(self._text())
         raise LostVMError(
             f"the guest refused the login of {login.user} on {self._name}"
-            + (f": {words[0].strip()}" if words else self._last()),
+            + (f": {told}" if told else self._last()),
             hint="check the user's name and the password's file; a guest may also forbid root "
-            "on this tty (/etc/securetty)",
+            "on this tty (/etc/securetty), and an account can be locked or expired (chage -l)",
         )
 
     def _text(self) -> str:
-        """Return what came since the last that was typed, without escapes."""
-        return _plain(bytes(self.heard[self._from :]))
+        """Return what came since the last that was typed, without escapes and messages."""
+        return words.plain(bytes(self.heard[self._from :]))
 
     def _last(self) -> str:
-        words = " ".join(_ESCAPES.sub(b"", bytes(self.heard)).decode("utf-8", "replace").split())
-        return f"; its last words: {words[-_WORDS:]}" if words else "; it said nothing"
+        said = " ".join(words.plain(bytes(self.heard)).split())
+        return f"; its last words: {said[-_WORDS:]}" if said else "; it said nothing"
 
     def _type(self, text: str) -> None:
         self._from = len(self.heard)
         self._writer.write(f"{text}\n".encode())
 
-    async def _until(self, *wanted: re.Pattern[str]) -> re.Pattern[str]:
-        """Wait until one of these is there and a pause came after it; the first wins."""
+    async def _until(self) -> Standing:
+        """Wait until what is sought comes, or something else that the guest waits with.
+
+        A pause must come after it: messages may follow.
+        """
         while True:
-            found = next((one for one in wanted if one.search(self._text())), None)
-            # A line that has ended is no prompt: the echo of a name, on a host so busy that
-            # the guest takes half a minute to ask for the password.
-            last = self._text().rpartition("\n")[2]
-            if found is None and _PROMPT in wanted and last.strip():
-                if not await self._more(_UNUSUAL):
-                    return _PROMPT
-            elif not await self._more(_PAUSE if found is not None else None) and found is not None:
-                return found
+            text = self._text()
+            found = self._heeded(words.standing(text))
+            if self._sought is Standing.NAME and words.automatic(text):
+                found = Standing.SHELL
+            likely = self._heeded(words.after_silence(text, self._sought))
+            pause = _PAUSE if found is not None else _UNUSUAL if likely is not None else None
+            if not await self._more(pause):
+                assert found is not None or likely is not None
+                return found or likely or Standing.SHELL
+
+    def _heeded(self, found: Standing | None) -> Standing | None:
+        """Drop what is none before there was a question for a name: a boot loader's prompt."""
+        return None if self._sought is Standing.NAME and found is not Standing.NAME else found
 
     async def _more(self, seconds: float | None) -> bool:
         """Read on; tell whether anything came within ``seconds``."""

@@ -70,14 +70,16 @@ class Shell(Channel):
             '[ -r "$vs_n" ] && read -r vs_v <"$vs_n" || continue; '
             f'[ "$vs_v" = {CONTROL_PORT} ] || continue; '
             "vs_n=${vs_n%/name}; vs_n=/dev/${vs_n##*/}; "
-            '[ -c "$vs_n" ] && [ -w "$vs_n" ] && echo "$vs_n" && break; done'
+            '[ -c "$vs_n" ] && [ -w "$vs_n" ] || vs_n="closed $vs_n"; echo "$vs_n"; break; done; :'
         )
         node = (await self.run(find, timeout)).strip()
         if not node.startswith("/dev/"):
+            closed = node.removeprefix("closed ")
             raise ShellError(
-                f"the guest shows no port {CONTROL_PORT}",
-                hint="it needs virtio_console; or test over its console",
-            )
+                f"its user may not open {closed}, which is {CONTROL_PORT}" if closed
+                else f"the guest shows no port {CONTROL_PORT}",
+                hint="it needs virtio_console, and root; or test over its console",
+            )  # fmt: skip
         other = Shell(reader, writer, name=self._name, starved=self.starved)
         async with self._lock:
             # One opener at a time: the node is opened once, both ways.

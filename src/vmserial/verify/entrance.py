@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from vmserial.errors import QemuError, ShellError, UsageError
-from vmserial.guests.login import Login, asks
+from vmserial.guests.login import Login
+from vmserial.guests.loginwords import asks
 from vmserial.guests.shell import Shell
 from vmserial.progress import Reporter
 from vmserial.verify.hostends import HostEnds
