@@ -159,7 +159,7 @@ class Dialogue:
         )
 
     def _refuse(self, login: Login) -> None:
-        told = words.refusal(self._text())
+        told = words.turned_away(self._text())
         raise LostVMError(
             f"the guest refused the login of {login.user} on {self._name}"
             + (f": {told}" if told else self._last()),

@@ -90,7 +90,7 @@ def after_silence(text: str, sought: Standing) -> Standing | None:
         return found
     if sought is Standing.PASSWORD and _PASSWORD_ANYWHERE.search(text):
         return Standing.PASSWORD
-    if _NAME_ANYWHERE.search(text) and refusal(text):
+    if _NAME_ANYWHERE.search(text) and turned_away(text):
         return Standing.NAME
     last = text.rpartition("\n")[2]
     if not last.strip():
@@ -115,7 +115,7 @@ def wants_new_password(text: str) -> bool:
     return _NEW.search(text) is not None
 
 
-def refusal(text: str) -> str:
+def turned_away(text: str) -> str:
     """Return the guest's own words of a refusal; empty if there are none."""
     found = [match[0].strip() for match in _REFUSED.finditer(text)]
     return found[-1] if found else ""
