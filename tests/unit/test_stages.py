@@ -14,7 +14,7 @@ from vmserial.cli.output import ranges
 from vmserial.errors import UsageError
 from vmserial.guests import firmware
 from vmserial.model import DirectBoot, Plan
-from vmserial.model.consoles import second_ones
+from vmserial.model.consoles import in_question
 from vmserial.model.machine import Firmware
 from vmserial.planning.stages import STAGES, Stage, reached, silent_consoles, words
 from vmserial.verify.request import Limits
@@ -108,12 +108,15 @@ def test_plan_says_which_stage_reaches_which_port() -> None:
 
 
 def test_of_two_consoles_of_one_driver_the_plan_names_the_silent_port() -> None:
-    assert second_ones("console=ttyS0,115200 console=hvc0 console=ttyS1") == [("ttyS1", "ttyS0")]
-    assert second_ones("console=tty0 console=ttyAMA0 console=ttyAMA0") == []
+    def seconds(append: str) -> list[tuple[str, str]]:
+        return [(one.node, one.first) for one in in_question(append) if one.first]
+
+    assert seconds("console=ttyS0,115200 console=hvc0 console=ttyS1") == [("ttyS1", "ttyS0")]
+    assert seconds("console=tty0 console=ttyAMA0 console=ttyAMA0") == []
     plan = planned("x86_64", 2, "isa", guest=ROOMY,
                    boot=DirectBoot("/k", "", "console=ttyS1 console=ttyS0"))  # fmt: skip
     (said,) = silent_consoles(plan)
-    assert "serial0 gets no kernel message" in said
+    assert "serial0 (ttyS0) gets no kernel message" in said
     plan = planned("x86_64", 2, "isa", guest=ROOMY,
                    boot=DirectBoot("/k", "", "console=ttyUSB0 console=ttyS3"))  # fmt: skip
     assert [one.split(":")[0] for one in silent_consoles(plan)] == [

@@ -39,6 +39,7 @@ from vmserial.model.finding import (
 from vmserial.model.hardware import (
     ABSENT,
     PCI_UARTS,
+    VIRTIO_PORTS,
     Capabilities,
     DeviceType,
     GuestProfile,
@@ -65,6 +66,7 @@ __all__ = [
     "ABSENT",
     "ALL_BYTES",
     "PCI_UARTS",
+    "VIRTIO_PORTS",
     "Agent",
     "Assignment",
     "Backend",

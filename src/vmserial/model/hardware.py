@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 PCI_UARTS: Mapping[str, int] = {"pci-serial": 1, "pci-serial-2x": 2, "pci-serial-4x": 4}
 """16550A on each serial card of QEMU; the guest registers all of them, used or not."""
 
+VIRTIO_PORTS = frozenset({"virtserialport", "virtconsole"})
+"""The ports that a virtio-serial controller carries."""
+
 ABSENT = "absent"
 """How a guest's kernel has a driver that it was built without."""
 

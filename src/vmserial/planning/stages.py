@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vmserial.limits import ISA_SERIAL_PLACES
 from vmserial.model import Assignment, Machine, Plan
-from vmserial.model.consoles import consoles, second_ones
+from vmserial.model.consoles import in_question
 
 ALL = 1 << 16
 """As a number of ports of a kind: however many there are."""
@@ -174,18 +174,10 @@ def words(plan: Plan, joined: Callable[[Iterable[str]], str]) -> list[str]:
 def silent_consoles(plan: Plan) -> list[str]:
     """Return, in a sentence each, which consoles of a plan's kernel command line stay silent."""
     append = plan.machine.boot.append if plan.machine.boot is not None else ""
-    if "console=" not in append:
-        return []
     names = {one.at_boot.removeprefix("/dev/"): one.port.name for one in plan.assignments}
-    told = [
-        f"console={node}: a driver of Linux has one console, and {first} is it: "
-        f"{names.get(node, 'that one')} gets no kernel message and no login"
-        for node, first in second_ones(append)
+    complete = all(one.at_boot for one in plan.assignments)
+    return [
+        f"console={one.node}: {one.why(names.get(one.node, ''), plan.guest.name)}"
+        for one in in_question(append)
+        if one.first or one.late or (complete and one.node not in names)
     ]
-    for driver, number in dict.fromkeys(consoles(append)):
-        node = f"{driver}{number}"
-        if driver == "ttyUSB":
-            told.append(f"console={node}: usb-serial is mostly a module: nothing is said on it")
-        elif node not in names and all(one.at_boot for one in plan.assignments):
-            told.append(f"console={node}: no port of this VM is {node}: nothing is said on it")
-    return told

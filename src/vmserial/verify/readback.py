@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vmserial.errors import MonitorError, ShellError
 from vmserial.guests.nodes import pci_path
 from vmserial.machines import architecture
-from vmserial.model import Assignment, Device, Plan
+from vmserial.model import VIRTIO_PORTS, Assignment, Device, Plan
 from vmserial.options import Option, Scalar
 from vmserial.qemu.monitor import Monitor
 from vmserial.values import integer, is_on
@@ -136,7 +136,7 @@ class Promise:
         own = dict(device.properties)
         if device.driver == "usb-serial" and above[0].driver.endswith("-xhci") and "port" in own:
             leaf = f"port {own['port']}"
-        elif device.driver in {"virtserialport", "virtconsole"} and "nr" in own:
+        elif device.driver in VIRTIO_PORTS and "nr" in own:
             leaf = f"nr {own['nr']}"
         else:
             return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmserial.context import RuleContext, takes_hvc
 from vmserial.model import PCI_UARTS, Finding, Severity
-from vmserial.model.consoles import consoles, second_ones
+from vmserial.model.consoles import in_question
 from vmserial.rules.base import PLACES, PLATFORM, Rule
 
 
@@ -16,29 +16,20 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     if not options:
         return
     option, said = options[-1], options[-1].value or ""
-    counts, second = _counts(ctx), dict(second_ones(said))
-    for node, first in second.items():
-        name = _port_of(ctx, node)
-        yield RULE.finding(
-            f"-append console={first} console={node}: a driver has one console, and {first} is "
-            f"it: {f'{name} ({node})' if name else node} gets no kernel message and no login",
-            option, (name,) if name else (), severity=Severity.NOTE,
-        )  # fmt: skip
-    for driver, number in dict.fromkeys(consoles(said)):
-        if f"{driver}{number}" in second:
-            continue
-        if driver == "ttyUSB":
+    counts = _counts(ctx)
+    for one in in_question(said):
+        name = _port_of(ctx, one.node) if one.first else ""
+        why = one.why(name, ctx.guest.name, counts.get(one.driver))
+        if one.first:
             yield RULE.finding(
-                f"-append console=ttyUSB{number}: usb-serial is a module of {ctx.guest.name}, or "
-                "found long after the consoles: the kernel says nothing on it", option,
-                assumed=ctx.guest.assumed,
+                f"-append console={one.first} console={one.node}: {why}", option,
+                (name,) if name else (), severity=Severity.NOTE,
             )  # fmt: skip
-        elif number >= counts.get(driver, number + 1):
+        elif one.late or one.number >= counts.get(one.driver, one.number + 1):
             yield RULE.finding(
-                f"-append console={driver}{number}: of this VM's ports {counts[driver]} can be a "
-                f"{driver}, from 0: none is {driver}{number}, and the kernel says nothing on it",
-                option,
-            )
+                f"-append console={one.node}: {why}", option,
+                assumed=one.late and ctx.guest.assumed,
+            )  # fmt: skip
 
 
 def _counts(ctx: RuleContext) -> dict[str, int]:

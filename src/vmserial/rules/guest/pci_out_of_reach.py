@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import EditOptions, Port, RuleContext
-from vmserial.model import PCI_UARTS, Finding, Severity
+from vmserial.model import PCI_UARTS, VIRTIO_PORTS, Finding, Severity
 from vmserial.rules.base import PLACES, PLATFORM, Rule
 from vmserial.sources.command.edits import SetKey
 from vmserial.values import is_on
 
 _DRIVERS = frozenset({"usb-serial", *PCI_UARTS})
-_VIRTIO = frozenset({"virtserialport", "virtconsole"})
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -37,7 +36,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
 
 
 def _on_pci(ctx: RuleContext, port: Port) -> bool:
-    if port.driver in _VIRTIO:
+    if port.driver in VIRTIO_PORTS:
         return any(d.driver in {"virtio-serial-pci", "virtio-serial"} for d in ctx.view.devices)
     return port.driver in _DRIVERS
 
@@ -48,5 +47,5 @@ RULE = Rule(
     PLACES,
     check,
     needs=(PLATFORM,),
-    among=_DRIVERS | _VIRTIO,
+    among=_DRIVERS | VIRTIO_PORTS,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import Relocate, RuleContext
-from vmserial.model import Finding, Severity
+from vmserial.model import VIRTIO_PORTS, Finding, Severity
 from vmserial.rules.base import HOT_PLUG, PLATFORM, Rule
 
 
@@ -19,7 +19,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         pci = port.driver.startswith("pci-serial")
         if pci and (not ctx.platform.pcie or bus not in ctx.root_buses):
             continue
-        if port.driver in {"usb-serial", "virtserialport", "virtconsole"}:
+        if port.driver == "usb-serial" or port.driver in VIRTIO_PORTS:
             continue
         error = (
             f"Bus '{ctx.platform.root_bus}' does not support hotplugging" if pci

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmserial.context import MovePci, RuleContext
-from vmserial.model import Finding, Severity
+from vmserial.model import VIRTIO_PORTS, Finding, Severity
 from vmserial.rules.base import COLLISION, PLACES, Rule
 from vmserial.sources.command.places import DeviceEntry
 
-_ON_CONTROLLERS = frozenset({"usb-serial", "virtserialport", "virtconsole"})
+_ON_CONTROLLERS = VIRTIO_PORTS | {"usb-serial"}
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:

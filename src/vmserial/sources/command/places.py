@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from vmserial.lazy import once
 from vmserial.limits import PCI_FUNCTIONS, PCI_SLOTS, VIRTIO_SERIAL_PORTS
+from vmserial.model.hardware import VIRTIO_PORTS
 from vmserial.records import record
 from vmserial.sources.command.document import CommandOption
 from vmserial.values import integer, is_on
@@ -21,7 +22,6 @@ _USB_CONTROLLER = re.compile(
 )
 _VIRTIO_SERIAL = re.compile(r"virtio-serial(?:-(?:pci|device|ccw)(?:-(?:non-)?transitional)?)?\Z")
 _TYPE_NAMES = {"virtio-serial": "virtio-serial-pci"}
-_VIRTIO_PORT = frozenset({"virtserialport", "virtconsole"})
 _PCI_BRIDGE = re.compile(
     r"pcie-root-port|ioh3420|x3130-upstream|xio3130-downstream|pci-bridge|pcie-pci-bridge|"
     r"i82801b11-bridge|pxb|pxb-pcie|pxb-cxl|cxl-rp|cxl-upstream|cxl-downstream|pci-bridge-seat"
@@ -50,7 +50,7 @@ class Sort:
         self.isa = _ISA.match(driver) is not None
         self.bridge = _PCI_BRIDGE.fullmatch(driver) is not None
         self.virtio_serial = _VIRTIO_SERIAL.match(driver) is not None
-        self.virtio_port = driver in _VIRTIO_PORT
+        self.virtio_port = driver in VIRTIO_PORTS
         self.makes_bus = self.makes_usb or self.bridge or self.virtio_serial
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from vmserial.model import VIRTIO_PORTS
 from vmserial.model.origin import LoweredCommand, LoweredOption
 from vmserial.options import Option, Scalar
 from vmserial.sources.command import CommandOption
@@ -210,8 +211,7 @@ class _Raising:
             need.number = int(value)
         elif key == "name" and port is not None and port.element.name == "channel":
             need.rename = str(value)
-        elif key in {"bus", "port", "nr"} and driver in {"usb-serial", "virtserialport",
-                                                         "virtconsole"}:  # fmt: skip
+        elif key in {"bus", "port", "nr"} and driver in {"usb-serial", *VIRTIO_PORTS}:
             need.kind = _KINDS[driver]
             need.keep = True
         elif key in {"bus", "addr", "multifunction"}:
