@@ -19,7 +19,8 @@ from vmserial.model.machine import Firmware
 from vmserial.planning.stages import STAGES, Stage, reached, silent_consoles, words
 from vmserial.verify.request import Limits
 from vmserial.verify.results import Check, Direction, Verdict
-from vmserial.verify.stage import Listening, Seen, Wire, judged, stage_of, summary, text_of
+from vmserial.verify.stage import Listening, Seen, Wire, judged, summary, text_of
+from vmserial.verify.stage_setup import stages_of
 
 AAVMF = next(one for one in STAGES if one.name == "AAVMF")
 
@@ -138,7 +139,8 @@ def test_a_firmware_file_is_known_by_its_bytes(tmp_path: Path) -> None:
 
 
 def test_each_firmware_has_its_stage() -> None:
-    assert {stage_of(one).name for one in firmware.KNOWN} == {one.name for one in firmware.KNOWN}
+    for one in firmware.KNOWN:
+        assert {stage.name for stage in stages_of(one)} == {one.name}
 
 
 class _Vm:
@@ -173,7 +175,7 @@ async def _nothing_is_sent_before() -> None:
     wires = {"serial0": _wire("serial0", obeys=True), "serial1": _wire("serial1", obeys=True)}
     known = firmware.Firmware("x", "U-Boot", "aarch64", "", "", "", "own", (b"=> ",))
     listening = Listening(_Vm(), wires, replace(Limits(), boot=20.0))  # type: ignore[arg-type]
-    expected = reached(stage_of(known), planned(ports=2).assignments)
+    expected = reached(stages_of(known), planned(ports=2).assignments)
     looking = asyncio.create_task(listening.look(known, expected))
     await asyncio.sleep(0.3)
     wires["serial0"].said += b"Hit any key\x1b[6n"

@@ -47,10 +47,15 @@ def _stage_json(one: stages.Reached) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return a plan, its command and everything it says."""
+def plan_json(plan: Plan, firmware: str = "") -> dict[str, Any]:
+    """Return a plan, its command and everything it says.
+
+    Args:
+        plan: which.
+        firmware: the version of its firmware; empty: unknown.
+    """
     machine, qemu, guest = plan.machine, plan.qemu, plan.guest
-    reached = stages.of_plan(plan)
+    reached = stages.of_plan(plan, firmware)
     return {
         "vm": {"name": machine.name, "arch": machine.arch, "machine": machine.machine_type},
         "qemu": {

@@ -24,17 +24,40 @@ def plan(asked: VmOptions, *, as_json: bool) -> int:
     check(asked, "plan")
     found: list[Finding] = []
     made = named_and_planned(asked, lambda asked: found.extend(named(asked)))
+    firmware = _firmware(made, asked.root)
     if as_json:
         from vmserial.cli.data import plan_json
 
-        print_json({**plan_json(made), "findings": [as_data(finding) for finding in found]})
+        print_json(
+            {**plan_json(made, firmware), "findings": [as_data(finding) for finding in found]}
+        )
     else:
-        show(made)
+        show(made, firmware)
     return 1 if made.refusals else 0
 
 
-def show(plan: Plan) -> None:
-    """Print a plan's table and everything it says."""
+def _firmware(plan: Plan, root: str) -> str:
+    """Return the version of the UEFI that a planned VM starts with; empty where it is not known."""
+    from vmserial.planning.stages import firmware_name
+
+    if firmware_name(plan.machine) in ("", "SeaBIOS"):
+        return ""
+    from pathlib import Path
+
+    from vmserial.guests.firmware import version_of
+    from vmserial.machines import architecture
+
+    path = plan.machine.firmware.code or architecture(plan.machine.arch).firmware
+    return version_of(Path(path), root=root)
+
+
+def show(plan: Plan, firmware: str = "") -> None:
+    """Print a plan's table and everything it says.
+
+    Args:
+        plan: which.
+        firmware: the version of its firmware; empty: unknown.
+    """
     from vmserial import chardevs
     from vmserial.planning import stages
 
@@ -69,7 +92,7 @@ def show(plan: Plan) -> None:
     for a in plan.assignments:
         reasons.setdefault(a.reason, []).append(a.port.name)
     print_section("Why", [f"{ranges(names)}: {reason}" for reason, names in reasons.items()])
-    print_section("Stages", stages.words(plan, ranges))
+    print_section("Stages", stages.words(plan, ranges, firmware))
     told = {str(note) for note in machine.notes}
     warnings = [warning for warning in plan.warnings if warning not in told]
     print_section("Know", [*warnings, *stages.silent_consoles(plan)])

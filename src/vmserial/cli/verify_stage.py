@@ -20,8 +20,9 @@ _OF_A_GUEST = {
     "config": "--kernel-config", "append": "--append", "image": "--image", "login": "--login",
     "take_ports": "--take-ports", "sizes": "--sizes", "cycles": "--cycles",
     "ceilings": "--ceiling", "mutants": "--mutant", "fixed": "--fixed", "paused": "--paused",
+    "jobs": "--jobs", "seed": "--seed",
 }  # fmt: skip
-"""What is of a guest that sends and receives data."""
+"""What is of a guest that sends and receives data, or of several VMs."""
 
 
 def begin(
@@ -52,7 +53,7 @@ def begin(
         machine.arch, firmware, usual=firmware_name(replace(machine, boot=None)),
         mirror=words["mirror"], reporter=progress,
     )  # fmt: skip
-    progress.note(f"firmware: {found.name} {found.version} ({found.origin})")
+    progress.note(f"firmware: {found.title} ({found.origin})")
     limits = Limits().for_boot(words["timeout"]) if words["timeout"] else Limits()
     request = VerifyRequest(
         machine, given=True, binaries=asked.qemu, seed=words["seed"], out=words["out"],
@@ -88,7 +89,9 @@ def _check(asked: VmOptions, stage: str | None, words: dict[str, Any]) -> None:
             hint="add --stage firmware", where="--firmware",
         )  # fmt: skip
     for name, option in _OF_A_GUEST.items():
-        if words.get(name):
+        given = words.get(name)
+        # No cycles are as many as were asked for; seed 0 is any.
+        if given or (given == 0 and given is not False and name != "seed"):
             raise UsageError(
                 f"{option} has no part in --stage firmware, which boots no system",
                 hint="leave one of them out", where=option,

@@ -6,6 +6,7 @@ into the cache without root.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,11 @@ class Firmware:
         key: what changes what it writes.
         words: further options of QEMU.
         needs: the oldest QEMU that starts it so.
+        debian: Debian's architecture in whose lists the package is.
+        tells: what it writes its version with; empty: it does not.
+        grub: GRUB's platform, where it is GRUB: ``i386-pc``.
+        told: GRUB is told to have the serial ports.
+        below: the UEFI that starts it.
         path: where it is now; None: QEMU's own.
         version: of the package, or what is known of the file.
         origin: where it came from, for people.
@@ -57,30 +63,72 @@ class Firmware:
     key: bytes = b"\r"
     words: tuple[str, ...] = ()
     needs: tuple[int, ...] = ()
+    debian: str = "amd64"
+    tells: bytes = b""
+    grub: str = ""
+    told: bool = False
+    below: Firmware | None = None
     path: Path | None = None
     version: str = ""
     origin: str = ""
 
+    @property
+    def title(self) -> str:
+        """What it is called in a report: ``GRUB 2.12-9+deb13u4 on OVMF 2022.11-6+deb12u2``."""
+        own = f"{self.name} {self.version}".strip()
+        return own if self.below is None else f"{own} on {self.below.title}"
+
+    def of_version(self, said: bytes) -> Firmware:
+        """Return it with the version that it says itself, if it says one."""
+        found = re.search(self.tells, said) if self.tells else None
+        below = self.below.of_version(said) if self.below is not None else None
+        version = found[1].decode("ascii", "replace") if found else ""
+        # The package's is more than the program's own, as Debian's revision is in it.
+        return replace(self, version=self.version or version, below=below)
+
 
 _UEFI = (b"Shell>", b"Standard Language")
+_ARM_TELLS = rb"UEFI firmware \(version (\S+) built"
+_U_BOOT_TELLS = rb"U-Boot (20\d\d\.\d\d[^ \r\n]*)"
+_GRUB_TELLS = rb"GNU GRUB +version (\S+)"
 
 KNOWN: tuple[Firmware, ...] = (
     Firmware("seabios", "SeaBIOS", "x86_64", "seabios", "bookworm",
              "usr/share/seabios/bios-256k.bin", "own", (b"Press ESC for boot menu",), b"\x1b",
              # Without graphics it writes to COM1; the menu waits, in ms.
-             ("-machine", "graphics=off", "-boot", "menu=on,splash-time=60000")),
+             ("-machine", "graphics=off", "-boot", "menu=on,splash-time=60000"),
+             tells=rb"SeaBIOS \(version ([^)]+)\)"),
     Firmware("ovmf", "OVMF", "x86_64", "ovmf", "bookworm",
              "usr/share/OVMF/OVMF_CODE_4M.fd", "pflash", _UEFI),
     Firmware("aavmf", "AAVMF", "aarch64", "qemu-efi-aarch64", "bookworm",
-             "usr/share/AAVMF/AAVMF_CODE.fd", "pflash", _UEFI),
+             "usr/share/AAVMF/AAVMF_CODE.fd", "pflash", _UEFI, tells=_ARM_TELLS),
     Firmware("edk2", "RISC-V EDK II", "riscv64", "qemu-efi-riscv64", "trixie",
              "usr/share/qemu-efi-riscv64/RISCV_VIRT_CODE.fd", "pflash", _UEFI, needs=(8, 1)),
+    Firmware("edk2", "LoongArch EDK II", "loongarch64", "qemu-efi-loongarch64", "trixie",
+             "usr/share/qemu-efi-loongarch64/QEMU_EFI.fd", "bios", _UEFI, needs=(10, 0)),
     Firmware("u-boot", "U-Boot", "aarch64", "u-boot-qemu", "bookworm",
-             "usr/lib/u-boot/qemu_arm64/u-boot.bin", "bios", (b"=> ",)),
+             "usr/lib/u-boot/qemu_arm64/u-boot.bin", "bios", (b"=> ",), tells=_U_BOOT_TELLS),
     Firmware("u-boot", "U-Boot", "riscv64", "u-boot-qemu", "bookworm",
-             "usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin", "kernel", (b"=> ",)),
+             "usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin", "kernel", (b"=> ",),
+             tells=_U_BOOT_TELLS),
+    *(
+        Firmware(word + ("-serial" if told else ""), "GRUB told `serial`" if told else "GRUB",
+                 arch, f"grub-{package}-bin", "trixie", f"usr/lib/grub/{format}/kernel.img",
+                 "kernel", (b"grub> ",), debian=debian, tells=_GRUB_TELLS, grub=format, told=told)
+        for word, arch, package, format, debian in (
+            ("grub", "x86_64", "pc", "i386-pc", "amd64"),
+            ("grub-efi", "x86_64", "efi-amd64", "x86_64-efi", "amd64"),
+            ("grub-efi", "aarch64", "efi-arm64", "arm64-efi", "arm64"),
+            ("grub-efi", "riscv64", "efi-riscv64", "riscv64-efi", "riscv64"),
+        )
+        for told in ((False, True) if arch == "x86_64" else (False,))
+    ),
 )  # fmt: skip
 """What is known, an architecture's own first."""
+
+_BELOW = {("grub-efi", "x86_64"): "ovmf", ("grub-efi", "aarch64"): "aavmf",
+          ("grub-efi", "riscv64"): "edk2"}  # fmt: skip
+"""By GRUB's word and the architecture, the word of the UEFI that starts it."""
 
 
 def names(arch: str) -> list[str]:
@@ -119,12 +167,17 @@ def find(
         wanted = next(one for one in there if one.word == asked)
     else:
         wanted = next((one for one in there if one.name == usual), there[0])
+    if below := _BELOW.get((asked.removesuffix("-serial"), arch), ""):
+        wanted = replace(wanted, below=find(arch, below, mirror=mirror, reporter=reporter))
     installed = Path("/", wanted.file)
-    if wanted.how == "own" or installed.is_file():
+    if wanted.how == "own":
+        # Which file QEMU brings along is its package's matter: it says its version itself.
+        return replace(wanted, origin="QEMU's own")
+    # An installed GRUB may be of another release than what makes its image.
+    if installed.is_file() and not wanted.grub:
         return replace(
-            wanted, path=None if wanted.how == "own" else installed,
-            version=_installed_version(wanted.package),
-            origin=f"package {wanted.package}, installed" if wanted.how != "own" else "QEMU's own",
+            wanted, path=installed, version=_installed_version(wanted.package),
+            origin=f"package {wanted.package}, installed",
         )  # fmt: skip
     return _fetched(wanted, mirror, reporter or Silent())
 
@@ -141,20 +194,64 @@ def _file(arch: str, there: Sequence[Firmware], path: Path) -> Firmware:
     # Of AAVMF what starts the processor comes first.
     uefi = b"_FVH" in data[: 1 << 16]
     for one in there:
+        if one.grub:
+            continue
         kind = {"SeaBIOS": b"SeaBIOS", "U-Boot": b"U-Boot 20"}.get(one.name)
         if uefi if kind is None else kind in data:
             how: How = "bios" if one.how == "own" else one.how
-            return replace(one, path=path.absolute(), how=how, version="", origin=str(path))
+            return replace(one, path=path.absolute(), how=how, version=version_of(path, data),
+                           origin=str(path))  # fmt: skip
     raise UsageError(
         f"{path} is no firmware that is known for {arch}",
         hint=f"known are {', '.join(names(arch))}", where="--firmware",
     )  # fmt: skip
 
 
-def _installed_version(package: str) -> str:
+_OF_DIRECTORY = {"OVMF": "ovmf", "AAVMF": "qemu-efi-aarch64"}
+"""The package of a directory of /usr/share, where they are not called alike."""
+
+_IN_IMAGE = re.compile(rb"(?:2\0)(?:0\0)(?:[0-9]\0){2}\.\0(?:[0-9]\0){2}(?:[!-~]\0)*")
+"""A release in UTF-16, as AAVMF of 2025.02 and later has it; of OVMF it is packed."""
+
+
+_TOLD_WITHIN = 1 << 20
+"""Bytes of an image in which it is looked for; AAVMF has it in the first 32 KiB."""
+
+
+def version_of(path: Path, data: bytes | None = None, root: str = "/") -> str:
+    """Return the version of a UEFI's image: its package's, or what the image tells; or empty.
+
+    Args:
+        path: of the image.
+        data: what is in it; None: it is read.
+        root: where the machine's files are.
+    """
+    here = Path(root, str(path).lstrip("/"))
+    try:
+        real = here.resolve()
+        parts = real.relative_to(Path(root).resolve()).parts
+        if parts[:2] == ("usr", "share") and len(parts) > 2:
+            package = _OF_DIRECTORY.get(parts[2], parts[2])
+            if real.name.startswith("AAVMF32"):
+                package = "qemu-efi-arm"
+            if version := _installed_version(package, root):
+                return version
+        note = next((one / "version" for one in real.parents if (one / "version").is_file()), None)
+        if note is not None and note.is_relative_to(cache_dir("firmware")):
+            return note.read_text("utf-8")
+        if data is None:
+            with real.open("rb") as stream:
+                data = stream.read(_TOLD_WITHIN)
+        found = _IN_IMAGE.search(data[:_TOLD_WITHIN])
+    except (OSError, ValueError):
+        return ""
+    return found[0].decode("utf-16-le") if found else ""
+
+
+def _installed_version(package: str, root: str = "/") -> str:
     """Return the version of an installed package; empty where dpkg does not know it."""
     try:
-        text = Path("/var/lib/dpkg/status").read_text("utf-8", "replace")
+        text = Path(root, "var/lib/dpkg/status").read_text("utf-8", "replace")
     except OSError:
         return ""
     _, found, rest = f"\n{text}".partition(f"\nPackage: {package}\n")
@@ -167,7 +264,7 @@ def _fetched(wanted: Firmware, mirror: str, reporter: Reporter) -> Firmware:
     note = where / "version"
     with locked(base / f".{where.name}.lock", _LOCK_BOUND):
         if not note.is_file() or not (where / wanted.file).is_file():
-            apt = PrivateApt("amd64", wanted.suite, mirror, reporter=reporter)
+            apt = PrivateApt(wanted.debian, wanted.suite, mirror, reporter=reporter)
             package = apt.resolve(wanted.package)
             (deb,) = apt.download([wanted.package])
             shutil.rmtree(where, ignore_errors=True)

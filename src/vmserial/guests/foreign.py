@@ -72,17 +72,8 @@ def fetch(
     Raises:
         ImageError: no network, no such suite, or this host's architecture is not known.
     """
-    machine = os.uname().machine
-    if machine not in _HOSTS:
-        raise ImageError(
-            f"no QEMU is fetched for a {machine} host", hint="install that QEMU in another way"
-        )
-    debian, triplet = _HOSTS[machine]
-    # sid is a moving suite: a mirror that lags a week is past its Valid-Until.
-    apt = PrivateApt(
-        debian, suite, mirror, check_valid_until=suite not in ("sid", "unstable"),
-        reporter=reporter,
-    )  # fmt: skip
+    debian, triplet = _host("QEMU")
+    apt = _apt(debian, suite, mirror, reporter)
     debs = apt.closure(sorted({package_of(arch, suite) for arch in archs}))
     where = destination or cache_dir("foreign", f"{suite}-{debian}")
     where.mkdir(parents=True, exist_ok=True)
@@ -94,6 +85,55 @@ def fetch(
             _unpack(debs, where / "root", triplet, reporter)
             write_atomic(stamp, wanted)
         return {arch: _script(where, arch, triplet) for arch in archs}
+
+
+def program(
+    package: str, file: str, suite: str, *, mirror: str = "", reporter: Reporter | None = None
+) -> list[str]:
+    """Return the words that run a program of a Debian suite, with its own libraries.
+
+    What was fetched once is not asked for again.
+
+    Args:
+        package: which has it.
+        file: where, from the root.
+        suite: ``trixie``…
+        mirror: as :class:`PrivateApt`.
+        reporter: told what is being fetched.
+
+    Raises:
+        ImageError: no network, no such package, or this host's architecture is not known.
+    """
+    debian, triplet = _host(package)
+    where = cache_dir("foreign", f"{package}-{suite}-{debian}")
+    root, stamp = where / "root", where / ".complete"
+    with locked(where.parent / f".{where.name}.lock", _LOCK_BOUND):
+        if not stamp.is_file():
+            debs = _apt(debian, suite, mirror, reporter).closure([package])
+            shutil.rmtree(where, ignore_errors=True)
+            needed = re.compile(rf"{re.escape(file)}|(usr/)?lib/{triplet}/[^/]+\.so[^/]*")
+            for deb in debs:
+                extract(deb, root, lambda name: needed.fullmatch(name) is not None)
+            write_atomic(stamp, "".join(f"{deb.name}\n" for deb in debs))
+    return _words(root.resolve(), triplet, root.resolve() / file)
+
+
+def _host(what: str) -> tuple[str, str]:
+    """Return Debian's architecture of this machine, and its multiarch triplet."""
+    machine = os.uname().machine
+    if machine not in _HOSTS:
+        raise ImageError(
+            f"no {what} is fetched for a {machine} host", hint="install it in another way"
+        )
+    return _HOSTS[machine]
+
+
+def _apt(debian: str, suite: str, mirror: str, reporter: Reporter | None) -> PrivateApt:
+    # sid is a moving suite: a mirror that lags a week is past its Valid-Until.
+    return PrivateApt(
+        debian, suite, mirror, check_valid_until=suite not in ("sid", "unstable"),
+        reporter=reporter,
+    )  # fmt: skip
 
 
 def _unpack(debs: Sequence[Path], root: Path, triplet: str, reporter: Reporter | None) -> None:
@@ -136,21 +176,13 @@ def _forget_host_modules(binary: Path, triplet: str) -> None:
 def _script(where: Path, arch: str, triplet: str) -> Path:
     """Write the script that starts one binary below ``where/root``."""
     root = (where / "root").resolve()
-    binary = root / "usr/bin" / f"qemu-system-{arch}"
-    directories = [root / "usr/lib" / triplet, root / "lib" / triplet]
-    loaders = sorted(loader for one in directories for loader in one.glob("ld*-linux-*.so.*"))
-    loaders += sorted(loader for one in directories for loader in one.glob("ld64.so.*"))
-    if not binary.is_file() or not loaders:
-        raise ImageError(
-            f"the packages hold no qemu-system-{arch}, or no loader to start it with",
-            hint="does that suite still have this target?",
-        )
-    libraries = ":".join(str(one) for one in directories if one.is_dir())
-    command: list[str] = [str(loaders[0]), "--library-path", libraries, str(binary)]
+    command = _words(root, triplet, root / "usr/bin" / f"qemu-system-{arch}")
     # The binary looks for its data beside its own file, which is the loader here.
     for data in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"):
         command += ["-L", str(root / data)]
-    modules = next((one / "qemu" for one in directories if (one / "qemu").is_dir()), root)
+    modules = next(
+        (one / "qemu" for one in _directories(root, triplet) if (one / "qemu").is_dir()), root
+    )
     script = where / f"qemu-system-{arch}"
     text = (
         "#!/bin/sh\n"
@@ -161,3 +193,22 @@ def _script(where: Path, arch: str, triplet: str) -> Path:
     if not script.is_file() or script.read_text(encoding="utf-8") != text:
         write_atomic(script, text, 0o755)
     return script
+
+
+def _directories(root: Path, triplet: str) -> list[Path]:
+    """Return where an unpacked release has its libraries."""
+    return [root / "usr/lib" / triplet, root / "lib" / triplet]
+
+
+def _words(root: Path, triplet: str, binary: Path) -> list[str]:
+    """Return the words that start a program below a root with the loader of that release."""
+    directories = _directories(root, triplet)
+    loaders = sorted(loader for one in directories for loader in one.glob("ld*-linux-*.so.*"))
+    loaders += sorted(loader for one in directories for loader in one.glob("ld64.so.*"))
+    if not binary.is_file() or not loaders:
+        raise ImageError(
+            f"the packages hold no {binary.name}, or no loader to start it with",
+            hint="does that suite still have it?",
+        )
+    libraries = ":".join(str(one) for one in directories if one.is_dir())
+    return [str(loaders[0]), "--library-path", libraries, str(binary)]

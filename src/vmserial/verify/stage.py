@@ -11,22 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmserial.errors import LostVMError, QemuStartError, UsageError
+from vmserial.errors import LostVMError, QemuStartError
 from vmserial.guests.firmware import Firmware
-from vmserial.guests.images import TestGuest
-from vmserial.guests.profile import unknown
 from vmserial.machines import architecture
-from vmserial.model import Capabilities, Machine
-from vmserial.options import render
+from vmserial.model import Capabilities
 from vmserial.paths import RunDirectory
-from vmserial.planning.planner import plan, require
-from vmserial.planning.stages import STAGES, Reached, Stage, reached
+from vmserial.planning.stages import Reached, Stage, versions_of
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify.recording import Keep, Recording
 from vmserial.verify.request import Booted, Limits, TestEnvironment, VerifyReport, VerifyRequest
@@ -40,7 +34,8 @@ from vmserial.verify.results import (
     Verdict,
 )
 from vmserial.verify.runner import Runner
-from vmserial.verify.setup import MEMORY_MIB, Setup, platform, private
+from vmserial.verify.setup import Setup
+from vmserial.verify.stage_setup import MARK, environment_of, expected_of, setup
 
 if TYPE_CHECKING:
     from vmserial.progress import Reporter
@@ -51,7 +46,6 @@ NAME = "firmware"
 SPEAKS, OBEYS, SUMMARY = "speaks", "obeys", "boot output"
 """Modes of the checks."""
 
-_KEPT = frozenset({"machine", "controller", "chardev", "serial"})
 _QUIET = 1.5
 """Seconds without a byte after which a firmware waits."""
 _DEAF = 3.0
@@ -116,74 +110,6 @@ class Seen:
     seconds: float = 0.0
 
 
-def stage_of(firmware: Firmware) -> Stage:
-    """Return the table's entry of a firmware."""
-    return next(one for one in STAGES if one.name == firmware.name)
-
-
-def environment_of(firmware: Firmware, capabilities: Capabilities) -> TestEnvironment:
-    """Return a firmware as a guest.
-
-    Raises:
-        UsageError: this QEMU does not start it.
-    """
-    version = capabilities.version
-    if version and version < firmware.needs:
-        least = ".".join(map(str, firmware.needs))
-        raise UsageError(
-            f"QEMU {capabilities.version_text} does not start {firmware.name} from pflash, {least} "
-            "and later do", hint="name one: --qemu; scripts/fetch-qemu fetches one", where="--qemu",
-        )  # fmt: skip
-    none = firmware.path or Path()
-    guest = TestGuest(
-        name=f"{firmware.name} {firmware.version}".strip(), arch=firmware.arch, suite="",
-        release=firmware.version, kernel=none, packed=none, initrd=Path(), config=None,
-        profile=unknown(firmware.arch), console=architecture(firmware.arch).console,
-        shell="control", append="", firmware=firmware.path,
-    )  # fmt: skip
-    return TestEnvironment(capabilities, guest)
-
-
-def setup(
-    machine: Machine, firmware: Firmware, environment: TestEnvironment, rundir: RunDirectory
-) -> Setup:
-    """Plan a machine's board and ports, and return how it is started with nothing but a firmware.
-
-    Raises:
-        PlanRefused: its ports cannot be carried.
-    """
-    tested = replace(
-        platform(machine, [private(one, "unix", rundir.socket) for one in machine.ports]),
-        memory_mib=MEMORY_MIB,
-    )
-    made = plan(tested, environment.capabilities, environment.guest.profile)
-    require(made)
-    argv = (
-        environment.capabilities.binary,
-        *render([option for option in made.options if option.role in _KEPT]),
-        *_given(firmware, rundir), *firmware.words, "-display", "none",
-    )  # fmt: skip
-    return Setup(made, argv, (f"{firmware.name} {firmware.version} ({firmware.origin})",))
-
-
-def _given(firmware: Firmware, rundir: RunDirectory) -> tuple[str, ...]:
-    """Return the options that give QEMU a firmware; its variables are a private copy."""
-    path = firmware.path
-    if path is None:
-        return ()
-    if firmware.how != "pflash":
-        return (f"-{firmware.how}", str(path))
-    name = str(path).replace(",", ",,")
-    given = ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={name}"]
-    variables = path.with_name(path.name.replace("_CODE", "_VARS").split(".")[0] + ".fd")
-    if variables != path and variables.is_file():
-        copy = Path(rundir.socket("vars"))
-        shutil.copyfile(variables, copy)
-        copy.chmod(0o600)
-        given += ["-drive", f"if=pflash,unit=1,format=raw,file={str(copy).replace(',', ',,')}"]
-    return tuple(given)
-
-
 class Listening:
     """A firmware that runs, with a host's end at each port.
 
@@ -191,10 +117,14 @@ class Listening:
         vm: QEMU.
         wires: by port.
         limits: how long anything may take.
+        mark: what is no port, on which it says that it waits; None: a port says so.
     """
 
-    def __init__(self, vm: VirtualMachine, wires: Mapping[str, Wire], limits: Limits) -> None:
-        self._vm, self._wires, self._limits = vm, wires, limits
+    def __init__(
+        self, vm: VirtualMachine, wires: Mapping[str, Wire], limits: Limits,
+        mark: Wire | None = None,
+    ) -> None:  # fmt: skip
+        self._vm, self._wires, self._limits, self._mark = vm, wires, limits, mark
         self._loop = asyncio.get_running_loop()
 
     def _count(self) -> int:
@@ -247,11 +177,13 @@ class Listening:
             LostVMError: the VM ended.
         """
         began = self._loop.time()
-        ready = await self._until(
-            lambda: any(mark in wire.said for wire in self._wires.values()
-                        for mark in firmware.ready),
-            self._limits.boot,
-        )  # fmt: skip
+
+        def waits() -> bool:
+            return bool(self._mark is not None and self._mark.said) or any(
+                mark in wire.said for wire in self._wires.values() for mark in firmware.ready
+            )
+
+        ready = await self._until(waits, self._limits.boot)
         seconds = self._loop.time() - began
         await self._silence()
         said = {name: bytes(wire.said) for name, wire in self._wires.items()}
@@ -289,14 +221,17 @@ def judged(
     return found
 
 
-def _verdict(stage: Stage, name: str, mode: str, wanted: bool, got: bool) -> dict[str, Any]:
+def _verdict(stage: Stage, name: str, mode: str, wanted: bool | None, got: bool) -> dict[str, Any]:
     positive = {SPEAKS: f"{stage.name} writes to {name}", OBEYS: f"{stage.name} obeys {name}"}[mode]
     negative = {
         SPEAKS: f"{stage.name} writes nothing to {name}",
         OBEYS: f"{stage.name} does not listen on {name}",
     }[mode]
+    verdict = Verdict.PASS if got else Verdict.CANNOT
+    if wanted is None:
+        detail = f"{positive if got else negative}; nobody knows its version: {versions_of(stage)}"
+        return {"verdict": verdict, "detail": detail}
     if wanted == got:
-        verdict = Verdict.PASS if got else Verdict.CANNOT
         return {"verdict": verdict, "detail": positive if got else f"{negative}, as is known of it"}
     kinds = {
         (SPEAKS, True): FaultKind.LOSS, (SPEAKS, False): FaultKind.EXTRA,
@@ -337,15 +272,15 @@ async def run(
     recording = Recording(request, [capabilities], keep=keep)
     with recording.file() as writer, RunDirectory() as rundir:
         runner = Runner(request, reporter, recording.seed, writer)
-        made = setup(request.machine, firmware, environment, rundir)
+        made = setup(request.machine, firmware, environment, rundir, request.mirror)
         with recording.until_cut(runner, lambda: None):
-            await _tried(runner, made, firmware, environment, table or stage_of(firmware), rundir)
+            await _tried(runner, made, firmware, environment, table, rundir)
         return recording.report(runner)
 
 
 async def _tried(
-    runner: Runner, made: Setup, firmware: Firmware, environment: TestEnvironment, stage: Stage,
-    rundir: RunDirectory,
+    runner: Runner, made: Setup, firmware: Firmware, environment: TestEnvironment,
+    table: Stage | None, rundir: RunDirectory,
 ) -> None:  # fmt: skip
     machine = made.plan.machine
     board = architecture(machine.arch).machine_type(machine.machine_type)
@@ -359,7 +294,7 @@ async def _tried(
             direction=way, mode=mode, vm=title,
         )  # fmt: skip
 
-    expected = reached(stage, made.plan.assignments)
+    expected = expected_of(firmware, made, table)
     wires = {name: Wire(name) for name in expected}
     runner.reporter.step(f"booting {title}")
     seconds: dict[str, float] = {}
@@ -373,10 +308,15 @@ async def _tried(
         runner.sink(replace(whole, verdict=Verdict.FAIL, detail=error.message, faults=(fault,)))
     else:
         seconds["ready"] = round(seen.seconds, 3)
+        firmware = _named(firmware, wires.values(), environment.capabilities)
+        runner.reporter.note(f"it is {firmware.title}")
+        expected = expected_of(firmware, made, table)
+        environment = environment_of(firmware, environment.capabilities)
+        whole = base("", SUMMARY)
         checks = judged(base, expected, seen)
         for check in checks:
             runner.sink(check)
-        if not seen.ready and any(one.speaks for one in expected.values()):
+        if not seen.ready:
             why = f"{firmware.name} did not come to wait for a key; {summary(seen)}"
             runner.sink(replace(whole, verdict=Verdict.LOST, detail=why))
         else:
@@ -399,12 +339,23 @@ async def _look(
     limits: Limits, made: Setup, firmware: Firmware, expected: Mapping[str, Reached],
     wires: Mapping[str, Wire], rundir: RunDirectory,
 ) -> Seen:  # fmt: skip
+    mark = Wire(MARK) if any(f"id={MARK}," in word for word in made.argv) else None
     async with contextlib.AsyncExitStack() as stack:
         # No byte may be lost that a firmware writes at once: it starts when all are connected.
         vm = await stack.enter_async_context(
             VirtualMachine(made.argv, rundir=rundir, paused=True, reset_is_loss=False)
         )
-        for name, wire in wires.items():
-            await wire.open(rundir.socket(name), limits.command, stack)
+        for wire in (*wires.values(), *([mark] if mark else [])):
+            await wire.open(rundir.socket(wire.name), limits.command, stack)
         await vm.monitor.execute("cont")
-        return await Listening(vm, wires, limits).look(firmware, expected)
+        return await Listening(vm, wires, limits, mark).look(firmware, expected)
+
+
+def _named(firmware: Firmware, wires: Iterable[Wire], capabilities: Capabilities) -> Firmware:
+    """Return a firmware with its version: the package's, what it says itself, or QEMU's own."""
+    known = firmware.of_version(b"".join(wire.said for wire in wires))
+    if known.how == "own" and not known.version:
+        return replace(
+            known, version=f"of QEMU {capabilities.package or capabilities.version_text}"
+        )
+    return known
