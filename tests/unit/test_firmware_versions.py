@@ -214,7 +214,8 @@ def test_a_board_gets_the_memory_without_which_it_does_not_start(tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "option"),
     [
-        (["--jobs", "2"], "--jobs"), (["--cycles", "0"], "--cycles"), (["--cycles", "3"], "--cycles"),
+        (["--jobs", "2"], "--jobs"), (["--cycles", "0"], "--cycles"),
+        (["--cycles", "3"], "--cycles"),
         (["--seed", "7"], "--seed"), (["--sizes", "short"], "--sizes"), (["--paused"], "--paused"),
         (["--endpoint", "pty"], "--endpoint"), (["--case", "large"], "--case"),
         (["--arch", "all"], "--arch"),

@@ -87,7 +87,7 @@ hotplug = false
 index = 7
 backend = "null"
 state = "absent"
-
+com = 3
 [cpu]
 model = "max"
 flags = ["+aes", "sve=off"]
@@ -184,6 +184,7 @@ def test_every_field_of_the_model_can_be_said() -> None:
         Nic(3, "e1000", "AA:bb:CC:DD:EE:FF", "tap", "br0", "tap9", 2, 1400, True, 1,
             SourceRef("vm.toml", 90)),
     )  # fmt: skip
+    assert [port.com for port in made.ports] == [None, None, None, 3]
     assert [(p.index, p.chardev.backend, p.kind, p.hotplug, p.state) for p in made.ports] == [
         (0, UnixSocket("/run/all/serial0"), "isa", False, "plugged"),
         (1, UnixSocket("/run/all/serial1"), "usb", True, "plugged"),

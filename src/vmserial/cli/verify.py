@@ -97,8 +97,8 @@ _OPTIONS = [
                  help="Boot the VM's firmware instead, without a system: which ports does it "
                       "write to, and which does it obey?"),
     click.option("--firmware", default="", metavar="NAME|FILE",
-                 help="Which one: seabios, ovmf, aavmf, edk2, u-boot, or a file; without it the "
-                      "VM's own."),
+                 help="Which one: seabios, ovmf, aavmf, edk2, u-boot, grub, grub-serial, grub-efi, "
+                      "grub-efi-serial, or a file; without it the VM's own."),
     click.option("--out", metavar="DIR", type=click.Path(path_type=Path),
                  help="Write results.jsonl, junit.xml, report.html and the logs there."),
     click.option("--sizes", type=click.Choice(SIZES), help="How many sizes of data are sent."),

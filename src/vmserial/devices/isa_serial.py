@@ -50,7 +50,8 @@ class IsaSerialKind(DeviceKind):
     def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""
         # serialN is COM N+1 where that is free, as PVE and every PC user expect.
-        wanted = allocator.isa_at.get(port.name, port.index)
+        own = port.index if port.com is None else port.com
+        wanted = allocator.isa_at.get(port.name, own)
         index = wanted if wanted in allocator.isa_free else allocator.isa_free[0]
         allocator.isa_free.remove(index)
         allocator.uarts_8250 += 1

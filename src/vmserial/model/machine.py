@@ -30,6 +30,7 @@ class SerialPort:
             given at the start and its place is kept, its device comes later),
             ``absent`` (only its place is kept; chardev and device come later).
         where: where it was asked for.
+        com: of an isa port which of the PC's four it is, from 0; None: that of its number.
     """
 
     index: int
@@ -38,6 +39,7 @@ class SerialPort:
     hotplug: bool = False
     state: PortState = "plugged"
     where: SourceRef | None = None
+    com: int | None = None
 
     @property
     def name(self) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from vmserial.devices import KINDS
 from vmserial.errors import ConfigError, UsageError
+from vmserial.limits import ISA_SERIAL_PLACES
 from vmserial.machines import architecture
 from vmserial.model import (
     Chardev,
@@ -210,6 +212,22 @@ class _Translation:
                 )
         return self.numbered(found)
 
+    def coms(self) -> dict[str, int]:
+        """Return, by the id of the host side, which of the PC's four each isa-serial is.
+
+        QEMU counts what it makes, those with an index too (hw/char/serial-isa.c).
+        """
+        bases = [base for base, _ in ISA_SERIAL_PLACES]
+        found = {option.host.chardev_id: at for at, option in enumerate(self.view.onboard)}
+        made = sum(option.host.form != "none" for option in self.view.onboard)
+        for each in self.view.serial_devices:
+            if (place := each.device.isa) is not None:
+                index = made if place.index is None else place.index
+                base = place.iobase
+                found[each.chardev_id] = bases.index(base) if base in bases else index
+                made += 1
+        return {id: number for id, number in found.items() if 0 <= number < len(bases)}
+
     def device(
         self,
         found: list[tuple[str, Chardev, str, str, SourceRef | None]],
@@ -254,12 +272,13 @@ class _Translation:
     ) -> tuple[SerialPort, ...]:
         taken: dict[int, SerialPort] = {}
         waiting = []
+        coms = self.coms() if self.arch.name == "x86_64" else {}
         for chardev_id, chardev, kind, state, where in found:
             match = _NUMBER.match(chardev_id)
             index = int(match[1]) if match else -1
             port = SerialPort(
                 index, chardev, kind, state="unplugged" if state == "unplugged" else "plugged",
-                where=where,
+                where=where, com=coms.get(chardev_id) if kind == "isa" else None,
             )  # fmt: skip
             if match and index not in taken:
                 taken[index] = port
@@ -273,10 +292,12 @@ class _Translation:
                     f"there are more than {numbering.MAX_INDEX + 1} ports",
                     hint="no machine carries as many", where=self.command.file,
                 )  # fmt: skip
-            taken[number] = SerialPort(
-                number, port.chardev, port.kind, state=port.state, where=port.where
-            )
-        return tuple(taken[index] for index in sorted(taken))
+            taken[number] = replace(port, index=number)
+        # Where its number tells the place, nothing is said of it.
+        return tuple(
+            replace(port, com=None) if port.com == index else port
+            for index, port in sorted(taken.items())
+        )
 
     # -------------------------------------------------------------- the rest
 

@@ -190,6 +190,7 @@ class _Reader(Checked):
                 entry.get("hotplug", data.get("hotplug", False) and index > 0),
                 entry.get("state", "plugged"),
                 self.where("port", number),
+                entry.get("com"),
             )
         found = tuple(made[index] for index in sorted(made))
         ports.check_distinct(found, "give each port a place of its own")

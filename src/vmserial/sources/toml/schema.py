@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vmserial.devices import KINDS
-from vmserial.limits import PCI_SLOTS, PVE_KEYS
+from vmserial.limits import ISA_SERIAL_PORTS, PCI_SLOTS, PVE_KEYS
 from vmserial.sources.ports import MAX_INDEX, STATES
 
 KeyKind = Literal["text", "number", "switch", "words", "numbers", "table", "tables", "options"]
@@ -90,6 +90,8 @@ SCHEMA: tuple[Key, ...] = (
         Key("hotplug", "switch", "it can be unplugged and plugged"),
         Key("state", "text", "`unplugged`: the device comes later; `absent`: the backend, too",
             STATES),
+        Key("com", "number", "of an isa port: which of the PC's four it is, from 0",
+            low=0, high=ISA_SERIAL_PORTS - 1),
     )),
     Key("cpu", "table", "the processor", keys=(
         Key("model", "text", "`host`, `max`, `cortex-a57`, …", pattern=WORD),

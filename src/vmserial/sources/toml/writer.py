@@ -122,6 +122,8 @@ class _Writer:
             row["hotplug"] = True
         if port.state != "plugged":
             row["state"] = port.state
+        if port.com is not None:
+            row["com"] = port.com
         why = self.not_read(port, row)
         if why is not None:
             self.losses.port(port, f"its backend {row['backend']!r}", why or "null is written")
