@@ -50,7 +50,8 @@ def check(machine: Machine, target: str) -> Converted:
             wanted = replace(wanted, kind=found[port.name].kind)
         if target == "argv":
             # A port's place on the command line can be unplugged or cannot; nothing says it.
-            wanted = replace(wanted, hotplug=False)
+            # Which COM port it is, is said there.
+            wanted = replace(wanted, hotplug=False, com=found[port.name].com)
         assert replace(found[port.name], where=None) == wanted
     return result
 

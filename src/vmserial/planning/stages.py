@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vmserial.limits import ISA_SERIAL_PLACES
+from vmserial.limits import ISA_SERIAL_PLACES, ISA_SERIAL_PORTS
 from vmserial.model import Assignment, Machine, Plan
 from vmserial.model.consoles import in_question
 
@@ -76,7 +76,7 @@ _X86 = ("x86_64", "i386")
 _ARM = ("aarch64", "arm")
 _UARTS = {"uart": ALL, "isa": ALL, "pci": ALL, "pci-2x": ALL, "pci-4x": ALL, "virtconsole": ALL}
 _GETTY = {**_UARTS, "virtconsole": 1}
-_COMS = {"isa": 4, **_EVERY_PCI}
+_COMS = {"isa": ISA_SERIAL_PORTS, **_EVERY_PCI}
 _OLD, _NEW = (2022, 11), (2025, 2)
 
 GRUB, GRUB_SERIAL = "GRUB", "GRUB told `serial`"

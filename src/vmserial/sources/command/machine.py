@@ -212,22 +212,6 @@ class _Translation:
                 )
         return self.numbered(found)
 
-    def coms(self) -> dict[str, int]:
-        """Return, by the id of the host side, which of the PC's four each isa-serial is.
-
-        QEMU counts what it makes, those with an index too (hw/char/serial-isa.c).
-        """
-        bases = [base for base, _ in ISA_SERIAL_PLACES]
-        found = {option.host.chardev_id: at for at, option in enumerate(self.view.onboard)}
-        made = sum(option.host.form != "none" for option in self.view.onboard)
-        for each in self.view.serial_devices:
-            if (place := each.device.isa) is not None:
-                index = made if place.index is None else place.index
-                base = place.iobase
-                found[each.chardev_id] = bases.index(base) if base in bases else index
-                made += 1
-        return {id: number for id, number in found.items() if 0 <= number < len(bases)}
-
     def device(
         self,
         found: list[tuple[str, Chardev, str, str, SourceRef | None]],
@@ -272,7 +256,7 @@ class _Translation:
     ) -> tuple[SerialPort, ...]:
         taken: dict[int, SerialPort] = {}
         waiting = []
-        coms = self.coms() if self.arch.name == "x86_64" else {}
+        coms = _coms(self.view) if self.arch.name == "x86_64" else {}
         for chardev_id, chardev, kind, state, where in found:
             match = _NUMBER.match(chardev_id)
             index = int(match[1]) if match else -1
@@ -328,3 +312,20 @@ class _Translation:
             or entry.is_bridge
             or driver == "usb-hub"
         )
+
+
+def _coms(view: CommandView) -> dict[str, int]:
+    """Return, by the id of the host side, which of the PC's four each isa-serial is.
+
+    QEMU counts what it makes, those with an index too (hw/char/serial-isa.c).
+    """
+    bases = [base for base, _ in ISA_SERIAL_PLACES]
+    found = {option.host.chardev_id: at for at, option in enumerate(view.onboard)}
+    made = sum(option.host.form != "none" for option in view.onboard)
+    for each in view.serial_devices:
+        if (place := each.device.isa) is not None:
+            index = made if place.index is None else place.index
+            base = place.iobase
+            found[each.chardev_id] = bases.index(base) if base in bases else index
+            made += 1
+    return {id: number for id, number in found.items() if 0 <= number < len(bases)}
