@@ -89,8 +89,11 @@ _OPTIONS = [
     click.option("--image", default="", metavar="PATH", type=click.Path(),
                  help="The disk of a full system as the guest, with --login; UEFI starts it, or "
                       "--kernel and --initrd. It is never written."),
-    click.option("--login", default="", metavar="USER:FILE",
+    click.option("--login", default="", metavar="USER[:FILE]",
                  help="Log in where it asks; the file's first line is the password."),
+    click.option("--cloud-init", is_flag=True,
+                 help="Of a cloud image, which has no password: a seed for its cloud-init gives "
+                      "root, or the USER of --login, one that is used once."),
     click.option("--take-ports", is_flag=True,
                  help="Stop what in it has a port under test open, such as a getty."),
     click.option("--stage", type=click.Choice(["firmware"]),
@@ -141,6 +144,7 @@ Examples:
   vmserial verify --arch aarch64 --suite bullseye --suite bookworm --suite trixie
   vmserial verify 142.conf --kernel Image --initrd initrd.gz --kernel-config config
   vmserial verify --arch x86_64 --image disk.img --kernel K --initrd I --login root:password-file
+  vmserial verify --arch x86_64 --image cloud.qcow2 --cloud-init --ports 4 --case input
   vmserial verify --arch x86_64 --ports 6 --mutant drop@serial3
   vmserial verify --arch aarch64 --ports 4 --stage firmware --firmware u-boot
 

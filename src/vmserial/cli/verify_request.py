@@ -108,6 +108,7 @@ def _refuse_others(asked: VmOptions, kind: str) -> None:
 _BOOTED = {
     "mutants": "--mutant", "sizes": "--sizes", "suites": "--suite", "kernel": "--kernel",
     "mirror": "--mirror", "image": "--image", "login": "--login", "take_ports": "--take-ports",
+    "cloud_init": "--cloud-init",
 }  # fmt: skip
 """What a paused QEMU, which carries no data and boots nothing, has no part for."""
 
@@ -231,15 +232,22 @@ def _shared(
     from vmserial.verify.request import TOGETHER, Limits
     from vmserial.verify.wire.form import LADDERS
 
-    if words.get("login"):
-        from vmserial.guests.login import parse
-
-        words["login"] = parse(words["login"])
+    seeded = words.pop("cloud_init", False)
+    if words.get("login") or seeded:
+        option = "--cloud-init" if seeded else "--login"
         if not words.get("image"):
             raise UsageError(
-                "--login is of a full system, and no image of one is named", hint="add --image",
-                where="--login",
+                f"{option} is of a full system, and no image of one is named", hint="add --image",
+                where=option,
             )  # fmt: skip
+        if seeded:
+            from vmserial.guests import cloudinit
+
+            words["login"] = cloudinit.login(words["login"])
+        else:
+            from vmserial.guests.login import parse
+
+            words["login"] = parse(words["login"])
         # A full system under TCG asks for a name after 24 to 80 s.
         timeout = timeout or _FULL_SYSTEM
     if words.get("take_ports") and not (words.get("login") or words.get("kernel")):

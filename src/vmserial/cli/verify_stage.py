@@ -20,7 +20,7 @@ _OF_A_GUEST = {
     "config": "--kernel-config", "append": "--append", "image": "--image", "login": "--login",
     "take_ports": "--take-ports", "sizes": "--sizes", "cycles": "--cycles",
     "ceilings": "--ceiling", "mutants": "--mutant", "fixed": "--fixed", "paused": "--paused",
-    "jobs": "--jobs", "seed": "--seed",
+    "jobs": "--jobs", "seed": "--seed", "cloud_init": "--cloud-init",
 }  # fmt: skip
 """What is of a guest that sends and receives data, or of several VMs."""
 

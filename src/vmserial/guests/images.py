@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from vmserial.errors import ImageError, UsageError
 from vmserial.guests import bzimage, initramfs
@@ -30,6 +30,9 @@ from vmserial.machines import ARCHITECTURES, Architecture, architecture
 from vmserial.model import GuestProfile
 from vmserial.paths import cache_dir, locked
 from vmserial.progress import Reporter, Silent
+
+if TYPE_CHECKING:
+    from vmserial.guests.cloudinit import Seed
 
 SUITES: Mapping[str, str] = {"bullseye": "11", "bookworm": "12", "trixie": "13", "sid": "sid"}
 """Debian's suites that test guests are made of, and what their guests are called after; which
@@ -72,6 +75,7 @@ class TestGuest:
         firmware: the UEFI that starts the kernel, where QEMU alone does not.
         image: the disk of a full system, which is never written; None: there is none.
         uefi: the UEFI that starts that system in the kernel's place; None: none does.
+        seed: what its cloud-init is told; None: nothing.
     """
 
     # pytest would take the class for a set of tests, by its name.
@@ -93,6 +97,7 @@ class TestGuest:
     firmware: Path | None = None
     image: Path | None = None
     uefi: Path | None = None
+    seed: Seed | None = None
 
     def with_append(self, words: str) -> TestGuest:
         """Return it with more words on the kernel's command line; ``8250.nr_uarts=`` counts."""

@@ -17,6 +17,9 @@ from vmserial.errors import LostVMError, UsageError
 from vmserial.guests import loginwords as words
 from vmserial.guests.loginwords import Standing
 
+USER_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*\$?"
+"""What a user may be called (useradd's own rule)."""
+
 _PAUSE = 0.3
 """Seconds of silence after a prompt before it is answered: messages may follow it."""
 _UNUSUAL = 10.0
@@ -32,10 +35,16 @@ class Login:
     Attributes:
         user: the name.
         password: in no message, report or command line.
+        seeded: cloud-init gives it to the user, who has none before.
     """
 
     user: str
     password: str = field(repr=False)
+    seeded: bool = False
+
+
+class LoginRefusedError(LostVMError):
+    """The guest says no to the user's name or password; it asks again."""
 
 
 def parse(text: str) -> Login:
@@ -45,10 +54,11 @@ def parse(text: str) -> Login:
         UsageError: it is not of that form, or the file cannot be read.
     """
     user, colon, name = text.partition(":")
-    if not colon or not name or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", user):
+    if not colon or not name or not re.fullmatch(USER_NAME, user):
         raise UsageError(
             f"{user!r} names no user and file" if colon else "the login names no file",
-            hint="write --login root:FILE, where FILE holds the password",
+            hint="write --login root:FILE, where FILE holds the password; or, of a cloud image "
+            "that has none, --login root --cloud-init",
             where="--login",
         )
     try:
@@ -119,6 +129,8 @@ class Dialogue:
 
     async def _come_in(self, login: Login, asked: Callable[[], None]) -> None:
         """Answer the guest's questions until the user's shell has its prompt."""
+        # After a refusal it asks anew.
+        self._sought = Standing.NAME
         found = await self._until()
         asked()
         if found is Standing.NAME:
@@ -160,7 +172,7 @@ class Dialogue:
 
     def _refuse(self, login: Login) -> None:
         told = words.turned_away(self._text())
-        raise LostVMError(
+        raise LoginRefusedError(
             f"the guest refused the login of {login.user} on {self._name}"
             + (f": {told}" if told else self._last()),
             hint="check the user's name and the password's file; a guest may also forbid root "

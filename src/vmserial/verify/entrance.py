@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from vmserial.errors import QemuError, ShellError, UsageError
+from vmserial.guests import cloudinit
 from vmserial.guests.login import Login
 from vmserial.guests.loginwords import asks
 from vmserial.guests.shell import Shell
@@ -99,6 +100,11 @@ class Entrance:
         if login is not None:
             # A login has flow control on, and long output would get XOFF and XON into it.
             await shell.run("stty -ixon -ixoff 2>/dev/null; :", self.limits.command)
+            if login.seeded and not await cloudinit.settled(shell, self.limits.boot):
+                self.reporter.note(
+                    f"cloud-init is still at work after {self.limits.boot:g} s: what it writes to "
+                    "the console is in the way of the port there"
+                )
         try:
             moved = await shell.upgrade(reader, writer, self.limits.command)
         except ShellError as error:

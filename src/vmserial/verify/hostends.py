@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from vmserial.errors import QemuError
-from vmserial.guests.login import Dialogue, Login
+from vmserial.guests import cloudinit
+from vmserial.guests.login import Dialogue, Login, LoginRefusedError
 from vmserial.guests.shell import Shell
 from vmserial.limits import ISA_SERIAL_PLACES
 from vmserial.machines import architecture
@@ -22,6 +23,13 @@ _LAST_WORDS = 2.0
 
 _SILENT = 0.2
 """Seconds of silence after which it has said all."""
+
+_SEEDED = 1 / 3
+"""Of a login's bound, for how long a guest may refuse a password that cloud-init gives: systemd
+orders it before the prompt, and another init may not."""
+
+_AGAIN = 3.0
+"""Seconds between two such tries."""
 
 _READABLE = 7
 """Characters up to which a readable line may be one by chance."""
@@ -129,7 +137,7 @@ class HostEnds:
 
         Args:
             found: the port.
-            login: who.
+            login: who; whom cloud-init gives a password may be refused until it has.
             timeout: seconds for all of it.
             asked: called when the guest asks for a name there.
 
@@ -137,8 +145,20 @@ class HostEnds:
             LostVMError: no prompt within ``timeout`` seconds, or the login was refused.
         """
         dialogue = Dialogue(found.reader, found.writer, name=found.line.name)
+        loop = asyncio.get_running_loop()
+        end, grace, refused = loop.time() + timeout, timeout * _SEEDED, 0.0
         try:
-            await dialogue.log_in(login, timeout, asked)
+            while True:
+                try:
+                    await dialogue.log_in(login, max(end - loop.time(), 1.0), asked)
+                    return
+                except LoginRefusedError as error:
+                    if not login.seeded:
+                        raise
+                    refused = refused or loop.time()
+                    if loop.time() + _AGAIN > min(refused + grace, end):
+                        raise cloudinit.not_taken(error, login.user, grace) from None
+                await asyncio.sleep(_AGAIN)
         finally:
             self.messages += printable(bytes(dialogue.heard))
 

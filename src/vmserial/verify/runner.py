@@ -7,6 +7,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vmserial.errors import BinaryError, LostVMError, QemuStartError, UsageError
 from vmserial.machines import Architecture, architecture
@@ -31,6 +32,9 @@ from vmserial.verify.results_file import ResultsFile
 from vmserial.verify.session import Session
 from vmserial.verify.setup import Setup, setup
 from vmserial.verify.topologies import Builder, Skipped, Topology
+
+if TYPE_CHECKING:
+    from vmserial.guests.images import TestGuest
 
 Work = tuple[VerifyRequest, Sequence[TestEnvironment]]
 """What is asked for, and on what."""
@@ -116,7 +120,6 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
         BinaryError: a binary is missing or cannot be asked.
         ImageError: a guest cannot be had.
     """
-    from vmserial.guests import images
     from vmserial.qemu import accel, binary
 
     machine = request.machine
@@ -138,6 +141,14 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
         if machine.accel == "auto":
             capabilities = accel.with_proof(capabilities, accel.proven(path, arch.name))
         found.append(capabilities)
+    guests = _guests(request, arch, reporter)
+    return tuple(TestEnvironment(capabilities, guest) for capabilities in found for guest in guests)
+
+
+def _guests(request: VerifyRequest, arch: Architecture, reporter: Reporter) -> list[TestGuest]:
+    """Return the guests that a request names: the user's own, or test guests."""
+    from vmserial.guests import images
+
     if bool(request.kernel) != bool(request.initrd):
         raise UsageError(
             "a guest of your own is a kernel and an initrd", hint="give --kernel and --initrd"
@@ -145,24 +156,27 @@ def find_environments(request: VerifyRequest, reporter: Reporter) -> tuple[TestE
     if request.image and not request.login:
         raise UsageError(
             "a full system of your own is an image and a login",
-            hint="give --login USER:FILE; and --kernel and --initrd if UEFI does not start it",
+            hint="give --login USER:FILE, or --cloud-init for a cloud image without a password; "
+            "and --kernel and --initrd if UEFI does not start it",
             where="--image",
         )
+    config = request.config or None
     if request.kernel:
-        config = request.config or None
-        guests = [
-            images.own(arch.name, request.kernel, request.initrd, config, append=request.append)
-        ]
+        own = images.own(arch.name, request.kernel, request.initrd, config, append=request.append)
         if request.image:
-            guests = [images.with_image(guests[0], request.image)]
+            own = images.with_image(own, request.image)
     elif request.image:
-        guests = [images.by_firmware(arch.name, request.image, request.config or None)]
+        own = images.by_firmware(arch.name, request.image, config)
     else:
-        guests = [
+        return [
             images.ensure(arch.name, suite, reporter=reporter, mirror=request.mirror)
             for suite in request.suites or ("",)
         ]
-    return tuple(TestEnvironment(capabilities, guest) for capabilities in found for guest in guests)
+    if request.login is not None and request.login.seeded:
+        from vmserial.guests.cloudinit import Seed
+
+        own = replace(own, seed=Seed(request.login))
+    return [own]
 
 
 def _check_mutants(request: VerifyRequest, topologies: Sequence[Topology]) -> None:

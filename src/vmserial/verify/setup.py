@@ -63,6 +63,9 @@ SYSTEM_MIB = 1024
 CONTROL_SOCKET = "ctl"
 """Name of the control port's socket in the run directory."""
 
+SEED_FILE = "seed.iso"
+"""Name of what a cloud image is told, in the same place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -181,7 +184,7 @@ def setup(
     argv = (
         environment.capabilities.binary,
         *render([*options, control]),
-        *_disk(environment),
+        *_disk(environment, socket),
         "-display",
         "none",
         # A guest that reboots has failed; QEMU ends and says so.
@@ -194,8 +197,8 @@ def _planned(machine: Machine, environment: TestEnvironment) -> Plan:
     return plan(machine, environment.capabilities, environment.guest.profile, control=True)
 
 
-def _disk(environment: TestEnvironment) -> tuple[str, ...]:
-    """Return a full system's disk; it comes after all else, so that it moves nothing.
+def _disk(environment: TestEnvironment, socket: Callable[[str], str]) -> tuple[str, ...]:
+    """Return a full system's disk and its seed; they come after all else, so that it moves nothing.
 
     What the guest writes goes to a file of QEMU's own, which ends with it (snapshot=on).
     """
@@ -205,7 +208,14 @@ def _disk(environment: TestEnvironment) -> tuple[str, ...]:
     with image.open("rb") as file:
         kind = "qcow2" if file.read(4) == b"QFI\xfb" else "raw"
     name = str(image).replace(",", ",,")
-    return (
+    disk = (
         "-drive", f"if=none,id=vmserial-image,file={name},format={kind},snapshot=on",
         "-device", "virtio-blk-pci,drive=vmserial-image,bootindex=1",
+    )  # fmt: skip
+    if environment.guest.seed is None:
+        return disk
+    seed = socket(SEED_FILE).replace(",", ",,")
+    return (
+        *disk, "-drive", f"if=none,id=vmserial-seed,file={seed},format=raw,readonly=on",
+        "-device", "virtio-blk-pci,drive=vmserial-seed",
     )  # fmt: skip
