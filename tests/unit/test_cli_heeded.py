@@ -50,7 +50,8 @@ READ = {
     "run": VM | GUEST,
     "verify": VM | own("verify", "cases", "out", "config", "paused", "fixed", "quiet", "as_json")
     | own("verify_stage", "stage", "firmware")
-    | own("verify_request", "sizes", "cycles", "ceilings", "timeout", "kernel")
+    | own("verify_request", "sizes", "cycles", "ceilings", "timeout", "kernel",
+           "cloud_init")
     | {name: ("verify/request.py", name)
        for name in ("seed", "suites", "initrd", "append", "endpoint", "mutants", "mirror")}
     | {name: ("verify/runner.py", f"request.{name}") for name in ("image", "login", "jobs")}

@@ -7,6 +7,7 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmserial.errors import BinaryError, LostVMError, QemuStartError, UsageError
@@ -30,7 +31,7 @@ from vmserial.verify.results import (
 )
 from vmserial.verify.results_file import ResultsFile
 from vmserial.verify.session import Session
-from vmserial.verify.setup import Setup, setup
+from vmserial.verify.setup import SEED_FILE, Setup, setup
 from vmserial.verify.topologies import Builder, Skipped, Topology
 
 if TYPE_CHECKING:
@@ -265,6 +266,9 @@ class Runner:
             self.reporter.note(note)
         with RunDirectory() as rundir:
             made = self._made(environment, topology, rundir.socket)
+            if environment.guest.seed is not None:
+                seed = environment.guest.seed.image()
+                write_atomic(Path(rundir.socket(SEED_FILE)), seed)
             await self.try_cases(
                 environment, made, topology.title, topology.kind, topology.cases, rundir=rundir
             )

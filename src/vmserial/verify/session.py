@@ -12,7 +12,6 @@ import contextlib
 import fnmatch
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +21,6 @@ from vmserial.guests.patience import waited
 from vmserial.guests.shell import Shell
 from vmserial.guests.watcher import GRACE
 from vmserial.model import NodeIdentity
-from vmserial.paths import write_atomic
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify import mutants
 from vmserial.verify.agent import GuestAgent
@@ -35,7 +33,7 @@ from vmserial.verify.results import (
     Fault,
     FaultKind,
 )
-from vmserial.verify.setup import CONTROL_SOCKET, SEED_FILE
+from vmserial.verify.setup import CONTROL_SOCKET
 from vmserial.verify.subject import Subject
 from vmserial.verify.wire.transfer import Exchange, Line, Outcome
 
@@ -110,9 +108,6 @@ class Session(Subject):
 
     async def _boot(self) -> None:
         self.reporter.step(f"booting {self.title}")
-        if self.environment.guest.seed is not None:
-            seed = self.environment.guest.seed.image()
-            write_atomic(Path(self.rundir.socket(SEED_FILE)), seed)
         self._began = asyncio.get_running_loop().time()
         self.vm = await self._stack.enter_async_context(
             VirtualMachine(self.made.argv, rundir=self.rundir)
