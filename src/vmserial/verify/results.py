@@ -93,8 +93,14 @@ class FaultKind(StrEnum):
     """Something stayed behind: a process, a socket, a device."""
     HELD = "held"
     """Somebody else in the guest has the port open, or the user may not open it."""
+    NO_DRIVER = "no-driver"
+    """The guest's own kernel was built without a driver for the port."""
     GUEST_ERROR = "guest-error"
     """A command in the guest failed."""
+
+
+CANNOT = frozenset({FaultKind.HELD, FaultKind.NO_DRIVER})
+"""What leaves a port untested for a reason that is the guest's: skipped, not failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,15 +213,17 @@ class Session(Subject):
                     yield line
 
     async def _freed(self, line: Line) -> bool:
-        """Tell whether a usb-serial without a tty was taken by a program and now is free."""
+        """Tell whether a usb-serial without a tty was taken by a program and now is free.
+
+        If not, the line gets the reason, if one is found.
+        """
         identity = line.assignment.identity
         if self.environment.guest.suite or identity.kind != "usb" or line.name in self._freed_once:
             return False
         self._freed_once.add(line.name)
         take = self.request.take_ports
-        why = await self._keeper().grabbed(identity.value, take=take)
-        line.trouble = (Fault(FaultKind.HELD, why),) if why else ()
-        return take and not why
+        line.trouble = await self._keeper().missing(identity.value, take=take)
+        return take and not line.trouble
 
     def _keeper(self) -> Keeper:
         return Keeper(self.shell, self.limits.command, self._stack, self.reporter.note)

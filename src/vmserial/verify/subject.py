@@ -11,6 +11,7 @@ from vmserial.progress import Reporter
 from vmserial.verify.registry import CheckRegistry
 from vmserial.verify.request import TestEnvironment, VerifyRequest
 from vmserial.verify.results import (
+    CANNOT,
     GUEST_TO_HOST,
     HOST_TO_GUEST,
     Check,
@@ -114,7 +115,7 @@ class Subject:
         self.registry.decide(
             check,
             verdict=Verdict.SKIPPED
-            if all(fault.kind is FaultKind.HELD for fault in line.trouble)
+            if all(fault.kind in CANNOT for fault in line.trouble)
             else Verdict.FAIL,
             detail="; ".join(fault.detail for fault in line.trouble),
             faults=line.trouble,
