@@ -35,6 +35,8 @@ _HASH = (
     "icXr/0"
 )
 _PACKAGES = "systemd,systemd-sysv,udev,login,passwd,dbus,kmod"
+_CLOUD = "cloud-init,sudo,iproute2"
+"""Further ones of a cloud image, which has the cloud kernel and no password."""
 _BOUND = 1500.0
 """Seconds that mmdebstrap may take beside other work; alone it is one minute."""
 _IMAGE = "1500M"
@@ -96,9 +98,9 @@ class FullSystem:
         ]  # fmt: skip
 
 
-def kept(debian: str, suite: str = "trixie") -> FullSystem:
+def kept(debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSystem:
     """Return a system from the cache; made before where there is none of this recipe."""
-    home, name = cache_dir("full"), f"{suite}-{debian}"
+    home, name = cache_dir("full"), f"{suite}-{'cloud-' if cloud else ''}{debian}"
     # The code itself, however it is laid out.
     code = ast.dump(ast.parse(Path(__file__).read_bytes()))
     recipe = hashlib.sha256(code.encode()).hexdigest()[:12]
@@ -109,7 +111,7 @@ def kept(debian: str, suite: str = "trixie") -> FullSystem:
                 _remove(old)
             aside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=home))
             try:
-                made = make(aside, debian, suite)
+                made = make(aside, debian, suite, cloud=cloud)
                 _partition(made)
                 # Whoever writes it is found out, and not by the next run.
                 for file in aside.iterdir():
@@ -120,22 +122,29 @@ def kept(debian: str, suite: str = "trixie") -> FullSystem:
     return FullSystem(where, debian)
 
 
-def make(folder: Path, debian: str, suite: str = "trixie") -> FullSystem:
-    """Make a system with root's password and a user's, and say how long each step took."""
+def make(folder: Path, debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSystem:
+    """Make a system with root's password and a user's, and say how long each step took.
+
+    A cloud image has neither; it is made for this machine's own architecture alone.
+    """
     made, work = FullSystem(folder, debian), folder / "work"
     work.mkdir()
     root = work / "root"
     clock = _Clock(f"{suite} {debian}")
     own = debian == _run("dpkg", "--print-architecture").strip()
+    assert own or not cloud
+    packages = f"{_PACKAGES},{_CLOUD}" if cloud else _PACKAGES
+    kernel = f"linux-image-{'cloud-' if cloud else ''}{debian}"
     _apart(
         work, "mmdebstrap", "--variant=minbase", f"--architectures={debian}",
-        *(("--mode=root", f"--include={_PACKAGES},linux-image-{debian}") if own
+        *(("--mode=root", f"--include={packages},{kernel}") if own
           else ("--mode=chrootless", f"--include={_PACKAGES}")),
         "--skip=cleanup/tmp", suite, str(root),
     )  # fmt: skip
     clock("mmdebstrap")
-    _run("usermod", "--prefix", str(root), "--password", _HASH, "root")
-    _run("useradd", "--prefix", str(root), "-m", "-s", "/bin/bash", "--password", _HASH, USER)
+    if not cloud:
+        _run("usermod", "--prefix", str(root), "--password", _HASH, "root")
+        _run("useradd", "--prefix", str(root), "-m", "-s", "/bin/bash", "--password", _HASH, USER)
     (root / "etc/hostname").write_text("debian\n")
     if own:
         (initrd,) = (root / "boot").glob("initrd.img-*")
