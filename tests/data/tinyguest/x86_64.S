@@ -98,7 +98,7 @@ done:
         outb    %al, $0xf4
         jmp     done
 
-        .balign 8
+        .balign 8, 0xcc                 # not the no-ops of whichever assembler it is
 gdt:    .quad   0
         .quad   0x00cf9b000000ffff      # 0x08: 32-bit code
         .quad   0x00cf93000000ffff      # 0x10: data
