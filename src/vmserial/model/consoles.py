@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from vmserial.records import record
 
 _CONSOLE = re.compile(r"(?<!\S)console=(tty[A-Za-z]*|hvc|sclp_line)(\d+)")
 
@@ -13,7 +14,8 @@ ONE_EACH = ("ttyS", "ttyAMA")
 (Linux 6.12: kernel/printk/printk.c, the first entry of the driver's name that matches)."""
 
 
-class SilentConsole(NamedTuple):
+@record(frozen=True)
+class SilentConsole:
     """A ``console=`` on which the kernel may say nothing.
 
     Attributes:
