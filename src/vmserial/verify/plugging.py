@@ -9,7 +9,7 @@ from vmserial.errors import MonitorError, ShellError
 from vmserial.model import Assignment, Pty
 from vmserial.verify import mutants, unattended
 from vmserial.verify.readback import PERIPHERAL
-from vmserial.verify.results import Check
+from vmserial.verify.results import Check, Fault, FaultKind
 from vmserial.verify.session import Session
 from vmserial.verify.wire.endpoints import PTY_NOTICED
 from vmserial.verify.wire.transfer import Line
@@ -33,21 +33,32 @@ async def unplug(session: Session, line: Line) -> float:
     ) as deleted:  # fmt: skip
         await session.vm.monitor.execute("device_del", id=device.id)
         await deleted.wait(session.limits.node)
-    try:
-        await session.agent.gone(line.assignment.identity, session.limits.node)
-    except ShellError as error:
-        raise _not_done(
-            f"QEMU says that {device.id} was deleted, and {error.message}", "device_del"
-        ) from None
-    took = session.since() - begin
-    if line.node is not None:
-        await session.agent.close(line.path)
-        line.left()
+    # The guest was cut off with its port open; it lets go of it while it takes the device out.
+    gone, _ = await asyncio.gather(_gone(session, line, device.id), _closed(session, line))
+    took = gone - begin
     # What QEMU says it did is not yet done: its object tree has to say so, too.
     left = await session.vm.monitor.execute("qom-list", path=PERIPHERAL)
     if any(one["name"] == device.id for one in left):
         raise _not_done(f"QEMU says that {device.id} was deleted, and still has it", "device_del")
     return took
+
+
+async def _gone(session: Session, line: Line, name: str) -> float:
+    """Wait until the guest has let go of a deleted device; return when that was."""
+    try:
+        await session.agent.gone(line.assignment.identity, session.limits.node)
+    except ShellError as error:
+        what = f"QEMU says that {name} was deleted, and {error.message}"
+        line.trouble = line.trouble or (Fault(FaultKind.LEFTOVER, what),)
+        raise _not_done(what, "device_del") from None
+    return session.since()
+
+
+async def _closed(session: Session, line: Line) -> None:
+    """Have the guest let go of a port whose device QEMU has deleted."""
+    if line.node is not None:
+        await session.agent.close(line.path)
+        line.left()
 
 
 def _not_done(what: str, command: str) -> MonitorError:

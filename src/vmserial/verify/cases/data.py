@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from vmserial.verify import readback, unattended
@@ -161,11 +161,9 @@ class DataCase(Case):
             async for line in found:
                 yield line
         if late and self.in_turn and session.request.endpoint != "pty":
-            places = await session.ends.places(session.vm)
-            of = self._unattended(session)
-            async for line, node in unattended.shown(session, late, bound, of):
-                await session.ends.connect(line, places)
-                if node is not None and await session.opens(line, node):
+            one_by_one = ahead(self._each_its_client(session, late, bound), _AHEAD)
+            async with contextlib.aclosing(one_by_one) as found:
+                async for line in found:
                     yield line
             # With their clients they may come after all.
             late = [line for line in late if line.node is None and not line.trouble]
@@ -177,6 +175,17 @@ class DataCase(Case):
 
     def _unattended(self, session: Session) -> Callable[[Line], Check]:
         return lambda line: session.check(self.name, line, UNATTENDED)
+
+    async def _each_its_client(
+        self, session: Session, late: list[Line], bound: float
+    ) -> AsyncIterator[Line]:
+        """Yield ports without a client as their nodes come, each with its client then."""
+        places = await session.ends.places(session.vm)
+        of = self._unattended(session)
+        async for line, node in unattended.shown(session, late, bound, of):
+            await session.ends.connect(line, places)
+            if node is not None and await session.opens(line, node):
+                yield line
 
     def patience(self, session: Session, lines: list[Line]) -> list[tuple[list[Line], float]]:
         """Return the lines in groups, and for how many seconds each group's nodes are awaited."""

@@ -241,7 +241,8 @@ class HotplugCase(Case):
                 await session.exchange.upload(waiting)
                 uploaded += waiting
             transfer = waiting.pop(0)
-            trouble = await self._one_cycle(session, victim, transfer, found, pace)
+            last = number + 1 == self.cycles
+            trouble = await self._one_cycle(session, victim, transfer, found, pace, last=last)
             if trouble:
                 trouble = f"cycle {number + 1}: {trouble}"
                 break
@@ -257,9 +258,13 @@ class HotplugCase(Case):
 
     async def _one_cycle(
         self, session: Session, victim: Line, transfer: Transfer,
-        found: dict[Direction, Tally], pace: Pace,
+        found: dict[Direction, Tally], pace: Pace, *, last: bool,
     ) -> str:  # fmt: skip
-        """Return what went wrong; empty if nothing did."""
+        """Return what went wrong; empty if nothing did.
+
+        What comes after a cycle's data is the next one's, and named there; after the last one
+        it is waited for.
+        """
         try:
             out = await plugging.unplug(session, victim)
             into = await plugging.plug(session, victim)
@@ -272,7 +277,7 @@ class HotplugCase(Case):
         pace.unplug.append(out)
         pace.plug.append(into)
         pace.data.append(asyncio.get_running_loop().time() - begin)
-        for outcome in await session.exchange.judge([transfer]):
+        for outcome in await session.exchange.judge([transfer], settle=last):
             found[outcome.direction].add(outcome)
         return ""
 

@@ -316,17 +316,21 @@ class Exchange:
         line.endpoint.clear()
 
     async def judge(
-        self, transfers: Sequence[Transfer], strangers: Sequence[Stream] = ()
-    ) -> list[Outcome]:
+        self, transfers: Sequence[Transfer], strangers: Sequence[Stream] = (), *,
+        settle: bool = True,
+    ) -> list[Outcome]:  # fmt: skip
         """Say what came of ``transfers``, once everything has been quiet for a while.
 
         Args:
             transfers: carried.
             strangers: further streams that might turn up at these ports.
+            settle: wait for that quiet; False where the same ports carry more at once, so that
+                what comes too late is the next transfer's and named there.
         """
         if not transfers:
             return []
-        await self.standstill.settled(transfers[0].line.path)
+        if settle:
+            await self.standstill.settled(transfers[0].line.path)
         streams = [stream for t in transfers for stream in (t.out, t.into)]
         known = [*streams, *strangers, *self.stragglers.streams]
         sums = await self._sums(transfers)
