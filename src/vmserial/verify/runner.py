@@ -15,7 +15,7 @@ from vmserial.machines import Architecture, architecture
 from vmserial.model import Capabilities
 from vmserial.paths import RunDirectory, write_atomic
 from vmserial.progress import Reporter
-from vmserial.verify import late, mutants
+from vmserial.verify import aboard, late, mutants
 from vmserial.verify.abreast import SideBySide
 from vmserial.verify.cases import Case
 from vmserial.verify.hostends import without_client
@@ -325,6 +325,7 @@ class Runner:
         names = tuple(case.name for case in cases)
         for case in cases:
             case.expect(session)
+        aboard.load(session, [one for case in cases for one in case.known(session)])
         try:
             async with session:
                 for case in cases:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from vmserial.verify.session import Session
+    from vmserial.verify.subject import Subject
     from vmserial.verify.topologies import Builder
+    from vmserial.verify.wire.transfer import Transfer
 
 
 class Case(ABC):
@@ -32,6 +34,11 @@ class Case(ABC):
     @abstractmethod
     def expect(self, session: Session) -> None:
         """Announce all checks, so that those a lost VM prevents are known."""
+
+    def known(self, subject: Subject) -> list[Transfer]:
+        """Return the transfers that are known before the VM boots; :meth:`run` carries these."""
+        del subject
+        return []
 
     @abstractmethod
     async def run(self, session: Session) -> None:

@@ -12,7 +12,7 @@ from vmserial.verify.abreast import ahead
 from vmserial.verify.cases import Case
 from vmserial.verify.results import UNATTENDED, Check, Verdict
 from vmserial.verify.session import Session
-from vmserial.verify.subject import BOTH
+from vmserial.verify.subject import BOTH, Subject
 from vmserial.verify.wire.form import OVERHEAD
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 
@@ -48,8 +48,9 @@ class DataCase(Case):
         self.brief = brief
         self.unattended = unattended
         self.in_turn = in_turn
+        self._known: dict[str, list[Transfer]] = {}
 
-    def lines(self, session: Session) -> list[Line]:
+    def lines(self, session: Subject) -> list[Line]:
         """Return the ports under test."""
         return [line for line in session.lines.values() if line.assignment.port.state == "plugged"]
 
@@ -70,7 +71,13 @@ class DataCase(Case):
                 for way in BOTH:
                     session.registry.expect(session.check(self.name, line, mode, way))
 
-    def transfers(self, session: Session, lines: list[Line], mode: str) -> list[Transfer]:
+    def known(self, subject: Subject) -> list[Transfer]:
+        """Return those of all ports, alone and together."""
+        lines = self.lines(subject)
+        self._known = {mode: self._transfers(subject, lines, mode) for mode in self.sizes}
+        return [one for made in self._known.values() for one in made]
+
+    def _transfers(self, session: Subject, lines: list[Line], mode: str) -> list[Transfer]:
         """Return the transfers of one mode, in the order of ``lines``."""
 
         def sizes(line: Line) -> tuple[int, ...]:
@@ -86,16 +93,18 @@ class DataCase(Case):
             lines.remove(session.in_band)
             self._in_band(session, session.in_band)
         session.reporter.step(f"{self.name}: {len(lines)} ports, each alone")
-        alone = {t.line.name: t for t in self.transfers(session, lines, "alone")}
-        together = self.transfers(session, lines, "together")
+        alone, together = (
+            [t for t in self._known[mode] if t.line is not session.in_band]
+            for mode in ("alone", "together")
+        )
         exchange = session.exchange
-        await exchange.upload(list(alone.values()))
+        await exchange.upload(alone)
         # Meanwhile the guest still enumerates; no port carries anything of this.
         uploading = asyncio.create_task(exchange.upload(together))
         reading = asyncio.create_task(readback.told_by_qemu(session, lines))
         beside: list[asyncio.Task[Any]] = [uploading, reading]
         try:
-            tested = await self._alone(session, lines, alone)
+            tested = await self._alone(session, lines, {t.line.name: t for t in alone})
             await uploading
             told = await reading
             # While the ports have to be silent the guest can say where they are.
@@ -120,7 +129,7 @@ class DataCase(Case):
                 for mode in ("together",) if line in judged else ("alone", "together"):
                     for way in BOTH:
                         session.untestable(session.check(self.name, line, mode, way), line)
-        await exchange.forget([*alone.values(), *together])
+        await exchange.forget([*alone, *together])
 
     def _place_of(self, session: Session) -> Callable[[Line], Check]:
         return lambda line: session.check(self.name, line, readback.MODE)

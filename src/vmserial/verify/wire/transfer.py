@@ -170,9 +170,10 @@ class Exchange:
         self.stragglers = Stragglers(agent, limits)
 
     async def upload(self, transfers: Sequence[Transfer]) -> None:
-        """Put what the guest is to send into the guest."""
-        for size in dict.fromkeys(len(t.out.sent) for t in transfers):
-            alike = [t for t in transfers if len(t.out.sent) == size]
+        """Put what the guest is to send into the guest, unless it has it on board."""
+        ashore = [t for t in transfers if t.upload is None]
+        for size in dict.fromkeys(len(t.out.sent) for t in ashore):
+            alike = [t for t in ashore if len(t.out.sent) == size]
             files = {f"{t.out.run:x}.{t.out.port}": t.out.sent for t in alike}
             put = await self._agent.put_all(files, self._limits.command)
             for transfer, upload in zip(alike, put.values(), strict=True):
