@@ -168,12 +168,13 @@ def command(asked: VmOptions, as_json: bool, quiet: bool, **words: Any) -> int:
     crossed ports are each found by name.
     """
     from vmserial.cli import verify_request
-    from vmserial.cli.verify_stage import begin as stage_begin
     from vmserial.progress import reporter
 
     asked = resolved(asked)
     stage, firmware = words.pop("stage"), words.pop("firmware")
     if stage or firmware:
+        from vmserial.cli.verify_stage import begin as stage_begin
+
         with contextlib.closing(reporter(quiet)) as progress:
             begin = stage_begin(asked, stage, firmware, words, progress)
             return carry_out(begin, progress, out=words["out"], as_json=as_json)

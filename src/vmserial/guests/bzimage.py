@@ -9,7 +9,6 @@ Documentation/arch/x86/boot.rst.
 from __future__ import annotations
 
 import ctypes
-import lzma
 import re
 import struct
 import zlib
@@ -50,6 +49,8 @@ def unpacked(image: bytes) -> bytes | None:
     size = int.from_bytes(payload[-4:], "little")
     if not 0 < size <= LARGEST:
         return None
+    import lzma  # only a guest that is made needs it
+
     try:
         elf = _unpack(payload, size)
     except (lzma.LZMAError, zlib.error):
@@ -64,6 +65,8 @@ def starts_directly(elf: bytes) -> bool:
 
 def _unpack(payload: bytes, size: int) -> bytes | None:
     if payload.startswith(b"\xfd7zXZ\0"):
+        import lzma
+
         return lzma.LZMADecompressor().decompress(payload, size)
     if payload.startswith(b"\x1f\x8b"):
         return zlib.decompressobj(wbits=31).decompress(payload, size)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -93,7 +93,7 @@ class Channel:
         self._name = name
         self.starved = starved
         self._lock = asyncio.Lock()
-        self._nonce = secrets.token_hex(4)
+        self._nonce = os.urandom(4).hex()
         self._count = 0
         self._command: Running | None = None
         self._hello: asyncio.Future[bool] | None = None
@@ -253,7 +253,7 @@ class Channel:
         while await self._hears(_PAUSE):
             pass
         for wait in _KNOCKS:
-            knock = f"#{secrets.token_hex(1)}"
+            knock = f"#{os.urandom(1).hex()}"
             self._send(f"\n{knock}\n")
             end = Countdown(wait)
             while knock.encode() not in self.noise and self._lost is None:
@@ -277,7 +277,7 @@ class Channel:
         rest would open one, and the shell would wait for its end for ever.  And
         it begins with the nonce, without which no answer counts.
         """
-        self._nonce = secrets.token_hex(4)
+        self._nonce = os.urandom(4).hex()
         self._hello = asyncio.get_running_loop().create_future()
         wait = _NUDGE_FIRST
         while True:

@@ -7,7 +7,6 @@ sizes is looked at, and no network is needed.
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
 import os
 import re
@@ -391,7 +390,8 @@ def _version(release: str) -> tuple[int, int] | None:
 
 def init() -> bytes:
     """Return what process 1 of a test guest runs."""
-    return importlib.resources.files("vmserial.guests").joinpath("init.sh").read_bytes()
+    # importlib.resources takes 18 ms to import.
+    return Path(__file__).with_name("init.sh").read_bytes()
 
 
 def _recipe(arch: Architecture) -> str:

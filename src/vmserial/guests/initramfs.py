@@ -8,7 +8,6 @@ Documentation/driver-api/early-userspace/buffer-format.rst.
 from __future__ import annotations
 
 import itertools
-import lzma
 import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -99,6 +98,8 @@ def read_module(path: Path) -> bytes:
     Raises:
         ImageError: it cannot be read, or is packed in a way that Debian does not use.
     """
+    import lzma  # only a guest that is made needs it
+
     try:
         data = path.read_bytes()
         if path.suffix == ".xz":

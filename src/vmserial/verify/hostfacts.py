@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,8 @@ class HostFacts:
             cpu=_cpu_model(),
             cores=len(os.sched_getaffinity(0)),
             memory_mib=pages // (1 << 20),
-            kernel=platform.release(),
-            python=platform.python_version(),
+            kernel=os.uname().release,
+            python=".".join(map(str, sys.version_info[:3])),
             load=(round(load[0], 2), round(load[1], 2), round(load[2], 2)),
             accel=accel,
         )
@@ -55,14 +55,14 @@ def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return platform.machine()
+        return os.uname().machine
     found = dict(re.findall(r"^([^\t:\n]+?)\s*:[ \t]*(\S.*?)\s*$", text, re.MULTILINE))
     for key in ("model name", "Model", "cpu", "cpu model"):
         if key in found:
             return str(found[key])
     if "CPU part" in found:
         return (
-            f"{platform.machine()} implementer {found.get('CPU implementer', '?')} "
+            f"{os.uname().machine} implementer {found.get('CPU implementer', '?')} "
             f"part {found['CPU part']}"
         )
-    return platform.machine()
+    return os.uname().machine

@@ -14,16 +14,18 @@ what comes in between two calls of :meth:`Endpoint.clear`.
 from __future__ import annotations
 
 import asyncio
-import difflib
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from vmserial.errors import UsageError
 from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Direction, FaultKind
 from vmserial.verify.wire.endpoints import Endpoint
+
+if TYPE_CHECKING:
+    from random import Random
 
 SIZE = 16
 """Bytes that a mutant is about: a 16550A's FIFO."""
@@ -120,6 +122,13 @@ class Mutant:
             one.tap_out = _Strike(self.kind, self.seed)
 
 
+def _chance(words: str) -> Random:
+    """Return a generator that gives the same numbers for the same words."""
+    from random import Random  # a run without mutants does not import it
+
+    return Random(words)
+
+
 class _Strike:
     """A :class:`~vmserial.verify.wire.endpoints.Tap` that strikes once a transfer.
 
@@ -144,7 +153,7 @@ class _Strike:
         return rest
 
     def _begin(self) -> None:
-        self._random = random.Random(f"{self.kind} {self.seed} {self.transfer}")
+        self._random = _chance(f"{self.kind} {self.seed} {self.transfer}")
         self._at = self._random.randrange(_FIRST, _LAST)
         self._passed = 0
         self._held = b""
@@ -186,7 +195,7 @@ class _Late:
     """A tap that adds bytes when nothing has come for :data:`LATE` seconds."""
 
     def __init__(self, seed: int, endpoint: Endpoint) -> None:
-        self._random = random.Random(f"late-extra {seed}")
+        self._random = _chance(f"late-extra {seed}")
         self._endpoint = endpoint
         self._timer: asyncio.TimerHandle | None = None
 
@@ -231,6 +240,8 @@ def parse(text: str, seed: int = 0) -> Mutant:
         )
     kinds = [kind.value for kind in MutantKind]
     if match["kind"] not in kinds:
+        import difflib  # only the way to an error needs it
+
         near = difflib.get_close_matches(match["kind"], kinds, 1)
         raise UsageError(
             f"{match['kind']!r} is not a kind of mutant",

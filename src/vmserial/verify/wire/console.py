@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -122,7 +121,7 @@ async def exchange(
     out, into = f"{folder}/vs.out", f"{folder}/vs.in"
     await shell.put(out, transfer.out.sent, limits.command)
     await shell.close()
-    nonce = secrets.token_hex(8)
+    nonce = os.urandom(8).hex()
     size = len(transfer.into.data)
     begun, sent, done = (f"\x1e{word}{nonce}\x1f".encode() for word in "STU")
     console.writer.write(
