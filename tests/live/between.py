@@ -253,9 +253,18 @@ def _other_chardev(message: dict[str, object]) -> list[dict[str, object]] | None
     return None
 
 
+def _not_plugged(message: dict[str, object]) -> list[dict[str, object]] | None:
+    """A usb-serial comes that is there only with a client."""
+    arguments = message.get("arguments")
+    if message.get("execute") == "device_add" and isinstance(arguments, dict):
+        arguments.pop("always-plugged", None)
+    return None
+
+
 WORDS: dict[str, Callable[[dict[str, object]], list[dict[str, object]] | None]] = {
     "keeps-device": _keeps,
     "other-chardev": _other_chardev,
+    "not-plugged": _not_plugged,
 }
 """What is done to a command on its way: changed in place, or answered in QEMU's stead."""
 

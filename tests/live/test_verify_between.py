@@ -115,6 +115,15 @@ def test_a_plugged_device_on_another_chardev(tmp_path: Path) -> None:
     assert "usbserial5 has chardev=serial4, not the planned serial5" in place.detail
 
 
+def test_a_plugged_device_that_needs_its_client(tmp_path: Path) -> None:
+    report = proven(tmp_path, "hot-plug", qmp="not-plugged")
+    # Only the one that nobody attends when it comes can show it; all their data passes.
+    assert {(c.port, c.mode) for c in failed(report) if c.mode != "place"} == {
+        ("serial4", "unattended")
+    }
+    assert not [check for check in failed(report) if check.direction]
+
+
 def qemu_of(process: int) -> int:
     """Return the QEMU that a process started, directly or by one of its children."""
     parents = {}
