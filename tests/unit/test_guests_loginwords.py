@@ -26,6 +26,14 @@ FISH = (
     "\x1b[m\x1b(B@\x1b[m\x1b(Bvm\x1b[m\x1b(B \x1b[m\x1b(B/w/full\x1b[m\x1b(B\x1b[m\x1b(B> "
     "\x1b[K\r\x1b[17C"
 )
+FISH_4 = (
+    "\x1b]7;file://vm/\x07\x1b]0;/\x07\x1b[m\x1b(B\r\x1b]133;A;special_key=1\x07\x1b[m\x1b(Bmona"
+    "\x1b[m\x1b(B@\x1b[m\x1b(Bvm\x1b[m\x1b(B \x1b[m\x1b(B/\x1b[m\x1b(B\x1b[m\x1b(B> \x1b[K\r\x1b[11C"
+    "\x1b[?2004h\x1b[>4;1m\x1b[=5u\x1b="
+)
+TCSH = "\x1b[4mvm\x1b[24m:\x1b[1m/\x1b[0m\x1b(B# "
+ASH = "# \x1b[6n"
+"""busybox asks the terminal where its cursor is."""
 COLOURS = (
     "\x1b]0;mona@debian: ~\x07\x1b]7;file://debian/home/mona\x1b\\\x1b[?2004h"
     "\x1b[01;32mmona@debian\x1b[00m:\x1b[01;34m~\x1b[00m$ "
@@ -97,8 +105,18 @@ MESSAGES_OF_THE_DAY = {
 @pytest.mark.parametrize("words", MESSAGES_OF_THE_DAY.values(), ids=MESSAGES_OF_THE_DAY)
 @pytest.mark.parametrize(
     "prompt",
-    [PROMPT, ZSH, FISH, COLOURS, "\x1b[36m~\x1b[0m \x1b[32m\u276f\x1b[0m ", "debian (main) | "],
-    ids=["bash", "zsh", "fish", "colours", "starship", "unusual"],
+    [
+        PROMPT,
+        ZSH,
+        FISH,
+        FISH_4,
+        TCSH,
+        ASH,
+        COLOURS,
+        "\x1b[36m~\x1b[0m \x1b[32m\u276f\x1b[0m ",
+        "debian (main) | ",
+    ],
+    ids=["bash", "zsh", "fish", "fish 4", "tcsh", "ash", "colours", "starship", "unusual"],
 )
 def test_no_message_of_the_day_is_taken_for_a_question(words: str, prompt: str) -> None:
     assert typed(ISSUE, ECHO, f"\r\nLinux debian 6.12.48\r\n{words}{prompt}", "# ") == WHOLE
