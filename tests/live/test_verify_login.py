@@ -150,7 +150,7 @@ def test_uefi_and_a_wrong_password(system: FullSystem, tmp_path: Path) -> None:
 
 
 def test_the_default_case_passes_by_login(system: FullSystem, tmp_path: Path) -> None:
-    ports = ["--case", "default", "--sizes", "smoke"]
+    ports = ["--case", "default", "--type", "usb", "--sizes", "smoke"]
     code, checks = verify(system, tmp_path, *system.words(), ports=ports)
     assert code == 0
     assert {check.verdict for check in checks} == {Verdict.PASS}
