@@ -12,6 +12,8 @@ from vmserial.guests.login import Dialogue, Login
 from vmserial.guests.loginwords import Standing
 
 ISSUE = "\r\nDebian GNU/Linux 13 debian ttyS0\r\n\r\ndebian login: "
+QUERY = "\x1b[!p\x1b]104\x07\x1b[?7h\x1b[6n\x1b[32766;32766H\x1b[6n"
+"""What systemd 257 sends when a getty starts anew."""
 ECHO = "mona\r\nPassword: "
 PROMPT = "mona@debian:~$ "
 REFUSED = "\r\n\r\nLogin incorrect\r\ndebian login: "
@@ -152,7 +154,7 @@ def test_the_same_is_named_where_there_was_no_password_before() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "Your account has expired; please contact your system administrator.",
+        "Your account has expired; please contact your system administrator. Authentication failure",
         "This account is currently not available.",
         "Login incorrect",
         "Authentication failure",
@@ -160,7 +162,8 @@ def test_the_same_is_named_where_there_was_no_password_before() -> None:
     ],
 )
 def test_a_refusal_is_told_in_the_systems_own_words(said: str) -> None:
-    error = refused(ISSUE, ECHO, f"\r\n{said}\r\n\r\n{ISSUE}")
+    lines = said.replace(". Auth", ".\r\n\r\nAuth")
+    error = refused(ISSUE, ECHO, f"\r\n{lines}\r\n{QUERY}\r\n{ISSUE}")
     assert f"the guest refused the login of mona on serial0: {said}" in str(error)
 
 

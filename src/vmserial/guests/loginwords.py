@@ -117,5 +117,6 @@ def wants_new_password(text: str) -> bool:
 
 def turned_away(text: str) -> str:
     """Return the guest's own words of a refusal; empty if there are none."""
-    found = [match[0].strip() for match in _REFUSED.finditer(text)]
-    return found[-1] if found else ""
+    # PAM's reason comes first, and login's own "Authentication failure" last.
+    found = dict.fromkeys(match[0].strip() for match in _REFUSED.finditer(text))
+    return " ".join([*found][-2:])
