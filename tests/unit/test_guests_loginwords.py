@@ -154,7 +154,7 @@ def test_the_same_is_named_where_there_was_no_password_before() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "Your account has expired; please contact your system administrator. Authentication failure",
+        "Your account has expired; please contact your administrator. Authentication failure",
         "This account is currently not available.",
         "Login incorrect",
         "Authentication failure",
