@@ -53,6 +53,9 @@ class Capabilities:
         package: the packager's suffix of the version, such as ``Debian 1:7.2…``.
         measured: False where a number was taken from a table, not from the binary.
         trimmed: only the devices that matter to serial ports are in it.
+        cpus: the names of its CPU models, in small letters; empty where it does not tell.
+        board_properties: of each machine type whose UARTs were measured, what ``-machine``
+            takes behind its name.
     """
 
     version: tuple[int, int, int]
@@ -66,6 +69,17 @@ class Capabilities:
     package: str = ""
     measured: bool = True
     trimmed: bool = False
+    cpus: frozenset[str] = frozenset()
+    board_properties: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def lacks_cpu(self, model: str) -> bool:
+        """Tell whether it is known that the binary has no CPU model of that name.
+
+        A PowerPC's can be a number (its PVR), and ``host`` is the accelerator's.
+        """
+        name = model.lower()
+        other = name in {"", "host", "max", "help", "?"} or name.endswith("-cpu") or name[0] == "0"
+        return bool(self.cpus) and not other and name not in self.cpus
 
     @property
     def version_text(self) -> str:

@@ -22,6 +22,11 @@ def to_json(capabilities: Capabilities) -> dict[str, Any]:
         "accelerators": sorted(capabilities.accelerators),
         "chardevs": sorted(capabilities.chardevs),
         "onboard_uarts": dict(sorted(capabilities.onboard_uarts.items())),
+        "cpus": " ".join(sorted(capabilities.cpus)),
+        "board_properties": {
+            name: " ".join(sorted(keys))
+            for name, keys in sorted(capabilities.board_properties.items())
+        },
         "machines": [
             [m.name, m.alias, m.max_cpus, m.default, m.deprecated]
             for name, m in sorted(capabilities.machines.items())
@@ -117,6 +122,11 @@ def from_json(data: Mapping[str, Any]) -> Capabilities:
             accelerators=frozenset(data["accelerators"]),
             chardevs=frozenset(data["chardevs"]),
             onboard_uarts={str(k): int(v) for k, v in data["onboard_uarts"].items()},
+            cpus=frozenset(str(data.get("cpus", "")).split()),
+            board_properties={
+                str(k): frozenset(str(v).split())
+                for k, v in data.get("board_properties", {}).items()
+            },
             machines=by_name(MachineType(*row) for row in data["machines"]),
             devices=devices | {name: devices[of] for name, of in data["aliases"].items()},
         )

@@ -224,6 +224,16 @@ class _Planner:
                     where=self.machine.place_of("machine_type"),
                 )
             )
+        if capabilities.lacks_cpu(model := self.machine.cpu.model):
+            self.refusals.append(
+                refusal(
+                    "cpu-not-in-binary",
+                    f"unable to find CPU model {model!r}: QEMU {capabilities.version_text} has no "
+                    f"such one for {self.arch.name}",
+                    f"qemu-system-{self.arch.name} -cpu help lists them",
+                    where=self.machine.place_of("cpu"),
+                )
+            )
         if not capabilities.measured:
             self.assumptions.append(
                 f"no QEMU binary was asked: the devices and on-board UARTs of "

@@ -79,6 +79,8 @@ _GETTY = {**_UARTS, "virtconsole": 1}
 _COMS = {"isa": ISA_SERIAL_PORTS, **_EVERY_PCI}
 _OLD, _NEW = (2022, 11), (2025, 2)
 
+_NO_EFI_SERIAL = "with serial_efi0 in its terminal_input it does not go on"
+
 GRUB, GRUB_SERIAL = "GRUB", "GRUB told `serial`"
 
 STAGES: tuple[Stage, ...] = (
@@ -94,7 +96,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("firmware", "RISC-V EDK II", ("riscv64",), {"uart": 1}, {"uart": 1},
           "EDK II 2025.02 on QEMU 10.0"),
     Stage("firmware", "LoongArch EDK II", ("loongarch64",), {"uart": 1}, {"uart": 1},
-          "EDK II 2025.02 on QEMU 10.0"),
+          "EDK II 2025.02 on QEMU 10.0, 2026.08 on 11.1"),
     Stage("boot loader", "U-Boot", ("aarch64", "riscv64"), {"uart": 1}, {"uart": 1},
           "U-Boot 2025.01 on QEMU 10.0, 2023.01 on 7.2"),
     Stage("boot loader", GRUB, _X86, {}, {}, "GRUB 2.12 on QEMU 7.2",
@@ -104,8 +106,9 @@ STAGES: tuple[Stage, ...] = (
     Stage("boot loader", GRUB, _X86, {}, {}, "GRUB 2.12 on QEMU 7.2", on="OVMF"),
     Stage("boot loader", GRUB_SERIAL, _X86, _COMS, _COMS, "GRUB 2.12 on QEMU 7.2",
           "`serial --unit=N` for COM1 to COM4, `serial pci,BB:DD.F` for a card", on="OVMF"),
-    Stage("boot loader", GRUB, ("aarch64",), {}, {}, "GRUB 2.12 on QEMU 7.2", on="AAVMF"),
-    Stage("boot loader", GRUB, ("riscv64",), {}, {}, "GRUB 2.12 on QEMU 10.0",
+    Stage("boot loader", GRUB, ("aarch64",), {}, {}, "GRUB 2.12 on QEMU 7.2", _NO_EFI_SERIAL,
+          on="AAVMF"),
+    Stage("boot loader", GRUB, ("riscv64",), {}, {}, "GRUB 2.12 on QEMU 10.0", _NO_EFI_SERIAL,
           on="RISC-V EDK II"),
     Stage("kernel console", "Linux", (), _UARTS, {}, "Linux 6.12 on QEMU 10.0",
           "with its node in console=; of two of one driver the first"),

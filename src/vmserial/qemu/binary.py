@@ -34,7 +34,7 @@ OLDEST = (5, 2, 0)
 PROBE_BOUND = 20.0
 """Seconds for one question to a binary; QEMU needs 0.03 to 0.2."""
 
-_SCHEMA = 2
+_SCHEMA = 3
 
 _UARTS_TRIED = (UARTS_MEASURED, 4, 2, 1)
 """How many ``-serial`` a board is offered; some refuse to start with more than they have."""
@@ -250,10 +250,11 @@ def probe(
             continue
         key = _uarts_key(machine_type, machine_options)
         if key not in capabilities.onboard_uarts:
-            counted = _count_uarts(binary, machine_type, machine_options)
+            counted, keys = _count_uarts(binary, machine_type, machine_options)
             capabilities = replace(
-                capabilities, onboard_uarts={**capabilities.onboard_uarts, key: counted}
-            )
+                capabilities, onboard_uarts={**capabilities.onboard_uarts, key: counted},
+                board_properties={**capabilities.board_properties, machine_type: keys},
+            )  # fmt: skip
         here[machine_type] = capabilities.onboard_uarts[key]
     if capabilities is not known:
         cache.store(capabilities)
@@ -296,6 +297,7 @@ def _ask(binary: str) -> Capabilities:
         "machines": ("query-machines", {}),
         "chardevs": ("query-chardev-backends", {}),
         "devices": ("human-monitor-command", {"command-line": "info qdm"}),
+        "cpus": ("query-cpu-definitions", {}),
     }
     for name in INTERESTING:
         questions[f"properties {name}"] = ("device-list-properties", {"typename": name})
@@ -352,6 +354,7 @@ def _capabilities(binary: str, answers: Answers) -> Capabilities:
         chardevs=frozenset(entry["name"] for entry in values["chardevs"]),
         binary=binary,
         package=str(answers.greeting.get("package", "")).strip(" ()"),
+        cpus=frozenset(str(entry["name"]).lower() for entry in values.get("cpus", ())),
     )
 
 
@@ -388,8 +391,14 @@ def _devices(text: str) -> dict[str, DeviceType]:
     return found
 
 
-def _count_uarts(binary: str, machine_type: str, machine_options: Sequence[tuple[str, str]]) -> int:
-    """Count the UARTs of a paused VM whose frontend is open on a chardev of ours."""
+def _count_uarts(
+    binary: str, machine_type: str, machine_options: Sequence[tuple[str, str]]
+) -> tuple[int, frozenset[str]]:
+    """Count the UARTs of a paused VM whose frontend is open on a chardev of ours.
+
+    Returns:
+        How many, and the properties of the board.
+    """
     from vmserial.qemu.ask import ask
 
     words = ""
@@ -407,13 +416,19 @@ def _count_uarts(binary: str, machine_type: str, machine_options: Sequence[tuple
                 options.append(Option("-chardev", "null", (("id", f"uart{index}"),)))
                 options.append(Option("-serial", raw=f"chardev:uart{index}"))
             answers = ask(
-                binary, render(options), {"chardevs": ("query-chardev", {})}, bound=PROBE_BOUND
-            )
+                binary, render(options),
+                {"chardevs": ("query-chardev", {}), "board": ("qom-list", {"path": "/machine"})},
+                bound=PROBE_BOUND,
+            )  # fmt: skip
             if "chardevs" in answers.values:
-                return sum(
+                counted = sum(
                     1
                     for entry in answers.values["chardevs"]
                     if entry["label"].startswith("uart") and entry["frontend-open"]
+                )
+                board = answers.values.get("board", ())
+                return counted, frozenset(
+                    str(one["name"]) for one in board if not one["type"].startswith("child<")
                 )
             if "invalid accelerator" in answers.outcome.words:
                 break

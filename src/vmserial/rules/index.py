@@ -54,6 +54,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("devices.binary_no_device", ("readconfig", "devices")),
         Late("devices.caution"),
         Late("devices.controller_unused"),
+        Late("devices.cpu_not_in_binary", (), ("cpu",)),
         Late(
             "devices.device_not_pluggable",
             (),

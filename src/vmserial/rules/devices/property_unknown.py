@@ -25,7 +25,35 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
             port, f"Property '{qom_name(port.driver)}.chardev' can't find value 'on'; QEMU reads "
             f"'chardev' and '{meant}' as two properties that are on", fix=says,
         )  # fmt: skip
+    yield from _of_the_board(ctx)
     yield from _others(ctx)
+
+
+_SUGAR = frozenset({"type", "accel", "kernel-irqchip", "kvm-shadow-mem", "igd-passthru",
+                    "pflash0", "pflash1"})  # fmt: skip
+"""What ``-machine`` takes and hands on; a board without flash drives has lost its pflashN when
+it is asked (QEMU: hw/i386/pc_sysfw.c)."""
+
+
+def _of_the_board(ctx: RuleContext) -> Iterator[Finding]:
+    """Yield the first key of ``-machine`` that the board does not have."""
+    kind = ctx.machine_type or ctx.capabilities.default_machine
+    there = ctx.capabilities.board_properties.get(kind)
+    if not there or ctx.owner != "user":
+        return
+    known = ctx.capabilities.machines.get(kind)
+    name_of = known.name if known is not None else kind
+    for key in ctx.view.machine:
+        # smp.cpus is part of smp (hw/core/machine.c).
+        name = key.replace("_", "-").partition(".")[0]
+        if name not in _SUGAR and not {name, key} & there and not name.startswith("x-"):
+            yield RULE.finding(
+                f"-machine {kind}: Property '{name_of}-machine.{key}' not found",
+                next(iter(ctx.view.machine_options), None),
+                fix=f"leave {key} away, or see what there is: "
+                f"qemu-system-{ctx.arch} -machine {kind},help",
+            )
+            return
 
 
 _OF_ALL = frozenset({"driver", "id", "bus"})
