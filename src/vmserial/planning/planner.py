@@ -205,35 +205,7 @@ class _Planner:
 
     def check_binary(self) -> None:
         capabilities = self.capabilities
-        if capabilities.target and capabilities.target != self.arch.name:
-            self.refusals.append(
-                refusal(
-                    "binary-wrong-target",
-                    f"{capabilities.binary or 'the binary'} is a QEMU for {capabilities.target}, "
-                    f"the VM is {self.arch.name}",
-                    f"use qemu-system-{self.arch.name}",
-                )
-            )
-        wanted = self.machine.machine_type
-        if wanted and capabilities.machines and wanted not in capabilities.machines:
-            self.refusals.append(
-                refusal(
-                    "machine-not-in-binary",
-                    f"QEMU {capabilities.version_text} has no machine type {wanted!r}",
-                    f"use {self.platform.name}, or a QEMU that has it",
-                    where=self.machine.place_of("machine_type"),
-                )
-            )
-        if capabilities.lacks_cpu(model := self.machine.cpu.model):
-            self.refusals.append(
-                refusal(
-                    "cpu-not-in-binary",
-                    f"unable to find CPU model {model!r}: QEMU {capabilities.version_text} has no "
-                    f"such one for {self.arch.name}",
-                    f"qemu-system-{self.arch.name} -cpu help lists them",
-                    where=self.machine.place_of("cpu"),
-                )
-            )
+        self.refusals += _lacking(self.machine, self.arch, self.platform, capabilities)
         if not capabilities.measured:
             self.assumptions.append(
                 f"no QEMU binary was asked: the devices and on-board UARTs of "
@@ -389,3 +361,40 @@ def _args(machine: Machine) -> list[Option]:
         value = words.pop(0) if words and not words[0].startswith("-") else None
         result.append(Option(flag, raw=value, role="args"))
     return result
+
+
+def _lacking(
+    machine: Machine, arch: Architecture, platform: Platform, capabilities: Capabilities
+) -> list[Finding]:
+    """Return what the binary does not have of what a machine is: target, board, processor."""
+    found = []
+    if capabilities.target and capabilities.target != arch.name:
+        found.append(
+            refusal(
+                "binary-wrong-target",
+                f"{capabilities.binary or 'the binary'} is a QEMU for {capabilities.target}, "
+                f"the VM is {arch.name}",
+                f"use qemu-system-{arch.name}",
+            )
+        )
+    wanted = machine.machine_type
+    if wanted and capabilities.machines and wanted not in capabilities.machines:
+        found.append(
+            refusal(
+                "machine-not-in-binary",
+                f"QEMU {capabilities.version_text} has no machine type {wanted!r}",
+                f"use {platform.name}, or a QEMU that has it",
+                where=machine.place_of("machine_type"),
+            )
+        )
+    if capabilities.lacks_cpu(model := machine.cpu.model):
+        found.append(
+            refusal(
+                "cpu-not-in-binary",
+                f"unable to find CPU model {model!r}: QEMU {capabilities.version_text} has no "
+                f"such one for {arch.name}",
+                f"qemu-system-{arch.name} -cpu help lists them",
+                where=machine.place_of("cpu"),
+            )
+        )
+    return found
