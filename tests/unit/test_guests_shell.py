@@ -320,8 +320,9 @@ def test_a_reader_that_fails_half_way_does_not_turn_data_into_commands(
     trap = tmp_path / "executed"
 
     async def scenario(shell: Shell) -> None:
-        # A guest whose head stops early: what is left of the data stands in the stream.
+        # A guest whose reader stops early: what is left of the data stands in the stream.
         await shell.run("head() { command head -c 10; return 1; }")
+        await shell.run('dd() { [ "$1" = if=/dev/null ] || { command head -c 10; return 1; }; }')
         data = b"\n" * 10 + f"touch {trap}\n".encode() * 20000
         with pytest.raises(ShellError, match="status 1"):
             await shell.put(str(tmp_path / "file"), data, 20)
@@ -331,6 +332,26 @@ def test_a_reader_that_fails_half_way_does_not_turn_data_into_commands(
         assert not trap.exists()
 
     run(words, scenario)
+
+
+@each_shell
+@pytest.mark.parametrize("without", [False, True], ids=["dd", "no fullblock"])
+def test_a_large_file_is_taken_in_blocks_where_the_guest_can(
+    words: list[str], without: bool, tmp_path: Path
+) -> None:
+    data = os.urandom((1 << 18) + 77)
+
+    async def scenario(shell: Shell) -> None:
+        if without:
+            await shell.run("dd() { return 1; }")
+        else:
+            await shell.run("head() { return 1; }")
+        # In pieces that fill no block: a reader that counts reads takes too little.
+        await shell.put(str(tmp_path / "file"), data, 20)
+        assert (tmp_path / "file").read_bytes() == data
+        assert await shell.run("echo still there") == "still there\n"
+
+    run(words, scenario, wire=Wire())
 
 
 def test_a_put_that_is_cancelled_leaves_no_shell_that_lies(tmp_path: Path) -> None:

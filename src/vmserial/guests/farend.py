@@ -93,15 +93,19 @@ class FarEnd(Watcher):
         with contextlib.suppress(ShellError, LostVMError):
             await self.end()
 
-    async def start(self, timeout: float = 30.0) -> None:
+    async def start(self, timeout: float = 30.0, *, ports: int = 16) -> None:
         """Put the functions into the shell and start the watcher of nodes.
+
+        Args:
+            timeout: seconds.
+            ports: how many may be opened with the fewest processes; more can be.
 
         Raises:
             ShellError: the guest has no place for files, or no mkfifo.
             LostVMError: no answer within ``timeout`` seconds.
         """
         self._unsubscribe = self._shell.subscribe(self._event)
-        output = await self._shell.run(f"{script()}\nvs_start", timeout)
+        output = await self._shell.run(f"{script()}\nvs_start {ports}", timeout)
         self._directory = output.split()[-1]
 
     async def end(self, timeout: float = 30.0) -> None:

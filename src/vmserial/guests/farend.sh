@@ -21,17 +21,19 @@ vs_up() { read -r vs_t vs_x </proc/uptime; }
 # d-i's busybox has no mkfifo.
 command -v mkfifo >/dev/null || mkfifo() { for vs_x in "$@"; do mknod "$vs_x" p || return; done; }
 
+# vs_start COUNT: prepare for so many agents; more may come.
 vs_start() {
 	for vs_d in /tmp /dev/shm /run; do
 		vs_d=$vs_d/vmserial.$$
 		mkdir "$vs_d" 2>/dev/null && break
 	done
 	# With the orders of the first agents: one process instead of one for each.
-	set -- nap watch
-	for vs_n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
-		set -- "$@" $vs_n.orders
+	vs_k="nap watch" vs_n=0
+	while [ $vs_n -lt $1 ]; do
+		vs_n=$((vs_n + 1))
+		vs_k="$vs_k $vs_n.orders"
 	done
-	cd "$vs_d" && mkfifo "$@" && cd / || return 1
+	cd "$vs_d" && mkfifo $vs_k && cd / || return 1
 	# A pipe that nobody writes to: waiting on it is a sleep without a process.
 	# What is in a pipe is lost when nobody has it open, so the orders' pipe stays open too.
 	exec 8<>"$vs_d/nap" 9<>"$vs_d/watch"
@@ -131,21 +133,18 @@ vs_scan() {
 # vs_vports DIRECTORY…: the same for virtio ports. There may be a thousand, so none is looked
 # for in a list of them: each that is known has a variable, with the number of the last look.
 vs_vports() {
-	vs_listed=$* vs_ports= vs_files= vs_nameless= vs_now= vs_more= vs_new=0
+	vs_listed=$* vs_ports= vs_nameless= vs_now=
 	vs_round=$((vs_round + 1))
 	for vs_n in "$@"; do
 		vs_n=${vs_n##*/}
 		eval "vs_k=\${vs_seen_$vs_n}"
 		if [ -z "$vs_k" ]; then
-			# A port without a name has not been introduced yet. So many at a time, so
-			# that something is heard of a guest that has hundreds.
-			[ $vs_new -lt 64 ] || vs_more=1
-			[ -z "$vs_more" ] && [ -r "/sys/class/virtio-ports/$vs_n/name" ] || {
+			# A port without a name has not been introduced yet.
+			[ -r "/sys/class/virtio-ports/$vs_n/name" ] || {
 				vs_nameless=1
 				continue
 			}
-			vs_new=$((vs_new + 1))
-			vs_ports="$vs_ports $vs_n" vs_files="$vs_files $vs_debug/virtio-ports/$vs_n"
+			vs_ports="$vs_ports $vs_n"
 		fi
 		eval "vs_seen_$vs_n=$vs_round"
 		vs_now="$vs_now $vs_n"
@@ -159,33 +158,46 @@ vs_vports() {
 		vs_say g "$vs_n" "$vs_t"
 	done
 	vs_known=$vs_now
-	if [ -n "$vs_ports" ]; then
-		# One process for all of them; read by a builtin, each would take 8 ms.
-		for vs_n in $(grep -s "console_vtermno: [1-9]" $vs_files /dev/null); do
-			case $vs_n in
-			*:console_vtermno:) vs_n=${vs_n%:console_vtermno:} && vs_k=${vs_n##*/} ;;
-			*) vs_say c "$vs_k" "$vs_n" ;;
-			esac
-		done
-		for vs_n in $vs_ports; do
-			vs_name=
-			read -r vs_name <"/sys/class/virtio-ports/$vs_n/name"
-			vs_up
-			vs_say v "$vs_n" "$vs_t" "$vs_name"
-		done
-	fi
+	# So many at a time, so that something is heard of a guest that has hundreds.
+	set --
+	for vs_n in $vs_ports; do
+		set -- "$@" "$vs_n"
+		[ $# -lt 64 ] || {
+			vs_introduce "$@"
+			set --
+		}
+	done
+	[ $# = 0 ] || vs_introduce "$@"
+}
+
+# vs_introduce PORT…: tell of virtio ports that are new.
+vs_introduce() {
+	vs_files=
+	for vs_n in "$@"; do
+		vs_files="$vs_files $vs_debug/virtio-ports/$vs_n"
+	done
+	# One process for all of them; read by a builtin, each would take 8 ms.
+	for vs_n in $(grep -s "console_vtermno: [1-9]" $vs_files /dev/null); do
+		case $vs_n in
+		*:console_vtermno:) vs_n=${vs_n%:console_vtermno:} && vs_k=${vs_n##*/} ;;
+		*) vs_say c "$vs_k" "$vs_n" ;;
+		esac
+	done
+	vs_up
+	for vs_n in "$@"; do
+		vs_name=
+		read -r vs_name <"/sys/class/virtio-ports/$vs_n/name"
+		vs_say v "$vs_n" "$vs_t" "$vs_name"
+	done
 }
 
 # vs_watch: scan when asked to, and then, for as many ticks as asked for, whenever the
 # kernel sent a uevent. Any change of devices sends one and raises this number; some
 # files change a moment later, so it looks again.
 vs_watch() {
-	vs_old=' ' vs_seen= vs_again=0 vs_round=0 vs_known= vs_listed= vs_nameless= vs_more=
+	vs_old=' ' vs_seen= vs_again=0 vs_round=0 vs_known= vs_listed= vs_nameless=
 	while read -r vs_seq vs_ticks <&9; do
 		vs_scan
-		while [ -n "$vs_more" ]; do
-			vs_scan
-		done
 		vs_say z "$vs_seq"
 		while [ "$vs_ticks" -gt 0 ]; do
 			vs_ticks=$((vs_ticks - 1))
@@ -195,7 +207,6 @@ vs_watch() {
 			[ $vs_again -gt 0 ] || continue
 			vs_again=$((vs_again - 1))
 			vs_scan
-			[ -z "$vs_more" ] || vs_again=1
 		done
 	done
 }
@@ -248,13 +259,14 @@ vs_open() {
 	vs_say p "$1" $!
 }
 
+# Received by dd, which is a mere fork of busybox; its cat is started anew from its file.
 # At most 64 MiB (of 512 bytes each, or 128 MiB) are kept of what a port receives: one that
 # never becomes silent must not fill the memory that all of them need.
 vs_agent() {
 	ulimit -f 131072
 	if [ -t 3 ]; then
 		stty raw -echo clocal -crtscts 115200 <&3 || stty raw -echo <&3
-		cat <&3 >&5 &
+		dd bs=4096 <&3 >&5 2>/dev/null &
 	else
 		vs_receive &
 	fi
@@ -308,7 +320,7 @@ vs_receive() {
 	vs_q=0 vs_n=1 vs_c='' vs_stop=''
 	trap 'vs_stop=1; [ -z "$vs_c" ] || kill -9 $vs_c' TERM
 	while [ -z "$vs_stop" ]; do
-		cat <&3 >&5 &
+		dd bs=4096 <&3 >&5 2>/dev/null &
 		vs_wait $! || exit
 		read -r vs_k vs_p </proc/self/fdinfo/5
 		[ "$vs_p" = "$vs_q" ] || vs_n=1

@@ -20,8 +20,8 @@ from vmserial.model import NodeIdentity
 _AT_ONCE = 40
 """Files that one command names: a command line of the guest has 4000 bytes on a tty."""
 
-_BLOB = 4 << 20
-"""Bytes that are put into the guest in one piece."""
+_BLOB = 1 << 20
+"""Bytes that are put into the guest in one piece, which has the bound of one command."""
 
 STANDSTILL = 10
 """Answers of the guest without a new byte before a standstill is believed.  A guest that

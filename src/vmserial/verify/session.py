@@ -171,7 +171,7 @@ class Session(Subject):
             await self.shell.run(_NO_SYSRQ, self.limits.command)
         self.agent = GuestAgent(self.shell, max(GRACE, self.limits.command))
         self.exchange = Exchange(self.agent, self.limits)
-        await self.agent.start(self.limits.command)
+        await self.agent.start(self.limits.command, ports=len(self.lines) + 1)
 
     # -------------------------------------------------------------- nodes
 
