@@ -183,6 +183,7 @@ def request(
         UsageError: an option's value is wrong, or two do not go together.
     """
     from vmserial.verify.request import CEILINGS, LARGE_PORTS, VerifyRequest
+    from vmserial.verify.setup import AMPLE_MIB
 
     if asked.input and len(asked.kinds) > 1:
         raise UsageError(
@@ -192,6 +193,9 @@ def request(
         )
     machine = read_machine(asked)
     tell(machine.notes)
+    if asked.memory_mib is None and "memory" not in machine.lines:
+        # Nobody wants it smaller than its ports need; the VM under test gets what they do.
+        machine = replace(machine, memory_mib=AMPLE_MIB)
     more = _shared(sizes=sizes, timeout=timeout, **words)
     if cycles is not None:
         more["cycles"] = cycles

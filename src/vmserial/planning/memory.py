@@ -30,7 +30,7 @@ def no_room(machine: Machine, kib: int) -> list[Finding]:
             f"the drivers of its ports take about {mib} MiB of the guest's {machine.memory_mib} "
             f"MiB, and it needs {GUEST_LEAST_MIB} MiB besides: it dies while it starts",
             f"give it --memory {enough} or more, or ask for fewer ports",
-            where=machine.place_of("memory_mib"),
+            where=machine.place_of("memory"),
             severity=Severity.DEAD,
         )
     ]

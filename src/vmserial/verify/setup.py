@@ -47,7 +47,7 @@ _WORDS = {
 MEMORY_MIB = 512
 """RAM of the VM under test: room for the payloads of 300 ports that need nothing else."""
 
-_AMPLE_MIB = 1 << 20
+AMPLE_MIB = 1 << 20
 """RAM of which no number of ports is too much; what a VM gets is worked out from its plan."""
 
 _BASE_MIB = 256
@@ -96,7 +96,7 @@ def platform(machine: Machine, ports: Sequence[SerialPort]) -> Machine:
         machine_options=machine.machine_options,
         cpu=machine.cpu,
         accel=machine.accel,
-        memory_mib=_AMPLE_MIB,
+        memory_mib=AMPLE_MIB,
     )
 
 
