@@ -27,13 +27,18 @@ vs_start() {
 		vs_d=$vs_d/vmserial.$$
 		mkdir "$vs_d" 2>/dev/null && break
 	done
-	# With the orders of the first agents: one process instead of one for each.
+	# With the orders of the first agents: one process for 64 of them.
+	cd "$vs_d" || return 1
 	vs_k="nap watch" vs_n=0
 	while [ $vs_n -lt $1 ]; do
-		vs_n=$((vs_n + 1))
-		vs_k="$vs_k $vs_n.orders"
+		vs_n=$((vs_n + 1)) vs_k="$vs_k $vs_n.orders"
+		[ $((vs_n % 64)) != 0 ] || {
+			mkfifo $vs_k || return 1
+			vs_k=
+		}
 	done
-	cd "$vs_d" && mkfifo $vs_k && cd / || return 1
+	[ -z "$vs_k" ] || mkfifo $vs_k || return 1
+	cd /
 	# A pipe that nobody writes to: waiting on it is a sleep without a process.
 	# What is in a pipe is lost when nobody has it open, so the orders' pipe stays open too.
 	exec 8<>"$vs_d/nap" 9<>"$vs_d/watch"
@@ -131,49 +136,48 @@ vs_scan() {
 }
 
 # vs_vports DIRECTORY…: the same for virtio ports. There may be a thousand, so none is looked
-# for in a list of them: each that is known has a variable, with the number of the last look.
+# for in a list of them, and no list is made one by one, which takes the square of their number:
+# each that is known has a variable, with the number of the last look.
 vs_vports() {
-	vs_listed=$* vs_ports= vs_nameless= vs_now=
+	vs_q=$vs_listed vs_listed=$* vs_nameless= vs_ports= vs_new=0
 	vs_round=$((vs_round + 1))
+	if [ -n "$vs_q" ]; then
+		for vs_n in "$@"; do
+			vs_n=${vs_n##*/}
+			eval "[ -z \"\$vs_seen_$vs_n\" ] || vs_seen_$vs_n=$vs_round"
+		done
+		# What is gone first: an hvc may already be somebody else's.
+		for vs_n in $vs_q; do
+			vs_n=${vs_n##*/}
+			eval "vs_k=\$vs_seen_$vs_n"
+			case $vs_k in '' | $vs_round) continue ;; esac
+			unset "vs_seen_$vs_n"
+			vs_up
+			vs_say g "$vs_n" "$vs_t"
+		done
+	fi
 	for vs_n in "$@"; do
 		vs_n=${vs_n##*/}
-		eval "vs_k=\${vs_seen_$vs_n}"
-		if [ -z "$vs_k" ]; then
-			# A port without a name has not been introduced yet.
-			[ -r "/sys/class/virtio-ports/$vs_n/name" ] || {
-				vs_nameless=1
-				continue
-			}
-			vs_ports="$vs_ports $vs_n"
-		fi
-		eval "vs_seen_$vs_n=$vs_round"
-		vs_now="$vs_now $vs_n"
-	done
-	# What is gone first: an hvc may already be somebody else's.
-	for vs_n in $vs_known; do
-		eval "vs_k=\${vs_seen_$vs_n}"
-		[ "$vs_k" != $vs_round ] || continue
-		unset "vs_seen_$vs_n"
-		vs_up
-		vs_say g "$vs_n" "$vs_t"
-	done
-	vs_known=$vs_now
-	# So many at a time, so that something is heard of a guest that has hundreds.
-	set --
-	for vs_n in $vs_ports; do
-		set -- "$@" "$vs_n"
-		[ $# -lt 64 ] || {
-			vs_introduce "$@"
-			set --
+		eval "vs_k=\$vs_seen_$vs_n"
+		[ -z "$vs_k" ] || continue
+		# A port without a name has not been introduced yet.
+		[ -r "/sys/class/virtio-ports/$vs_n/name" ] || {
+			vs_nameless=1
+			continue
 		}
+		eval "vs_seen_$vs_n=$vs_round"
+		vs_ports="$vs_ports $vs_n"
+		vs_new=$((vs_new + 1))
+		# So many at a time, so that something is heard of a guest that has hundreds.
+		[ $vs_new -lt 64 ] || vs_introduce
 	done
-	[ $# = 0 ] || vs_introduce "$@"
+	[ -z "$vs_ports" ] || vs_introduce
 }
 
-# vs_introduce PORT…: tell of virtio ports that are new.
+# vs_introduce: tell of the virtio ports that are new (vs_ports).
 vs_introduce() {
 	vs_files=
-	for vs_n in "$@"; do
+	for vs_n in $vs_ports; do
 		vs_files="$vs_files $vs_debug/virtio-ports/$vs_n"
 	done
 	# One process for all of them; read by a builtin, each would take 8 ms.
@@ -184,18 +188,19 @@ vs_introduce() {
 		esac
 	done
 	vs_up
-	for vs_n in "$@"; do
+	for vs_n in $vs_ports; do
 		vs_name=
 		read -r vs_name <"/sys/class/virtio-ports/$vs_n/name"
 		vs_say v "$vs_n" "$vs_t" "$vs_name"
 	done
+	vs_ports= vs_new=0
 }
 
 # vs_watch: scan when asked to, and then, for as many ticks as asked for, whenever the
 # kernel sent a uevent. Any change of devices sends one and raises this number; some
 # files change a moment later, so it looks again.
 vs_watch() {
-	vs_old=' ' vs_seen= vs_again=0 vs_round=0 vs_known= vs_listed= vs_nameless=
+	vs_old=' ' vs_seen= vs_again=0 vs_round=0 vs_listed= vs_nameless=
 	while read -r vs_seq vs_ticks <&9; do
 		vs_scan
 		vs_say z "$vs_seq"
