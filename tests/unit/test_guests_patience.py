@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vmserial.guests import patience
-from vmserial.guests.patience import patient, put_off, waited
+from vmserial.guests.patience import Waited, patient, put_off, waited
 
 
 class Clock:
@@ -119,3 +119,38 @@ def test_a_process_waited_as_long_as_its_thread_that_waited_longest(tmp_path: Pa
         (folder / "schedstat").write_text(text)
     assert waited(77, tmp_path) == 2.5
     assert waited(78, tmp_path) == 0.0
+
+
+def test_a_thousand_who_wait_ask_the_kernel_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "_LOOK", 60.0)
+    folder = tmp_path / "77" / "task" / "1"
+    folder.mkdir(parents=True)
+    (folder / "schedstat").write_text("5 1500000000 9")
+    starved = Waited(77, tmp_path)
+    assert starved() == 1.5
+    (folder / "schedstat").write_text("5 2500000000 9")
+    assert {starved() for _ in range(1000)} == {1.5}
+    monkeypatch.setattr(patience, "_LOOK", 0.0)
+    later = Waited(77, tmp_path)
+    assert later() == 2.5
+    (folder / "schedstat").write_text("5 3500000000 9")
+    assert later() == 3.5
+
+
+def test_a_bound_that_is_far_is_looked_at_seldom() -> None:
+    async def main() -> int:
+        looks = 0
+
+        def looked() -> float:
+            nonlocal looks
+            looks += 1
+            return 0.0
+
+        async with patient(1000.0, looked):
+            await asyncio.sleep(0.2)
+        return looks
+
+    # Without a pause of its own it would be asked hundreds of times.
+    assert asyncio.run(main()) <= 2

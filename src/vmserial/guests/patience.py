@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 _LOOK = 0.5
 """Seconds between two looks."""
+
+_LOOK_PART = 0.125
+"""Of the time that is left: a thousand may wait, and most of them for what comes long before."""
 
 _MOST = 4
 """How many times a bound it may be put off to, however long the guest waits."""
@@ -31,6 +37,27 @@ def waited(pid: int, proc: Path = Path("/proc")) -> float:
         with contextlib.suppress(OSError, ValueError, IndexError):
             most = max(most, int(path.read_text().split()[1]))
     return most / 1e9
+
+
+class Waited:
+    """:func:`waited` of one process, asked seldom however often this is: a thousand may wait.
+
+    Args:
+        pid: the process.
+        proc: where the kernel says it.
+    """
+
+    def __init__(self, pid: int, proc: Path = Path("/proc")) -> None:
+        self._ask = partial(waited, pid, proc)
+        self._said = 0.0
+        self._good_until = -math.inf
+
+    def __call__(self) -> float:
+        """Return it, at most so many seconds old as lie between two looks."""
+        now = time.monotonic()
+        if now >= self._good_until:
+            self._said, self._good_until = self._ask(), now + _LOOK
+        return self._said
 
 
 class Bound(Protocol):
@@ -79,10 +106,14 @@ async def patient(timeout: float, starved: Callable[[], float] | None) -> AsyncI
 
 
 async def put_off(bound: Bound, starved: Callable[[], float], most: float) -> None:
-    """Put a bound off again and again, by ``most`` seconds in all at most."""
+    """Put a bound off again and again, by ``most`` seconds in all at most.
+
+    It looks the more seldom the farther the bound is.
+    """
     before = starved()
     while most > 0:
-        await asyncio.sleep(_LOOK)
+        left = (bound.when() or 0.0) - asyncio.get_running_loop().time()
+        await asyncio.sleep(max(_LOOK, left * _LOOK_PART))
         now, at = starved(), bound.when()
         if at is None or bound.expired():
             return

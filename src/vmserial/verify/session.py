@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import fnmatch
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any
 
 from vmserial.errors import ShellError
 from vmserial.guests.nodes import Node
-from vmserial.guests.patience import waited
+from vmserial.guests.patience import Waited
 from vmserial.guests.shell import Shell
 from vmserial.guests.watcher import GRACE
 from vmserial.model import NodeIdentity
@@ -141,7 +140,7 @@ class Session(Subject):
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Shell:
         """Return the shell on the control port."""
-        shell = Shell(reader, writer, starved=partial(waited, self.vm.pid))
+        shell = Shell(reader, writer, starved=Waited(self.vm.pid))
         await shell.ready(self.limits.boot)
         return shell
 
@@ -155,7 +154,7 @@ class Session(Subject):
         entrance = Entrance(
             self.lines, self.ends, self._stack, places, self.limits, self.reporter,
             lambda line: self.transfers([line], self.request.alone)[0],
-            lambda: self.seconds.update(login=self.since()), partial(waited, self.vm.pid),
+            lambda: self.seconds.update(login=self.since()), Waited(self.vm.pid),
         )  # fmt: skip
         shell = await entrance.enter(self.request.login, reader, writer)
         self.in_band, self.in_band_outcomes = entrance.in_band, entrance.outcomes
