@@ -43,6 +43,7 @@ class Standstill:
     def __init__(self, agent: GuestAgent, limits: Limits) -> None:
         self._agent = agent
         self._limits = limits
+        self._asking: asyncio.Future[int] | None = None
 
     async def drained(self, ends: Ends, size: int, bound: float) -> None:
         """Wait until the host has ``size`` bytes of a port, or no more come.
@@ -125,5 +126,11 @@ class Standstill:
             await asyncio.sleep(_PAUSE)
 
     async def _answers(self, path: str, count: int) -> None:
+        """Have the guest answer so many times; who asks while it is asked hears that answer.
+
+        A thousand ports that each ask by themselves keep a guest from what they wait for.
+        """
         for _ in range(count):
-            await self._agent.count(path)
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.ensure_future(self._agent.count(path))
+            await asyncio.shield(self._asking)
