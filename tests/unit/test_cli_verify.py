@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import DEBIAN_12_ARM64, binary
 
 from vmserial.cli import main, verify, verify_request
 from vmserial.cli.vm_options import VmOptions
@@ -19,6 +21,7 @@ from vmserial.errors import UsageError
 from vmserial.guests.profile import KNOWN
 from vmserial.machines import ARCHITECTURES
 from vmserial.paths import cache_dir
+from vmserial.planning import planner
 from vmserial.verify.hostfacts import HostFacts
 from vmserial.verify.request import CEILINGS, Limits, VerifyReport, VerifyRequest
 from vmserial.verify.results import GUEST_TO_HOST, Check, Verdict
@@ -56,6 +59,23 @@ def test_a_number_of_ports_is_an_input() -> None:
     made = asked(VmOptions(arch="aarch64", ports=6))
     assert made.chosen_cases == ("input",)
     assert len(made.machine.ports) == 6
+
+
+def test_the_memory_of_a_vm_under_test_is_what_its_ports_need_unless_it_is_named(
+    tmp_path: Path,
+) -> None:
+    many = VmOptions(arch="aarch64", ports=1000, kind="virtio", kinds=("virtio",))
+    toml = tmp_path / "vm.toml"
+    toml.write_text('arch = "aarch64"\nports = 1000\ntype = "virtio"\nmemory = 512\n')
+
+    def refusals(words: VmOptions) -> list[str]:
+        made = planner.plan(asked(words).machine, binary(), DEBIAN_12_ARM64, control=True)
+        return [refusal.id for refusal in made.refusals]
+
+    assert refusals(many) == []
+    assert refusals(replace(many, memory_mib=512)) == ["guest-memory"]
+    assert refusals(replace(many, memory_mib=1024)) == []
+    assert refusals(VmOptions(input=str(toml))) == ["guest-memory"]
 
 
 def test_ports_that_no_case_looks_at_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,8 +57,8 @@ class SlowGuest:
         return cast(GuestAgent, self)
 
 
-async def counted(guest: SlowGuest, size: int) -> int:
-    return await GuestAgent.counted(guest.agent, "/dev/ttyS0", size, 5.0, LIMITS.idle)
+async def counted(guest: SlowGuest, size: int, idle: float = LIMITS.idle) -> int:
+    return await GuestAgent.counted(guest.agent, "/dev/ttyS0", size, 5.0, idle)
 
 
 def with_endpoint(work: Callable[[Endpoint, socket.socket], Awaitable[Any]], folder: Path) -> Any:
@@ -78,6 +78,18 @@ def with_endpoint(work: Callable[[Endpoint, socket.socket], Awaitable[Any]], fol
     return asyncio.run(done())
 
 
+def test_many_ports_that_wait_for_the_guests_answers_share_them(tmp_path: Path) -> None:
+    guest = SlowGuest(late=10**6, pace=0.001)
+
+    async def main(endpoint: Endpoint, _: socket.socket) -> None:
+        still = Standstill(guest.agent, LIMITS)
+        ends = ("/dev/ttyS0", endpoint)
+        await asyncio.gather(*(still.drained(ends, 100, 5.0) for _ in range(200)))
+
+    with_endpoint(main, tmp_path)
+    assert STANDSTILL <= guest.answers <= 3 * STANDSTILL
+
+
 def test_what_a_slow_guest_receives_late_is_not_lost() -> None:
     guest = SlowGuest(late=STANDSTILL - 1)
     assert asyncio.run(counted(guest, 100)) == 100
@@ -91,7 +103,8 @@ def test_a_guest_that_answers_and_receives_nothing_is_not_waited_for() -> None:
 
 def test_a_quick_guest_still_has_its_time() -> None:
     guest = SlowGuest(late=12, pace=0.001)
-    assert asyncio.run(counted(guest, 100)) == 100
+    # Much longer than its answers take also where this host is busy.
+    assert asyncio.run(counted(guest, 100, idle=2.0)) == 100
 
 
 @pytest.mark.parametrize(("late", "came"), [(STANDSTILL - 1, True), (1000, False)])

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from vmserial.verify.subject import Subject
     from vmserial.verify.wire.transfer import Transfer
 
-_MOST = 4 << 20
+_MOST = 96 << 20
 """Bytes; while they are unpacked, the guest has them twice.  More is put there later, in parts."""
+
+_PIECE = 1 << 20
+"""Bytes of one file: very many ports have several, and we have one at a time."""
 
 _NAME = "initrd"
 _OPTION = "-initrd"
@@ -44,20 +47,32 @@ def load(subject: Subject, transfers: Sequence[Transfer]) -> None:
     at = argv.index(own)
     if argv[at - 1] != _OPTION:
         return
-    parts: dict[str, list[Transfer]] = {}
-    for one in transfers:
-        parts.setdefault(f"data.{one.out.run:x}.{len(one.out.sent)}", []).append(one)
-    files = {name: b"".join(one.out.sent for one in alike) for name, alike in parts.items()}
     path = subject.rundir.path / _NAME
+    alike: dict[tuple[int, int], list[Transfer]] = {}
+    for one in transfers:
+        alike.setdefault((one.out.run, len(one.out.sent)), []).append(one)
     try:
-        path.write_bytes(guest.initrd.read_bytes() + archive(file(*one) for one in files.items()))
+        with path.open("wb") as disk:
+            disk.write(guest.initrd.read_bytes())
+            for (run, size), those in alike.items():
+                step = max(1, _PIECE // max(size, 1))
+                for first in range(0, len(those), step):
+                    name = f"data.{run:x}.{size}.{first}"
+                    disk.write(_packed(name, those[first : first + step]))
     except OSError:
         # No room for it: the data is uploaded.
         path.unlink(missing_ok=True)
+        for one in transfers:
+            one.upload = None
         return
-    for name, alike in parts.items():
-        sha256 = hashlib.sha256(files[name]).hexdigest()
-        for number, one in enumerate(alike):
-            one.upload = Upload(f"/{name}", (len(one.out.sent), number), sha256)
     argv[at] = str(path)
     subject.made = replace(subject.made, argv=tuple(argv))
+
+
+def _packed(name: str, alike: Sequence[Transfer]) -> bytes:
+    """Return an archive of the data of transfers of one size; each gets its ``upload``."""
+    whole = b"".join(one.out.sent for one in alike)
+    sha256 = hashlib.sha256(whole).hexdigest()
+    for number, one in enumerate(alike):
+        one.upload = Upload(f"/{name}", (len(one.out.sent), number), sha256)
+    return archive([file(name, whole)])

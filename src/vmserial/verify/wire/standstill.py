@@ -133,4 +133,6 @@ class Standstill:
         for _ in range(count):
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.ensure_future(self._agent.count(path))
+                # Also where nobody waits for it any more, its error is taken.
+                self._asking.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.shield(self._asking)
