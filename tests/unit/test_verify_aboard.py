@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +77,25 @@ def test_a_guest_of_the_users_own_boots_its_own_ram_disk(tmp_path: Path) -> None
         assert {one.upload for one in made} == {None}
 
 
-def test_more_than_the_guest_has_room_for_is_uploaded_later(tmp_path: Path) -> None:
+def test_data_of_many_ports_is_in_several_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aboard, "_PIECE", 3 * sum(SIZES))
+    with RunDirectory() as rundir:
+        session, made = loaded(tmp_path, rundir)
+        image = initrd_of(session).read_bytes()
+        assert len({one.upload.file for one in made if one.upload}) > 2
+        for one in made:
+            assert one.upload is not None
+            size, part = one.upload.part
+            start = image.index(MAGIC, image.index(one.upload.file.lstrip("/").encode()))
+            assert image[start + part * size :][:size] == one.out.sent
+
+
+def test_more_than_the_guest_has_room_for_is_uploaded_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aboard, "_MOST", 4 << 20)
     with RunDirectory() as rundir:
         session, made = loaded(tmp_path, rundir, together=(*SIZES, 1 << 20))
         assert initrd_of(session) == tmp_path / "guest-initrd"
@@ -84,15 +103,13 @@ def test_more_than_the_guest_has_room_for_is_uploaded_later(tmp_path: Path) -> N
 
 
 def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
+    packed = aboard._packed
+
+    def full(name: str, alike: Sequence[Transfer]) -> bytes:
+        packed(name, alike)
         raise OSError(28, "No space left on device")
 
-    written = Path.write_bytes
-    monkeypatch.setattr(
-        Path, "write_bytes", lambda self, data: (full if self.name == "initrd" else written)(
-            self, data
-        ),
-    )  # fmt: skip
+    monkeypatch.setattr(aboard, "_packed", full)
     with RunDirectory() as rundir:
         session, made = loaded(tmp_path, rundir)
         assert initrd_of(session) == tmp_path / "guest-initrd"
