@@ -148,6 +148,29 @@ def test_sending_to_a_guest_that_is_lost_is_given_up(tmp_path: Path) -> None:
     assert with_endpoint(work, tmp_path)
 
 
+def test_a_guest_without_time_for_answers_is_not_given_up_while_bytes_move(
+    tmp_path: Path,
+) -> None:
+    async def work(endpoint: Endpoint, _peer: socket.socket) -> tuple[bool, int]:
+        silent = 0
+
+        def busy() -> None:
+            nonlocal silent
+            silent += 1
+            guest.answers, endpoint.moved = 0, endpoint.moved + 1
+            if silent == 3:
+                watch.cancel()
+            raise LostVMError("it is busy", hint="")
+
+        guest, still = SlowGuest(1, then=busy), asyncio.Event()
+        standstill = Standstill(guest.agent, LIMITS)
+        watch = asyncio.ensure_future(standstill.watch([("/dev/ttyS0", endpoint)], still))
+        await asyncio.gather(watch, return_exceptions=True)
+        return still.is_set(), silent
+
+    assert with_endpoint(work, tmp_path) == (False, 3)
+
+
 def test_the_end_of_a_transfer_is_one_that_the_guest_has_seen() -> None:
     guest = SlowGuest(1)
     asyncio.run(Standstill(guest.agent, LIMITS).settled("/dev/ttyS0"))

@@ -94,11 +94,7 @@ class FarEnd(Watcher):
             await self.end()
 
     async def start(self, timeout: float = 30.0, *, ports: int = 16) -> None:
-        """Put the functions into the shell and start the watcher of nodes.
-
-        Args:
-            timeout: seconds.
-            ports: how many may be opened with the fewest processes; more can be.
+        """Put the functions into the shell, prepare for so many ports, and watch the nodes.
 
         Raises:
             ShellError: the guest has no place for files, or no mkfifo.
