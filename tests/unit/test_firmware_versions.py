@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,10 @@ from vmserial.guests import firmware, grub
 from vmserial.model import Assignment, Chardev, Machine, Null, Plan, SerialPort
 from vmserial.model.machine import Firmware
 from vmserial.planning.stages import STAGES, of, reached, words
+from vmserial.progress import Silent
+from vmserial.report.reproduce import again
 from vmserial.verify import stage, stage_setup
+from vmserial.verify.request import VerifyReport, VerifyRequest
 from vmserial.verify.results import Check, Verdict
 from vmserial.verify.setup import Setup
 
@@ -240,3 +244,36 @@ def test_each_entry_of_a_firmware_and_what_is_below_it_is_there() -> None:
     assert {one.on for one in STAGES} - {""} <= {one.name for one in STAGES}
     for one in firmware.KNOWN:
         assert stage_setup.stages_of(one), one
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *, ready: bool = True) -> VerifyReport:
+    """Run a stage whose firmware writes to COM1 and hears keys there, without QEMU."""
+
+    async def look(*words: Any) -> stage.Seen:
+        wires = words[4]
+        wires["serial0"].said += b"SeaBIOS (version 1.16.2-debian-1.16.2-1)\r\n"
+        said = {name: bytes(wire.said) for name, wire in wires.items()}
+        return stage.Seen(ready, said, frozenset({"serial0"}), 1.0)
+
+    monkeypatch.setattr(stage, "_look", look)
+    known = next(one for one in firmware.KNOWN if one.word == "seabios")
+    call = ("verify", "--arch", "x86_64", "--stage", "firmware", "--out", "o")
+    request = VerifyRequest(_machine(("isa",)), given=True, call=call)
+    made = stage.run(request, Silent(), known, binary("x86_64", (10, 0, 0), 4))
+    return asyncio.run(made)
+
+
+def test_the_report_names_the_version_and_its_command_goes_with_a_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = _run(monkeypatch)
+    assert report.checks[-1].detail == "boot output: serial0; obeys: serial0"
+    assert {check.guest for check in report.checks} == {"SeaBIOS 1.16.2-debian-1.16.2-1"}
+    assert report.seed == 0
+    assert again(report.call, report.seed, cases=("firmware",)) == (
+        "vmserial verify --arch x86_64 --stage firmware"
+    )
+
+
+def test_a_firmware_that_does_not_come_to_wait_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run(monkeypatch, ready=False).checks[-1].verdict is Verdict.LOST

@@ -88,7 +88,8 @@ def deliver(report: VerifyReport, *, out: Path | None, as_json: bool) -> None:
 
         left = sum(check.detail == NOT_RUN for check in report.checks)
         complain(f"vmserial: interrupted: {left} of {len(report.checks)} checks were not run")
-    complain(f"vmserial: {len(report.checks)} checks, {report.seconds:.1f} s, seed {report.seed}")
+    seed = f", seed {report.seed}" if report.seed else ""
+    complain(f"vmserial: {len(report.checks)} checks, {report.seconds:.1f} s{seed}")
 
 
 def _json(report: VerifyReport) -> dict[str, Any]:

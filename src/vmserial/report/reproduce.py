@@ -20,7 +20,7 @@ def again(
 
     Args:
         call: the words of the run's own command line, without the program's name.
-        seed: of the run's data.
+        seed: of the run's data; 0: it sent none, as a firmware gets none.
         cases: what was tried on the VM.
         kind: the device kind that it is about; empty for an input.
         arch: QEMU's target name.
@@ -37,7 +37,7 @@ def again(
         return shlex.join(["vmserial", *call])
     end = call.index("--") if "--" in call else len(call)
     words, rest = list(call[:end]), list(call[end:])
-    added = ["--seed", str(seed)]
+    added = ["--seed", str(seed)] if seed else []
     dropped = {"--seed", "--out"}
     # What is proven as it stands has one case, which is not one of --case.
     if _values(words, "--case") or kind:

@@ -39,18 +39,22 @@ class Recording:
         binaries: those that run it.
         before: what an earlier run found that is part of this one.
         keep: told the report of what was done if the run is cancelled.
+        data: it sends any, which the seed decides.
 
     Attributes:
-        seed: of its data.
+        seed: of its data; 0: there is none.
         host: this one.
     """
 
     def __init__(
         self, request: VerifyRequest, binaries: Iterable[Capabilities], *,
         before: VerifyReport | None = None, keep: Keep | None = None,
+        data: bool = True,
     ) -> None:  # fmt: skip
         kvm = any("kvm" in one.accelerators for one in binaries)
         self.seed = request.seed or (int.from_bytes(os.urandom(4), "big") >> 1) + 1
+        if not data:
+            self.seed = 0
         self.host = HostFacts.gather("kvm" if kvm else "tcg")
         self._request = request
         self._before = before

@@ -269,7 +269,7 @@ async def run(
         UsageError: this QEMU does not start it.
     """
     environment = environment_of(firmware, capabilities)
-    recording = Recording(request, [capabilities], keep=keep)
+    recording = Recording(request, [capabilities], keep=keep, data=False)
     with recording.file() as writer, RunDirectory() as rundir:
         runner = Runner(request, reporter, recording.seed, writer)
         made = setup(request.machine, firmware, environment, rundir, request.mirror)
