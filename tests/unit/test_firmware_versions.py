@@ -18,6 +18,7 @@ from vmserial.cli.output import ranges
 from vmserial.cli.vm_options import VmOptions
 from vmserial.errors import PlanRefused, UsageError
 from vmserial.guests import firmware, grub
+from vmserial.guests.firmware_version import version_of
 from vmserial.model import Assignment, Chardev, Machine, Null, Plan, SerialPort
 from vmserial.model.machine import Firmware
 from vmserial.planning.stages import STAGES, of, reached, words
@@ -112,13 +113,13 @@ def test_a_version_is_the_installed_package_s(name: str, tmp_path: Path) -> None
     image = tmp_path / DIRECTORIES[name]
     image.parent.mkdir(parents=True)
     image.write_bytes(b"\0" * 64)
-    assert firmware.version_of(Path("/", DIRECTORIES[name]), root=str(tmp_path)) == ""
+    assert version_of(Path("/", DIRECTORIES[name]), root=str(tmp_path)) == ""
     status = tmp_path / "var/lib/dpkg/status"
     status.parent.mkdir(parents=True)
     status.write_text(f"Package: {PACKAGES[name]}\nVersion: 2022.11-6+deb12u2\n\nPackage: x\n")
-    version = firmware.version_of(Path("/", DIRECTORIES[name]), root=str(tmp_path))
+    version = version_of(Path("/", DIRECTORIES[name]), root=str(tmp_path))
     assert version == "2022.11-6+deb12u2"
-    assert firmware.version_of(Path("/none"), root=str(tmp_path)) == ""
+    assert version_of(Path("/none"), root=str(tmp_path)) == ""
 
 
 def test_a_version_is_what_the_image_tells(tmp_path: Path) -> None:

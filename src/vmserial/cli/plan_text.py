@@ -44,7 +44,7 @@ def _firmware(plan: Plan, root: str) -> str:
         return ""
     from pathlib import Path
 
-    from vmserial.guests.firmware import version_of
+    from vmserial.guests.firmware_version import version_of
     from vmserial.machines import architecture
 
     path = plan.machine.firmware.code or architecture(plan.machine.arch).firmware

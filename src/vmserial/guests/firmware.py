@@ -15,7 +15,7 @@ from typing import Literal
 
 from vmserial.errors import ImageError, UsageError
 from vmserial.guests.apt import PrivateApt, extract
-from vmserial.guests.deb import stanza
+from vmserial.guests.firmware_version import installed_version, version_of
 from vmserial.machines import architecture
 from vmserial.paths import cache_dir, locked
 from vmserial.progress import Reporter, Silent
@@ -176,7 +176,7 @@ def find(
     # An installed GRUB may be of another release than what makes its image.
     if installed.is_file() and not wanted.grub:
         return replace(
-            wanted, path=installed, version=_installed_version(wanted.package),
+            wanted, path=installed, version=installed_version(wanted.package),
             origin=f"package {wanted.package}, installed",
         )  # fmt: skip
     return _fetched(wanted, mirror, reporter or Silent())
@@ -199,63 +199,12 @@ def _file(arch: str, there: Sequence[Firmware], path: Path) -> Firmware:
         kind = {"SeaBIOS": b"SeaBIOS", "U-Boot": b"U-Boot 20"}.get(one.name)
         if uefi if kind is None else kind in data:
             how: How = "bios" if one.how == "own" else one.how
-            return replace(one, path=path.absolute(), how=how, version=version_of(path, data),
+            return replace(one, path=path.absolute(), how=how, version=version_of(path.absolute(), data),
                            origin=str(path))  # fmt: skip
     raise UsageError(
         f"{path} is no firmware that is known for {arch}",
         hint=f"known are {', '.join(names(arch))}", where="--firmware",
     )  # fmt: skip
-
-
-_OF_DIRECTORY = {"OVMF": "ovmf", "AAVMF": "qemu-efi-aarch64"}
-"""The package of a directory of /usr/share, where they are not called alike."""
-
-_IN_IMAGE = re.compile(rb"(?:2\0)(?:0\0)(?:[0-9]\0){2}\.\0(?:[0-9]\0){2}(?:[!-~]\0)*")
-"""A release in UTF-16, as AAVMF of 2025.02 and later has it; of OVMF it is packed."""
-
-
-_TOLD_WITHIN = 1 << 20
-"""Bytes of an image in which it is looked for; AAVMF has it in the first 32 KiB."""
-
-
-def version_of(path: Path, data: bytes | None = None, root: str = "/") -> str:
-    """Return the version of a UEFI's image: its package's, or what the image tells; or empty.
-
-    Args:
-        path: of the image.
-        data: what is in it; None: it is read.
-        root: where the machine's files are.
-    """
-    here = Path(root, str(path).lstrip("/"))
-    try:
-        real = here.resolve()
-        parts = real.relative_to(Path(root).resolve()).parts
-        if parts[:2] == ("usr", "share") and len(parts) > 2:
-            package = _OF_DIRECTORY.get(parts[2], parts[2])
-            if real.name.startswith("AAVMF32"):
-                package = "qemu-efi-arm"
-            if version := _installed_version(package, root):
-                return version
-        note = next((one / "version" for one in real.parents if (one / "version").is_file()), None)
-        if note is not None and note.is_relative_to(cache_dir("firmware")):
-            return note.read_text("utf-8")
-        if data is None:
-            with real.open("rb") as stream:
-                data = stream.read(_TOLD_WITHIN)
-        found = _IN_IMAGE.search(data[:_TOLD_WITHIN])
-    except (OSError, ValueError):
-        return ""
-    return found[0].decode("utf-16-le") if found else ""
-
-
-def _installed_version(package: str, root: str = "/") -> str:
-    """Return the version of an installed package; empty where dpkg does not know it."""
-    try:
-        text = Path(root, "var/lib/dpkg/status").read_text("utf-8", "replace")
-    except OSError:
-        return ""
-    _, found, rest = f"\n{text}".partition(f"\nPackage: {package}\n")
-    return stanza(rest.partition("\n\n")[0]).get("Version", "") if found else ""
 
 
 def _fetched(wanted: Firmware, mirror: str, reporter: Reporter) -> Firmware:
