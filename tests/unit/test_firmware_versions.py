@@ -278,3 +278,8 @@ def test_the_report_names_the_version_and_its_command_goes_with_a_stage(
 
 def test_a_firmware_that_does_not_come_to_wait_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _run(monkeypatch, ready=False).checks[-1].verdict is Verdict.LOST
+
+
+def test_a_firmware_of_another_architecture_is_refused_by_its_name() -> None:
+    with pytest.raises(UsageError, match="grub is a firmware of x86_64, and not of aarch64"):
+        firmware.find("aarch64", "grub")

@@ -161,6 +161,12 @@ def find(
             hint=f"known for {', '.join(dict.fromkeys(one.arch for one in KNOWN))}",
             where="--stage",
         )
+    others = [one.arch for one in KNOWN if one.word == asked and one.arch != arch]
+    if others and asked not in names(arch) and not Path(asked).exists():
+        raise UsageError(
+            f"{asked} is a firmware of {', '.join(dict.fromkeys(others))}, and not of {arch}",
+            hint=f"give a file, or one of: {', '.join(names(arch))}", where="--firmware",
+        )  # fmt: skip
     if asked and asked not in names(arch):
         return _file(arch, there, Path(asked))
     if asked:
