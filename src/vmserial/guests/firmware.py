@@ -205,8 +205,8 @@ def _file(arch: str, there: Sequence[Firmware], path: Path) -> Firmware:
         kind = {"SeaBIOS": b"SeaBIOS", "U-Boot": b"U-Boot 20"}.get(one.name)
         if uefi if kind is None else kind in data:
             how: How = "bios" if one.how == "own" else one.how
-            there = path.absolute()
-            return replace(one, path=there, how=how, version=version_of(there, data),
+            file = path.absolute()
+            return replace(one, path=file, how=how, version=version_of(file, data),
                            origin=str(path))  # fmt: skip
     raise UsageError(
         f"{path} is no firmware that is known for {arch}",
