@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     """Begins a verification; given what to tell what was done, should it be cancelled."""
 
 
+_BOOTING = 0.3
+"""Seconds after which the first guest boots, and nothing else is to be done."""
+
+
+def _import_ahead() -> None:
+    """Import what tells what was found, so that at the end nobody waits for it."""
+    import statistics  # noqa: F401 - for its rates
+
+    import vmserial.report.table  # noqa: F401
+
+
 def call() -> tuple[str, ...]:
     """Return the words of our own command line, without the program's name."""
     context = click.get_current_context(silent=True)
@@ -48,8 +59,15 @@ def carry_out(
     from vmserial.qemu.loop import run_interruptible
 
     cut: list[VerifyReport] = []
+
+    async def beginning() -> VerifyReport:
+        import asyncio
+
+        asyncio.get_running_loop().call_later(_BOOTING, _import_ahead)
+        return await begin(cut.append)
+
     try:
-        report = run_interruptible(begin(cut.append))
+        report = run_interruptible(beginning())
     except (KeyboardInterrupt, SystemExit):
         progress.close()
         for part in cut:

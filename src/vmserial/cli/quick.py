@@ -42,9 +42,29 @@ def main() -> None:
         found = _plain(sys.argv[1:])
         if found is not None:
             _answer(*found)
-    from vmserial.cli.main import main as whole
+    from vmserial.cli.main import run
 
-    whole()
+    _leave(run())
+
+
+def _leave(code: int) -> None:
+    """End the process, and leave it to the system to take the interpreter down.
+
+    Python itself needs 20 ms for it after a verification.  All that is to be done at the end is
+    done before.
+    """
+    import atexit
+    import threading
+
+    if threading.active_count() > 1:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # Python has its words and a status of its own for this
+    os._exit(code)
 
 
 def _plain(words: Sequence[str]) -> _Call | None:

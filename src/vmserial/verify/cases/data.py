@@ -14,7 +14,7 @@ from vmserial.verify.cases import Case
 from vmserial.verify.results import UNATTENDED, Check, Verdict
 from vmserial.verify.session import Session
 from vmserial.verify.subject import BOTH, Subject
-from vmserial.verify.wire.form import OVERHEAD
+from vmserial.verify.wire.form import OVERHEAD, SMOKE
 from vmserial.verify.wire.transfer import Line, Outcome, Transfer
 
 _AHEAD = 2
@@ -39,8 +39,9 @@ class DataCase(Case):
         alone: payload sizes for each port by itself.
         together: payload sizes for all ports at once.
         brief: ports of another kind than the one that the VM is about (the console) take
-            the sizes of ``alone`` both times.  A pl011 under TCG needs more than a second
-            for 64 KiB, and slows all others down; so it is in any case among very many.
+            :data:`SMOKE` alone and the sizes of ``alone`` together (docs/adr/027).  A pl011
+            under TCG needs more than a second for 64 KiB, and slows all others down; so it is
+            in any case among very many.
         unattended: no client is at a port until the guest has its node.
         in_turn: each gets its client as soon as its own node is there, and is tested while the
             guest enumerates the others; else all get theirs before any carries data, and what
@@ -92,8 +93,9 @@ class DataCase(Case):
             kind = Counter(line.assignment.kind for line in lines).most_common(1)[0][0]
 
         def sizes(line: Line) -> tuple[int, ...]:
-            brief = bool(kind) and line.assignment.kind != kind
-            return self.sizes["alone" if brief else mode]
+            if kind and line.assignment.kind != kind:
+                return SMOKE if mode == "alone" else self.sizes["alone"]
+            return self.sizes[mode]
 
         return session.transfers(lines, sizes)
 

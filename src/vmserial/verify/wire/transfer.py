@@ -123,6 +123,11 @@ class Transfer:
         return self.stray + self.line.endpoint.received == self.out.data
 
     @property
+    def wanted(self) -> int:
+        """How many bytes the guest has received at all, once it has the whole of this."""
+        return self.line.came + len(self.into.data)
+
+    @property
     def sha256(self) -> str:
         """What the guest's hash of all that it received is, once it has the whole of this."""
         digest = self.line.digest.copy()
@@ -290,15 +295,11 @@ class Exchange:
         if len(transfers) < _MANY:
             return transfers
         counts = await self._agent.counts([t.line.path for t in transfers], self._limits.command)
-        wanted = [t.line.came + len(t.into.data) for t in transfers]
-        return [
-            t for t, least in zip(transfers, wanted, strict=True) if counts[t.line.path] < least
-        ]
+        return [t for t in transfers if counts[t.line.path] < t.wanted]
 
     async def _arrive(self, transfer: Transfer, bound: float) -> None:
         """Wait for what the guest receives."""
-        line, size = transfer.line, len(transfer.into.data)
-        await self._agent.counted(line.path, line.came + size, bound, self._limits.idle)
+        await self._agent.counted(transfer.line.path, transfer.wanted, bound, self._limits.idle)
 
     async def start_anew(self, line: Line) -> None:
         """Wait until nothing comes any more, and forget what came for no transfer of ours.
@@ -343,11 +344,9 @@ class Exchange:
         """
         if not transfers:
             return []
-        if settle:
-            await self.standstill.settled(transfers[0].line.path)
         streams = [stream for t in transfers for stream in (t.out, t.into)]
         known = [*streams, *strangers, *self.stragglers.streams]
-        sums = await self._sums(transfers)
+        sums = await (self._settled(transfers) if settle else self._sums(transfers))
         wrong = [t for t in transfers if not (t.all_came and sums[t.line.path] == t.sha256)]
         if wrong:
             # Others' bytes, or extra ones, may have been counted for those still to come.
@@ -386,6 +385,20 @@ class Exchange:
                     "what else writes to the control channel"
                 )
                 transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, detail))
+
+    async def _settled(self, transfers: Sequence[Transfer]) -> dict[str, str]:
+        """Return the hashes after a while in which nothing may come any more.
+
+        They are made within it, and again of what has more since.
+        """
+        settling = self.standstill.settled(transfers[0].line.path)
+        sums, _ = await asyncio.gather(self._sums(transfers), settling)
+        came = await self._agent.counts([t.line.path for t in transfers], self._limits.command)
+        changed = [
+            t for t in transfers
+            if sums[t.line.path] != t.sha256 or came[t.line.path] != t.wanted
+        ]  # fmt: skip
+        return sums | await self._sums(changed) if changed else sums
 
     async def _sums(self, transfers: Sequence[Transfer]) -> dict[str, str]:
         return await self._agent.hashes([t.line.path for t in transfers], self._limits.command)
