@@ -19,7 +19,7 @@ from vmserial.verify.request import VerifyRequest
 from vmserial.verify.session import Session
 from vmserial.verify.setup import setup
 from vmserial.verify.topologies import Builder
-from vmserial.verify.wire.form import MAGIC
+from vmserial.verify.wire.form import MAGIC, SMOKE
 from vmserial.verify.wire.transfer import Exchange, Transfer
 
 OWN = b"070701 our own archive, of four bytes times seven..."
@@ -119,3 +119,13 @@ def test_a_full_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_not_on_board_is_uploaded(tmp_path: Path) -> None:
     # The fake's guest is of no suite.
     assert prove(tmp_path).exit_code == 0
+
+
+def test_the_console_is_brief_beside_others_and_misses_no_size(tmp_path: Path) -> None:
+    with RunDirectory() as rundir:
+        session, made = loaded(tmp_path, rundir, cases=("large",))
+        sizes = [one.out.sizes for one in made if one.line.name == "serial0"]
+        assert sizes == [SMOKE, session.request.alone]
+        assert {one.out.sizes for one in made if one.line.name != "serial0"} == {
+            session.request.alone, session.request.together
+        }  # fmt: skip
