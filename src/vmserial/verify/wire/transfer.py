@@ -387,10 +387,7 @@ class Exchange:
                 transfer.faults[GUEST_TO_HOST].append(Fault(FaultKind.GUEST_ERROR, detail))
 
     async def _settled(self, transfers: Sequence[Transfer]) -> dict[str, str]:
-        """Return the hashes after a while in which nothing may come any more.
-
-        They are made within it, and again of what has more since.
-        """
+        """Return the hashes: made while nothing may come any more, and again if more came."""
         settling = self.standstill.settled(transfers[0].line.path)
         sums, _ = await asyncio.gather(self._sums(transfers), settling)
         came = await self._agent.counts([t.line.path for t in transfers], self._limits.command)
