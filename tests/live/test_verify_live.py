@@ -64,7 +64,7 @@ def test_the_articles_default_count_and_hot_plug() -> None:
     assert modes(report, "default") == {f"serial{n}": {"alone", "together"} for n in range(4)}
     assert {c.mode for c in report.checks if c.case == "hot-plug"} == {
         "before", "unplug", "plugged", "cycle", "unplug under load", "after load", "live",
-        "removed", "during", "after",
+        "removed", "during", "after", "unattended",
     }  # fmt: skip
     largest = max(c.bytes for c in report.checks if c.case == "default")
     assert largest > 65536
