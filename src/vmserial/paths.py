@@ -253,21 +253,23 @@ def _own(base: Path) -> Path:
     return base
 
 
+def _rmtree(path: Path) -> None:
+    # Imported here: it costs 5 ms whoever has nothing to remove, or not yet.
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def _remove(path: Path, owner: int, lock: int) -> None:
     """Remove a run directory and let go of its lock; only in the process that made it."""
     if os.getpid() == owner:
-        # Imported here: it costs the verbs that never make a run directory 5 ms.
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)
+        _rmtree(path)
         with contextlib.suppress(OSError):
             os.close(lock)
 
 
 def sweep(base: Path) -> list[Path]:
     """Remove the run directories in ``base`` whose owners are dead; return them."""
-    import shutil
-
     swept = []
     for path in base.iterdir():
         try:
@@ -279,12 +281,12 @@ def sweep(base: Path) -> list[Path]:
             # Being made just now, or its maker died before it had an owner.
             with contextlib.suppress(OSError):
                 if time.time() - path.lstat().st_mtime > _STALE_UNFINISHED:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _rmtree(path)
                     swept.append(path)
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
+            _rmtree(path)
             swept.append(path)
         except OSError:
             pass  # it lives

@@ -30,6 +30,7 @@ _BOOTING = 0.3
 
 def _import_ahead() -> None:
     """Import what tells what was found, so that at the end nobody waits for it."""
+    import shutil  # noqa: F401 - removes the run's directory
     import statistics  # noqa: F401 - for its rates
 
     import vmserial.report.table  # noqa: F401

@@ -12,7 +12,7 @@ import contextlib
 import fnmatch
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmserial.errors import ShellError
 from vmserial.guests.nodes import Node
@@ -23,8 +23,6 @@ from vmserial.model import NodeIdentity
 from vmserial.qemu.process import VirtualMachine
 from vmserial.verify import mutants
 from vmserial.verify.agent import GuestAgent
-from vmserial.verify.entrance import Entrance
-from vmserial.verify.holders import Keeper
 from vmserial.verify.hostends import HostEnds
 from vmserial.verify.lifeline import Lifeline
 from vmserial.verify.request import Booted
@@ -35,6 +33,9 @@ from vmserial.verify.results import (
 from vmserial.verify.setup import CONTROL_SOCKET
 from vmserial.verify.subject import Subject
 from vmserial.verify.wire.transfer import Exchange, Line, Outcome
+
+if TYPE_CHECKING:
+    from vmserial.verify.holders import Keeper
 
 _NO_SYSRQ = "echo 0 >/proc/sys/kernel/sysrq"
 """Where a device takes bytes of the data for SysRq keys: else they reboot the guest."""
@@ -151,6 +152,8 @@ class Session(Subject):
         writer: asyncio.StreamWriter,
     ) -> Shell:
         """Return the shell of a guest of the user's own, moved to the control port."""
+        from vmserial.verify.entrance import Entrance  # what only such a guest needs
+
         entrance = Entrance(
             self.lines, self.ends, self._stack, places, self.limits, self.reporter,
             lambda line: self.transfers([line], self.request.alone)[0],
@@ -225,6 +228,8 @@ class Session(Subject):
         return take and not line.trouble
 
     def _keeper(self) -> Keeper:
+        from vmserial.verify.holders import Keeper  # what only a system of the user's own needs
+
         return Keeper(self.shell, self.limits.command, self._stack, self.reporter.note)
 
     async def opens(self, line: Line, node: Node) -> bool:
