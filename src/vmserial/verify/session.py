@@ -124,10 +124,8 @@ class Session(Subject):
         )
         self._stack.callback(writer.close)
         first = self._console(places, reader, writer) if over_console else None
-        bound = self.limits.boot + 10 * self.limits.command
-        await self.life.guarded(
-            self._greet(first or self._control(reader, writer)), bound, "the boot"
-        )
+        greeted = self._greet(first or self._control(reader, writer))
+        await self.life.guarded(greeted, self.limits.boot + 10 * self.limits.command, "the boot")
         endpoints = {
             name: line.endpoint
             for name, line in self.lines.items()
@@ -146,10 +144,7 @@ class Session(Subject):
         return shell
 
     async def _console(
-        self,
-        places: dict[str, str],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, places: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Shell:
         """Return the shell of a guest of the user's own, moved to the control port."""
         from vmserial.verify.entrance import Entrance  # what only such a guest needs
