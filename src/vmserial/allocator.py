@@ -28,6 +28,15 @@ from vmserial.options import scalar_text, split_params
 _ADDRESS = re.compile(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?")
 
 
+MMIO_SERIAL = "virtio-serial-device"
+"""The controller of virtio ports that takes a transport of virtio-mmio."""
+
+
+def is_on_mmio(driver: str) -> bool:
+    """Tell whether a device takes a transport of virtio-mmio."""
+    return driver.startswith("virtio-") and driver.endswith("-device")
+
+
 @dataclass(frozen=True)
 class PciPlace:
     """A slot and function on a PCI bus, and the bridges on the way to it (``1f.0/``)."""
@@ -135,6 +144,8 @@ class Allocator:
     hvc: int = 0
     ttyusb: int = 0
     root_ports: int = 0
+    mmio_of_others: int = 0
+    """virtio-mmio transports that devices of the user's own take."""
     ids: set[str] = field(default_factory=set)
     buses_of_args: list[str] = field(default_factory=list)
     """The buses that the user's own devices name."""
@@ -254,8 +265,10 @@ class Allocator:
         return controller, controller.free.pop(0)
 
     def new_virtio(self, id: str) -> Controller | None:
-        """Add a virtio-serial controller; None if the bus is full."""
+        """Add a virtio-serial controller; None if there is no place for it."""
         driver, ports = self.platform.virtio_serial, VIRTIO_SERIAL_SAFE_PORTS
+        if not self.virtio_places_left():
+            return None
         if driver == "virtio-serial-pci":
             made = self.pack_device(driver, id, ("max_ports", ports + 1))
             if made is None:
@@ -269,7 +282,12 @@ class Allocator:
 
     def virtio_places_left(self) -> bool:
         """Tell whether :meth:`new_virtio` can add a controller."""
-        return self.platform.virtio_serial != "virtio-serial-pci" or bool(self.pci_functions_left())
+        driver = self.platform.virtio_serial
+        if driver == MMIO_SERIAL:
+            ours = sum(device.driver == driver for device in self.devices)
+            return ours + self.mmio_of_others < self.platform.virtio_mmio
+        # A channel subsystem has more than any memory holds.
+        return driver != "virtio-serial-pci" or bool(self.pci_functions_left())
 
     # -------------------------------------------------------------- what the user's args take
 
@@ -291,6 +309,7 @@ class Allocator:
                 continue
             driver = head or params.get("driver", "")
             self.buses_of_args.append(params.get("bus", ""))
+            self.mmio_of_others += is_on_mmio(driver)
             if driver == "isa-serial":
                 index = params.get("index", "")
                 self._isa_of_args(int(index) if re.fullmatch("[0-3]", index) else None)

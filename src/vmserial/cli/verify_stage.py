@@ -73,7 +73,7 @@ def _machine(asked: VmOptions) -> Machine:
 
     machine = read_machine(asked)
     known = architecture(machine.arch)
-    board = known.platform(machine.machine_type)
+    board = known.planned_on(machine)
     kinds = [asked.kinds[0]] * 3 if asked.kinds else ["pci", "usb", "virtio", "virtconsole"] * 2
     if not asked.kinds and board is not None and board.isa:
         kinds = ["isa", *kinds]

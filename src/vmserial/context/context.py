@@ -14,7 +14,6 @@ from vmserial.context.occupancy import Occupancy
 from vmserial.context.ports import Port, PortNames, numbers_of, ports_of
 from vmserial.context.repairs import RepairPolicy
 from vmserial.lazy import once
-from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.machines import ARCHITECTURES, Architecture, Platform
 from vmserial.model import Capabilities, GuestProfile
 from vmserial.placing import is_secure, onboard_uarts
@@ -146,7 +145,8 @@ class RuleContext:
     @once
     def platform(self) -> Platform | None:
         """The machine type's facts, if serial ports are planned on it."""
-        return self.architecture.platform(self.board) if self.architecture else None
+        known = self.architecture
+        return known.platform(self.board, self.view.machine) if known else None
 
     @once
     def is_pve(self) -> bool:
@@ -162,7 +162,7 @@ class RuleContext:
         """How many ``-serial`` reach something."""
         assert self.platform is not None
         if self.platform.uart is None:
-            return ISA_SERIAL_PORTS if self.platform.isa else 0
+            return self.platform.isa_serials if self.platform.isa else 0
         count = onboard_uarts(
             self.platform, self.machine_type, self.view.machine, self.capabilities
         )[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmserial.allocator import Allocator
-from vmserial.devices.base import DeviceKind, guest_8250_full
+from vmserial.devices.base import DeviceKind, guest_8250_full, without_pci
 from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
 
@@ -90,6 +90,8 @@ def pci_uart_obstacle(
     missing = kind.missing_driver(allocator, port, kind.driver)
     if missing:
         return missing
+    if problem := without_pci(kind, allocator, port):
+        return problem
     if allocator.platform.dead_pci_uarts:
         return kind.refuse(
             port,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmserial.allocator import Allocator
-from vmserial.devices.base import DeviceKind
+from vmserial.devices.base import DeviceKind, without_pci
 from vmserial.limits import TTYUSB_NODES, USB_PORT_KIB
 from vmserial.model import Assignment, Device, Finding, NodeIdentity, SerialPort, Severity
 
@@ -47,6 +47,8 @@ class UsbSerialKind(DeviceKind):
                 "use --type virtio for the rest",
                 Severity.DEAD,
             )
+        if problem := without_pci(self, allocator, port):
+            return problem
         if not any(c.free for c in allocator.usb) and not allocator.pci_functions_left():
             return self.refuse(
                 port,

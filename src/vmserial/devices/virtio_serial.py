@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmserial.allocator import Allocator
+from vmserial.allocator import MMIO_SERIAL, Allocator
 from vmserial.devices.base import DeviceKind
 from vmserial.limits import (
     HVC_NODES,
@@ -20,6 +20,24 @@ from vmserial.model import (
     SerialPort,
     Severity,
 )
+
+
+def no_place_for_controller(allocator: Allocator) -> tuple[str, str, str]:
+    """Return the id, what happens and what to do where another controller has no place."""
+    board = allocator.platform
+    if board.virtio_serial == MMIO_SERIAL:
+        return (
+            "virtio-mmio-full",
+            f"all virtio ports are taken, and the {board.virtio_mmio} virtio-mmio transports of "
+            f"{board.name}, one for each virtio-serial controller",
+            "ask for fewer ports",
+        )
+    return (
+        "pci-full",
+        "all virtio ports are taken and the PCI root bus has no place for another "
+        "virtio-serial controller",
+        "ask for fewer ports, or free a PCI slot",
+    )
 
 
 class VirtioKind(DeviceKind):
@@ -61,14 +79,13 @@ class VirtioKind(DeviceKind):
                 "use --type usb or pci",
                 Severity.DEAD,
             )
-        if allocator.virtio_room(self.messages) is None and not allocator.virtio_places_left():
+        if allocator.platform.unseen and allocator.platform.virtio_serial == MMIO_SERIAL:
             return self.refuse(
-                port,
-                "pci-full",
-                "all virtio ports are taken and the PCI root bus has no place for another "
-                "virtio-serial controller",
-                "ask for fewer ports, or free a PCI slot",
-            )
+                port, "acpi-off", f"{port.name}: {allocator.platform.unseen}",
+                "leave acpi=off away, or use --type isa", Severity.DEAD,
+            )  # fmt: skip
+        if allocator.virtio_room(self.messages) is None and not allocator.virtio_places_left():
+            return self.refuse(port, *no_place_for_controller(allocator))
         return None
 
     def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:

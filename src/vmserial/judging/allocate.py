@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from itertools import count
 
-from vmserial.allocator import Allocator, Controller
+from vmserial.allocator import Allocator, Controller, is_on_mmio
 from vmserial.allocator import PciPlace as BoardPlace
 from vmserial.context import Port, RuleContext, takes_hvc
 from vmserial.context.buses import found_by_themselves
@@ -119,7 +119,10 @@ def _ours(ctx: RuleContext, allocator: Allocator, moved: set[int]) -> None:
     slots: set[tuple[str, int]] = set()
     for device in ctx.view.devices:
         match = _OURS.match(device.id)
-        if match is None or (device.pci is None and device.driver.endswith("-pci")):
+        if match is None:
+            allocator.mmio_of_others += is_on_mmio(device.driver)
+            continue
+        if device.pci is None and device.driver.endswith("-pci"):
             continue
         made = Device(device.driver, device.id)
         allocator.devices.append(made)

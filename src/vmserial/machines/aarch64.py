@@ -16,7 +16,7 @@ VIRT = Platform(
     name="virt",
     prefixes=("virt-",),
     root_bus="pcie.0",
-    virtio_mmio=True,
+    virtio_mmio=32,
     pcie=True,
     board_slots=frozenset({0}),
     # 64 KiB of I/O, 4 KiB a bridge, the first 4 KiB not given out: 15 boot directly.

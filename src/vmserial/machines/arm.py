@@ -22,7 +22,7 @@ def _vexpress(name: str, base: int, step: int, dtb: str) -> Platform:
         name=name,
         prefixes=(),
         root_bus="",
-        virtio_mmio=True,
+        virtio_mmio=4,
         pcie=False,
         # No PCI at all.
         board_slots=frozenset(range(PCI_SLOTS)),

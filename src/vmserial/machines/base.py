@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vmserial.limits import ISA_SERIAL_PORTS
 from vmserial.model import ALL_BYTES, Carries, Machine, NodeIdentity
 
 
@@ -94,12 +95,14 @@ class Platform:
         root_ports: how many root ports with an I/O window boot (a window is
             4 KiB of a 64 KiB space; a pci-serial behind one needs it).
         isa: it has an ISA bus with the four classic serial ports.
+        isa_serials: how many of them ``-serial`` makes; the others are devices alone.
         unseen_isa: it has an ISA bus, and why no guest has a node for an isa-serial on it.
         ide: ``two-channels`` (pc: two disks on each of two), ``six-ports`` (q35's
             built-in AHCI) or empty.
         uart: its on-board UARTs, or None.
         virtio_serial: the controller of its virtio ports.
-        virtio_mmio: it has transports of virtio-mmio, the bus of ``virtio-…-device``.
+        virtio_mmio: how many transports of virtio-mmio it has, each the bus of one
+            ``virtio-…-device``.
         default_slots: where QEMU puts the network and graphics card that it adds by itself.
         multifunction: several devices can share a PCI slot.
         no_pci_hotplug: why a PCI device that is plugged in does not come up; empty if it does.
@@ -110,6 +113,11 @@ class Platform:
             are set unless the user says otherwise.
         dtb: the device tree that a kernel needs to boot directly, where QEMU makes none.
         least_memory_mib: RAM below which QEMU refuses the board.
+        tcg_words: what a kernel needs on its command line to boot on it where the processor is
+            emulated; ``{tsc_khz}`` stands for the host's.
+        varies: what the board is with the properties that are set of it.
+        unseen: why a guest without ACPI sees neither its PCI nor its virtio-mmio; empty if it
+            does.
         source: where the numbers come from.
     """
 
@@ -124,18 +132,26 @@ class Platform:
     uart: OnBoardUart | None
     source: str
     virtio_serial: str = "virtio-serial-pci"
-    virtio_mmio: bool = False
+    virtio_mmio: int = 0
     default_slots: frozenset[int] = frozenset()
     shared_slots: Mapping[int, frozenset[int]] = field(default_factory=dict)
     unwired_slots: frozenset[int] = frozenset()
     multifunction: bool = True
     no_pci_hotplug: str = ""
     own_domains: bool = False
+    isa_serials: int = ISA_SERIAL_PORTS
     unseen_isa: str = ""
     dead_pci_uarts: str = ""
     options: tuple[tuple[str, str], ...] = ()
     dtb: str = ""
     least_memory_mib: int = 0
+    tcg_words: str = ""
+    varies: Callable[[Platform, Mapping[str, str]], Platform] | None = None
+    unseen: str = ""
+
+    def having(self, options: Mapping[str, str]) -> Platform:
+        """Return the board as it is with these properties."""
+        return self if self.varies is None else self.varies(self, options)
 
 
 @dataclass(frozen=True)
@@ -195,12 +211,30 @@ class Architecture:
             return name
         return f"{name},{uart.late_with}={dict(machine.machine_options)[uart.late_with]}"
 
-    def platform(self, machine_type: str) -> Platform | None:
-        """Return the platform of ``virt``, ``virt-9.1``, ``pc-q35-7.2``…; None if unknown."""
-        if not machine_type:
-            return self.platforms[0]
+    def platform(
+        self, machine_type: str, options: Mapping[str, str] | None = None
+    ) -> Platform | None:
+        """Return the platform of ``virt``, ``virt-9.1``, ``pc-q35-7.2``…; None if unknown.
+
+        Args:
+            machine_type: empty: the default one.
+            options: the properties that are set of it, where they matter.
+        """
+        found = self._named(machine_type)
+        return None if found is None else found.having(options or {})
+
+    def planned_on(self, machine: Machine) -> Platform | None:
+        """Return the platform that a plan for a machine is made on; None if unknown.
+
+        It has the properties that a plan sets unless the user says otherwise.
+        """
+        found = self._named(machine.machine_type)
+        said = dict(machine.machine_options)
+        return None if found is None else found.having({**dict(found.options), **said})
+
+    def _named(self, machine_type: str) -> Platform | None:
         for platform in self.platforms:
-            if machine_type == platform.name or machine_type.startswith(platform.prefixes):
+            if machine_type in ("", platform.name) or machine_type.startswith(platform.prefixes):
                 return platform
         return None
 

@@ -9,7 +9,7 @@ VIRT = Platform(
     name="virt",
     prefixes=("virt-",),
     root_bus="pcie.0",
-    virtio_mmio=True,
+    virtio_mmio=8,
     pcie=True,
     board_slots=frozenset({0}),
     # 64 KiB of I/O as on aarch64.

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.allocator import Allocator
+from vmserial.devices.virtio_serial import no_place_for_controller
 from vmserial.errors import PlanRefused
 from vmserial.free_places import on_pve
 from vmserial.limits import ISA_SERIAL_PORTS
@@ -68,7 +69,10 @@ def plan(
     lowered = machine.started(capabilities.version) if machine.started is not None else None
     if lowered is not None:
         machine = as_started(machine, lowered)
-    platform = arch.platform(machine.machine_type)
+    if lowered is None:
+        platform = arch.planned_on(machine)
+    else:
+        platform = arch.platform(machine.machine_type, dict(machine.machine_options))
     if platform is None:
         names = ", ".join(entry.name for entry in arch.platforms)
         return Plan(
@@ -283,8 +287,8 @@ class _Planner:
         if placed is None:
             self.refusals.append(
                 refusal(
-                    "pci-full",
-                    "the PCI root bus has no place for the harness's control port",
+                    no_place_for_controller(self.allocator)[0],
+                    f"{self.platform.name} has no place for the harness's control port",
                     "verify with one port less",
                 )
             )

@@ -128,6 +128,7 @@ class _Isolator:
             ),
             any(device.option.params.is_json for device in self.view.devices),
             tuple(self.notes()),
+            self.view.machine,
         )
 
     def take(self, option: CommandOption) -> None:

@@ -58,6 +58,7 @@ class PrivateCommand:
     Attributes:
         arch: QEMU's target name; empty if nothing tells it.
         machine_type: as given, without PVE's suffix.
+        machine_options: the properties of -machine.
         options: without what is booted, and without a display.
         ports: in the order of their numbers.
         without_device: ports that were asked for by a chardev that no device uses: their names
@@ -73,6 +74,7 @@ class PrivateCommand:
     without_device: tuple[tuple[str, str], ...]
     json_devices: bool
     notes: tuple[str, ...]
+    machine_options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass

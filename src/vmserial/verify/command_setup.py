@@ -31,6 +31,7 @@ from vmserial.qemu.liveprobe import Probed, argv_of
 from vmserial.qemu.private import PrivateCommand, PrivatePort
 from vmserial.sources.command.machine import KIND_OF
 from vmserial.values import integer
+from vmserial.verify.hostfacts import emulated_words
 from vmserial.verify.request import TestEnvironment
 from vmserial.verify.setup import Setup
 
@@ -50,7 +51,7 @@ def platform_of(private: PrivateCommand) -> Platform:
         UsageError: nobody knows.
     """
     arch = architecture(private.arch)
-    found = arch.platform(private.machine_type)
+    found = arch.platform(private.machine_type, private.machine_options)
     if found is None:
         raise UsageError(
             f"machine type {private.machine_type!r} is not one that {arch.name} ports can be "
@@ -81,10 +82,13 @@ def setup(
         assignment(port, platform, probed.pci.get(port.device_id, ""), board)
         for port in private.ports
     )
+    words = emulated_words(platform, kvm="kvm" in capabilities.accelerators)
+    dtb = guest.dtbs.get(platform.name)
     boot = [
         Option("-kernel", raw=str(guest.kernel), role="boot"),
         Option("-initrd", raw=str(guest.initrd), role="boot"),
-        Option("-append", raw=guest.append, role="boot"),
+        Option("-append", raw=" ".join(filter(None, (guest.append, words))), role="boot"),
+        *([Option("-dtb", raw=str(dtb), role="boot")] if dtb else []),
         *([Option("-bios", raw=str(guest.firmware), role="boot")] if guest.firmware else []),
     ]
     own = control_options(platform, capabilities, control, in_json=private.json_devices)
@@ -94,6 +98,7 @@ def setup(
         private.arch,
         tuple(one.port for one in assignments),
         machine_type=private.machine_type,
+        machine_options=tuple(private.machine_options.items()),
     )
     made = Plan(
         machine, capabilities, guest.profile, (*private.options, *boot, *own), assignments,
@@ -214,6 +219,10 @@ def control_options(
         "driver": "virtio-serial-pci", "id": CONTROLLER, "bus": platform.root_bus,
         "max_ports": VIRTIO_SERIAL_SAFE_PORTS + 1,
     }  # fmt: skip
+    if not platform.root_bus:
+        # QEMU finds its transport.
+        controller["driver"] = platform.virtio_serial
+        del controller["bus"]
     port: dict[str, str | int] = {
         "driver": "virtserialport", "id": f"{CONTROLLER}-port", "bus": f"{CONTROLLER}.0",
         "nr": 1, "chardev": CONTROL_CHARDEV, "name": CONTROL_NAME,

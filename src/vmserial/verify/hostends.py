@@ -169,7 +169,7 @@ class HostEnds:
 
 def console_identity(machine: Machine) -> NodeIdentity | None:
     """Return the port that the test guest's kernel has as its console, whatever it is called."""
-    platform = architecture(machine.arch).platform(machine.machine_type)
+    platform = architecture(machine.arch).planned_on(machine)
     if platform is None:
         return None
     if platform.uart is not None:

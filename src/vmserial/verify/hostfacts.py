@@ -8,6 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmserial.machines import Platform
+
+_CPUINFO = Path("/proc/cpuinfo")
+
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
@@ -50,7 +54,27 @@ class HostFacts:
         )
 
 
-def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def emulated_words(board: Platform | None, *, kvm: bool, cpuinfo: Path = _CPUINFO) -> str:
+    """Return what a kernel needs to be told to boot on a board whose processor is emulated.
+
+    TCG's time stamp counter is the host's own, which is 1 GHz where the host says nothing.  A
+    wrong value makes the guest's clock run as much too fast or slow, and nothing else.
+
+    Args:
+        board: None: one that is not known.
+        kvm: its processor is not emulated.
+        cpuinfo: where Linux tells the frequency.
+    """
+    if board is None or kvm or not board.tcg_words:
+        return ""
+    try:
+        found = re.search(r"^cpu MHz\s*:\s*(\d+(?:\.\d+)?)", cpuinfo.read_text("utf-8"), re.M)
+    except OSError:
+        found = None
+    return board.tcg_words.format(tsc_khz=round(float(found[1]) * 1000) if found else 1_000_000)
+
+
+def _cpu_model(cpuinfo: Path = _CPUINFO) -> str:
     """Return the CPU's name; on arm, where Linux gives none, its implementer and part."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")

@@ -109,7 +109,7 @@ class Promise:
             for device in map(_device, plan.options)
             if device is not None and device.id
         }
-        board = architecture(plan.machine.arch).platform(plan.machine.machine_type)
+        board = architecture(plan.machine.arch).planned_on(plan.machine)
         self.own_domains = board is not None and board.own_domains
         on_pci = [
             device.id

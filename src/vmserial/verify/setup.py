@@ -28,6 +28,7 @@ from vmserial.model import (
 from vmserial.options import Option, render
 from vmserial.planning.control import CONTROL_CHARDEV
 from vmserial.planning.planner import plan
+from vmserial.verify.hostfacts import emulated_words
 from vmserial.verify.request import EndpointKind, TestEnvironment
 
 KEPT = frozenset({"machine", "boot", "controller", "chardev", "serial", "control"})
@@ -127,7 +128,9 @@ def under_test(
 ) -> Machine:
     """Return ``machine`` with private backends, the test guest, and a size that any host has."""
     guest = environment.guest
-    board = architecture(machine.arch).platform(machine.machine_type)
+    board = architecture(machine.arch).planned_on(machine)
+    kvm = machine.accel != "tcg" and "kvm" in environment.capabilities.accelerators
+    words = (guest.append, emulated_words(board, kvm=kvm))
     return replace(
         machine,
         ports=tuple(private(port, endpoint, socket) for port in machine.ports),
@@ -136,7 +139,7 @@ def under_test(
         else DirectBoot(
             str(guest.kernel),
             str(guest.initrd),
-            guest.append,
+            " ".join(filter(None, words)),
             str(guest.dtbs.get(board.name, "")) if board is not None else "",
             str(guest.firmware or ""),
         ),
