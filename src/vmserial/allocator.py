@@ -97,6 +97,13 @@ class _Pool:
         self.taken.add(slot)
         return PciPlace(self.bus, slot, function, self.behind)
 
+    def next(self) -> tuple[int, int] | None:
+        """Return the slot and the function that :meth:`pack` gives next; None if it is full."""
+        if self.packing is not None and self.packing[1] < self.functions:
+            return self.packing
+        slot = next(self.free(), None)
+        return None if slot is None else (slot, 0)
+
     def resume(self, place: PciPlace) -> None:
         """Go on packing behind a device that is already there."""
         self.taken.add(place.slot)
@@ -136,6 +143,8 @@ class Allocator:
     """Those of them that are behind PCI."""
     whole_cards: bool = False
     """A card comes only where the guest registers all of its UARTs."""
+    packed_uarts: list[tuple[int, int, str]] = field(default_factory=list)
+    """Slot, function and driver of the UARTs of ours that are packed."""
     live_of_cards: dict[str, int] = field(default_factory=dict)
     """How many UARTs of a card of ours the guest registers, by the card's id."""
     """8250 ports that the guest has to register, whatever bus they are on."""
@@ -206,10 +215,19 @@ class Allocator:
         place = (self._root if root_port else self._pool).pack()
         if place is None:
             return None
+        if driver in PCI_UARTS:
+            self.packed_uarts.append((place.slot, place.function, driver))
         address: list[tuple[str, int | str | bool]] = [("bus", place.bus), ("addr", place.address)]
         if not place.function and self.platform.multifunction:
             address.append(("multifunction", True))
         return Device(driver, id, (*address, *properties)), place
+
+    def found_last(self) -> bool:
+        """Tell whether Linux finds the UART that is packed next after all others on PCI."""
+        place = self._pool.next()
+        if place is None or self.pci_uarts > sum(PCI_UARTS[d] for *_, d in self.packed_uarts):
+            return False
+        return all((slot, function) < place for slot, function, _ in self.packed_uarts)
 
     def own_slot(self) -> PciPlace | None:
         """Take a whole slot (hot-plug on ``pc`` works by slot); None if the bus is full."""

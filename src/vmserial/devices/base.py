@@ -75,20 +75,15 @@ class DeviceKind(ABC):
 
 
 def without_pci(kind: DeviceKind, allocator: Allocator, port: SerialPort) -> Finding | None:
-    """Refuse what stands on PCI where the board has none, or none that a guest sees."""
+    """Refuse what stands on PCI where the board has none."""
     board = allocator.platform
-    if board.unseen:
-        return kind.refuse(
-            port, "acpi-off", f"{port.name}: {board.unseen}",
-            "leave acpi=off away, or use --type isa", Severity.DEAD,
-        )  # fmt: skip
     if board.root_bus:
         return None
     wanted = dict(board.options).get("pcie")
     return kind.refuse(
         port, "pci-no-bus",
         f"{allocator.architecture.name} {board.name} has no PCI bus, which {kind.driver} needs",
-        f"--machine {board.name},pcie=on, or use another type" if wanted
+        f"--machine {board.name},pcie=on (and no acpi=off), or use another type" if wanted
         else "use --type auto, uart or virtio",
     )  # fmt: skip
 

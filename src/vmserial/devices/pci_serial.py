@@ -167,7 +167,8 @@ class PciCardKind(DeviceKind):
             return None if len(_chardevs(card)) < live else guest_8250_full(self, allocator, port)
         # A new card brings all its UARTs into the guest, used or not, and they are registered in
         # turn: past the limit its last ones are dead, if Linux finds no card after it.
-        needed = self.uarts if allocator.whole_cards or allocator.pci_uarts else 1
+        last = allocator.found_last() and not allocator.whole_cards
+        needed = 1 if last else self.uarts
         problem = pci_uart_obstacle(self, allocator, port, needed)
         if problem:
             return problem

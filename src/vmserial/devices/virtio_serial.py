@@ -12,6 +12,7 @@ from vmserial.limits import (
     VIRTIO_SERIAL_SAFE_PORTS,
 )
 from vmserial.model import (
+    MMIO_WORDS,
     Assignment,
     Capabilities,
     Device,
@@ -19,24 +20,31 @@ from vmserial.model import (
     NodeIdentity,
     SerialPort,
     Severity,
+    refusal,
 )
 
 
-def no_place_for_controller(allocator: Allocator) -> tuple[str, str, str]:
-    """Return the id, what happens and what to do where another controller has no place."""
+def no_controller(allocator: Allocator, port: SerialPort | None = None) -> Finding:
+    """Return the refusal of a port for whose virtio-serial controller there is no place."""
+    ports = (port.name,) if port is not None else ()
+    where = port.where if port is not None else None
+    what = "all virtio ports are taken" if port is not None else "the harness has a port of its own"
     board = allocator.platform
     if board.virtio_serial == MMIO_SERIAL:
-        return (
+        return refusal(
             "virtio-mmio-full",
-            f"all virtio ports are taken, and the {board.virtio_mmio} virtio-mmio transports of "
-            f"{board.name}, one for each virtio-serial controller",
+            f"{what}, and so are the {board.virtio_mmio} virtio-mmio transports of {board.name}, "
+            "one for each virtio-serial controller",
             "ask for fewer ports",
+            ports=ports,
+            where=where,
         )
-    return (
+    return refusal(
         "pci-full",
-        "all virtio ports are taken and the PCI root bus has no place for another "
-        "virtio-serial controller",
+        f"{what} and the PCI root bus has no place for another virtio-serial controller",
         "ask for fewer ports, or free a PCI slot",
+        ports=ports,
+        where=where,
     )
 
 
@@ -79,13 +87,13 @@ class VirtioKind(DeviceKind):
                 "use --type usb or pci",
                 Severity.DEAD,
             )
-        if allocator.platform.unseen and allocator.platform.virtio_serial == MMIO_SERIAL:
+        if allocator.platform.unseen and not allocator.guest.has(MMIO_WORDS):
             return self.refuse(
                 port, "acpi-off", f"{port.name}: {allocator.platform.unseen}",
                 "leave acpi=off away, or use --type isa", Severity.DEAD,
             )  # fmt: skip
         if allocator.virtio_room(self.messages) is None and not allocator.virtio_places_left():
-            return self.refuse(port, *no_place_for_controller(allocator))
+            return no_controller(allocator, port)
         return None
 
     def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:

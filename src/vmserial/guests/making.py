@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ _BUILTIN = re.compile(r"(?:usr/)?lib/modules/[^/]+/modules\.builtin\Z")
 _MODULES = re.compile(
     r"(?:usr/)?lib/modules/[^/]+/kernel/drivers/(?:usb|virtio|char)/.*\.ko(?:\.\w+)?\Z"
 )
+_KEPT_S = 7 * 86400
+"""How long a test guest of another recipe is kept, in seconds since it was made."""
 _RELEASE = re.compile(r"(?:boot/vmlinu[xz]-|lib/modules/)([^/]+)")
 
 
@@ -72,9 +75,12 @@ def make(
         reporter.step(f"test guest: {suite} {debian}, {packages[0].name}")
         with tempfile.TemporaryDirectory(prefix=hidden, dir=where.parent) as scratch:
             _build([*by_name.values()], busybox, firmware, Path(scratch), aside, arch, init)
-        # What is in its place, if anything, is broken or of an older recipe.
+        # What is in its place, if anything, is broken.
+        shutil.rmtree(where, ignore_errors=True)
         for old in where.parent.glob(f"{kind}-*"):
-            shutil.rmtree(old, ignore_errors=True)
+            # Of another recipe: a vmserial of another version may be booting it.
+            if time.time() - old.stat().st_mtime > _KEPT_S:
+                shutil.rmtree(old, ignore_errors=True)
         aside.rename(where)
     except OSError as error:
         raise ImageError(

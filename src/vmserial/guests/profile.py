@@ -17,7 +17,7 @@ from pathlib import Path
 from vmserial.errors import ConfigError, UsageError
 from vmserial.limits import TTYUSB_NODES
 from vmserial.machines import architecture
-from vmserial.model import ABSENT, GuestProfile
+from vmserial.model import ABSENT, MMIO_WORDS, GuestProfile
 
 LARGEST = 4 << 20
 """Bytes of a kernel configuration that are read; a real one has about 0.3 MB."""
@@ -138,6 +138,7 @@ DRIVERS: Mapping[str, str] = {
     "ftdi_sio": "USB_SERIAL_FTDI_SIO",
     "virtio_pci": "VIRTIO_PCI",
     "virtio_mmio": "VIRTIO_MMIO",
+    MMIO_WORDS: "VIRTIO_MMIO_CMDLINE_DEVICES",
     "virtio_console": "VIRTIO_CONSOLE",
     "pciehp": "HOTPLUG_PCI_PCIE",
     "acpiphp": "HOTPLUG_PCI_ACPI",

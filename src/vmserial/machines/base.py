@@ -116,8 +116,7 @@ class Platform:
         tcg_words: what a kernel needs on its command line to boot on it where the processor is
             emulated; ``{tsc_khz}`` stands for the host's.
         varies: what the board is with the properties that are set of it.
-        unseen: why a guest without ACPI sees neither its PCI nor its virtio-mmio; empty if it
-            does.
+        unseen: why many a guest is not told of its virtio-mmio; empty if all are.
         source: where the numbers come from.
     """
 
@@ -148,6 +147,11 @@ class Platform:
     tcg_words: str = ""
     varies: Callable[[Platform, Mapping[str, str]], Platform] | None = None
     unseen: str = ""
+
+    def missing_word(self, append: str) -> str:
+        """Return the name of the word that an emulated kernel needs and is not told; else empty."""
+        name = self.tcg_words.partition("=")[0]
+        return "" if f"{name}=" in append else name
 
     def having(self, options: Mapping[str, str]) -> Platform:
         """Return the board as it is with these properties."""

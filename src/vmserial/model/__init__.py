@@ -38,6 +38,7 @@ from vmserial.model.finding import (
 )
 from vmserial.model.hardware import (
     ABSENT,
+    MMIO_WORDS,
     PCI_UARTS,
     VIRTIO_PORTS,
     Capabilities,

@@ -128,6 +128,10 @@ class GuestProfile:
     limits_known: bool = True
     drivers: tuple[tuple[str, str], ...] = ()
 
+    def has(self, driver: str) -> bool:
+        """Tell whether it is known that the kernel was built with a driver."""
+        return any(name == driver and how != ABSENT for name, how in self.drivers)
+
     def lacks(self, driver: str) -> bool:
         """Tell whether it is known that the kernel was built without a driver."""
         return (driver, ABSENT) in self.drivers
@@ -146,3 +150,7 @@ class GuestProfile:
         else:
             wanted = self.runtime_uarts
         return min(wanted, self.nr_uarts)
+
+
+MMIO_WORDS = "virtio_mmio.device="
+"""What a kernel with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES reads, among its drivers."""

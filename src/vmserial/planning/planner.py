@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmserial.allocator import Allocator
-from vmserial.devices.virtio_serial import no_place_for_controller
+from vmserial.devices.virtio_serial import no_controller
 from vmserial.errors import PlanRefused
 from vmserial.free_places import on_pve
 from vmserial.limits import ISA_SERIAL_PORTS
@@ -285,13 +285,7 @@ class _Planner:
         """Place the harness's own port."""
         placed = control_port(self.allocator)
         if placed is None:
-            self.refusals.append(
-                refusal(
-                    no_place_for_controller(self.allocator)[0],
-                    f"{self.platform.name} has no place for the harness's control port",
-                    "verify with one port less",
-                )
-            )
+            self.refusals.append(no_controller(self.allocator))
         return placed
 
     # -------------------------------------------------------------- after placing

@@ -24,7 +24,7 @@ A note says why a cell is not simply green, and of what the planner refuses, by 
 """
 
 OVER = "maximum+1"
-"""The column of one port more than the maximum, whose check belongs to the case ``maximum``."""
+"""One port more than the maximum: the case ``refused``, and a check of the case ``maximum``."""
 
 COLUMNS = ("default", "large", "hot-plug", "input", "maximum", OVER)
 """Those that are always shown, in order; further cases come after them."""
@@ -64,7 +64,8 @@ class Matrix:
 
 def column(check: Check) -> str:
     """Return the column that a check belongs to."""
-    return OVER if (check.case, check.mode) == ("maximum", "refused") else check.case
+    refused = check.case == "refused" or (check.case, check.mode) == ("maximum", "refused")
+    return OVER if refused else check.case
 
 
 def made(runs: Iterable[Recorded]) -> Matrix:

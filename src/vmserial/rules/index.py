@@ -86,6 +86,8 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("devices.machine_not_in_binary", ("readconfig",)),
         Late("devices.machine_unknown", ("readconfig",)),
         Late("devices.sclp_limit", ("platform",), ("sclpconsole", "sclplmconsole")),
+        Late("guest.acpi_off", ("platform",), ("virtconsole", "virtserialport")),
+        Late("guest.emulated_clock", ("platform",)),
         Late("guest.isa_serial_dead", ("platform",), ("isa-serial",)),
         Late(
             "guest.pci_serial_dead",
@@ -157,6 +159,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("places.usb_no_bus"),
         Late("places.usb_port_taken", ("collision",)),
         Late("places.usb_speed", ("collision",)),
+        Late("places.virtio_mmio_full", ("platform",)),
         Late("places.virtio_no_bus", ("collision",)),
         Late("places.virtio_port_range", ("collision",)),
         Late("places.virtio_port_taken", ("collision",)),

@@ -32,7 +32,7 @@ from vmserial.verify.results import (
 from vmserial.verify.results_file import ResultsFile
 from vmserial.verify.session import Session
 from vmserial.verify.setup import SEED_FILE, Setup, setup
-from vmserial.verify.topologies import Builder, Skipped, Topology
+from vmserial.verify.topologies import Builder, Told, Topology
 
 if TYPE_CHECKING:
     from vmserial.guests.images import TestGuest
@@ -77,9 +77,9 @@ async def run(
         runner = Runner(request, reporter, recording.seed, writer)
         for check in before.checks if before else ():
             runner.sink(check)
-        for environment, _, skipped in work:
-            for skip in skipped:
-                runner.skip(environment, skip)
+        for environment, _, unbooted in work:
+            for told in unbooted:
+                runner.tell(environment, told)
         left = [(environment, one) for environment, made, _ in work for one in made]
 
         def rest() -> None:
@@ -248,15 +248,16 @@ class Runner:
         made._heard = heard
         return made
 
-    def skip(self, environment: TestEnvironment, skip: Skipped) -> None:
-        """Report a case that this environment cannot have."""
+    def tell(self, environment: TestEnvironment, told: Told) -> None:
+        """Report what comes of a case without a boot."""
         machine = self.request.machine
         machine_type = architecture(machine.arch).board(machine)
         self.sink(
             Check(
-                case=skip.case, arch=machine.arch, machine=machine_type,
+                case=told.case, arch=machine.arch, machine=machine_type,
                 qemu=environment.capabilities.version_text, guest=environment.guest.name,
-                kind=skip.kind, verdict=Verdict.SKIPPED, detail=skip.reason, mode="",
+                kind=told.kind, verdict=told.verdict, detail=told.reason, mode="",
+                faults=told.faults,
             )
         )  # fmt: skip
 

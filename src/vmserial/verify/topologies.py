@@ -13,6 +13,7 @@ from vmserial.model import Chardev, Machine, Null, Plan, PortState, SerialPort
 from vmserial.planning.planner import plan
 from vmserial.verify.cases import Case, planned
 from vmserial.verify.request import TestEnvironment, VerifyRequest
+from vmserial.verify.results import Fault, Verdict
 from vmserial.verify.setup import platform
 
 ON_BOARD = frozenset({"uart", "isa"})
@@ -39,12 +40,14 @@ class Topology:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A case that cannot be tried in this environment, and why."""
+class Told:
+    """What is said of a case without a boot: that it cannot be tried here, and why; or more."""
 
     case: str
     kind: str
     reason: str
+    verdict: Verdict = Verdict.SKIPPED
+    faults: tuple[Fault, ...] = ()
 
 
 def ports(
@@ -76,10 +79,10 @@ class Builder:
         self.request = request
         self.environment = environment
         self._made: list[Topology] = []
-        self._skipped: list[Skipped] = []
+        self._told: list[Told] = []
 
-    def build(self) -> tuple[list[Topology], list[Skipped]]:
-        """Return the VMs to boot, in order, and what is left out.
+    def build(self) -> tuple[list[Topology], list[Told]]:
+        """Return the VMs to boot, in order, and what is said of others without a boot.
 
         Raises:
             PlanRefused: the input itself is refused.
@@ -93,7 +96,7 @@ class Builder:
         for kind in self._kinds() if of_kinds else ():
             for case in of_kinds:
                 case.add(self, kind)
-        return self._made, self._skipped
+        return self._made, self._told
 
     def _kinds(self) -> Sequence[str]:
         arch = architecture(self.request.machine.arch)
@@ -163,4 +166,10 @@ class Builder:
 
     def leave_out(self, case: str, kind: str, reason: str) -> None:
         """Leave a case out for some reason."""
-        self._skipped.append(Skipped(case, kind, reason))
+        self.tell(case, kind, reason, Verdict.SKIPPED)
+
+    def tell(
+        self, case: str, kind: str, reason: str, verdict: Verdict, faults: tuple[Fault, ...] = ()
+    ) -> None:
+        """Say what comes of a case without a boot."""
+        self._told.append(Told(case, kind, reason, verdict, faults))

@@ -76,6 +76,7 @@ class System(Section):
         machine_type = allocator.architecture.machine_type(machine.machine_type)
         self.add("-machine", machine_type, *options.items(), role="machine")
         self.flag("-accel", accel, "machine")
+        self.clock(accel)
         model, flags = machine.cpu.model, list(machine.cpu.flags)
         if not allocator.platform.isa:
             if X86_CPU.fullmatch(model):
@@ -126,6 +127,18 @@ class System(Section):
         smp += [("cores", machine.topology.cores), ("maxcpus", most)]
         self.add("-smp", str(vcpus), *smp, role="machine")
         self.flag("-m", f"{machine.memory_mib}M", "machine")
+
+    def clock(self, accel: str) -> None:
+        """Say what an emulated kernel must be told."""
+        boot, board = self.allocator.machine.boot, self.allocator.platform
+        name = board.missing_word(boot.append) if boot is not None and accel == "tcg" else ""
+        if name:
+            self.note(
+                f"an emulated {board.name} gives Linux no clock to start with: without {name}= on "
+                "its command line it stops early at boot",
+                f"--append {name}=N, N the host's frequency in kHz",
+                self.allocator.machine.place_of("boot"),
+            )
 
     def firmware_and_boot(self) -> None:
         """Say what is booted: a kernel, UEFI, or the machine's own firmware."""

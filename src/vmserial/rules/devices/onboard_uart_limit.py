@@ -8,7 +8,6 @@ from vmserial.context import Port, Relocate, RuleContext
 from vmserial.limits import UARTS_MEASURED
 from vmserial.model import Finding, Severity
 from vmserial.rules.base import ONBOARD, Rule
-from vmserial.values import is_on
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -18,14 +17,21 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
 
 def _planned(ctx: RuleContext) -> Iterator[Finding]:
     assert ctx.platform is not None
-    limit = ctx.uarts_wired
+    limit, board = ctx.uarts_wired, ctx.platform.name
     older = ctx.capabilities.version < (9, 1, 0) and ctx.arch == "aarch64"
+    default = ctx.view.default_serial
+    if not limit and default is not None and default.backend == "stdio" and not ctx.ports:
+        yield RULE.finding(
+            f"-nographic puts serial0 on the terminal, and {board} has no UART that it could be "
+            "of: the guest has no node for it", next(iter(ctx.view.machine_options), None),
+            fix="leave isa-serial=off away" if ctx.platform.isa else "give it another device",
+        )  # fmt: skip
     for port in ctx.ports:
         if _ignored(ctx, port, limit):
             yield RULE.of_port(
                 port,
                 f"QEMU {ctx.capabilities.version_text} wires up {limit} on-board "
-                f"UART{'' if limit == 1 else 's'} of {ctx.platform.name} and ignores this one "
+                f"UART{'' if limit == 1 else 's'} of {board} and ignores this one "
                 "without a word: the guest has no node for it"
                 + ("; 9.1 and later wire up two" if older else ""), Relocate(port),
             )  # fmt: skip
@@ -35,18 +41,8 @@ def _measured(ctx: RuleContext) -> Iterator[Finding]:
     """Judge a machine type that is not planned by what was measured; its owner must mend it."""
     machine = ctx.board
     limit = ctx.capabilities.onboard_uarts.get(machine)
-    if machine == "microvm" and not is_on(ctx.view.machine.get("isa-serial"), True):
-        # hw/i386/microvm.c: the one UART can be left out.
-        limit = 0
     if limit is None or limit >= UARTS_MEASURED:
         return
-    default = ctx.view.default_serial
-    if not limit and default is not None and default.backend == "stdio" and not ctx.ports:
-        yield RULE.finding(
-            f"-nographic puts serial0 on the terminal, and {machine} has no UART that it could be "
-            "of: the guest has no node for it", next(iter(ctx.view.machine_options), None),
-            fix="leave isa-serial=off away" if machine == "microvm" else "give it another device",
-        )  # fmt: skip
     for port in ctx.ports:
         if _ignored(ctx, port, limit):
             yield RULE.of_port(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmserial.context import RuleContext
+from vmserial.context import EditOptions, RuleContext
 from vmserial.machines import WITHOUT_PCI, WITHOUT_VIRTIO_MMIO
-from vmserial.model import Finding, Severity
+from vmserial.model import Finding, Repair, Severity
 from vmserial.rules.base import PLACES, Rule
 from vmserial.sources.command import DeviceEntry
-from vmserial.values import is_on
+from vmserial.sources.command.edits import SetKey
 
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
@@ -23,8 +23,16 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         names = tuple(port.name for port in ctx.ports if port.option is device.option)
         yield RULE.finding(
             f"{device.option}: No 'PCI' bus found for device '{device.type_name}'",
-            device.option, names,
+            device.option, names, _repairs(ctx),
         )  # fmt: skip
+
+
+def _repairs(ctx: RuleContext) -> tuple[Repair, ...]:
+    """Return what brings the bus, where a property of the board does."""
+    wanted = dict(ctx.platform.options).get("pcie") if ctx.platform is not None else None
+    if not wanted or not ctx.view.machine_options or ctx.platform is None or ctx.platform.unseen:
+        return ()
+    return (EditOptions((SetKey(ctx.view.machine_options[-1], "pcie", True),), "pcie=on"),)
 
 
 def _mmio(ctx: RuleContext) -> Iterator[Finding]:
@@ -43,8 +51,6 @@ def _mmio(ctx: RuleContext) -> Iterator[Finding]:
 
 
 def _without_pci(ctx: RuleContext) -> bool:
-    if ctx.machine_type.startswith("microvm"):
-        return not is_on(ctx.view.machine.get("pcie"))
     if ctx.platform is not None:
         return not ctx.platform.root_bus
     return ctx.board in WITHOUT_PCI

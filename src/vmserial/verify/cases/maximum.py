@@ -130,31 +130,32 @@ class Maximum(Planned):
 
     def add(self, builder: Builder, kind: str) -> None:
         """Add its VM."""
-        limit = find_limit(lambda count: builder.plan(_of_kind(kind, count)))
+        limit = find_limit(lambda count: builder.plan(of_kind(kind, count)))
         if not limit.ports:
-            builder.skip(self.name, kind, builder.plan(_of_kind(kind, 1)))
+            builder.skip(self.name, kind, builder.plan(of_kind(kind, 1)))
             return
         request = builder.request
         count = min(limit.ports, request.ceilings.get(kind, limit.ports))
         case = MaximumCase(limit, count, request.alone, request.alone)
-        builder.add(kind, _of_kind(kind, count), [case], f"maximum of {kind}")
+        builder.add(kind, of_kind(kind, count), [case], f"maximum of {kind}")
 
 
-def _of_kind(kind: str, count: int) -> list[SerialPort]:
+def of_kind(kind: str, count: int) -> list[SerialPort]:
     """Return ports of which ``count`` are of the kind."""
     return ports(kind, count - 1 if kind in ON_BOARD else count)
 
 
-def find_limit(planned: Callable[[int], Plan]) -> Limit:
+def find_limit(planned: Callable[[int], Plan], most: int = _MOST) -> Limit:
     """Return how many ports are planned without a refusal, by doubling and halving.
 
     Args:
         planned: plans that many ports of the kind.
+        most: with which the search ends.
     """
     good, bad = 0, 1
-    while bad <= _MOST and not (refused := planned(bad)).refusals:
+    while bad <= most and not (refused := planned(bad)).refusals:
         good, bad = bad, bad * 2
-    if bad > _MOST:
+    if bad > most:
         return Limit(good, ())
     while bad - good > 1:
         middle = (good + bad) // 2
