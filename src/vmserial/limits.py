@@ -38,17 +38,6 @@ OHCI_PORTS = 3
 UHCI_PORTS = 2
 """USB ports of a UHCI controller (QEMU: NB_PORTS in hw/usb/hcd-uhci.h)."""
 
-MICROVM_TRANSPORTS = 24
-"""virtio-mmio transports of a microvm with two I/O APICs, its default with ACPI (QEMU:
-hw/i386/microvm.c, ``virtio_num_transports``; counted with 7.2, 10.0 and 11.1)."""
-
-MICROVM_TRANSPORTS_ONE_IOAPIC = 8
-"""The same with ``acpi=off`` or ``ioapic2=off``."""
-
-MICROVM_USB_PORTS = 8
-"""USB ports of the xhci that microvm's ``usb=on`` makes (run with QEMU 7.2: port 9 is not
-found)."""
-
 VIRTIO_SERIAL_PORTS = 31
 """Ports of a virtio-serial controller that names no ``max_ports``, number 0 among them
 (QEMU: hw/virtio/virtio-serial-pci.c)."""

@@ -5,8 +5,6 @@ What is right was run on QEMU 7.2; tests/rules/test_verbs_agree.py asks it again
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import case_inputs
 import pytest
 
@@ -265,13 +263,13 @@ def test_a6_two_isa_serial_at_one_address() -> None:
 @pytest.mark.parametrize("off", ["off", "no", "false"])
 def test_a7_microvm_without_its_isa_serial(off: str) -> None:
     text = f"qemu-system-x86_64 -M microvm,isa-serial={off} -serial pty"
-    known = findings.capabilities("x86_64")
-    measured = replace(known, onboard_uarts={**known.onboard_uarts, "microvm": 1})
-    command = CommandLine.parse(text)
-    verdict = judge(command, measured, profile.unknown("x86_64"))
-    assert [(f.id, f.ports) for f in verdict.left] == [("onboard-uart-limit", ("serial0",))]
-    fine = CommandLine.parse(text.replace(f"isa-serial={off}", "isa-serial=on"))
-    assert judge(fine, measured, profile.unknown("x86_64")).left == ()
+    assert wrong(text) == [("onboard-uart-limit", Severity.DEAD)]
+    # A device of its own is there, whatever the machine leaves out.
+    assert "isa-serial,id=isaserial0,index=0,chardev=serial0" in mended(text)
+    assert wrong(text.replace(f"isa-serial={off}", "isa-serial=on")) == []
+    assert wrong(text.replace(f"isa-serial={off}", "isa-serial=on") + " -serial pty") == [
+        ("onboard-uart-limit", Severity.DEAD)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -279,21 +277,31 @@ def test_a7_microvm_without_its_isa_serial(off: str) -> None:
     [
         ("qemu-system-aarch64 -M raspi3b -device virtio-serial", "virtio-serial-pci"),
         ("qemu-system-aarch64 -M raspi3b -device qemu-xhci", "qemu-xhci"),
-        ("qemu-system-x86_64 -M microvm -device pci-serial,chardev=a -chardev null,id=a",
-         "pci-serial"),
     ],
 )  # fmt: skip
 def test_a8_a_board_without_pci(text: str, driver: str) -> None:
     (found,) = [f for f in judged(text).left if f.id == "pci-no-bus"]
     assert f"No 'PCI' bus found for device '{driver}'" in found.happens
     assert judged(text).command.text() == text
-    board = text.replace("raspi3b", "virt").replace("microvm", "q35")
+    board = text.replace("raspi3b", "virt")
     assert "pci-no-bus" not in {id for id, _ in wrong(board)}
 
 
 def test_a8_microvm_may_have_pci() -> None:
     text = "qemu-system-x86_64 -M microvm,pcie=on -device virtio-serial"
     assert "pci-no-bus" not in {id for id, _ in wrong(text)}
+    assert "-M microvm,pcie=on " in judged(text.replace(",pcie=on", "")).command.text()
+    # Without ACPI there is none, whatever is asked for.
+    assert ("pci-no-bus", Severity.FAILS) in wrong(text.replace("pcie", "acpi=off,pcie"))
+
+
+@pytest.mark.parametrize("pcie", ["", ",pcie=on"])
+def test_a8_a_pci_serial_on_microvm_has_no_registers(pcie: str) -> None:
+    text = f"qemu-system-x86_64 -M microvm{pcie} -nodefaults -chardev pty,id=a -device "
+    assert ("pci-serial-dead", Severity.DEAD) in wrong(f"{text}pci-serial,chardev=a")
+    assert mended(f"{text}pci-serial,chardev=a") == (
+        f"{text}isa-serial,id=isaserial0,index=0,chardev=a"
+    )
 
 
 def test_a12_the_console_of_another_architecture() -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from vmserial.context.ports import Port
 from vmserial.limits import (
     EHCI_PORTS,
-    MICROVM_USB_PORTS,
     OHCI_PORTS,
     UHCI_PORTS,
     USB_HUB_PORTS,
@@ -156,8 +155,8 @@ def _usb_of_board(ctx: RuleContext) -> list[Bus]:
     asked = bool(names & _LEGACY_USB) or is_on(ctx.view.machine.get("usb"))
     if ctx.platform.name == "pseries":
         return _usb_of_pseries(ctx, asked)
-    if ctx.platform.name == "microvm" and is_on(ctx.view.machine.get("usb")):
-        return [Bus("usb-bus.0", "xhci", MICROVM_USB_PORTS)]
+    if ctx.platform.usb_ports:
+        return [Bus("usb-bus.0", "xhci", ctx.platform.usb_ports)]
     kind = {"pc": "uhci", "q35": "companion"}.get(ctx.platform.name)
     if kind is None or not asked:
         return []

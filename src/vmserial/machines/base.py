@@ -103,6 +103,7 @@ class Platform:
         virtio_serial: the controller of its virtio ports.
         virtio_mmio: how many transports of virtio-mmio it has, each the bus of one
             ``virtio-…-device``.
+        usb_ports: of an xhci that is no PCI device and is the machine's own.
         default_slots: where QEMU puts the network and graphics card that it adds by itself.
         multifunction: several devices can share a PCI slot.
         no_pci_hotplug: why a PCI device that is plugged in does not come up; empty if it does.
@@ -132,6 +133,7 @@ class Platform:
     source: str
     virtio_serial: str = "virtio-serial-pci"
     virtio_mmio: int = 0
+    usb_ports: int = 0
     default_slots: frozenset[int] = frozenset()
     shared_slots: Mapping[int, frozenset[int]] = field(default_factory=dict)
     unwired_slots: frozenset[int] = frozenset()

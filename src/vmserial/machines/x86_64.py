@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vmserial.limits import MICROVM_TRANSPORTS, MICROVM_TRANSPORTS_ONE_IOAPIC, PCI_SLOTS
+from vmserial.limits import PCI_SLOTS
 from vmserial.machines.base import ALL_SUITES, Architecture, Platform
 from vmserial.values import is_on
 
@@ -55,6 +55,10 @@ _NO_ACPI = (
 """Run with QEMU 7.2 and Linux 6.1."""
 
 
+_ONE_IOAPIC = 8
+"""Its transports with ``acpi=off`` or ``ioapic2=off``."""
+
+
 def _microvm(board: Platform, options: Mapping[str, str]) -> Platform:
     """Return microvm as its properties make it; "auto" is each one's default."""
     acpi = is_on(options.get("acpi"), True)
@@ -66,7 +70,8 @@ def _microvm(board: Platform, options: Mapping[str, str]) -> Platform:
         root_bus=board.root_bus if pcie else "",
         board_slots=board.board_slots if pcie else frozenset(range(PCI_SLOTS)),
         isa_serials=int(is_on(options.get("isa-serial"), True)),
-        virtio_mmio=MICROVM_TRANSPORTS if both else MICROVM_TRANSPORTS_ONE_IOAPIC,
+        virtio_mmio=board.virtio_mmio if both else _ONE_IOAPIC,
+        usb_ports=board.usb_ports if is_on(options.get("usb")) else 0,
         unseen="" if acpi else _NO_ACPI,
         tcg_words=board.tcg_words if acpi else "",
     )
@@ -86,7 +91,10 @@ MICROVM = Platform(
     ide="",
     uart=None,
     virtio_serial="virtio-serial-device",
-    virtio_mmio=MICROVM_TRANSPORTS,
+    # With two I/O APICs, its default (virtio_num_transports; counted with 7.2, 10.0 and 11.1).
+    virtio_mmio=24,
+    # Of the xhci that usb=on makes: port 9 is not found (7.2).
+    usb_ports=8,
     no_pci_hotplug="nothing on it can be hot-plugged, and its ACPI lets Linux serve no root port",
     dead_pci_uarts=_NO_IO_WINDOW,
     # The xhci that usb=on makes is no PCI device: Debian 12 has no driver for it (Debian 13 has).

@@ -66,6 +66,7 @@ from vmserial.model.source import Note, SourceRef
 __all__ = [
     "ABSENT",
     "ALL_BYTES",
+    "MMIO_WORDS",
     "PCI_UARTS",
     "VIRTIO_PORTS",
     "Agent",

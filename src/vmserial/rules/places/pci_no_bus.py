@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmserial.context import EditOptions, RuleContext
 from vmserial.machines import WITHOUT_PCI, WITHOUT_VIRTIO_MMIO
-from vmserial.model import Finding, Repair, Severity
+from vmserial.model import PCI_UARTS, Finding, Repair, Severity
 from vmserial.rules.base import PLACES, Rule
 from vmserial.sources.command import DeviceEntry
 from vmserial.sources.command.edits import SetKey
@@ -23,14 +23,16 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
         names = tuple(port.name for port in ctx.ports if port.option is device.option)
         yield RULE.finding(
             f"{device.option}: No 'PCI' bus found for device '{device.type_name}'",
-            device.option, names, _repairs(ctx),
+            device.option, names, _repairs(ctx, device),
         )  # fmt: skip
 
 
-def _repairs(ctx: RuleContext) -> tuple[Repair, ...]:
-    """Return what brings the bus, where a property of the board does."""
-    wanted = dict(ctx.platform.options).get("pcie") if ctx.platform is not None else None
-    if not wanted or not ctx.view.machine_options or ctx.platform is None or ctx.platform.unseen:
+def _repairs(ctx: RuleContext, device: DeviceEntry) -> tuple[Repair, ...]:
+    """Return what brings the bus, where a property of the board does and the device lives there."""
+    board = ctx.platform
+    if board is None or board.unseen or not ctx.view.machine_options:
+        return ()
+    if "pcie" not in dict(board.options) or device.driver in PCI_UARTS:
         return ()
     return (EditOptions((SetKey(ctx.view.machine_options[-1], "pcie", True),), "pcie=on"),)
 
