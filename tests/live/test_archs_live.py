@@ -60,6 +60,8 @@ def test_riscv64_carries_usb_and_its_own_uart() -> None:
         ("ppc64", "virtio", ""),
         ("mips64el", "uart", ""), ("mips64el", "usb", ""), ("mips64el", "pci", ""),
         ("mips64el", "virtio", ""), ("mips64el", "virtconsole", ""),
+        ("x86_64", "isa", "microvm"), ("x86_64", "usb", "microvm"),
+        ("x86_64", "virtio", "microvm"), ("x86_64", "virtconsole", "microvm"),
     ],
 )  # fmt: skip
 def test_other_architectures(arch: str, kind: str, machine_type: str) -> None:
@@ -77,6 +79,33 @@ def test_riscv64_with_interrupts_by_messages(kind: str) -> None:
     )  # fmt: skip
     all_passed(report)
     assert {c.machine for c in report.checks} == {"virt,aia=aplic-imsic"}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("words", "dead"),
+    [
+        ("-M microvm,isa-serial=off -nodefaults -serial pty", {"serial0": "onboard-uart-limit"}),
+        ("-M microvm,pcie=on -nodefaults -serial pty -chardev pty,id=c "
+         "-device pci-serial,chardev=c", {"serial1": "pci-serial-dead"}),
+        ("-M microvm -nodefaults -serial pty -serial pty", {"serial1": "onboard-uart-limit"}),
+    ],
+)  # fmt: skip
+def test_what_is_dead_on_microvm_is_shown_dead_and_mended(
+    words: str, dead: dict[str, str], tmp_path: Path
+) -> None:
+    command = ["--", "qemu-system-x86_64", *words.split()]
+    usual = ["verify", "-q", "--sizes", "smoke", "--timeout", "240"]
+
+    def verdicts(out: str, *more: str) -> list[Check]:
+        status = run([*usual, *more, "--out", str(tmp_path / out), *command])
+        assert status == (out == "before")
+        return [check for one in read(tmp_path / out / "results.jsonl") for check in one.checks]
+
+    red = {c.port: c.detail for c in verdicts("before") if c.verdict is Verdict.FAIL and c.port}
+    assert set(red) == set(dead)
+    assert all(red[port].endswith(f"[{id}]") for port, id in dead.items())
+    assert {c.verdict for c in verdicts("after", "--fixed")} == {Verdict.PASS}
 
 
 @pytest.mark.full
