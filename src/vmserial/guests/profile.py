@@ -49,7 +49,7 @@ debian-sid-armhf     7.2   5  5 no-hotplug
 debian-sid-ppc64el   7.2  32  4
 debian-sid-riscv64   7.2   6  6 no-hotplug
 debian-sid-s390x     7.2   0  0 no-8250
-debian-sid-loong64   7.2  16 16 no-hotplug
+debian-sid-loong64   7.2  16 16
 debian-11-cloud-amd64  5.10 32  4 no-usb
 debian-11-cloud-arm64  5.10  4  4 no-usb
 debian-11-rt-amd64     5.10 32  4

@@ -96,6 +96,7 @@ class Platform:
             4 KiB of a 64 KiB space; a pci-serial behind one needs it).
         isa: it has an ISA bus with the four classic serial ports.
         isa_serials: how many of them ``-serial`` makes; the others are devices alone.
+        isa_always: how many isa-serial are part of it whether a ``-serial`` is given or not.
         unseen_isa: it has an ISA bus, and why no guest has a node for an isa-serial on it.
         ide: ``two-channels`` (pc: two disks on each of two), ``six-ports`` (q35's
             built-in AHCI) or empty.
@@ -141,6 +142,7 @@ class Platform:
     no_pci_hotplug: str = ""
     own_domains: bool = False
     isa_serials: int = ISA_SERIAL_PORTS
+    isa_always: int = 0
     unseen_isa: str = ""
     dead_pci_uarts: str = ""
     options: tuple[tuple[str, str], ...] = ()

@@ -33,6 +33,8 @@ MALTA = Platform(
         source="hw/mips/malta.c: two of the super I/O chip, one at 0x1f000900 (CBUS)",
         is_8250=True,
     ),
+    # The super I/O chip's (hw/isa/isa-superio.c makes them on a chardev of its own where none is).
+    isa_always=2,
     unseen_isa="QEMU puts it at 3e8 or 2e8, and Linux looks at 3f8 and 2f8 alone, where the "
     "board's own two are (arch/mips/mti-malta/malta-platform.c; run with QEMU 7.2 and Linux 6.1)",
     default_slots=frozenset({0x12}),

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from vmserial.context.ports import ports_of
+from vmserial.machines import ARCHITECTURES
 from vmserial.model import Capabilities
 from vmserial.options import Option, Scalar
 from vmserial.qemu import private, standins
@@ -98,7 +99,10 @@ class _Isolator:
             # The guest agent's and its like are there for a program, not to be proven.
             if port.channel and self.fates.get(port.option) in {Fate.PORT, Fate.SERIAL}:
                 self.fates[port.option] = Fate.KEPT
-        self.wanted = private.find(view, self.fates, self.called)
+        known = ARCHITECTURES.get(view.arch or capabilities.target)
+        name = _PVE_SUFFIX.sub("", view.machine_type) or capabilities.default_machine
+        board = known.platform(name, view.machine) if known else None
+        self.wanted = private.find(view, self.fates, self.called, board)
         self.backends = PrivateBackends(view, capabilities.version, socket)
         self.chardevs = self.backends.replacing(self.wanted, self.fates)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vmserial.context.ports import Port
 from vmserial.limits import ISA_SERIAL_PORTS
+from vmserial.machines import Platform
 from vmserial.model import SourceRef
 from vmserial.options import Option
 from vmserial.qemu.standins import Fate
@@ -107,14 +108,16 @@ class Wanted:
 
 
 def find(
-    view: CommandView, fates: Mapping[CommandOption, Fate], named: Sequence[Port]
-) -> list[Wanted]:
+    view: CommandView, fates: Mapping[CommandOption, Fate], named: Sequence[Port],
+    board: Platform | None = None,
+) -> list[Wanted]:  # fmt: skip
     """Return the serial ports of a command with their names, in order of appearance.
 
     Args:
         view: of the command.
         fates: what becomes of each -device.
         named: its ports as they are called when the command is judged.
+        board: the machine type's facts, where they are known.
     """
     names = {(port.option, port.device.key if port.device else ""): port for port in named}
     numbers = {port.number for port in named}
@@ -126,7 +129,7 @@ def find(
         found.append(Wanted("", None, name=f"serial{free}", host=host, inline=True))
     on_board = {port.option: port for port in view.onboard}
     devices = {device.option: device for device in view.devices}
-    isa = _isa_indices(view)
+    isa = _isa_indices(view, board)
     for option in view.options:
         if port := on_board.get(option):
             if port.host.form in {"chardev", "inline"}:
@@ -168,13 +171,16 @@ def _ports_of(view: CommandView, device: DeviceEntry) -> list[Wanted]:
     ]  # fmt: skip
 
 
-def _isa_indices(view: CommandView) -> dict[CommandOption, int]:
+def _isa_indices(view: CommandView, board: Platform | None) -> dict[CommandOption, int]:
     """Return the index that QEMU gives each isa-serial (hw/char/serial-isa.c).
 
     It counts every one, those of -serial first, whether or not the count is used.
     """
-    count = sum(port.host.form != "none" for port in view.onboard[:ISA_SERIAL_PORTS])
-    count += view.default_serial is not None
+    most = ISA_SERIAL_PORTS if board is None else board.isa_serials
+    count = sum(port.host.form != "none" for port in view.onboard[:most])
+    count += view.default_serial is not None and most > 0
+    if board is not None and board.isa_always:
+        count = board.isa_always
     found = {}
     # QEMU makes devices in JSON after all others.
     for device in sorted(view.devices, key=lambda one: one.option.params.is_json):
