@@ -20,7 +20,7 @@ ARM = Machine("aarch64", ())
 
 
 def test_the_cases_and_their_order() -> None:
-    assert list(planned()) == ["input", "default", "large", "maximum", "hot-plug"]
+    assert list(planned()) == ["input", "default", "large", "maximum", "hot-plug", "refused"]
     assert VerifyRequest(ARM).chosen_cases == ("default", "large", "hot-plug")
     assert VerifyRequest(ARM, given=True).chosen_cases == ("input",)
     asked = VerifyRequest(ARM, cases=("hot-plug", "default"))
@@ -59,7 +59,7 @@ def test_a_new_case_needs_no_other_file(
         assert main.run(["verify", "--help"]) == 0
         assert "two ports" in capsys.readouterr().out
         assert main.run(["verify", "--case", "pears"]) == 2
-        assert "hot-plug, pair" in capsys.readouterr().err
+        assert "refused, pair" in capsys.readouterr().err
     finally:
         monkeypatch.undo()
         planned.cache_clear()
