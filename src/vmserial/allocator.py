@@ -364,23 +364,6 @@ class Allocator:
             # Its index will be the number of those before it: ours are packed from below.
             self.isa_free.pop()
 
-    def isa_clash(self, ours: set[int]) -> int | None:
-        """Return the index that the user's isa-serial would share with another; None if none.
-
-        Args:
-            ours: the indexes of the plan's own isa-serial devices.
-        """
-        taken = ours | self.isa_of_serial
-        made = len(taken)
-        for index in self.isa_of_args:
-            # Where none is said, QEMU takes the number of those made before (serial-isa.c).
-            place = made if index is None else index
-            if place in taken:
-                return place
-            taken = taken | {place}
-            made += 1
-        return None
-
 
 def _params(value: str) -> tuple[str, dict[str, str]]:
     """Read an option's value in either of QEMU's forms: ``driver,key=value`` or JSON."""

@@ -64,7 +64,7 @@ def _isa(
         return
     made = [*options, *(a.device.option() for a in assignments if a.kind == "isa" and a.device)]
     ours = {int(dict(o.params)["index"]) for o in made if o.head == "isa-serial"}
-    place = allocator.isa_clash(ours)
+    place = _isa_clash(allocator, ours)
     if place is not None:
         yield refusal(
             "isa-clash",
@@ -112,3 +112,22 @@ def _credentials(
                     ports=(port.name,),
                     where=port.where,
                 )
+
+
+def _isa_clash(allocator: Allocator, ours: set[int]) -> int | None:
+    """Return the index that the user's isa-serial would share with another; None if none.
+
+    Args:
+        allocator: of the plan.
+        ours: the indexes of the plan's own isa-serial devices.
+    """
+    taken = ours | allocator.isa_of_serial
+    made = len(taken)
+    for index in allocator.isa_of_args:
+        # Where none is said, QEMU takes the number of those made before (serial-isa.c).
+        place = made if index is None else index
+        if place in taken:
+            return place
+        taken = taken | {place}
+        made += 1
+    return None
