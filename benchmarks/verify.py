@@ -12,6 +12,7 @@ medians of the ratios, for each architecture.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -115,8 +116,11 @@ async def bare(session: Session, line: Line) -> float:
     device, identity = line.assignment.device, line.assignment.identity
     assert device is not None
     begin = perf_counter()
-    await session.vm.monitor.execute("device_del", id=device.id)
-    await session.agent.gone(identity, 60.0)
+    with session.vm.monitor.expect(
+        "DEVICE_DELETED", lambda data: data.get("device") == device.id, "its end"
+    ) as deleted:
+        await session.vm.monitor.execute("device_del", id=device.id)
+        await asyncio.gather(deleted.wait(60.0), session.agent.gone(identity, 60.0))
     await session.vm.monitor.execute("device_add", device.qmp())
     await session.agent.node(identity, 60.0)
     return perf_counter() - begin
