@@ -22,7 +22,8 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
     if not names or not options:
         return
     # Of another guest it is not known whether it reads the kernel's command line.
-    guess = not ctx.guest.lacks(MMIO_WORDS)
+    debians = not ctx.guest.assumed and ctx.guest.name.startswith("debian-")
+    guess = not (debians or ctx.guest.lacks(MMIO_WORDS))
     repair = EditOptions((SetKey(options[-1], "acpi", True),), "acpi=on")
     yield RULE.finding(
         f"{', '.join(names)}: {ctx.platform.unseen}: no node", options[-1], names,
