@@ -407,3 +407,32 @@ def test_a_word_with_a_nul_is_refused() -> None:
     assert quote("it's") == "'it'\"'\"'s'"
     with pytest.raises(ShellError, match="NUL"):
         quote("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        ("", r"the guest shows no port vmserial\.control"),
+        ("closed /dev/vport1p1\n", r"its user may not open /dev/vport1p1, which is vmserial\.cont"),
+    ],
+)
+def test_a_shell_that_cannot_move_to_the_control_port_says_why(shown: str, why: str) -> None:
+    async def scenario(shell: Shell) -> None:
+        async def answer(command: str, timeout: float = 30.0) -> str:
+            del command, timeout
+            return shown
+
+        shell.run = answer  # type: ignore[method-assign]
+        with pytest.raises(ShellError, match=why):
+            await shell.upgrade(shell._reader, shell._writer, 5)
+
+    run(["sh"], scenario)
+
+
+def test_this_machine_has_no_control_port_and_its_shell_goes_on() -> None:
+    async def scenario(shell: Shell) -> None:
+        with pytest.raises(ShellError, match="the guest shows no port"):
+            await shell.upgrade(shell._reader, shell._writer, 20)
+        assert await shell.run("echo here") == "here\n"
+
+    run(["sh"], scenario)
