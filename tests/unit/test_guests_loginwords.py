@@ -173,7 +173,9 @@ def test_a_password_that_is_asked_for_again_was_refused() -> None:
 
 def test_a_refusal_is_seen_where_messages_hide_the_next_prompt() -> None:
     hidden = f"{REFUSED}ci-info: no authorized keys\r\n"
-    assert "Login incorrect" in str(refused(ISSUE, ECHO, hidden))
+    assert "refused the login of mona on serial0: Login incorrect" in str(
+        refused(ISSUE, ECHO, hidden)
+    )
 
 
 def test_a_second_factor_is_named_and_not_answered() -> None:
@@ -188,6 +190,8 @@ def test_a_user_without_a_password_types_none() -> None:
 
 def test_a_guest_that_logs_in_by_itself_is_asked_for_nothing() -> None:
     assert typed(f"{ISSUE}mona (automatic login)\r\n\r\n{PROMPT}") == ["exec sh\n"]
+    # Its shell is waited for.
+    refused(f"{ISSUE}mona (automatic login)\r\n\r\n", timeout=0.3)
     error = refused(f"{ISSUE}root (automatic login)\r\n\r\nroot@debian:~# ")
     assert "logs root in by itself on serial0, and not mona" in str(error)
 
