@@ -39,6 +39,8 @@ _CLOUD = "cloud-init,sudo,iproute2"
 """Further ones of a cloud image, which has the cloud kernel and no password."""
 _BOUND = 1500.0
 """Seconds that mmdebstrap may take beside other work; alone it is one minute."""
+_OLD = 24 * 3600.0
+"""Seconds after which a system of another recipe that nobody asked for is removed."""
 _IMAGE = "1500M"
 
 
@@ -108,7 +110,9 @@ def kept(debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSyst
     with locked(home / f"{name}.lock", 2 * _BOUND):
         if not where.is_dir():
             for old in (*home.glob(f"{name}-*"), *home.glob(f".{name}-*")):
-                _remove(old)
+                # Another checkout, whose recipe is another, may be at it.
+                if time.time() - old.stat().st_mtime > _OLD:
+                    _remove(old)
             aside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=home))
             try:
                 made = make(aside, debian, suite, cloud=cloud)
@@ -119,6 +123,7 @@ def kept(debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSyst
                 aside.rename(where)
             finally:
                 _remove(aside)
+        os.utime(where)
     return FullSystem(where, debian)
 
 
