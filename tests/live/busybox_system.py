@@ -34,7 +34,7 @@ for module in xhci_pci ftdi_sio virtio_console; do modprobe $module; done
     "etc/group": "root:x:0:\ndialout:x:20:\n",
     "etc/shadow": f"root:{_HASH}:20000:0:99999:7:::\n",
     "etc/securetty": "ttyS0\nhvc0\n",
-    "etc/issue": "Welcome to a small system\\n\\n",
+    "etc/issue": "Welcome to a small system\n\n",
 }
 
 
