@@ -25,9 +25,13 @@ from vmserial.guests.login import Login
 from vmserial.guests.shell import Shell
 from vmserial.machines import architecture
 from vmserial.model import Machine, SerialPort
+from vmserial.paths import RunDirectory
+from vmserial.progress import Silent
+from vmserial.verify import runner
 from vmserial.verify.hostends import HostEnds
-from vmserial.verify.request import TestEnvironment
+from vmserial.verify.request import TestEnvironment, VerifyRequest
 from vmserial.verify.setup import setup
+from vmserial.verify.topologies import Topology
 from vmserial.verify.wire.console import Console
 
 SEED = Seed(Login("root", "once-only", seeded=True))
@@ -86,6 +90,45 @@ def test_the_seed_is_a_drive_of_its_own_that_is_not_written(
     assert "virtio-blk-pci,drive=vmserial-seed" in seeded
     assert not any("once-only" in word for word in seeded)
     assert not any("vmserial-seed" in word for word in argv(guest))
+
+
+def seeded_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestEnvironment:
+    """Return what is found for an image that UEFI starts and that gets a seed."""
+    code = tmp_path / "CODE.fd"
+    code.write_bytes(b"")
+    known = replace(architecture("x86_64"), firmware=str(code))
+    monkeypatch.setattr("vmserial.guests.images.architecture", lambda _: known)
+    request = VerifyRequest(Machine("x86_64", ()), image=str(disk(tmp_path)), login=SEED.login)
+    (guest,) = runner._guests(request, known, Silent())
+    return TestEnvironment(binary("x86_64"), guest)
+
+
+def test_each_vm_gets_the_seed_that_its_login_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = seeded_environment(tmp_path, monkeypatch)
+    found: list[str] = []
+
+    async def try_cases(*_: object, rundir: RunDirectory) -> None:
+        seed = Path(rundir.socket("seed.iso"))
+        assert seed.stat().st_mode & 0o077 == 0, "nobody else reads the password"
+        found.append(isoinfo(seed, "-R", "-x", "/user-data"))
+
+    machine = Machine("x86_64", (SerialPort(0, chardevs.parse("socket=/x")),))
+    one = runner.Runner(VerifyRequest(machine), Silent(), 1, None)
+    monkeypatch.setattr(one, "try_cases", try_cases)
+    asyncio.run(one.boot(environment, Topology("vm", "", machine, ())))
+    assert "once-only" in found[0]
+
+
+def test_without_one_there_is_no_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = seeded_environment(tmp_path, monkeypatch)
+    request = VerifyRequest(
+        Machine("x86_64", ()), image=str(environment.guest.image), login=Login("root", "x")
+    )
+    (guest,) = runner._guests(request, architecture("x86_64"), Silent())
+    assert environment.guest.seed is not None
+    assert guest.seed is None
 
 
 @pytest.mark.parametrize(
