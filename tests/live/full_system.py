@@ -35,13 +35,19 @@ _HASH = (
     "icXr/0"
 )
 _PACKAGES = "systemd,systemd-sysv,udev,login,passwd,dbus,kmod"
-_CLOUD = "cloud-init,sudo,iproute2"
-"""Further ones of a cloud image, which has the cloud kernel and no password."""
+_MORE = {
+    "": "",
+    # It has the cloud kernel and no password.
+    "cloud": ",cloud-init,sudo,iproute2",
+    # What on a desktop has an eye on serial ports: ModemManager and brltty.
+    "desktop": ",lxde-core,lightdm,xserver-xorg,network-manager,modemmanager,brltty",
+}
+"""Further ones, by the kind of system."""
 _BOUND = 1500.0
 """Seconds that mmdebstrap may take beside other work; alone it is one minute."""
 _OLD = 24 * 3600.0
 """Seconds after which a system of another recipe that nobody asked for is removed."""
-_IMAGE = "1500M"
+_IMAGE = {"": "1500M", "cloud": "1500M", "desktop": "3000M"}
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,9 @@ class FullSystem:
         ]  # fmt: skip
 
 
-def kept(debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSystem:
+def kept(debian: str, suite: str = "trixie", kind: str = "") -> FullSystem:
     """Return a system from the cache; made before where there is none of this recipe."""
-    home, name = cache_dir("full"), f"{suite}-{'cloud-' if cloud else ''}{debian}"
+    home, name = cache_dir("full"), "-".join(filter(None, (suite, kind, debian)))
     # The code itself, however it is laid out.
     code = ast.dump(ast.parse(Path(__file__).read_bytes()))
     recipe = hashlib.sha256(code.encode()).hexdigest()[:12]
@@ -115,7 +121,7 @@ def kept(debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSyst
                     _remove(old)
             aside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=home))
             try:
-                made = make(aside, debian, suite, cloud=cloud)
+                made = make(aside, debian, suite, kind)
                 _partition(made)
                 # Whoever writes it is found out, and not by the next run.
                 for file in aside.iterdir():
@@ -127,19 +133,20 @@ def kept(debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSyst
     return FullSystem(where, debian)
 
 
-def make(folder: Path, debian: str, suite: str = "trixie", *, cloud: bool = False) -> FullSystem:
+def make(folder: Path, debian: str, suite: str = "trixie", kind: str = "") -> FullSystem:
     """Make a system with root's password and a user's, and say how long each step took.
 
-    A cloud image has neither; it is made for this machine's own architecture alone.
+    A cloud image has neither.  Systems of other kinds than the usual one are made for this
+    machine's own architecture alone.
     """
     made, work = FullSystem(folder, debian), folder / "work"
     work.mkdir()
     root = work / "root"
     clock = _Clock(f"{suite} {debian}")
     own = debian == _run("dpkg", "--print-architecture").strip()
-    assert own or not cloud
-    packages = f"{_PACKAGES},{_CLOUD}" if cloud else _PACKAGES
-    kernel = f"linux-image-{'cloud-' if cloud else ''}{debian}"
+    assert own or not kind
+    packages = _PACKAGES + _MORE[kind]
+    kernel = f"linux-image-{'cloud-' if kind == 'cloud' else ''}{debian}"
     _apart(
         work, "mmdebstrap", "--variant=minbase", f"--architectures={debian}",
         *(("--mode=root", f"--include={packages},{kernel}") if own
@@ -147,7 +154,7 @@ def make(folder: Path, debian: str, suite: str = "trixie", *, cloud: bool = Fals
         "--skip=cleanup/tmp", suite, str(root),
     )  # fmt: skip
     clock("mmdebstrap")
-    if not cloud:
+    if kind != "cloud":
         _run("usermod", "--prefix", str(root), "--password", _HASH, "root")
         _run("useradd", "--prefix", str(root), "-m", "-s", "/bin/bash", "--password", _HASH, USER)
     (root / "etc/hostname").write_text("debian\n")
@@ -160,7 +167,7 @@ def make(folder: Path, debian: str, suite: str = "trixie", *, cloud: bool = Fals
     for file, pattern in ((made.kernel, "vmlinuz-*"), (made.config, "config-*")):
         (source,) = (root / "boot").glob(pattern)
         shutil.copy(source, file)
-    _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(made.image), _IMAGE)
+    _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(made.image), _IMAGE[kind])
     clock("mke2fs")
     _remove(work)
     made.password.write_text(f"{PASSWORD}\n")

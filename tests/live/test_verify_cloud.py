@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.live, pytest.mark.full]
 
 @pytest.fixture
 def cloud() -> Iterator[FullSystem]:
-    found = kept("amd64", cloud=True)
+    found = kept("amd64", kind="cloud")
     before = [digest(found.image), digest(found.uefi)]
     yield found
     assert [digest(found.image), digest(found.uefi)] == before
