@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from full_system import FullSystem, digest, kept
-from test_verify_login import skipped, verify
+from test_verify_login import verify
 
 from vmserial.verify.results import Verdict
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from vmserial.errors import LostVMError, ShellError
 from vmserial.guests.shell import Shell
 from vmserial.verify.results import Fault, FaultKind
-from vmserial.verify.undriven import undriven
 
 NODES = "tty[A-Z]|hvc|vport|bus/usb/"
 """Names in /dev of what a port can be, and of the USB devices that libusb opens."""
@@ -166,21 +165,6 @@ class Keeper:
             return ""
         words = f"{path} is held by {', '.join(map(str, found))}"
         return words if take else f"{words}; --take-ports stops it while the ports are tested"
-
-    async def missing(self, serial: str, *, take: bool) -> tuple[Fault, ...]:
-        """Return why a usb-serial has no tty: a program has it, or the kernel no driver.
-
-        Args:
-            serial: the USB device's serial number.
-            take: end that program.
-
-        Raises:
-            LostVMError: the guest does not answer.
-        """
-        if why := await self.grabbed(serial, take=take):
-            return (Fault(FaultKind.HELD, why),)
-        why = await undriven(self.shell, self.bound)
-        return (Fault(FaultKind.NO_DRIVER, why),) if why else ()
 
     async def grabbed(self, serial: str, *, take: bool) -> str:
         """Return who has a usb-serial that has no tty: a program took it by libusb.

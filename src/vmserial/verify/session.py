@@ -32,6 +32,7 @@ from vmserial.verify.results import (
 )
 from vmserial.verify.setup import CONTROL_SOCKET
 from vmserial.verify.subject import Subject
+from vmserial.verify.undriven import driven
 from vmserial.verify.wire.transfer import Exchange, Line, Outcome
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class Session(Subject):
         ``trouble`` and are not yielded.
         """
         waiting: dict[NodeIdentity, Line] = {}
+        if self.environment.guest.image is not None:
+            lines = await driven(lines, self.shell, self.limits.command)
         for line in lines:
             first = waiting.setdefault(line.assignment.identity, line)
             if first is not line:
@@ -210,17 +213,15 @@ class Session(Subject):
                     yield line
 
     async def _freed(self, line: Line) -> bool:
-        """Tell whether a usb-serial without a tty was taken by a program and now is free.
-
-        If not, the line gets the reason, if one is found.
-        """
+        """Tell whether a usb-serial without a tty was taken by a program and now is free."""
         identity = line.assignment.identity
         if self.environment.guest.suite or identity.kind != "usb" or line.name in self._freed_once:
             return False
         self._freed_once.add(line.name)
         take = self.request.take_ports
-        line.trouble = await self._keeper().missing(identity.value, take=take)
-        return take and not line.trouble
+        why = await self._keeper().grabbed(identity.value, take=take)
+        line.trouble = (Fault(FaultKind.HELD, why),) if why else ()
+        return take and not why
 
     def _keeper(self) -> Keeper:
         from vmserial.verify.holders import Keeper  # what only a system of the user's own needs

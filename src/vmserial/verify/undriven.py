@@ -6,17 +6,20 @@ What is planned for knows it of a kernel that is named; an image that UEFI start
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vmserial.guests.shell import Shell
+from vmserial.verify.results import Fault, FaultKind
+from vmserial.verify.wire.transfer import Line
 
 _DRIVER = "ftdi_sio"
 
-# The driver's directory is there once it is loaded, and always if it is built in.
+# sysfs has what is loaded and what is built in, modprobe what could be loaded.
 _LOOK = (
-    'echo "kernel $(uname -r)"; [ -d /sys/bus/usb ] && echo bus; '
-    f"if [ -d /sys/bus/usb/drivers/{_DRIVER} ]; then echo driver; "
-    "elif command -v modprobe >/dev/null; then "
-    f"modprobe -D {_DRIVER} >/dev/null 2>&1 && echo driver; "
-    "else echo driver; fi; :"
+    'echo "kernel $(uname -r)"; '
+    'vs_x() { [ -d "$1" ] && echo "$2" && return; command -v modprobe >/dev/null || return; '
+    'echo "asked $2"; modprobe -D "$3" >/dev/null 2>&1 && echo "$2"; }; '
+    f"vs_x /sys/bus/usb usb usbcore; vs_x /sys/bus/usb/drivers/{_DRIVER} {_DRIVER} {_DRIVER}; :"
 )
 
 
@@ -27,14 +30,16 @@ def reason(output: str) -> str:
     """
     lines = output.splitlines()
     kernel = next((one.split()[1] for one in lines if one.startswith("kernel ")), "")
-    if not kernel:
-        return ""
-    if "bus" not in lines:
+
+    def lacks(what: str) -> bool:
+        return f"asked {what}" in lines and what not in lines
+
+    if lacks("usb"):
         return (
             f"the guest's kernel {kernel} has no USB (there is no /sys/bus/usb), as cloud kernels "
             "have none; choose --type pci or virtio"
         )
-    if "driver" not in lines:
+    if lacks(_DRIVER):
         return (
             f"the guest's kernel {kernel} has no {_DRIVER}, the driver of usb-serial; install the "
             "package with its further modules, or choose --type pci or virtio"
@@ -42,14 +47,21 @@ def reason(output: str) -> str:
     return ""
 
 
-async def undriven(shell: Shell, bound: float) -> str:
-    """Return why there is no tty of any usb-serial; empty if the kernel is not the reason.
+async def driven(lines: Sequence[Line], shell: Shell, bound: float) -> list[Line]:
+    """Return the ports whose node is worth waiting for; the others get their trouble.
 
     Args:
+        lines: the ports.
         shell: in the guest.
         bound: seconds.
 
     Raises:
         LostVMError: the guest does not answer.
     """
-    return reason(await shell.run(_LOOK, bound))
+    usb = [line for line in lines if line.assignment.identity.kind == "usb"]
+    why = reason(await shell.run(_LOOK, bound)) if usb else ""
+    if not why:
+        return list(lines)
+    for line in usb:
+        line.trouble = (Fault(FaultKind.NO_DRIVER, why),)
+    return [line for line in lines if line.assignment.identity.kind != "usb"]
