@@ -14,12 +14,13 @@ from vmserial.verify.wire.transfer import Line
 
 _DRIVER = "ftdi_sio"
 
-# sysfs has what is loaded and what is built in, modprobe what could be loaded.
+# sysfs has what is loaded and what is built in, modprobe what could be loaded; a user who is not
+# root may ask it, and often has not its place in $PATH.
 _LOOK = (
-    'echo "kernel $(uname -r)"; '
+    '(PATH=$PATH:/usr/sbin:/sbin; echo "kernel $(uname -r)"; '
     'vs_x() { [ -d "$1" ] && echo "$2" && return; command -v modprobe >/dev/null || return; '
     'echo "asked $2"; modprobe -D "$3" >/dev/null 2>&1 && echo "$2"; }; '
-    f"vs_x /sys/bus/usb usb usbcore; vs_x /sys/bus/usb/drivers/{_DRIVER} {_DRIVER} {_DRIVER}; :"
+    f"vs_x /sys/bus/usb usb usbcore; vs_x /sys/bus/usb/drivers/{_DRIVER} {_DRIVER} {_DRIVER}); :"
 )
 
 
