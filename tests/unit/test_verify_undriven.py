@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -26,7 +27,7 @@ NO_USB = "kernel 6.12-cloud\nasked usb\nasked ftdi_sio\n"
         ("kernel 6.8-kvm\nusb\nasked ftdi_sio\n", "kernel 6.8-kvm has no ftdi_sio"),
         ("kernel 6.12\nusb\nftdi_sio\n", ""),
         ("kernel 6.12\nasked usb\nusb\nasked ftdi_sio\nftdi_sio\n", ""),  # not loaded yet
-        ("kernel 6.12\n", ""),  # without modprobe
+        ("kernel 6.12\n", ""),  # without a list of its modules
         ("", ""),
     ],
 )
@@ -42,17 +43,22 @@ def test_what_the_guest_says_is_told_in_words(said: str, words: str) -> None:
         (("drivers/usb",), "ftdi_sio", ""),
         ((), "usbcore ftdi_sio", ""),
         (("drivers/ftdi_sio",), "", ""),
+        ((), None, ""),
     ],
 )
 def test_it_is_looked_for_in_sysfs_and_among_the_modules(
-    there: tuple[str, ...], modules: str, expected: str, tmp_path: Path,
+    there: tuple[str, ...], modules: str | None, expected: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     for name in there:
         (tmp_path / "usb" / name).mkdir(parents=True)
     look = undriven._LOOK.replace("/sys/bus/usb", str(tmp_path / "usb"))
-    modprobe = f'modprobe() {{ case " {modules} " in *" $2 "*) ;; *) false ;; esac; }}'
-    monkeypatch.setattr(undriven, "_LOOK", f"{modprobe}\n{look}")
+    monkeypatch.setattr(undriven, "_LOOK", look.replace("/lib/modules/", f"{tmp_path}/"))
+    if modules is not None:
+        here = tmp_path / os.uname().release
+        here.mkdir()
+        listed = "".join(f"kernel/drivers/{name}.ko.xz:\n" for name in modules.split())
+        (here / "modules.dep").write_text(listed)
     lines = [Line(one) for one in planned(ports=2, kind="usb").assignments]
 
     async def main() -> list[Line]:

@@ -14,13 +14,14 @@ from vmserial.verify.wire.transfer import Line
 
 _DRIVER = "ftdi_sio"
 
-# sysfs has what is loaded and what is built in, modprobe what could be loaded; a user who is not
-# root may ask it, and often has not its place in $PATH.
+# sysfs has what is loaded and what is built in, depmod's list what could be loaded: busybox's
+# modprobe cannot be asked, and whoever is not root has often none in $PATH.
 _LOOK = (
-    '(PATH=$PATH:/usr/sbin:/sbin; echo "kernel $(uname -r)"; '
-    'vs_x() { [ -d "$1" ] && echo "$2" && return; command -v modprobe >/dev/null || return; '
-    'echo "asked $2"; modprobe -D "$3" >/dev/null 2>&1 && echo "$2"; }; '
-    f"vs_x /sys/bus/usb usb usbcore; vs_x /sys/bus/usb/drivers/{_DRIVER} {_DRIVER} {_DRIVER}); :"
+    'vs_k=$(uname -r); echo "kernel $vs_k"; vs_k=/lib/modules/$vs_k; '
+    'vs_x() { [ -d "$1" ] && echo "$2" && return; [ -r "$vs_k/modules.dep" ] || return; '
+    'echo "asked $2"; grep -qs "/$3[.]ko" "$vs_k/modules.dep" "$vs_k/modules.builtin" && '
+    'echo "$2"; }; '
+    f"vs_x /sys/bus/usb usb usbcore; vs_x /sys/bus/usb/drivers/{_DRIVER} {_DRIVER} {_DRIVER}; :"
 )
 
 
