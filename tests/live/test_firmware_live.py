@@ -131,6 +131,8 @@ AAVMF = ("aarch64", "qemu-efi-aarch64", "usr/share/AAVMF/AAVMF_CODE.fd")
 def test_uefi_of_trixie_and_sid_has_a_virtconsole_at_nr_0_and_no_second(
     suite: str, arch: str, package: str, file: str, tmp_path: Path
 ) -> None:
+    # As of 2026 the package ovmf is empty and depends on those that have the images.
+    package += "-generic" if (suite, package) == ("sid", "ovmf") else ""
     word, version = _image(suite, package, file, tmp_path)
     qemu = "" if suite == "trixie" else _qemu(suite, arch)
     report = _booted(arch, word, ("virtconsole", "virtconsole"), qemu=qemu, version=version)

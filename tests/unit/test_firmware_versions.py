@@ -30,7 +30,6 @@ from vmserial.verify.results import Check, Verdict
 from vmserial.verify.setup import Setup
 
 DIRECTORIES = {"OVMF": "usr/share/OVMF/OVMF_CODE_4M.fd", "AAVMF": "usr/share/AAVMF/AAVMF_CODE.fd"}
-PACKAGES = {"OVMF": "ovmf", "AAVMF": "qemu-efi-aarch64"}
 
 
 def _at_nr_0(plan: Plan) -> list[Assignment]:
@@ -108,15 +107,20 @@ def test_of_an_unknown_version_what_it_does_is_right_either_way() -> None:
         assert all("nobody knows its version" in check.detail for check in second)
 
 
-@pytest.mark.parametrize("name", ["OVMF", "AAVMF"])
-def test_a_version_is_the_installed_package_s(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("OVMF", "ovmf"), ("OVMF", "ovmf-generic"), ("AAVMF", "qemu-efi-aarch64")],
+)
+def test_a_version_is_the_installed_package_s(name: str, package: str, tmp_path: Path) -> None:
     image = tmp_path / DIRECTORIES[name]
     image.parent.mkdir(parents=True)
     image.write_bytes(b"\0" * 64)
     assert version_of(Path("/", DIRECTORIES[name]), root=str(tmp_path)) == ""
     status = tmp_path / "var/lib/dpkg/status"
     status.parent.mkdir(parents=True)
-    status.write_text(f"Package: {PACKAGES[name]}\nVersion: 2022.11-6+deb12u2\n\nPackage: x\n")
+    status.write_text(
+        f"Package: y\nVersion: 1\n\nPackage: {package}\nStatus: ok\nVersion: 2022.11-6+deb12u2\n\n"
+    )
     version = version_of(Path("/", DIRECTORIES[name]), root=str(tmp_path))
     assert version == "2022.11-6+deb12u2"
     assert version_of(Path("/none"), root=str(tmp_path)) == ""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from vmserial.paths import cache_dir
 
-_OF_DIRECTORY = {"OVMF": "ovmf", "AAVMF": "qemu-efi-aarch64"}
-"""The package of a directory of /usr/share, where they are not called alike."""
+_OF_DIRECTORY = {"OVMF": ("ovmf", "ovmf-generic"), "AAVMF": ("qemu-efi-aarch64",)}
+"""The packages of a directory of /usr/share, where they are not called alike; as of 2026 Debian's
+ovmf is empty and depends on ovmf-generic."""
 
 _IN_IMAGE = re.compile(rb"(?:2\0)(?:0\0)(?:[0-9]\0){2}\.\0(?:[0-9]\0){2}(?:[!-~]\0)*")
 """A release in UTF-16, as AAVMF of 2025.02 and later has it; of OVMF it is packed."""
@@ -34,11 +35,12 @@ def version_of(path: Path, data: bytes | None = None, root: str = "/") -> str:
         real = here.resolve()
         parts = real.relative_to(Path(root).resolve()).parts
         if parts[:2] == ("usr", "share") and len(parts) > 2:
-            package = _OF_DIRECTORY.get(parts[2], parts[2])
+            packages = _OF_DIRECTORY.get(parts[2], (parts[2],))
             if real.name.startswith("AAVMF32"):
-                package = "qemu-efi-arm"
-            if version := installed_version(package, root):
-                return version
+                packages = ("qemu-efi-arm",)
+            for package in packages:
+                if version := installed_version(package, root):
+                    return version
         note = next((one / "version" for one in real.parents if (one / "version").is_file()), None)
         if note is not None and note.is_relative_to(cache_dir("firmware")):
             return note.read_text("utf-8")
