@@ -58,10 +58,10 @@ def test_plan_says_what_its_version_reaches_and_both_where_nobody_knows_it() -> 
     plan = planned("x86_64", 2, "virtconsole", guest=ROOMY, firmware=Firmware("ovmf"))
     plan = replace(plan, assignments=tuple(_at_nr_0(plan)))
     assert words(plan, ranges, "2022.11-6")[0] == (
-        "firmware (OVMF): writes to serial0; reads keys there"
+        "firmware (OVMF 2022.11-6): writes to serial0; reads keys there"
     )
     assert words(plan, ranges, "2025.02-8")[0] == (
-        "firmware (OVMF): writes to serial0-serial1; reads keys there"
+        "firmware (OVMF 2025.02-8): writes to serial0-serial1; reads keys there"
     )
     assert words(plan, ranges)[0] == (
         "firmware (OVMF): writes to serial0; reads keys there; to serial1 too in some versions "

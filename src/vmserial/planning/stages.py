@@ -248,7 +248,8 @@ def words(plan: Plan, joined: Callable[[Iterable[str]], str], version: str = "")
             continue
         speaks = joined(name for name, one in ports.items() if one.speaks) or "no port"
         obeys = joined(name for name, one in ports.items() if one.obeys)
-        text = f"{stage.stage} ({stage.name}): writes to {speaks}"
+        named = f"{stage.name} {version}".strip() if stage.stage == "firmware" else stage.name
+        text = f"{stage.stage} ({named}): writes to {speaks}"
         if obeys:
             text += "; reads keys there" if obeys == speaks else f"; reads keys of {obeys}"
         if unsure := joined(name for name, one in ports.items() if one.speaks is None):
