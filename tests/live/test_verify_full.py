@@ -10,7 +10,7 @@ from vmserial import allocator
 from vmserial.cli.main import run
 from vmserial.guests.foreign import fetch
 from vmserial.progress import Silent
-from vmserial.verify.results import GUEST_TO_HOST, Check, Verdict
+from vmserial.verify.results import GUEST_TO_HOST, HOST_TO_GUEST, Check, Verdict
 from vmserial.verify.results_file import read
 
 ROOT = Path(__file__).parents[2]
@@ -95,10 +95,20 @@ def test_a_sixteenth_virtio_port_of_a_controller_is_found_dead(
 
 
 def test_a_thousand_ports_in_one_vm() -> None:
-    """67 controllers; what ends it is the guest's memory, and the plan says so beforehand."""
+    """67 controllers; a guest whose named memory is too small for them is refused beforehand."""
     words = ["--arch", "aarch64", "--ports", "1000", "--type", "virtio", "--sizes", "smoke"]
-    assert run(["verify", *words, "--quiet"]) == 1
-    checks = verify("a-thousand", *words, "--memory", "1024")
+    assert run(["verify", *words, "--memory", "512", "--quiet"]) == 1
+    checks = verify("a-thousand", *words)
     assert {c.verdict for c in checks} == {Verdict.PASS}
     assert {c.mode for c in checks} == {"alone", "together"}
     assert len({c.port for c in checks}) == 1000
+
+
+def test_one_of_a_hundred_ports_that_loses_a_byte_is_named_and_no_other(tmp_path: Path) -> None:
+    words = ["--arch", "aarch64", "--ports", "100", "--type", "virtio", "--sizes", "smoke"]
+    mutant = f"drop@serial77:{HOST_TO_GUEST}"
+    assert run(["verify", *words, "--mutant", mutant, "--out", str(tmp_path), "--quiet"]) == 1
+    (found,) = read(tmp_path / "results.jsonl")
+    failed = {(c.port, c.direction) for c in found.checks if c.verdict is Verdict.FAIL}
+    assert failed == {("serial77", HOST_TO_GUEST)}
+    assert len(found.checks) == 400
