@@ -18,6 +18,7 @@ from vmserial.limits import (
     PCI_FUNCTIONS,
     PCI_SLOTS,
     VIRTIO_CONTROL_MESSAGES,
+    VIRTIO_SERIAL_CONTROLLERS,
     VIRTIO_SERIAL_SAFE_PORTS,
     XHCI_PORTS,
 )
@@ -285,7 +286,7 @@ class Allocator:
     def new_virtio(self, id: str) -> Controller | None:
         """Add a virtio-serial controller; None if there is no place for it."""
         driver, ports = self.platform.virtio_serial, VIRTIO_SERIAL_SAFE_PORTS
-        if not self.virtio_places_left():
+        if not (self.virtio_places_left() and self.virtio_controllers_left()):
             return None
         if driver == "virtio-serial-pci":
             made = self.pack_device(driver, id, ("max_ports", ports + 1))
@@ -298,8 +299,13 @@ class Allocator:
         self.devices.append(device)
         return Controller(device, list(range(1, ports + 1)), VIRTIO_CONTROL_MESSAGES)
 
+    def virtio_controllers_left(self) -> int:
+        """Return how many controllers more the guest's kernel takes."""
+        there = sum(device.driver.startswith("virtio-serial") for device in self.devices)
+        return VIRTIO_SERIAL_CONTROLLERS - there
+
     def virtio_places_left(self) -> bool:
-        """Tell whether :meth:`new_virtio` can add a controller."""
+        """Tell whether the board has a place for another controller."""
         driver = self.platform.virtio_serial
         if driver == MMIO_SERIAL:
             ours = sum(device.driver == driver for device in self.devices)

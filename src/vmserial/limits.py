@@ -101,6 +101,14 @@ GUEST_LEAST_MIB = 128
 """Memory that a distribution's kernel, its initramfs and a shell need besides its ports
 (an estimate; 1,000 virtio ports in 512 MiB, 557 of them needed, were seen to end in a panic)."""
 
+CHAR_MAJORS = 149
+"""Character majors that Linux gives to drivers on demand: 254 to 234, then 511 to 384 (Linux:
+include/linux/fs.h, fs/char_dev.c)."""
+
+VIRTIO_SERIAL_CONTROLLERS = CHAR_MAJORS - 10
+"""virtio-serial controllers of a guest: virtio_console takes a character major for each (Linux:
+drivers/char/virtio_console.c), and other drivers have some (measured: TODO)."""
+
 SUN_PATH_MAX = 107
 """Bytes of a unix socket's path: ``sun_path`` holds 108 with the final NUL (unix(7))."""
 

@@ -117,7 +117,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"machine_type": "vrit"}, "--machine", "did you mean virt?"),
     ({"machine_type": "virt,x"}, "--machine", "virt"),
     ({"ports": -1}, "--ports", "another"),
-    ({"ports": 1001}, "--ports", "another"),
+    ({"ports": 4097}, "--ports", "another"),
     ({"kind": "ubs"}, "--type", "did you mean usb?"),
     ({"console_kind": "uatr"}, "--console", "did you mean uart?"),
     ({"port_kinds": ((0, "x"),)}, "--type", "known"),

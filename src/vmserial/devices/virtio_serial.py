@@ -9,6 +9,7 @@ from vmserial.limits import (
     VIRTIO_CONTROL_QUEUE,
     VIRTIO_PORT_KIB,
     VIRTIO_PORT_KIB_10,
+    VIRTIO_SERIAL_CONTROLLERS,
     VIRTIO_SERIAL_SAFE_PORTS,
 )
 from vmserial.model import (
@@ -92,9 +93,20 @@ class VirtioKind(DeviceKind):
                 port, "acpi-off", f"{port.name}: {allocator.platform.unseen}",
                 "leave acpi=off away, or use --type isa", Severity.DEAD,
             )  # fmt: skip
-        if allocator.virtio_room(self.messages) is None and not allocator.virtio_places_left():
-            return no_controller(allocator, port)
-        return None
+        if allocator.virtio_room(self.messages) is not None:
+            return None
+        # One is kept: for the port over which `verify` has its shell.
+        if allocator.virtio_controllers_left() <= 1:
+            return self.refuse(
+                port,
+                "guest-major-limit",
+                f"the guest's kernel takes {VIRTIO_SERIAL_CONTROLLERS} virtio-serial controllers, "
+                "each with a character major of its own, and all are taken",
+                f"ask for at most {(VIRTIO_SERIAL_CONTROLLERS - 1) * VIRTIO_SERIAL_SAFE_PORTS} "
+                "virtio ports, or use --type usb for some",
+                Severity.DEAD,
+            )
+        return None if allocator.virtio_places_left() else no_controller(allocator, port)
 
     def place(self, allocator: Allocator, port: SerialPort, reason: str) -> Assignment:
         """See :meth:`DeviceKind.place`."""

@@ -28,7 +28,7 @@ from vmserial.model import (
 )
 from vmserial.sources.pve.values import UNPRINTABLE
 
-MAX_INDEX = 999
+MAX_INDEX = 4095
 """The last port's number.  No machine carries as many; past it a number is a mistake."""
 
 STATES: tuple[str, ...] = get_args(PortState)
