@@ -266,7 +266,14 @@ def collapsed(table: Table, limit: int = COLLAPSE) -> Table:
         return table
     column = table.columns.index("port")
     runs: list[list[tuple[Cell, ...]]] = []
-    for row in table.rows:
+    guests: dict[tuple[Cell, ...], int] = {}
+    # They come in the order in which they were tested.
+    for row in sorted(
+        table.rows,
+        key=lambda row: (
+            guests.setdefault(row[:column], len(guests)), _natural(row[column].text)
+        ),
+    ):  # fmt: skip
         alike = runs and (
             row[:column] == runs[-1][0][:column] and row[column + 1 :] == runs[-1][0][column + 1 :]
         )
@@ -283,6 +290,11 @@ def collapsed(table: Table, limit: int = COLLAPSE) -> Table:
         else:
             rows += run
     return Table(table.title, table.columns, tuple(rows))
+
+
+def _natural(name: str) -> tuple[str, int]:
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0)
 
 
 def width(text: str) -> int:

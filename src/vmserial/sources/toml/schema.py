@@ -56,7 +56,7 @@ _BACKEND = "the host side: `socket`, `socket=PATH`, `pty`, `tcp=HOST:PORT`, `fil
 SCHEMA: tuple[Key, ...] = (
     Key("arch", "text", "QEMU's target: `aarch64`, `x86_64`", required=True),
     Key("name", "text", "the VM's name", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"),
-    Key("machine_type", "text", "`virt`, `q35`, `pc` or a versioned name", pattern=WORD),
+    Key("machine_type", "text", "`virt`, `q35`, `pc`, `microvm` or a versioned name", pattern=WORD),
     Key("machine_options", "options", "further properties of `-machine`"),
     Key("accel", "text", "`auto` takes KVM only where it is proven", ("auto", "kvm", "tcg")),
     Key("memory", "number", "MiB", low=16, high=4 << 20),
