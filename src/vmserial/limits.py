@@ -105,9 +105,10 @@ CHAR_MAJORS = 149
 """Character majors that Linux gives to drivers on demand: 254 to 234, then 511 to 384 (Linux:
 include/linux/fs.h, fs/char_dev.c)."""
 
-VIRTIO_SERIAL_CONTROLLERS = CHAR_MAJORS - 10
+VIRTIO_SERIAL_CONTROLLERS = CHAR_MAJORS - 16
 """virtio-serial controllers of a guest: virtio_console takes a character major for each (Linux:
-drivers/char/virtio_console.c), and other drivers have some (measured: TODO)."""
+register_chrdev in drivers/char/virtio_console.c), and 16 are left to other drivers (a laptop's
+/proc/devices had 13)."""
 
 SUN_PATH_MAX = 107
 """Bytes of a unix socket's path: ``sun_path`` holds 108 with the final NUL (unix(7))."""
