@@ -260,6 +260,13 @@ def test_a6_two_isa_serial_at_one_address() -> None:
     assert wrong(f"{other}0x220") == []
 
 
+def test_a6_two_isa_serial_at_one_address_of_microvm_do_not_start() -> None:
+    text = "qemu-system-x86_64 -M microvm -nodefaults -serial pty -serial null -chardev pty,id=a"
+    # Its second -serial makes no device: the one that counts for itself is the second.
+    assert not [id for id, _ in wrong(f"{text} -device isa-serial,chardev=a") if id == "isa-clash"]
+    assert ("isa-clash", Severity.FAILS) in wrong(f"{text} -device isa-serial,chardev=a,index=0")
+
+
 @pytest.mark.parametrize("off", ["off", "no", "false"])
 def test_a7_microvm_without_its_isa_serial(off: str) -> None:
     text = f"qemu-system-x86_64 -M microvm,isa-serial={off} -serial pty"
@@ -293,6 +300,15 @@ def test_a8_microvm_may_have_pci() -> None:
     assert "-M microvm,pcie=on " in judged(text.replace(",pcie=on", "")).command.text()
     # Without ACPI there is none, whatever is asked for.
     assert ("pci-no-bus", Severity.FAILS) in wrong(text.replace("pcie", "acpi=off,pcie"))
+
+
+def test_a8_a_usb_serial_on_microvm_needs_acpi_as_well() -> None:
+    text = "qemu-system-x86_64 -M microvm{} -nodefaults -chardev pty,id=a -device usb-serial"
+    more = ",chardev=a,always-plugged=on"
+    assert wrong(text.format(",usb=on") + more) == []
+    assert mended(text.format("") + more) == text.format(",usb=on") + more
+    assert ("usb-no-bus", Severity.FAILS) in wrong(text.format(",acpi=off,usb=on") + more)
+    assert "isa-serial,id=isaserial0,index=0" in mended(text.format(",acpi=off") + more)
 
 
 @pytest.mark.parametrize("pcie", ["", ",pcie=on"])

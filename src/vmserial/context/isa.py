@@ -43,9 +43,9 @@ def isa_conflicts(ctx: RuleContext) -> tuple[IsaConflict, ...]:
     taken: dict[int, str] = {
         bases[port.onboard.index]: port.name
         for port in ctx.ports
-        if port.onboard is not None and port.onboard.index < ISA_SERIAL_PORTS
+        if port.onboard is not None and port.onboard.index < ctx.platform.isa_serials
     }
-    if ctx.view.default_serial is not None:
+    if ctx.view.default_serial is not None and ctx.platform.isa_serials:
         taken[bases[0]] = "the default serial port"
     made = len(taken)
     found: list[IsaConflict] = []

@@ -82,12 +82,15 @@ def _has_pves_bridge(ctx: RuleContext) -> bool:
 
 
 def _isa(ctx: RuleContext, allocator: Allocator, staying: Sequence[Port]) -> None:
-    made = 0
-    if ctx.view.default_serial is not None:
+    assert ctx.platform is not None
+    made, by_serial = 0, ctx.platform.isa_serials
+    if ctx.view.default_serial is not None and by_serial:
         allocator.isa_free.remove(0)
         made = 1
     for port in staying:
-        if port.onboard is None and port.driver != "isa-serial":
+        if port.driver != "isa-serial" and (
+            port.onboard is None or port.onboard.index >= by_serial
+        ):
             continue
         place = port.device.device.isa if port.device else None
         index = place.index if place else port.onboard.index if port.onboard else None

@@ -63,7 +63,7 @@ def _microvm(board: Platform, options: Mapping[str, str]) -> Platform:
     """Return microvm as its properties make it; "auto" is each one's default."""
     acpi = is_on(options.get("acpi"), True)
     both = acpi and is_on(options.get("ioapic2"), True)
-    # Without ACPI it makes no PCI Express, whatever is asked for (run with 7.2).
+    # Without ACPI it makes no PCI Express and no USB, whatever is asked for (run with 7.2).
     pcie = acpi and is_on(options.get("pcie"))
     return replace(
         board,
@@ -71,7 +71,7 @@ def _microvm(board: Platform, options: Mapping[str, str]) -> Platform:
         board_slots=board.board_slots if pcie else frozenset(range(PCI_SLOTS)),
         isa_serials=int(is_on(options.get("isa-serial"), True)),
         virtio_mmio=board.virtio_mmio if both else _ONE_IOAPIC,
-        usb_ports=board.usb_ports if is_on(options.get("usb")) else 0,
+        usb_ports=board.usb_ports if acpi and is_on(options.get("usb")) else 0,
         unseen="" if acpi else _NO_ACPI,
         tcg_words=board.tcg_words if acpi else "",
     )

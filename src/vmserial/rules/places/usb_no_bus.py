@@ -29,6 +29,9 @@ def _by_a_property(ctx: RuleContext, port: Port) -> Repair | None:
     options = ctx.view.machine_options
     if ctx.platform is None or ctx.platform.name != "microvm" or not options:
         return None
+    if ctx.platform.unseen:
+        # Without ACPI it makes none.
+        return None
     edit = SetKey(options[-1], "usb", True)
     return EditOptions((edit,), f"{port.name}: the machine has USB: usb=on")
 
