@@ -12,7 +12,7 @@ from vmserial.sources.command.edits import Edit, RemoveKey, SetKey
 
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the ports whose index another one has."""
-    # microvm writes each into its device tree, where a name can be once (run with 7.2, 10.0 and 11.1).
+    # microvm writes each into its device tree, where a name can be once (7.2, 10.0, 11.1: run).
     starts = ctx.platform is None or ctx.platform.name != "microvm"
     for conflict in ctx.isa:
         if not conflict.owner:
