@@ -40,6 +40,9 @@ def judged(
     again = judge(verdict.document, *had)
     assert again.changes == ()
     assert again.document.raw == verdict.document.raw
+    named = judge(of, *had, repair=False)
+    assert (named.findings, named.changes) == (verdict.findings, ())
+    assert named.document is of
     return verdict
 
 

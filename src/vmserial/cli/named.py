@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from vmserial.model import Finding, Plan
 
 
-def named(asked: VmOptions) -> list[Finding]:
+def named(asked: VmOptions, words: FixWords | None = None) -> list[Finding]:
     """Say what `doctor` finds wrong with an input that somebody else starts; return it.
 
     Args:
         asked: with its input read.
+        words: what is asked of it; unnamed: only what is wrong, without what mends it.
 
     Raises:
         VmserialError: the input cannot be read or judged.
@@ -33,7 +34,8 @@ def named(asked: VmOptions) -> list[Finding]:
     if given.kind == "machine":
         return []  # what is wrong with a plan of ours the plan says
     owners = _as_its_owner_starts_it(asked)
-    found, _ = silently(lambda: module_of(given.kind).doctor(owners, FixWords()))
+    asked_of = words or FixWords(named=True)
+    found, _ = silently(lambda: module_of(given.kind).doctor(owners, asked_of))
     wrong = [finding for finding in found if finding.severity is not Severity.NOTE]
     for finding in wrong:
         place = f"{finding.where}: " if finding.where else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vmserial.cli.heeded import check
 from vmserial.cli.named import as_data, named, named_and_planned
 from vmserial.cli.output import alike, print_json, print_section, print_table, ranges, say
-from vmserial.cli.subject import resolved
+from vmserial.cli.subject import FixWords, resolved
 from vmserial.cli.vm_options import VmOptions
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def plan(asked: VmOptions, *, as_json: bool) -> int:
     asked = resolved(asked)
     check(asked, "plan")
     found: list[Finding] = []
-    made = named_and_planned(asked, lambda asked: found.extend(named(asked)))
+    # What mends it is told in JSON alone.
+    words = FixWords(named=not as_json)
+    made = named_and_planned(asked, lambda asked: found.extend(named(asked, words)))
     firmware = _firmware(made, asked.root)
     if as_json:
         from vmserial.cli.data import plan_json

@@ -85,6 +85,7 @@ class FixWords:
         live_probe: ask a paused QEMU as well.
         boot: prove it on a test guest as well.
         no_check: of `fix`: do not ask a paused QEMU whether the change makes it worse.
+        named: what is wrong is only named; what mends it is not asked.
     """
 
     diff: bool = False
@@ -97,6 +98,7 @@ class FixWords:
     live_probe: bool = False
     boot: bool = False
     no_check: bool = False
+    named: bool = False
 
 
 class Subject(Protocol):

@@ -140,7 +140,8 @@ def judged(asked: VmOptions, words: FixWords, document: Document) -> tuple[Domai
         from vmserial.sources.libvirt.lower import lower
 
         host = of_lowered(lower(domain, capabilities.version))
-    return judge(document, capabilities, guest, policy, host=host), domain
+    verdict = judge(document, capabilities, guest, policy, host=host, repair=not words.named)
+    return verdict, domain
 
 
 def capabilities_of(asked: VmOptions, domain: Domain, *, quiet: bool = False) -> Capabilities:

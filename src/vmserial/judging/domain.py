@@ -60,6 +60,7 @@ def judge(
     policy: RepairPolicy | None = None,
     *,
     host: HostFacts | None = None,
+    repair: bool = True,
 ) -> DomainVerdict:
     """Say what is wrong with a domain's serial ports, and repair what can be repaired.
 
@@ -71,6 +72,7 @@ def judge(
         guest: what the guest's kernel carries.
         policy: what its owner prefers.
         host: what was seen of the host; None: nothing that depends on it is said.
+        repair: False: only say what is wrong, which is half of the work.
 
     Raises:
         ConfigError: it is no domain.
@@ -101,7 +103,7 @@ def judge(
             continue
         answers = [answer for answer in verdict.answers if engine.key(answer.finding) not in vain]
         refused = tuple(a.finding for a in verdict.answers if engine.key(a.finding) in vain)
-        if not answers:
+        if not (answers and repair):
             break
         raised = raise_(domain, command, answers, verdict.origin, verdict.support)
         refused += tuple(answers[place].finding for place in raised.refused)
