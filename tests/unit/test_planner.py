@@ -259,6 +259,10 @@ def test_more_virtio_controllers_than_the_guests_kernel_takes_are_refused() -> N
     assert {one.id for one in refused} == {"guest-major-limit"}
     assert len(refused) == 3
     assert f"at most {most} virtio ports" in refused[0].fix
+    with pytest.raises(PlanRefused) as caught:
+        planner.require(planned(ports=4096, kind="virtio", memory_mib=8000))
+    assert len(caught.value.message.splitlines()) == 2
+    assert f"serial{most + 2} to serial4095: the guest's kernel" in caught.value.message
     # Others are not held up by it.
     mixed = planned(ports=most + 1, kind="virtio", memory_mib=8000).machine
     usb = SerialPort(most + 1, chardevs.parse("socket=/run/usb"), kind="usb")

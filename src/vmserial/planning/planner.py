@@ -92,11 +92,21 @@ def plan(
     return _Planner(machine, capabilities, guest, arch, platform, lowered).run(control)
 
 
+_MANY = 10
+"""Ports with one reason from which on the first and the last of them stand for all."""
+
+
 def require(made: Plan) -> None:
-    """Raise PlanRefused if the plan holds refusals; all of them are named."""
+    """Raise PlanRefused if the plan holds refusals; all of them are named, each reason once."""
     if made.refusals:
         first = made.refusals[0]
-        more = [f"{', '.join(r.ports) or 'vm'}: {r.happens}" for r in made.refusals[1:]]
+        reasons: dict[str, list[str]] = {}
+        for refused in made.refusals[1:]:
+            reasons.setdefault(refused.happens, []).append(", ".join(refused.ports) or "vm")
+        more = [
+            f"{', '.join(names) if len(names) < _MANY else f'{names[0]} to {names[-1]}'}: {happens}"
+            for happens, names in reasons.items()
+        ]
         seen = list(dict.fromkeys(r.fix for r in made.refusals if r.fix))
         raise PlanRefused(
             "\n".join([first.happens, *more]),
