@@ -12,9 +12,11 @@ from vmserial.rules.base import KINDS, Rule
 def check(ctx: RuleContext) -> Iterator[Finding]:
     """Yield the model of -cpu, where the binary was asked for its models and lacks it."""
     options = ctx.command.named("cpu")
-    if ctx.owner != "user" or not options:
+    if not options:
         return
-    option = options[-1]
+    option = options[-1]  # the one that counts
+    if ctx.owner_of(option) != "user":
+        return
     model = (option.value or "").partition(",")[0]
     if not ctx.capabilities.lacks_cpu(model):
         return
