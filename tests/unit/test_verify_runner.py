@@ -32,7 +32,7 @@ from vmserial.verify import results, results_file
 from vmserial.verify.cases.maximum import find_limit
 from vmserial.verify.request import Limits
 from vmserial.verify.results import FaultKind, Verdict
-from vmserial.verify.runner import Runner, run
+from vmserial.verify.runner import Runner, _last_words, run
 from vmserial.verify.setup import setup
 from vmserial.verify.topologies import Builder, ports
 
@@ -421,3 +421,10 @@ def test_titles_are_unique(tmp_path: Path) -> None:
     made, _ = Builder(asked, environment(tmp_path)).build()
     titles = [one.title for one in made]
     assert len(set(titles)) == len(titles) == 6
+
+
+@pytest.mark.parametrize("word", ["Kernel panic - not", "Oops: invalid", "BUG: kernel NULL"])
+def test_the_last_words_of_a_broken_kernel_begin_with_the_reason(word: str) -> None:
+    said = f"[ 1.0] usb 1-1: new\n[ 2.0] {word} reason\n" + "[ 2.1] RSP: 0018\n" * 200
+    assert _last_words(said).startswith(f"{word} reason")
+    assert _last_words(said.replace(word, "")).endswith("RSP: 0018\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -194,10 +195,14 @@ def _check_mutants(request: VerifyRequest, topologies: Sequence[Topology]) -> No
             )
 
 
+_BROKEN = re.compile(r"Kernel panic|Oops: |BUG: |Unable to handle kernel")
+"""How a kernel begins to say that it can go on no longer, or only in part."""
+
+
 def _last_words(messages: str) -> str:
-    """Return the end of what a console said; of a panic its beginning, which has the reason."""
-    panic = messages.find("Kernel panic")
-    return messages[panic:][:_WORDS] if panic >= 0 else messages[-_WORDS:]
+    """Return the end of what a console said; of a panic or an oops its beginning, the reason."""
+    found = _BROKEN.search(messages)
+    return messages[found.start() :][:_WORDS] if found else messages[-_WORDS:]
 
 
 class Runner:
