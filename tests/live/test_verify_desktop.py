@@ -16,11 +16,6 @@ from vmserial.verify.results import Verdict
 
 pytestmark = [pytest.mark.live, pytest.mark.full]
 
-DISPLAY = "brltty=ht,usb:"
-"""On the kernel's command line: a braille display of HandyTech's, which has FTDI's numbers as
-QEMU's usb-serial has them.  By itself brltty looks at the names of the maker and the product, too.
-"""
-
 
 @pytest.fixture
 def desktop() -> Iterator[FullSystem]:
