@@ -28,7 +28,7 @@ def check(ctx: RuleContext) -> Iterator[Finding]:
                 and port.device.device.bus == f"{device.id}.0"
             )  # fmt: skip
             yield RULE.finding(
-                f"{device.option}: No 'virtio-bus' bus found for device '{device.driver}': the "
+                f"{device.option}: No 'virtio-bus' bus found for device '{device.driver}'; the "
                 f"{ctx.platform.virtio_mmio} transports of {ctx.platform.name} are taken",
                 device.option, names,
                 fix="put the ports on fewer controllers, 15 on each",
