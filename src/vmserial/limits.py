@@ -107,8 +107,8 @@ include/linux/fs.h, fs/char_dev.c)."""
 
 VIRTIO_SERIAL_CONTROLLERS = CHAR_MAJORS - 16
 """virtio-serial controllers of a guest: virtio_console takes a character major for each (Linux:
-register_chrdev in drivers/char/virtio_console.c), and 16 are left to other drivers (a laptop's
-/proc/devices had 13)."""
+register_chrdev in drivers/char/virtio_console.c), and 16 are left to other drivers.  Booted:
+Debian 12 arm64 (Linux 6.1) bound 133 of 154."""
 
 SUN_PATH_MAX = 107
 """Bytes of a unix socket's path: ``sun_path`` holds 108 with the final NUL (unix(7))."""

@@ -28,6 +28,7 @@ BOARDS = {("x86_64", "q35"): "machine: q35\n", ("x86_64", "pc"): "", ("aarch64",
 CANNOT = {
     ("acpi-off", "xml"): "a domain's own features say whether there is ACPI",
     ("virtio-mmio-full", "xml"): "a domain's own properties of the machine are not a user's words",
+    ("imsic-silent", "xml"): "libvirt writes no aia",
     ("controller-unused", "conf"): "PVE's own ports may be on a controller without an id; "
                                    "bad.conf has one",
     ("machine-not-in-binary", "xml"): "libvirt defines no domain whose machine type is not there",

@@ -87,7 +87,7 @@ class Firmware:
         return replace(self, version=self.version or version, below=below)
 
 
-_UEFI = (b"Shell>", b"Standard Language")
+_UEFI = (b"Shell>", b"Standard Language", b"Press any key to enter the Boot Manager Menu")
 _ARM_TELLS = rb"UEFI firmware \(version (\S+) built"
 _U_BOOT_TELLS = rb"U-Boot (20\d\d\.\d\d[^ \r\n]*)"
 _GRUB_TELLS = rb"GNU GRUB +version (\S+)"

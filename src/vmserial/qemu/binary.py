@@ -185,7 +185,8 @@ class _Cache:
         # Two paths with one name take turns; the key tells them apart.
         name = re.sub(r"[^\w.\-]", "_", binary, flags=re.ASCII)[-120:]
         home = memory_dir("qemu")
-        self._path = None if home is None else home / f"{name}.json"
+        # Another version of vmserial on this host has a file of its own: they would ask in turn.
+        self._path = None if home is None else home / f"{name}-{_SCHEMA}.json"
 
     def load(self) -> Capabilities | None:
         """Return what is known, None if nothing is or the binary has changed."""

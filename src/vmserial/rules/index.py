@@ -88,6 +88,7 @@ PHASES: tuple[tuple[Late, ...], ...] = (
         Late("devices.sclp_limit", ("platform",), ("sclpconsole", "sclplmconsole")),
         Late("guest.acpi_off", ("platform",), ("virtconsole", "virtserialport")),
         Late("guest.emulated_clock", ("platform",)),
+        Late("guest.imsic_silent"),
         Late("guest.isa_serial_dead", ("platform",), ("isa-serial",)),
         Late(
             "guest.pci_serial_dead",
