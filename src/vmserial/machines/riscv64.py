@@ -25,9 +25,9 @@ VIRT = Platform(
         is_8250=True,
         late_with="aia",
         late_caution="with aia the board's UART gets its interrupt after PCI: beside UARTs on PCI "
-        "it is not ttyS0 but comes after them, and what console=ttyS0 says leaves by the first of "
-        "those (seen on Linux 7.2). On Linux 6.12 it has no node at all: the guest says nothing "
-        "after its firmware, and the port is dead. Leave aia away for it",
+        "it is not ttyS0 but comes after them (Linux 7.2) or has no node (Linux 6.12), and what "
+        "console=ttyS0 says leaves by the first of those. With aia=aplic-imsic of QEMU 7.2 no "
+        "kernel of Debian's says a word: take aia=aplic, or QEMU 10.0",
     ),
     default_slots=frozenset({1}),
     source="hw/riscv/virt.c",
