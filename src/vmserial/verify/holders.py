@@ -15,6 +15,12 @@ from vmserial.verify.results import Fault, FaultKind
 NODES = "tty[A-Z]|hvc|vport|bus/usb/"
 """Names in /dev of what a port can be, and of the USB devices that libusb opens."""
 
+_SECONDS = "1 2 3 4 5 6 7 8"
+"""How long who has a USB device may take over its end, one each."""
+
+_TRIES = 5
+"""How often, once a second, a device is offered to its driver; the bus may still be busy."""
+
 # One process for all; a readlink for each descriptor would take seconds under TCG.
 _LOOK = (
     'vs_p=$$; while [ "$vs_p" -gt 1 ]; do echo "own $vs_p"; '
@@ -194,9 +200,12 @@ class Keeper:
         for one in found:
             await self._stop(one, end=True)
         probe = "; ".join(f"echo {name} >/sys/bus/usb/drivers_probe" for name in claimed)
-        await self.shell.run(f"{{ {probe}; }} 2>/dev/null; sleep 1", self.bound)
-        _, drivers = usb_place(await self.shell.run(look, self.bound))
-        return "" if all(drivers.get(name) not in ("usbfs", "") for name in claimed) else words
+        for _ in range(_TRIES):
+            await self.shell.run(f"{{ {probe}; }} 2>/dev/null; sleep 1", self.bound)
+            _, drivers = usb_place(await self.shell.run(look, self.bound))
+            if all(drivers.get(name) not in ("usbfs", "") for name in claimed):
+                return ""
+        return words
 
     async def unopened(self, path: str, error: ShellError) -> str:
         """Return whose a node is that the user may not open; nothing if it is another error."""
@@ -237,7 +246,13 @@ class Keeper:
                 return
         if end:
             # What udev or init starts again may begin anew; there is nothing else to put back.
-            await self.shell.run(f"kill {one.pid} 2>/dev/null; sleep 1", self.bound)
+            # brltty takes a while over its leave, and has the device until it is gone.
+            gone = f"kill -0 {one.pid} 2>/dev/null || break; sleep 1"
+            await self.shell.run(
+                f"kill {one.pid} 2>/dev/null; for vs_n in {_SECONDS}; do {gone}; done; "
+                f"kill -9 {one.pid} 2>/dev/null; :",
+                self.bound,
+            )
             return
         await self.shell.run(f"kill -STOP {one.pid} 2>/dev/null; :", self.bound)
         self.stack.push_async_callback(self._wake, one)

@@ -221,6 +221,8 @@ class Session(Subject):
         take = self.request.take_ports
         why = await self._keeper().grabbed(identity.value, take=take)
         line.trouble = (Fault(FaultKind.HELD, why),) if why else ()
+        # What that program wrote to the port: brltty asks for its braille display.
+        self.ends.take(line)
         return take and not why
 
     def _keeper(self) -> Keeper:
