@@ -5,18 +5,37 @@
 #   chroot "$root" qemu-system-x86_64 …
 #
 # Packages come by name from wherever this machine's own apt gets its own; needs root for chroot.
-# The folder is below $work, which is removed at the end.
+# The folder is below $work, which is removed at the end.  debian_suite first: of another release.
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+suite=()
+
+# Has debian_root take its packages from a suite of Debian, from the mirror of this machine's own apt.
+debian_suite() {
+    local mirror keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    mirror=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' 'Created-By: Packages' |
+        awk -F'|' '$1 == "Debian" && $2 == "Debian" { print $3; exit }')
+    echo "deb [signed-by=$keys] $mirror $1 main" >"$work/suite.list"
+    mkdir -p "$work/suite/partial"
+    suite=(-o Dir::Etc::SourceList="$work/suite.list" -o Dir::Etc::SourceParts=-
+        -o Dir::State::Lists="$work/suite" -o Dir::Cache="$work/suite-cache" -o Debug::NoLocking=1
+        -o APT::Sandbox::User=root)
+    apt-get -qq "${suite[@]}" update >"$work/apt.log" 2>&1 ||
+        { cat "$work/apt.log" >&2; echo "cannot fetch the package lists of $1" >&2; return 2; }
+}
 
 debian_root() {
     local root=$work/root cache=$work/cache deb
     mkdir -p "$root/tmp" "$root/dev" "$root/proc" "$cache/archives/partial"
     # An empty status file: apt takes nothing for installed and fetches the whole closure.
-    apt-get -qq -y --no-install-recommends -o Dir::State::Status=/dev/null -o Dir::Cache="$cache" \
+    apt-get -qq -y --no-install-recommends "${suite[@]}" -o Dir::State::Status=/dev/null -o Dir::Cache="$cache" \
         -o Debug::NoLocking=1 -o APT::Sandbox::User=root --download-only install "$@" >"$work/apt.log" 2>&1 ||
         { cat "$work/apt.log" >&2; echo "cannot fetch $* (another release of Debian?)" >&2; return 2; }
+    # Debian 13's packages have all of it in /usr, and count on these.
+    mkdir -p "$root"/usr/{bin,sbin,lib,lib64}
+    ln -s usr/bin usr/sbin usr/lib usr/lib64 "$root"
     for deb in "$cache"/archives/*.deb; do
         dpkg-deb --fsys-tarfile "$deb" | tar -C "$root" -x --keep-directory-symlink
     done

@@ -218,12 +218,11 @@ class Session(Subject):
         if self.environment.guest.suite or identity.kind != "usb" or line.name in self._freed_once:
             return False
         self._freed_once.add(line.name)
-        take = self.request.take_ports
-        why = await self._keeper().grabbed(identity.value, take=take)
+        why = await self._keeper().grabbed(identity.value, take=self.request.take_ports)
         line.trouble = (Fault(FaultKind.HELD, why),) if why else ()
         # What that program wrote to the port: brltty asks for its braille display.
         self.ends.take(line)
-        return take and not why
+        return self.request.take_ports and not why
 
     def _keeper(self) -> Keeper:
         from vmserial.verify.holders import Keeper  # what only a system of the user's own needs
