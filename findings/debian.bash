@@ -55,3 +55,25 @@ debian_kernel() {
     dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -C "$root/tmp" -x ./boot
     (cd "$root" && ls tmp/boot/vmlinu*)
 }
+
+# Makes $root with Debian 12's libvirt and a QEMU package (NAME=VERSION), ready for virsh with an
+# embedded driver; prints virsh's version.
+debian_libvirt() {
+    local libvirt=9.0.0-4+deb12u2
+    root=$(debian_root libvirt-daemon=$libvirt libvirt-daemon-driver-qemu=$libvirt \
+        libvirt-clients=$libvirt "$1") || return 2
+    chroot "$root" virsh --version
+    mkdir -p "$root/run" "$root/var/lib" "$root/tmp/libvirt"
+    # What the packages' own scripts would make: libvirt looks them up at its start.
+    printf '%s\n' 'root:x:0:0::/root:/bin/sh' \
+        'libvirt-qemu:x:64055:64055::/nonexistent:/bin/false' >"$root/etc/passwd"
+    printf '%s\n' 'root:x:0:' 'kvm:x:104:' 'libvirt-qemu:x:64055:' >"$root/etc/group"
+    mount --bind /dev "$root/dev" && mount --bind /proc "$root/proc" || return 2
+    trap 'umount "$root/dev" "$root/proc"; rm -rf "$work"' EXIT
+}
+
+# Prints the QEMU command that libvirt makes of $root/tmp/domain.xml, or its words.
+libvirt_command() {
+    timeout 60 chroot "$root" virsh -c 'qemu:///embed?root=/tmp/libvirt' domxml-to-native \
+        qemu-argv /tmp/domain.xml 2>&1
+}

@@ -10,16 +10,8 @@
 # Exit code 0: so it is here, too; 1: the behaviour is another; 2: it could not be tried.
 set -euo pipefail
 . "$(dirname "$0")/debian.bash"
-root=$(debian_root libvirt-daemon=9.0.0-4+deb12u2 libvirt-daemon-driver-qemu=9.0.0-4+deb12u2 \
-    libvirt-clients=9.0.0-4+deb12u2 qemu-system-mips=1:7.2+dfsg-7+deb12u18+b3) || exit 2
-chroot "$root" virsh --version
+debian_libvirt qemu-system-mips=1:7.2+dfsg-7+deb12u18+b3 || exit 2
 chroot "$root" qemu-system-mips64el --version | head -n 1
-mkdir -p "$root/run" "$root/var/lib" "$root/tmp/libvirt"
-# What the packages' own scripts would make: libvirt looks them up at its start.
-printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'libvirt-qemu:x:64055:64055::/nonexistent:/bin/false' >"$root/etc/passwd"
-printf '%s\n' 'root:x:0:' 'kvm:x:104:' 'libvirt-qemu:x:64055:' >"$root/etc/group"
-mount --bind /dev "$root/dev" && mount --bind /proc "$root/proc" || exit 2
-trap 'umount "$root/dev" "$root/proc"; rm -rf "$work"' EXIT
 
 cat >"$root/tmp/domain.xml" <<XML
 <domain type='qemu'>
@@ -29,8 +21,7 @@ cat >"$root/tmp/domain.xml" <<XML
     <serial type='null'><target type='pci-serial'/></serial></devices>
 </domain>
 XML
-theirs=$(timeout 60 chroot "$root" virsh -c 'qemu:///embed?root=/tmp/libvirt' domxml-to-native \
-    qemu-argv /tmp/domain.xml 2>&1 | grep -oE 'pci-serial[^}]*"addr":"[^"]*"' | head -n 1) || true
+theirs=$(libvirt_command | grep -oE 'pci-serial[^}]*"addr":"[^"]*"' | head -n 1) || true
 own=$(printf '%s\n' '{"execute":"qmp_capabilities"}' '{"execute":"query-pci"}' '{"execute":"quit"}' |
     timeout 60 chroot "$root" qemu-system-mips64el -M malta -nodefaults -display none -S -qmp stdio \
         -chardev null,id=c -device pci-serial,id=own,chardev=c |

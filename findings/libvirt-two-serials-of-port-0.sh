@@ -9,16 +9,8 @@
 # Exit code 0: so it is here, too; 1: the behaviour is another; 2: it could not be tried.
 set -euo pipefail
 . "$(dirname "$0")/debian.bash"
-root=$(debian_root libvirt-daemon=9.0.0-4+deb12u2 libvirt-daemon-driver-qemu=9.0.0-4+deb12u2 \
-    libvirt-clients=9.0.0-4+deb12u2 qemu-system-x86=1:7.2+dfsg-7+deb12u18+b3) || exit 2
-chroot "$root" virsh --version
+debian_libvirt qemu-system-x86=1:7.2+dfsg-7+deb12u18+b3 || exit 2
 chroot "$root" qemu-system-x86_64 --version | head -n 1
-mkdir -p "$root/run" "$root/var/lib" "$root/tmp/libvirt"
-# What the packages' own scripts would make: libvirt looks them up at its start.
-printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'libvirt-qemu:x:64055:64055::/nonexistent:/bin/false' >"$root/etc/passwd"
-printf '%s\n' 'root:x:0:' 'kvm:x:104:' 'libvirt-qemu:x:64055:' >"$root/etc/group"
-mount --bind /dev "$root/dev" && mount --bind /proc "$root/proc" || exit 2
-trap 'umount "$root/dev" "$root/proc"; rm -rf "$work"' EXIT
 
 # Prints the isa-serial devices of a domain whose serial ports have this target, or libvirt's words.
 serials() {
@@ -29,8 +21,7 @@ serials() {
   <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>$port$port</devices>
 </domain>
 XML
-    timeout 60 chroot "$root" virsh -c 'qemu:///embed?root=/tmp/libvirt' domxml-to-native \
-        qemu-argv /tmp/domain.xml 2>&1 |
+    libvirt_command |
         grep -oE 'isa-serial[^}]*index":[0-9]|error: [a-z].*' | head -n 2
 }
 untyped=$(serials "") || true
